@@ -1,0 +1,92 @@
+"""TorchServe's adapter: a batch of request rows in, a list of bodies out.
+
+TorchServe imports this file from an archive's root, where the package `handler` lies beside it,
+and takes the one class that it finds here.
+"""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+try:
+    import torch
+
+    from handler.errors import ExplanationsNotImplemented, Failure
+    from handler.pipeline import Pipeline
+    from handler.requests import Request, parse
+    from handler.responses import Model, encode
+    from handler.settings import Settings
+except ImportError as error:
+    # TorchServe takes an ImportError to mean that the handler is one of its own, and reports
+    # "No module named 'ts.torch_handler.age_handler'" instead of what is missing.
+    raise RuntimeError(
+        f"age_handler.py cannot be imported: {error}; the worker's Python needs torch, "
+        "torchvision, facenet-pytorch and Pillow, and the archive the package handler"
+    ) from error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ts.context import Context
+
+logger = logging.getLogger(__name__)
+
+
+class AgeHandler:
+    """The handler that `age.mar` names."""
+
+    def initialize(self, context: "Context") -> None:
+        """Load the archive's model as its model-config.yaml says, on the worker's device."""
+        properties = context.system_properties
+        settings = Settings.from_mapping((context.model_yaml_config or {}).get("handler"))
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        gpu = properties.get("gpu_id")
+        on_gpu = gpu is not None and torch.cuda.is_available()
+        device = torch.device(f"cuda:{gpu}" if on_gpu else "cpu")
+
+        archived = context.manifest["model"]
+        self._model = Model(archived["modelName"], archived["modelVersion"])
+        file = Path(properties["model_dir"], archived["serializedFile"])
+        self._pipeline = Pipeline.load(file, settings, device)
+        self._pipeline.warm_up(properties.get("batch_size") or 1)
+        logger.info(
+            "%s %s on %s, torch %s with %d threads; %s; %s; %s",
+            self._model.name,
+            self._model.version,
+            device,
+            torch.__version__,
+            torch.get_num_threads(),
+            self._pipeline.contract.crop,
+            self._pipeline.contract.detector,
+            settings,
+        )
+
+    def handle(self, data: "list[Mapping[str, object]] | None", context: "Context") -> list[bytes]:
+        """A body for each row, in order, with its own status."""
+        items = [_item(row, context, index) for index, row in enumerate(data or ())]
+        outcomes = self._pipeline.run(items)
+        for index, outcome in enumerate(outcomes):
+            if isinstance(outcome, Failure):
+                context.set_response_status(outcome.code, outcome.phrase, index)
+            else:
+                context.set_response_status(200, "OK", index)
+            context.set_response_content_type(index, "application/json")
+        return [encode(outcome, self._model) for outcome in outcomes]
+
+
+def _item(row: "Mapping[str, object]", context: "Context", index: int) -> Request | Failure:
+    # TorchServe puts the headers of a form's parts among the request's: dicts under their names
+    headers = {
+        name: value
+        for name, value in context.get_all_request_header(index).items()
+        if isinstance(value, str)
+    }
+    try:
+        if headers.get("explain") == "True":  # set by TorchServe itself, in each request
+            raise ExplanationsNotImplemented(
+                "there are no explanations of ages yet; ask /predictions"
+            )
+        return parse(row, headers)
+    except Failure as failure:
+        return failure

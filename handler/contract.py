@@ -1,0 +1,115 @@
+"""What travels inside an exported model, so that training and serving cannot drift apart."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA = 1
+EXTRA_FILE = "contract.json"  # its name among the TorchScript archive's extra files
+
+
+class ContractError(ValueError):
+    """The model's contract cannot be honoured by this version of the package."""
+
+
+@dataclass(frozen=True)
+class CropGeometry:
+    """How a face is cut out: see `handler.cropping`."""
+
+    size: int  # side of the square crop, pixels
+    margin: float  # crop side = (1 + margin) * mean of the box's width and height; may be negative
+    fill: int  # grey level, 0 to 255, of what lies past the picture's border
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """The detector that the training crops were made with: see `handler.detection`."""
+
+    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)  # of P-, R- and O-Net
+    factor: float = 0.709  # between two scales of the pyramid
+    border: float = 0.5  # of the canvas for frame-filling faces, as a part of the picture's side
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """`age_interval` is age ± scale * spread and holds the true age in `coverage` of cases."""
+
+    coverage: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Contract:
+    """All that the handler must know of a model beyond its weights."""
+
+    crop: CropGeometry
+    detector: DetectorSettings
+    calibration: Calibration
+    data: tuple[str, ...] = ()  # the data sets that it was trained on
+    metrics: Mapping[str, float] = field(default_factory=dict)  # measured on held-out faces
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """One JSON object; `from_json` is its inverse."""
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Contract":
+        """Raises ContractError, in one line, on a schema, a key or a value that is not known."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ContractError(f"the model's {EXTRA_FILE} is not JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise ContractError(f"the model's {EXTRA_FILE} is not a JSON object")
+        if values.get("schema") != SCHEMA:
+            raise ContractError(
+                f"the model's contract has schema {values.get('schema')!r}; this handler knows "
+                f"{SCHEMA}: export the model again, or serve it with the package it came from"
+            )
+        parts = {"crop": CropGeometry, "detector": DetectorSettings, "calibration": Calibration}
+        for key, part in parts.items():
+            values[key] = _strict(part, values.get(key), key)
+        values["detector"] = dataclasses.replace(
+            values["detector"], thresholds=tuple(values["detector"].thresholds)
+        )
+        contract: Contract = _strict(cls, values, "contract")
+        return dataclasses.replace(contract, data=tuple(contract.data))
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)  # a bool is an int to isinstance
+
+
+# How a value of a field of that type looks in JSON.
+_CHECKS: Mapping[Any, Callable[[Any], bool]] = {
+    int: lambda value: type(value) is int,
+    float: _is_number,
+    tuple[float, float, float]: lambda value: (
+        isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
+    ),
+    tuple[str, ...]: lambda value: (
+        isinstance(value, list) and all(isinstance(part, str) for part in value)
+    ),
+    Mapping[str, float]: lambda value: (
+        isinstance(value, dict) and all(map(_is_number, value.values()))
+    ),
+}
+
+
+def _strict(kind: Any, values: object, name: str) -> Any:
+    """Build the dataclass `kind` from `values`; unknown and missing keys are named."""
+    if not isinstance(values, Mapping):
+        raise ContractError(f"the model's contract lacks {name!r}")
+    types = {f.name: f.type for f in dataclasses.fields(kind)}
+    for key, value in values.items():
+        if key not in types:
+            raise ContractError(f"the model's contract has an unknown key {key!r} in {name!r}")
+        if types[key] in _CHECKS and not _CHECKS[types[key]](value):
+            raise ContractError(f"the model's contract has {key!r} in {name!r} as {value!r}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ContractError(f"the model's contract, {name!r}: {error}") from error

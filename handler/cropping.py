@@ -1,0 +1,68 @@
+"""Boxes -> one uint8 batch of faces: the crop that the model learns from and is served with."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from handler.contract import CropGeometry
+
+Picture = NDArray[np.uint8]  # [height, width, 3] RGB, upright
+
+
+def crop_faces(
+    picture: Picture, boxes: NDArray[np.float32], geometry: CropGeometry
+) -> NDArray[np.uint8]:
+    """Cut a square around each box and scale it to the model's size.
+
+    The square shares the box's centre; its side is (1 + margin) times the mean of the box's
+    width and height, so that a box whose aspect is a little off keeps the face's scale. What
+    lies past the picture's border has the geometry's fill.
+
+    Args:
+        picture: uint8 [H, W, 3].
+        boxes: float [n, 4] as x1, y1, x2, y2 in pixels; they may reach past the picture.
+
+    Returns:
+        uint8 [n, 3, size, size].
+    """
+    faces = np.empty((len(boxes), 3, geometry.size, geometry.size), np.uint8)
+    for face, box in zip(faces, boxes, strict=True):
+        face[:] = _crop(picture, square(box, geometry.margin), geometry).transpose(2, 0, 1)
+    return faces
+
+
+def square(box: NDArray[np.float32], margin: float) -> tuple[float, float, float]:
+    """The crop's left and top edge and its side, in pixels of the picture."""
+    x1, y1, x2, y2 = (float(v) for v in box)
+    side = max(1.0, (1 + margin) * (x2 - x1 + y2 - y1) / 2)
+    return (x1 + x2 - side) / 2, (y1 + y2 - side) / 2, side
+
+
+def padding(shape: tuple[int, ...], box: NDArray[np.float32], margin: float) -> float:
+    """The part of the crop around `box`, 0 to 1, that lies past a picture of `shape` [H, W]."""
+    left, top, side = square(box, margin)
+    width = min(left + side, shape[1]) - max(left, 0)
+    height = min(top + side, shape[0]) - max(top, 0)
+    return 1 - max(width, 0) * max(height, 0) / side**2
+
+
+def _crop(
+    picture: Picture, area: tuple[float, float, float], geometry: CropGeometry
+) -> NDArray[np.uint8]:
+    left, top, side = area
+    # Only the pixels that the resampling filter reaches are copied out of a large photograph:
+    # the triangle filter's support is one output pixel, or one input pixel when enlarging.
+    reach = math.ceil(max(1.0, side / geometry.size)) + 1
+    x0, y0 = math.floor(left) - reach, math.floor(top) - reach
+    extent = math.ceil(side) + 2 * reach + 1
+    patch = np.full((extent, extent, 3), geometry.fill, np.uint8)
+    height, width = picture.shape[:2]
+    xs, xe = max(x0, 0), min(x0 + extent, width)
+    ys, ye = max(y0, 0), min(y0 + extent, height)
+    if xs < xe and ys < ye:
+        patch[ys - y0 : ye - y0, xs - x0 : xe - x0] = picture[ys:ye, xs:xe]
+    box = (left - x0, top - y0, left - x0 + side, top - y0 + side)
+    size = (geometry.size, geometry.size)
+    return np.asarray(Image.fromarray(patch).resize(size, Image.Resampling.BILINEAR, box))

@@ -1,0 +1,90 @@
+"""A request's body -> an upright picture, or the failure that says why not."""
+
+import io
+import math
+import warnings
+from typing import Final
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from handler.cropping import Picture
+from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImageFormat
+from handler.formats import SERVED, described, served_format
+
+# Pillow's own limit warns, or raises while it opens; `max_pixels` stands in its place.
+Image.MAX_IMAGE_PIXELS = None
+
+# How a picture is turned upright, by its EXIF orientation.
+_UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def decode(body: bytes, max_pixels: int) -> Picture:
+    """The first frame, uint8 RGB [H, W, 3], upright, what is transparent laid on white.
+
+    Raises:
+        UnsupportedImageFormat: the body does not start like an image that is served.
+        ImageTooLarge: it has more than `max_pixels` pixels; it was not decoded.
+        InvalidImage: it cannot be decoded.
+    """
+    name = served_format(body)
+    if name is None:
+        served = f"{', '.join(SERVED[:-1])} or {SERVED[-1]}"
+        raise UnsupportedImageFormat(f"the body {described(body)}; send {served}")
+    try:
+        with (
+            # what is odd about a client's file is no news for the operator's log
+            warnings.catch_warnings(action="ignore"),
+            # only this format's code is let near the bytes
+            Image.open(io.BytesIO(body), formats=[name.upper()]) as image,
+        ):
+            _refuse_too_large(image, max_pixels)
+            image.load()
+            return np.asarray(_upright(_rgb(image), _orientation(image)))
+    except (Failure, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on corrupt bytes
+        raise InvalidImage(
+            f"the {name} cannot be decoded: it is truncated or corrupt; send the whole file"
+        ) from error
+
+
+def _refuse_too_large(image: Image.Image, max_pixels: int) -> None:
+    pixels = image.width * image.height
+    if pixels > max_pixels:
+        raise ImageTooLarge(
+            f"the photograph has {math.ceil(pixels / 1e5) / 10:g} megapixels "
+            f"({image.width} x {image.height}); send one of {max_pixels / 1e6:g} at most"
+        )
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow's convert() clips at 255
+        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(layer, mask=layer)
+        return white
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int | None:
+    try:
+        orientation: int | None = image.getexif().get(ExifTags.Base.Orientation)
+        return orientation if orientation in _UPRIGHT else None
+    except Exception:  # EXIF is often broken, and the picture good all the same
+        return None
+
+
+def _upright(image: Image.Image, orientation: int | None) -> Image.Image:
+    return image if orientation is None else image.transpose(_UPRIGHT[orientation])

@@ -1,0 +1,167 @@
+"""Photographs -> faces with ages: the whole way is `Pipeline.run`."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from handler.cropping import Picture, crop_faces
+from handler.decoding import decode
+from handler.detection import FaceDetector, Faces
+from handler.errors import Failure, InternalError, OutOfMemory
+from handler.estimation import AgeEstimator, Estimates
+from handler.requests import Options, Request
+from handler.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# How an allocation that failed reads when it is no exception of its own: inside TorchScript every
+# exception becomes a RuntimeError with the original's text.
+_NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face; box and landmarks in pixels of the upright photograph."""
+
+    box: tuple[float, ...]  # x1, y1, x2, y2; may reach past the photograph
+    confidence: float  # 0 to 1
+    landmarks: tuple[tuple[float, ...], ...]  # x, y of eyes, nose, corners of the mouth
+    age: float  # years
+    interval: tuple[float, ...]  # years: low, high
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found in one photograph, the largest face first."""
+
+    width: int
+    height: int
+    faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A decoded photograph and what is wanted of it."""
+
+    picture: Picture
+    options: Options
+
+
+class Pipeline:
+    """A detector and an estimator under one contract; keeps nothing from batch to batch."""
+
+    def __init__(self, detector: FaceDetector, estimator: AgeEstimator, settings: Settings) -> None:
+        self.contract = estimator.contract
+        self._detector = detector
+        self._estimator = estimator
+        self._settings = settings
+
+    @classmethod
+    def load(cls, model: Path, settings: Settings, device: torch.device) -> "Pipeline":
+        """The pipeline around an exported model; ContractError when it cannot be honoured."""
+        estimator = AgeEstimator.load(model, device)
+        detector = FaceDetector(
+            estimator.contract.detector, settings.min_face_size, settings.max_side, device
+        )
+        return cls(detector, estimator, settings)
+
+    def run(self, items: Sequence[Request | Failure]) -> list[Answer | Failure]:
+        """One answer or failure for each item, in order; an item's failure is its own.
+
+        A photograph's answer does not depend on the others in its batch.
+        """
+        opened = [self._open(item) for item in items]
+        answers = iter(self._answer([o for o in opened if isinstance(o, Photograph)]))
+        return [o if isinstance(o, Failure) else next(answers) for o in opened]
+
+    def warm_up(self, batch_size: int) -> None:
+        """Pay for what torch does on first calls, for batches of portraits up to `batch_size`."""
+        noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+        self._detector.detect([noise])
+        side = self.contract.crop.size
+        for faces in range(1, batch_size + 1):
+            for _ in range(2):  # TorchScript profiles on a first call, and optimises on a second
+                self._estimator.estimate(np.zeros((faces, 3, side, side), np.uint8))
+
+    def _open(self, item: Request | Failure) -> Photograph | Failure:
+        if isinstance(item, Failure):
+            return item
+        try:
+            return Photograph(decode(item.photograph, self._settings.max_pixels), item.options)
+        except Exception as error:
+            return _failure(error)
+
+    def _answer(self, photographs: list[Photograph]) -> list[Answer | Failure]:
+        """All photographs at once; if that fails, one at a time, to find whose fault it is."""
+        failure: Failure
+        try:
+            return [*self._together(photographs)]
+        except Exception as error:
+            failure = _failure(error)
+        # Here, after the except block, nothing holds on to the tensors of the failed batch.
+        torch.cuda.empty_cache()
+        if len(photographs) == 1:
+            return [failure]
+        return [answer for photograph in photographs for answer in self._answer([photograph])]
+
+    def _together(self, photographs: list[Photograph]) -> list[Answer]:
+        """The faces of all photographs go through the model in one call."""
+        if not photographs:
+            return []
+        detected = self._detector.detect([p.picture for p in photographs])
+        faces = [_wanted(f, p.options) for f, p in zip(detected, photographs, strict=True)]
+        crops = [
+            crop_faces(p.picture, f.boxes, self.contract.crop)
+            for p, f in zip(photographs, faces, strict=True)
+        ]
+        estimates = self._estimator.estimate(np.concatenate(crops))
+        if not np.isfinite(estimates.interval).all():
+            raise ArithmeticError("the model gave an age that is no number")
+        ends = np.cumsum([len(f) for f in faces])
+        return [
+            _assembled(p.picture, f, Estimates(estimates.age[a:b], estimates.interval[a:b]))
+            for p, f, a, b in zip(photographs, faces, [0, *ends], ends, strict=False)
+        ]
+
+
+def _wanted(faces: Faces, options: Options) -> Faces:
+    confident = faces.select(faces.confidence >= options.min_confidence)
+    return confident.select(slice(options.max_faces))  # they come largest first
+
+
+def _assembled(picture: Picture, faces: Faces, estimates: Estimates) -> Answer:
+    found = zip(
+        faces.boxes.tolist(),
+        faces.confidence.tolist(),
+        faces.landmarks.tolist(),
+        estimates.age.tolist(),
+        estimates.interval.tolist(),
+        strict=True,
+    )
+    height, width = picture.shape[:2]
+    return Answer(
+        width,
+        height,
+        tuple(
+            Face(tuple(box), confidence, tuple(map(tuple, landmarks)), age, tuple(interval))
+            for box, confidence, landmarks, age, interval in found
+        ),
+    )
+
+
+def _failure(error: Exception) -> Failure:
+    """What the client is told of an exception; what was not foreseen goes to the log."""
+    if isinstance(error, Failure):
+        return error
+    logger.error("unexpected exception in the pipeline", exc_info=error)
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    ):
+        return OutOfMemory(
+            "the server's memory does not hold this photograph now; send it later, or scaled down"
+        )
+    return InternalError("a fault of the server, written to its log; other photographs may work")

@@ -1,0 +1,197 @@
+"""A request as TorchServe hands it over -> the photograph's bytes and the options."""
+
+import binascii
+import json
+import re
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from handler.errors import InvalidOption, InvalidRequest
+
+HOW: Final = (
+    "send the photograph as the body, as the multipart part 'data', "
+    'or as JSON {"data": "<base64>"}'
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a client may ask for beside the photograph."""
+
+    min_confidence: float = 0.9  # faces below it are left out
+    max_faces: int = 300  # the largest are kept
+
+
+@dataclass(frozen=True)
+class Request:
+    """One photograph, still encoded, and what is wanted of it."""
+
+    photograph: bytes
+    options: Options = Options()
+
+
+@dataclass(frozen=True)
+class _Range:
+    low: int
+    high: int
+    whole: bool
+
+    def __str__(self) -> str:
+        return f"a {'whole ' if self.whole else ''}number from {self.low} to {self.high}"
+
+    def __contains__(self, value: object) -> bool:
+        # by exact type: JSON's true is an int to Python; NaN is in no range
+        return type(value) in ((int,) if self.whole else (int, float)) and (
+            self.low <= value <= self.high  # type: ignore[operator]
+        )
+
+
+_RANGES: Final = {
+    "min_confidence": _Range(0, 1, whole=False),
+    "max_faces": _Range(1, 1000, whole=True),
+}
+# An option is written like a number in JSON wherever it stands; Python's own float() and int()
+# take "nan", "1_0" and the digits of every script. No number that is meant has 40 characters.
+_NUMBER: Final = re.compile(r"(?=.{1,40}\Z)-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_DATA_URL_LENGTH: Final = 200  # of a prefix such as "data:image/jpeg;base64,"
+
+
+def parse(row: Mapping[str, object], headers: Mapping[str, str]) -> Request:
+    """The request in one row of a batch.
+
+    Args:
+        row: `{"body": ...}` for a raw or a JSON body, otherwise one entry for each part of a
+            multipart form or of a gRPC map.
+        headers: of that request, names in any case. An option in the body wins over a header.
+
+    Raises:
+        InvalidRequest: there is no photograph, or it is not sent in a way that is understood.
+        InvalidOption: an option has a wrong value, or a name that is not known.
+    """
+    headers = {name.lower(): value for name, value in headers.items()}
+    options: dict[str, object] = {}
+    for name in _RANGES:
+        header = "x-" + name.replace("_", "-")
+        if header in headers:
+            options[name] = _number(headers[header])
+
+    if row.keys() != {"body"}:
+        photograph = _part(row)
+        options |= {name: _number(value) for name, value in row.items() if name != "data"}
+        return Request(photograph, _options(options))
+
+    body = _body(row["body"], headers.get("content-type", ""))
+    if isinstance(body, bytes):
+        return Request(body, _options(options))
+    photograph = _base64(body)
+    options |= {name: value for name, value in body.items() if name != "data"}
+    return Request(photograph, _options(options))
+
+
+def _body(body: object, content_type: str) -> bytes | dict[str, object]:
+    """The photograph, or the JSON object that it is in."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if isinstance(body, bytes | bytearray):
+        if not body:
+            raise InvalidRequest(f"the body is empty; {HOW}")
+        if kind.startswith("multipart/"):
+            raise InvalidRequest(
+                "the multipart form cannot be read: its content type gives no boundary; "
+                "let the client library write that header, or send the photograph as the body"
+            )
+        if kind != "application/json":
+            return bytes(body)
+        # TorchServe leaves JSON that it cannot read, or whose content type is written in
+        # capitals, as bytes: read it again, to be able to say what is wrong with it.
+        body = _json(body)
+    elif kind.startswith("text/"):
+        raise InvalidRequest(f"the body was sent as text ({kind}); {HOW}")
+    if not isinstance(body, dict):
+        raise InvalidRequest(f'the JSON body is {_shown(body)}; send {{"data": "<base64>"}}')
+    return body
+
+
+def _json(body: bytes | bytearray) -> object:
+    try:
+        return json.loads(body.decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        reason = str(error)
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8"
+    except (ValueError, RecursionError):
+        reason = "a number in it is too long, or it is nested too deeply"
+    raise InvalidRequest(
+        f'bad JSON: {reason}; send {{"data": "<base64>"}}, '
+        "or the photograph itself with the content type of its format"
+    )
+
+
+def _base64(content: Mapping[str, object]) -> bytes:
+    """The photograph in a JSON object: standard base64, a data URL's prefix being allowed."""
+    if "data" not in content:
+        raise InvalidRequest('the JSON body has no "data"; send {"data": "<base64>"}')
+    text = content["data"]
+    if not isinstance(text, str):
+        raise InvalidRequest(f'"data" is {_shown(text)}; send the photograph in base64, a string')
+    prefix, comma, _ = text[:_DATA_URL_LENGTH].lower().partition(",")
+    if comma and prefix.startswith("data:") and prefix.endswith(";base64"):
+        text = text[len(prefix) + 1 :]
+    try:
+        encoded = text.encode("ascii").translate(None, b" \t\r\n")
+        if len(encoded) % 4:
+            raise ValueError("its length is no multiple of 4")  # CPython lets one "=" too many by
+        photograph = binascii.a2b_base64(encoded, strict_mode=True)
+    except UnicodeEncodeError:
+        raise InvalidRequest('bad base64 in "data": it has characters beyond ASCII') from None
+    except ValueError as error:
+        raise InvalidRequest(
+            f'bad base64 in "data": {error}; use the standard alphabet (+ and /) with padding'
+        ) from error
+    if not photograph:
+        raise InvalidRequest('"data" is empty; send the photograph in base64')
+    return photograph
+
+
+def _part(parts: Mapping[str, object]) -> bytes:
+    """The photograph in a multipart form or a gRPC map."""
+    if not parts:
+        # what TorchServe makes of a truncated form as well
+        raise InvalidRequest(f"the request is empty, or its form is truncated; {HOW}")
+    if "data" not in parts:
+        raise InvalidRequest(f"the request has no part 'data'; {HOW}")
+    photograph = parts["data"]
+    if not isinstance(photograph, bytes | bytearray):
+        raise InvalidRequest(
+            "the part 'data' was sent as text or JSON; send it as a file whose content type "
+            "is that of an image (curl -F data=@photo.jpg)"
+        )
+    if not photograph:
+        raise InvalidRequest("the part 'data' is empty; send the photograph in it")
+    return bytes(photograph)
+
+
+def _number(value: object) -> object:
+    """The number that a header or a part holds; anything else is left for `_options` to refuse."""
+    if isinstance(value, bytes | bytearray):
+        value = value.decode("ascii", "backslashreplace")
+    match = _NUMBER.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return value
+    return float(match[0]) if match[1] or match[2] else int(match[0])
+
+
+def _options(values: Mapping[str, object]) -> Options:
+    for name, value in values.items():
+        if name not in _RANGES:
+            known = ", ".join(("data", *_RANGES))
+            raise InvalidOption(f"there is no option {_shown(name)}; known are {known}")
+        if value not in _RANGES[name]:
+            raise InvalidOption(f"{name} must be {_RANGES[name]}, not {_shown(value)}")
+    return replace(Options(), **values)  # type: ignore[arg-type]
+
+
+def _shown(value: object) -> str:
+    """A client's value in a message, cut short."""
+    return reprlib.repr(value)

@@ -1,0 +1,277 @@
+"""The adapter, driven by TorchServe's own loader, service and context."""
+
+import base64
+import importlib.util
+import json
+import logging
+import shutil
+import struct
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+import torch
+
+import handler.age_handler
+from handler.age_handler import AgeHandler
+from handler.pipeline import Pipeline
+from handler.settings import SettingsError
+from tests.pictures import astronaut, encoded, scene
+
+with warnings.catch_warnings(action="ignore"):
+    from ts.model_loader import TsModelLoader
+    from ts.service import Service
+
+SOURCE = Path(handler.age_handler.__file__)
+YAML = "batchSize: 4\nhandler:\n  max_pixels: 300000\n  min_face_size: 30\n"
+
+
+@pytest.fixture(scope="module")
+def archive(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An unpacked age.mar, without the package `handler` beside it."""
+    folder = tmp_path_factory.mktemp("archive")
+    (folder / "MAR-INF").mkdir()
+    model = {
+        "modelName": "age",
+        "modelVersion": "2.5",
+        "serializedFile": "age.pt",
+        "handler": "age_handler.py",
+        "configFile": "model-config.yaml",
+    }
+    (folder / "MAR-INF" / "MANIFEST.json").write_text(json.dumps({"model": model}))
+    (folder / "model-config.yaml").write_text(YAML)
+    shutil.copy(model_file, folder / "age.pt")
+    shutil.copy(SOURCE, folder)
+    return folder
+
+
+def load(archive: Path, module: ModuleType | None = handler.age_handler) -> Service:
+    """What TorchServe's worker does with an archive; `module` None: its file at the root, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        if module:  # whose lines are counted by the coverage
+            patch.setitem(sys.modules, "age_handler", module)
+        else:
+            patch.syspath_prepend(archive)
+        service = TsModelLoader().load(
+            "age", str(archive), "age_handler.py", batch_size=4, metrics_cache=Mock()
+        )
+    if not module:
+        del sys.modules["age_handler"]
+    service.set_cl_socket(None)
+    return service
+
+
+@pytest.fixture(scope="module")
+def service(archive: Path) -> Service:
+    return load(archive)
+
+
+def request(
+    parts: dict[str, Any], headers: dict[str, str] | None = None, kind: str = ""
+) -> dict[str, Any]:
+    """One request of the protocol between TorchServe's frontend and its worker."""
+    return {
+        "requestId": b"an-id",
+        "headers": [
+            {"name": name.encode(), "value": value.encode()}
+            for name, value in ({"explain": "False"} | (headers or {})).items()
+        ],
+        "parameters": [
+            {"name": name, "contentType": kind, "value": value} for name, value in parts.items()
+        ],
+    }
+
+
+def ask(service: Service, *requests: dict[str, Any]) -> list[tuple[int, str, str, Any]]:
+    """Status, phrase, content type and JSON of each response, read from the worker's bytes."""
+    message = bytes(service.predict(list(requests)))
+    at = 0
+
+    def number() -> int:
+        nonlocal at
+        at += 4
+        return int(struct.unpack_from("!i", message, at - 4)[0])
+
+    def text() -> bytes:
+        nonlocal at
+        length = number()
+        at += length
+        return message[at - length : at]
+
+    assert number() == 200
+    assert text() == b"Prediction success"
+    responses = []
+    while (length := number()) != -1:
+        assert message[at : at + length] == b"an-id"
+        at += length
+        kind = text().decode()
+        status, phrase = number(), text().decode()
+        for _ in range(number()):
+            text(), text()
+        responses.append((status, phrase, kind, json.loads(text())))
+    return responses
+
+
+FACE = bytearray(encoded(astronaut(), "JPEG", quality=95))
+SCENE = bytearray(encoded(scene(40, 60)))
+
+
+class TestHandle:
+    def test_one_face(self, service: Service) -> None:
+        ((status, phrase, kind, answer),) = ask(service, request({"body": FACE}))
+        assert (status, phrase, kind) == (200, "OK", "application/json")
+        assert list(answer) == ["width", "height", "faces", "model"]
+        assert answer["model"] == {"name": "age", "version": "2.5"}
+        (face,) = answer["faces"]
+        assert list(face) == ["box", "confidence", "landmarks", "age", "age_interval"]
+        assert face["box"] == pytest.approx([181, 62, 268, 172], abs=6)
+
+    def test_each_item_has_its_own_answer(self, service: Service) -> None:
+        responses = ask(
+            service,
+            request({"body": SCENE}),
+            request({}),
+            request({"data": SCENE, "max_faces": bytearray(b"0")}),
+            request({"data": bytearray(b"%PDF-1.7")}),
+            request({"body": FACE}, {"X-Max-Faces": "1", "Content-Type": "image/jpeg"}),
+            request({"body": bytearray(b"\xff\xd8\xff")}),
+            request({"body": bytearray(encoded(scene(1000, 301), "BMP"))}),
+            request({"body": FACE}, {"explain": "True"}),
+            request({"body": {"data": base64.b64encode(SCENE).decode()}}),
+        )
+        assert [(status, phrase, kind) for status, phrase, kind, _ in responses] == [
+            (200, "OK", "application/json"),
+            (400, "Bad Request", "application/json"),
+            (400, "Bad Request", "application/json"),
+            (415, "Unsupported Media Type", "application/json"),
+            (200, "OK", "application/json"),
+            (400, "Bad Request", "application/json"),
+            (413, "Request Entity Too Large", "application/json"),
+            (501, "Not Implemented", "application/json"),
+            (200, "OK", "application/json"),
+        ]
+        bodies = [body for *_, body in responses]
+        assert [body.get("type") for body in bodies] == [
+            None,
+            "InvalidRequest",
+            "InvalidOption",
+            "UnsupportedImageFormat",
+            None,
+            "InvalidImage",
+            "ImageTooLarge",
+            "NotImplemented",
+            None,
+        ]
+        assert all(list(body) == ["code", "type", "message"] for body in bodies if "type" in body)
+        assert [body.get("code", 200) for body in bodies] == [r[0] for r in responses]
+        assert bodies[0] == bodies[8]
+        assert (bodies[0]["width"], bodies[0]["height"], bodies[0]["faces"]) == (60, 40, [])
+        assert len(bodies[4]["faces"]) == 1
+
+    def test_headers_in_any_case(self, service: Service) -> None:
+        for name in ("X-Max-Faces", "x-max-faces", "X-MAX-FACES"):
+            ((status, *_, body),) = ask(service, request({"body": SCENE}, {name: "many"}))
+            assert (status, body["type"]) == (400, "InvalidOption")
+
+    def test_a_part_is_not_taken_for_a_header(self, service: Service) -> None:
+        """TorchServe keeps the headers of a part under the part's name, among the request's."""
+        ((_, *_, body),) = ask(service, request({"data": SCENE, "X-Max-Faces": bytearray(b"1")}))
+        assert body["message"].startswith("there is no option 'X-Max-Faces'; known are data,")
+        ((status, *_, body),) = ask(service, request({"data": SCENE, "explain": bytearray(b"1")}))
+        assert (status, body["type"]) == (400, "InvalidOption")
+
+    def test_nothing(self, service: Service) -> None:
+        assert service._entry_point(None, service.context) == []
+        assert ask(service) == []
+
+
+class TestInitialize:
+    @pytest.fixture(autouse=True)
+    def warmed_up(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """The batch sizes that were asked for."""
+        sizes: list[int] = []
+        monkeypatch.setattr(Pipeline, "warm_up", lambda pipeline, size: sizes.append(size))
+        return sizes
+
+    def test_warms_up(self, archive: Path, warmed_up: list[int]) -> None:
+        load(archive)
+        assert warmed_up == [4]
+
+    def test_from_the_root_of_an_archive(self, archive: Path) -> None:
+        service = load(archive, module=None)
+        assert service._entry_point.__func__.__code__.co_filename == str(archive / SOURCE.name)
+        ((status, *_),) = ask(service, request({"body": SCENE}))
+        assert status == 200
+
+    def test_says_what_was_loaded(self, archive: Path, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.INFO, "handler"):
+            load(archive)
+        (line,) = [r.getMessage() for r in caplog.records if r.name == "handler.age_handler"]
+        assert line.startswith(f"age 2.5 on cpu, torch {torch.__version__} with ")
+        assert "size=64" in line
+        assert "thresholds=(0.6, 0.7, 0.7)" in line
+        assert "max_pixels=300000, min_face_size=30" in line
+
+    @pytest.mark.parametrize("config", ["", "handler:\n", "batchSize: 4\n"])
+    def test_without_settings(self, archive: Path, tmp_path: Path, config: str) -> None:
+        copy = shutil.copytree(archive, tmp_path / "copy")
+        (copy / "model-config.yaml").write_text(config)
+        ((status, *_),) = ask(load(copy), request({"body": SCENE}))
+        assert status == 200
+
+    def test_settings_that_are_wrong(self, archive: Path, tmp_path: Path) -> None:
+        copy = shutil.copytree(archive, tmp_path / "copy")
+        (copy / "model-config.yaml").write_text("handler: {max_side: big}")
+        with pytest.raises(SettingsError, match=r"handler\.max_side must be a whole number"):
+            load(copy)
+
+    def test_threads(self, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        copy = shutil.copytree(archive, tmp_path / "copy")
+        asked: list[int] = []
+        monkeypatch.setattr(torch, "set_num_threads", asked.append)
+        load(copy)
+        assert asked == []  # left to torch
+        (copy / "model-config.yaml").write_text("handler: {threads: 3}")
+        load(copy)
+        assert asked == [3]
+
+    @pytest.mark.parametrize(
+        ("gpu", "available", "device"),
+        [(None, True, "cpu"), (0, False, "cpu"), (0, True, "cuda:0"), (3, True, "cuda:3")],
+    )
+    def test_device(
+        self,
+        archive: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        gpu: int | None,
+        available: bool,
+        device: str,
+    ) -> None:
+        class Loaded(Exception):
+            pass
+
+        def loaded(file: Path, settings: object, device: torch.device) -> None:
+            raise Loaded(file.name, str(device))
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+        monkeypatch.setattr("handler.age_handler.Pipeline.load", loaded)
+        manifest = json.loads((archive / "MAR-INF" / "MANIFEST.json").read_text())
+        service = Service("age", str(archive), manifest, None, gpu, 1)
+        with pytest.raises(Loaded) as caught:
+            AgeHandler().initialize(service.context)
+        assert caught.value.args == ("age.pt", device)
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an ImportError it would be hidden by TorchServe, which then looks for its own handler."""
+    monkeypatch.setitem(sys.modules, "handler.pipeline", None)
+    spec = importlib.util.spec_from_file_location("age_handler", SOURCE)
+    assert spec is not None
+    assert spec.loader is not None
+    with pytest.raises(RuntimeError, match=r"handler\.pipeline.*needs torch") as caught:
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    assert isinstance(caught.value.__cause__, ImportError)

@@ -1,0 +1,126 @@
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from handler.contract import (
+    Calibration,
+    Contract,
+    ContractError,
+    CropGeometry,
+    DetectorSettings,
+)
+
+FULL = Contract(
+    crop=CropGeometry(size=128, margin=-0.02, fill=7),
+    detector=DetectorSettings(thresholds=(0.5, 0.6, 0.8), factor=0.8, border=0.25),
+    calibration=Calibration(coverage=0.9, scale=1.64),
+    data=("utkface", "appa_real"),
+    metrics={"mae": 4.9},
+)
+
+
+def changed(path: str, value: Any) -> str:
+    """The JSON of `FULL` with the value at `path` ("crop.size") replaced."""
+    content = json.loads(FULL.to_json())
+    *parents, key = path.split(".")
+    inner = content
+    for parent in parents:
+        inner = inner[parent]
+    inner[key] = value
+    return json.dumps(content)
+
+
+def lacking(path: str) -> str:
+    content = json.loads(FULL.to_json())
+    *parents, key = path.split(".")
+    inner = content
+    for parent in parents:
+        inner = inner[parent]
+    del inner[key]
+    return json.dumps(content)
+
+
+def refused(text: str | bytes) -> str:
+    with pytest.raises(ContractError) as caught:
+        Contract.from_json(text)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_round_trip() -> None:
+    assert Contract.from_json(FULL.to_json()) == FULL
+    assert Contract.from_json(FULL.to_json().encode()) == FULL
+    plain = Contract(FULL.crop, DetectorSettings(), FULL.calibration)
+    assert Contract.from_json(plain.to_json()) == plain
+
+
+def test_what_has_defaults_may_be_absent() -> None:
+    assert Contract.from_json(lacking("data")) == dataclasses.replace(FULL, data=())
+    assert Contract.from_json(lacking("detector.factor")).detector.factor == 0.709
+
+
+@pytest.mark.parametrize("schema", [0, 2, "1", None])
+def test_another_schema(schema: Any) -> None:
+    message = refused(changed("schema", schema))
+    assert f"has schema {schema!r}; this handler knows 1" in message
+
+
+def test_without_schema() -> None:
+    assert "has schema None" in refused(lacking("schema"))
+
+
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [("align", "contract"), ("crop.align", "crop"), ("detector.x", "detector"),
+     ("calibration.x", "calibration")],
+)  # fmt: skip
+def test_unknown_key(path: str, part: str) -> None:
+    key = path.split(".")[-1]
+    assert refused(changed(path, 1)) == (
+        f"the model's contract has an unknown key {key!r} in {part!r}"
+    )
+
+
+@pytest.mark.parametrize("part", ["crop", "detector", "calibration"])
+def test_missing_part(part: str) -> None:
+    assert refused(lacking(part)) == f"the model's contract lacks {part!r}"
+    assert refused(changed(part, 5)) == f"the model's contract lacks {part!r}"
+
+
+@pytest.mark.parametrize("path", ["crop.size", "crop.margin", "calibration.scale"])
+def test_missing_value(path: str) -> None:
+    part, key = path.split(".")
+    message = refused(lacking(path))
+    assert repr(part) in message
+    assert repr(key) in message
+
+
+@pytest.mark.parametrize("text", ["", "{", b"\xff\xfe\x00", "nonsense"])
+def test_not_json(text: str | bytes) -> None:
+    assert refused(text).startswith("the model's contract.json is not JSON")
+
+
+@pytest.mark.parametrize("text", ["[]", "5", "null"])
+def test_not_an_object(text: str) -> None:
+    assert refused(text) == "the model's contract.json is not a JSON object"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("crop.size", "128"),
+        ("crop.size", 12.5),
+        ("crop.margin", None),
+        ("detector.thresholds", 0.6),
+        ("detector.thresholds", [0.6, 0.7]),
+        ("detector.factor", "big"),
+        ("calibration.scale", []),
+        ("data", 5),
+        ("metrics", 5),
+    ],
+)
+def test_value_of_a_wrong_type(path: str, value: Any) -> None:
+    assert repr(path.split(".")[-1]) in refused(changed(path, value))

@@ -1,0 +1,319 @@
+"""Every format, mode and orientation that is served, and files that are none of them."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from handler.cropping import Picture
+from handler.decoding import decode
+from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImageFormat
+from tests.pictures import encoded, scene, turned
+
+LIMIT = 1_000_000
+WHITE = [255, 255, 255]
+
+PICTURE = scene(24, 36)
+FORMATS: list[tuple[str, dict[str, Any], int]] = [  # with the largest difference after decoding
+    ("PNG", {}, 0),
+    ("BMP", {}, 0),
+    ("WEBP", {"lossless": True}, 0),
+    ("WEBP", {"quality": 95}, 24),
+    ("JPEG", {"quality": 95}, 24),
+    ("JPEG", {"quality": 95, "progressive": True}, 24),
+    ("GIF", {}, 60),
+]
+
+
+def difference(a: Picture, b: Picture) -> int:
+    assert a.shape == b.shape
+    return int(np.abs(a.astype(int) - b).max())
+
+
+@pytest.mark.parametrize(("kind", "parameters", "tolerance"), FORMATS)
+def test_formats(kind: str, parameters: dict[str, Any], tolerance: int) -> None:
+    picture = decode(encoded(PICTURE, kind, **parameters), LIMIT)
+    assert picture.dtype == np.uint8
+    assert difference(picture, PICTURE) <= tolerance
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
+def test_orientation(kind: str, orientation: int) -> None:
+    parameters: dict[str, Any] = {"quality": 95} if kind == "JPEG" else {}
+    parameters |= {"lossless": True} if kind == "WEBP" else {}
+    body = turned(PICTURE, orientation, kind, **parameters)
+    assert difference(decode(body, LIMIT), PICTURE) <= (24 if kind == "JPEG" else 0)
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0nonsense",
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 50,
+        # an orientation of two letters, and one of 9
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x02\0\0\0\x02ab\0\0\0\0\0\0",
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x09\0\0\0\0\0\0",
+        b"",
+    ],
+)
+def test_broken_exif_is_no_failure(exif: bytes) -> None:
+    assert np.array_equal(decode(encoded(PICTURE, "PNG", exif=exif), LIMIT), PICTURE)
+    assert difference(decode(encoded(PICTURE, "JPEG", quality=95, exif=exif), LIMIT), PICTURE) < 24
+
+
+class TestModes:
+    @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "JPEG"])
+    def test_grey(self, kind: str) -> None:
+        image = Image.fromarray(PICTURE).convert("L")
+        parameters = {"quality": 100} if kind == "JPEG" else {}
+        expected = np.repeat(np.asarray(image)[..., None], 3, axis=2)
+        assert difference(decode(encoded(image, kind, **parameters), LIMIT), expected) <= 2
+
+    @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF"])
+    def test_two_colours(self, kind: str) -> None:
+        image = Image.fromarray(PICTURE).convert("1")
+        expected = np.repeat(np.asarray(image)[..., None], 3, axis=2) * np.uint8(255)
+        assert np.array_equal(decode(encoded(image, kind), LIMIT), expected)
+
+    def test_palette(self) -> None:
+        image = Image.fromarray(PICTURE).quantize(16)
+        expected = np.asarray(image.convert("RGB"))
+        for kind in ("PNG", "BMP", "GIF"):
+            assert np.array_equal(decode(encoded(image, kind), LIMIT), expected)
+
+    @pytest.mark.parametrize("kind", ["PNG", "GIF"])
+    def test_palette_with_a_transparent_colour(self, kind: str) -> None:
+        image = Image.fromarray(PICTURE).quantize(16)
+        expected = np.array(image.convert("RGB"))
+        expected[np.asarray(image) == 3] = WHITE
+        body = encoded(image, kind, transparency=3)
+        assert np.array_equal(decode(body, LIMIT), expected)
+
+    def test_palette_with_alpha(self) -> None:
+        image = Image.fromarray(PICTURE).quantize(4)
+        alpha = np.array([0, 255, 128, 64])
+        colours = np.asarray(image.convert("RGB")).astype(int)
+        a = alpha[np.asarray(image)][..., None]
+        body = encoded(image, "PNG", transparency=bytes(alpha.tolist()))
+        expected = (colours * a + 255 * (255 - a)) / 255
+        assert np.abs(decode(body, LIMIT) - expected).max() <= 1
+
+    @pytest.mark.parametrize(("kind", "parameters"), [("PNG", {}), ("WEBP", {"lossless": True})])
+    def test_alpha_is_laid_on_white(self, kind: str, parameters: dict[str, Any]) -> None:
+        alpha = np.linspace(0, 255, PICTURE.shape[1]).astype(np.uint8)
+        alpha = np.broadcast_to(alpha[None, :, None], (*PICTURE.shape[:2], 1))
+        body = encoded(
+            Image.fromarray(np.concatenate([PICTURE, alpha], axis=2)),
+            kind,
+            **parameters,
+        )
+        picture = decode(body, LIMIT)
+        expected = PICTURE * (alpha / 255) + 255 * (1 - alpha / 255)
+        assert np.abs(picture - expected).max() <= 1
+        assert picture[:, 0].tolist() == [WHITE] * len(picture)
+
+    def test_grey_with_alpha(self) -> None:
+        image = Image.new("LA", (2, 1), (100, 0))
+        image.putpixel((1, 0), (100, 255))
+        assert decode(encoded(image), LIMIT).tolist() == [[WHITE, [100, 100, 100]]]
+
+    def test_a_transparent_colour_in_grey_and_rgb(self) -> None:
+        grey = Image.fromarray(np.array([[10, 200]], np.uint8))
+        assert decode(encoded(grey, transparency=10), LIMIT).tolist() == [[WHITE, [200] * 3]]
+        colour = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
+        body = encoded(colour, transparency=(4, 5, 6))
+        assert decode(body, LIMIT).tolist() == [[[1, 2, 3], WHITE]]
+
+    def test_grey_of_16_bits_is_scaled(self) -> None:
+        values = np.array([[0, 257, 128 * 257, 128 * 257 + 200, 65535 - 257, 65535]], np.uint16)
+        body = encoded(Image.fromarray(values))
+        grey = decode(body, LIMIT)
+        assert grey[0, :, 0].tolist() == [0, 1, 128, 129, 254, 255]
+        assert np.array_equal(grey[..., 0], grey[..., 2])
+
+    def test_colour_of_16_bits(self) -> None:
+        row = struct.pack(">B6H", 0, 0x1234, 0, 0xFFFF, 0x8000, 0x00FF, 0x7FFF)
+        chunks = [
+            (b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)),
+            (b"IDAT", zlib.compress(row)),
+            (b"IEND", b""),
+        ]
+        body = b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d))
+            for n, d in chunks
+        )
+        assert decode(body, LIMIT).tolist() == [[[0x12, 0, 0xFF], [0x80, 0, 0x7F]]]
+
+    def test_cmyk_is_not_inverted(self) -> None:
+        inks = np.zeros((8, 24, 4), np.uint8)
+        inks[:, 8:16, 1] = 255  # magenta
+        inks[:, 16:, 3] = 255  # black
+        image = Image.frombytes("CMYK", (24, 8), inks.tobytes())
+        picture = decode(encoded(image, "JPEG", quality=95), LIMIT)
+        expected = np.zeros((8, 24, 3), np.uint8)
+        expected[:, :8] = WHITE
+        expected[:, 8:16] = [255, 0, 255]
+        assert difference(picture, expected) <= 12
+
+
+class TestFirstFrame:
+    frames = tuple(Image.fromarray(scene(12, 16, seed)).quantize(8) for seed in (1, 2))
+
+    @pytest.mark.parametrize(
+        ("kind", "parameters"),
+        [("GIF", {}), ("PNG", {}), ("WEBP", {"lossless": True})],
+    )
+    def test_of_an_animation(self, kind: str, parameters: dict[str, Any]) -> None:
+        first, second = (f.convert("RGB") for f in self.frames)
+        body = encoded(first, kind, save_all=True, append_images=[second], **parameters)
+        with Image.open(io.BytesIO(body)) as image:
+            assert getattr(image, "n_frames", 1) == 2
+        assert difference(decode(body, LIMIT), np.asarray(first)) <= 0
+
+    def test_of_a_phone_with_two_pictures_in_one_jpeg(self) -> None:
+        first, second = (Image.fromarray(scene(64, 64, seed)) for seed in (1, 2))
+        body = encoded(first, "MPO", save_all=True, append_images=[second], quality=95)
+        assert difference(decode(body, LIMIT), np.asarray(first)) <= 24
+
+
+class TestLimit:
+    @pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "JPEG", "GIF"])
+    def test_in_pixels(self, kind: str) -> None:
+        body = encoded(scene(100, 250), kind)
+        assert decode(body, 25_000).shape == (100, 250, 3)
+        with pytest.raises(ImageTooLarge) as caught:
+            decode(body, 24_999)
+        assert caught.value.message == (
+            "the photograph has 0.1 megapixels (250 x 100); send one of 0.024999 at most"
+        )
+
+    @pytest.mark.parametrize("kind", ["PNG", "BMP", "JPEG"])
+    def test_is_checked_before_decoding(self, kind: str) -> None:
+        body = encoded(scene(100, 250), kind)
+        with pytest.raises(ImageTooLarge):
+            decode(body[: len(body) * 2 // 3], 24_999)
+
+    def test_of_a_png_that_says_it_is_huge(self) -> None:
+        header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+        body = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header
+        body += struct.pack(">I", zlib.crc32(b"IHDR" + header)) + struct.pack(">I", 0) + b"IDAT"
+        body += struct.pack(">I", zlib.crc32(b"IDAT"))
+        with pytest.raises(ImageTooLarge) as caught:
+            decode(body, 50_000_000)
+        assert caught.value.message == (
+            "the photograph has 3600 megapixels (60000 x 60000); send one of 50 at most"
+        )
+
+    def test_of_a_webp_that_says_it_is_huge(self) -> None:
+        frame = bytes(6) + b"\x09\0\0" * 2 + bytes(4) + encoded(scene(10, 10), "WEBP")[12:]
+        chunks = b"VP8X" + struct.pack("<I", 10) + b"\x02\0\0\0" + b"\x5f\xea\0" * 2
+        chunks += b"ANIM" + struct.pack("<I", 6) + bytes(6)
+        chunks += b"ANMF" + struct.pack("<I", len(frame)) + frame
+        with pytest.raises(ImageTooLarge, match=r"3600 megapixels \(60000 x 60000\)"):
+            decode(b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks, LIMIT)
+
+    def test_of_a_gif_whose_frame_is_larger_than_its_screen(self) -> None:
+        body = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0)
+        body += b"," + struct.pack("<HHHHB", 0, 0, 60_000, 60_000, 0) + b"\x02\x01\x44\0;"
+        with pytest.raises(ImageTooLarge, match="3600 megapixels"):
+            decode(body, LIMIT)
+
+    def test_a_little_over_is_not_shown_as_equal(self) -> None:
+        with pytest.raises(ImageTooLarge, match=r"has 0\.2 megapixels .* one of 0\.1 at most"):
+            decode(encoded(scene(101, 1000), "BMP"), 100_000)
+
+
+class TestFailures:
+    @pytest.mark.parametrize(("kind", "parameters", "_"), FORMATS)
+    @pytest.mark.parametrize("part", [0.1, 0.5, 0.8])
+    def test_truncated(self, kind: str, parameters: dict[str, Any], _: int, part: float) -> None:
+        body = encoded(scene(100, 100), kind, **parameters)
+        body = body[: max(20, int(len(body) * part))]
+        with pytest.raises(InvalidImage) as caught:
+            decode(body, LIMIT)
+        assert caught.value.message.endswith(
+            "cannot be decoded: it is truncated or corrupt; send the whole file"
+        )
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"\xff\xd8\xff",
+            b"\x89PNG\n\x1a\n",
+            b"GIF89a",
+            b"RIFF\0\0\0\0WEBP",
+            b"BM" + bytes(12) + b"\x28" + bytes(30),
+            b"GIF89a" + bytes(20),
+        ],
+    )
+    def test_nothing_but_a_start(self, body: bytes) -> None:
+        with pytest.raises(InvalidImage):
+            decode(body, LIMIT)
+
+    def test_message_names_the_format_and_no_object(self) -> None:
+        with pytest.raises(InvalidImage) as caught:
+            decode(b"RIFF\0\0\0\0WEBP", LIMIT)
+        assert caught.value.message == (
+            "the WebP cannot be decoded: it is truncated or corrupt; send the whole file"
+        )
+
+    def test_not_served(self) -> None:
+        with pytest.raises(UnsupportedImageFormat) as caught:
+            decode(encoded(PICTURE, "TIFF"), LIMIT)
+        assert caught.value.message == (
+            "the body starts like a TIFF or a camera's raw file; send JPEG, PNG, WebP, BMP or GIF"
+        )
+
+    def test_memory_is_not_blamed_on_the_image(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr(Image.Image, "load", refuse)
+        with pytest.raises(MemoryError):
+            decode(encoded(PICTURE, "BMP"), LIMIT)
+
+
+def picture_or_failure(body: bytes) -> Picture | Failure:
+    try:
+        return decode(body, LIMIT)
+    except Failure as failure:
+        return failure
+
+
+BODIES = [encoded(PICTURE, kind, **parameters) for kind, parameters, _ in FORMATS]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(BODIES),
+    st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=6),
+    st.integers(0, 4000),
+)
+def test_damage_is_a_failure_or_a_picture(
+    body: bytes, changes: list[tuple[int, int]], length: int
+) -> None:
+    damaged = bytearray(body)
+    for at, value in changes:
+        damaged[at % len(damaged)] = value
+    outcome = picture_or_failure(bytes(damaged[:length]))
+    if isinstance(outcome, Failure):
+        assert outcome.code in (400, 413, 415)
+        assert "<" not in outcome.message.replace("<base64>", "")
+    else:
+        assert outcome.dtype == np.uint8
+        assert outcome.ndim == 3
+        assert 0 < outcome.size <= 3 * LIMIT
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes(body: bytes) -> None:
+    with pytest.raises(Failure):
+        decode(body, LIMIT)
