@@ -1,0 +1,84 @@
+"""From a trained checkpoint to a measured, exported and described model."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from handler.contract import DetectorSettings
+from handler.estimation import AgeEstimator
+from train import export as export_module
+from train.evaluate import evaluate, show
+from train.export import export
+from train.fit import fit
+
+Make = Callable[..., DictConfig]
+
+
+@pytest.fixture
+def trained(tiny: Make, tmp_path: Path) -> DictConfig:
+    config = tiny("fit.epochs=2", f"export.output={tmp_path / 'store'}")
+    fit(config)
+    return config
+
+
+def test_evaluate_and_export_give_a_model_that_is_measured_and_described(
+    trained: DictConfig,
+) -> None:
+    report = evaluate(trained)
+    assert report["utkface"]["mae"].count == 6
+    assert report["appa_real"]["mae"].count == 4
+    assert sum(v["mae"].count for k, v in report.items() if k.startswith("utkface ")) == 6
+    assert "utkface" in show(report)
+
+    model = export(trained)
+    contract = AgeEstimator.load(model, torch.device("cpu")).contract
+    stored = json.loads((Path(trained.run) / "metrics.json").read_text())
+    assert contract.crop.size == 64
+    assert contract.crop.margin == trained.crop.margin
+    assert contract.detector == DetectorSettings()
+    assert contract.calibration.scale == stored["calibration"]["scale"]
+    assert contract.data == ("utkface", "appa_real")
+    assert contract.metrics["test_mae_utkface"] == report["utkface"]["mae"].value
+
+    card = (model.parent / "README.md").read_text()
+    mae = report["utkface"]["mae"]
+    assert f"| utkface | 6 | {mae} |" in card
+    assert "non-commercial research only" in card
+
+    trained.evaluate.model = str(model)
+    again = evaluate(trained)
+    assert again["utkface"]["mae"].value == pytest.approx(mae.value, abs=0.01)
+    assert again["utkface"]["coverage"].value == report["utkface"]["coverage"].value
+
+
+def test_export_wants_a_measured_run(trained: DictConfig) -> None:
+    with pytest.raises(FileNotFoundError, match=r"run python -m train\.evaluate first"):
+        export(trained)
+
+
+def test_evaluate_wants_a_run(tiny: Make) -> None:
+    with pytest.raises(FileNotFoundError, match=r"run python -m train\.fit first, or set run="):
+        evaluate(tiny())
+
+
+def test_a_model_that_differs_from_the_network_is_not_installed(
+    trained: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(trained)
+    true_age = export_module._eager
+    monkeypatch.setattr(export_module, "_eager", lambda *a: true_age(*a) + np.float32(0.06))
+    with pytest.raises(ValueError, match=r"off by up to 0\.06\d years .* it was not installed"):
+        export(trained)
+    assert not Path(trained.export.output).exists()
+
+
+def test_evaluate_refuses_crops_of_another_size(trained: DictConfig, model_file: Path) -> None:
+    trained.evaluate.model = str(model_file)
+    trained.crop.size = 32
+    with pytest.raises(ValueError, match=r"takes 64 px crops; set crop\.size and prepare again"):
+        evaluate(trained)

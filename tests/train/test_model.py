@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from train.model import AgeNetwork, Architecture, target_distribution
+
+
+@pytest.fixture(scope="module")
+def network() -> AgeNetwork:
+    torch.manual_seed(0)
+    return AgeNetwork(Architecture("test_resnet", 64)).eval()
+
+
+def test_moments_of_known_distributions(network: AgeNetwork) -> None:
+    logits = torch.full((2, 117), -1e4)
+    logits[0, 30] = 0
+    logits[1, [20, 40]] = 0
+    mean, spread = network.moments(logits)
+    assert mean.tolist() == pytest.approx([30, 30], abs=1e-3)
+    assert spread.tolist() == pytest.approx([0, 10], abs=1e-3)
+
+
+@torch.no_grad()
+def test_forward_takes_bytes_and_gives_years(network: AgeNetwork) -> None:
+    faces = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    age, spread = network(faces)
+    assert age.shape == spread.shape == (3,)
+    assert age.dtype == spread.dtype == torch.float32
+    assert ((age >= 0) & (age <= 116)).all()
+    alone, _ = network(faces[:1])
+    assert float(alone[0]) == pytest.approx(float(age[0]), abs=1e-4)
+
+
+def test_normalisation_lives_inside(network: AgeNetwork) -> None:
+    colour = (torch.tensor([0.485, 0.456, 0.406]) * 255).view(1, 3, 1, 1)
+    zero = network.backbone(torch.zeros(1, 3, 64, 64))
+    assert torch.allclose(network.features(colour.expand(1, 3, 64, 64)), zero, atol=1e-4)
+
+
+def test_target_distribution_is_a_gaussian_around_the_age() -> None:
+    target = target_distribution(torch.tensor([30.0, 50.5]), sigma=2.0)
+    assert target.sum(dim=1).tolist() == pytest.approx([1, 1], abs=1e-5)
+    years = torch.arange(117.0)
+    assert (target * years).sum(dim=1).tolist() == pytest.approx([30, 50.5], abs=1e-3)
+    assert float(target[0, 32] / target[0, 30]) == pytest.approx(0.6065, abs=1e-3)  # exp(-1/2)

@@ -1,0 +1,137 @@
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from handler.contract import CropGeometry, DetectorSettings
+from handler.detection import FaceDetector
+from tests.pictures import scene
+from tests.train.conftest import CHIPS, WILD, configuration, face_of_age, save
+from train import prepare as command
+from train.crops import read_shards, served_part
+from train.prepare import CropMaker, prepare
+from train.records import Problem, Record
+
+GEOMETRY = CropGeometry(size=64, margin=-0.02, fill=0)
+MAKER = CropMaker(GEOMETRY, DetectorSettings(), min_face_size=20, max_side=1280)
+
+
+@pytest.fixture(scope="module")
+def detector() -> FaceDetector:
+    return MAKER.build_detector()
+
+
+def folder_of(prepared: list[str], name: str) -> Path:
+    return Path(configuration(prepared).data.prepared) / name
+
+
+def test_every_picture_of_the_made_data_sets_gives_a_crop(prepared: list[str]) -> None:
+    for name, count in (("utkface", CHIPS), ("appa_real", WILD)):
+        summary = json.loads((folder_of(prepared, name) / "summary.json").read_text())
+        assert summary["crops"] == count
+        assert summary["unusable"] == summary["not_found"] == 0
+        (shard,) = read_shards(folder_of(prepared, name))
+        assert shard.crops.shape == (count, 3, 80, 80)
+        assert all(label.found for label in shard.labels)
+
+
+def test_tight_and_loose_pictures_of_a_face_give_the_same_framing(
+    tmp_path: Path, detector: FaceDetector
+) -> None:
+    crops = []
+    for margin, tight in ((5, True), (60, False)):
+        path = tmp_path / f"{margin}.jpg"
+        save(face_of_age(1, margin), path)
+        crop, _ = MAKER.make(Record(path, 1, "train", "made", tight), detector)
+        inner = served_part(crop, 64)[:, 12:52, 12:52]  # the chip has no more around the face
+        crops.append(inner.reshape(3, 10, 4, 10, 4).mean(axis=(2, 4)))  # a box may be 2 % off
+    assert np.corrcoef(crops[0].ravel(), crops[1].ravel())[0, 1] > 0.9
+
+
+def test_a_tight_picture_without_a_face_is_taken_whole(
+    tmp_path: Path, detector: FaceDetector
+) -> None:
+    path = tmp_path / "a.png"
+    _write(scene(64, 64), path)
+    crop, label = MAKER.make(Record(path, 30, "val", "made", tight=True, gender=1), detector)
+    assert not label.found
+    assert (label.gender, label.race, label.padding) == (1, -1, 0)
+    difference = served_part(crop, 64).astype(int) - scene(64, 64).transpose(2, 0, 1)
+    assert np.abs(difference).max() <= 2
+
+
+def test_rejected_pictures_are_listed_and_the_others_kept(tmp_path: Path) -> None:
+    records = _records(tmp_path)
+    folder = tmp_path / "made"
+    summary = prepare(records, [Problem(Path("x.jpg"), "no label")], MAKER, folder, 1, max_bad=0.9)
+    assert summary["crops"] == 1
+    assert summary["unusable"] == 3
+    assert summary["splits"] == {"train": 1, "val": 0, "test": 0}
+    with (folder / "rejected.csv").open() as stream:
+        reasons = {row["file"]: row["reason"] for row in csv.DictReader(stream)}
+    assert reasons["empty.png"] == "no face was found"
+    assert reasons["x.jpg"] == "no label"
+    assert "cannot identify image file" in reasons["broken.jpg"]
+
+
+def test_too_many_bad_pictures_end_it_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"66\.7% of the pictures cannot be used.*rejected\.csv"):
+        prepare(_records(tmp_path), [], MAKER, tmp_path / "made", 1, max_bad=0.5)
+
+
+def test_what_is_there_is_kept_and_what_is_stale_is_made_anew(tmp_path: Path) -> None:
+    records = _records(tmp_path)
+    folder = tmp_path / "made"
+    prepare(records, [], MAKER, folder, 1, max_bad=1)
+    shard = folder / "crops-00000.npy"
+    first = shard.stat().st_mtime_ns
+    prepare(records, [], MAKER, folder, 1, max_bad=1)
+    assert shard.stat().st_mtime_ns == first
+    wider = CropMaker(CropGeometry(64, 0.2, 0), DetectorSettings(), 20, 1280)
+    prepare(records, [], wider, folder, 1, max_bad=1)
+    assert shard.stat().st_mtime_ns != first
+
+
+def test_the_command_prepares_every_source(
+    utkface: Path, appa_real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["prepare", f"data.sources.utkface={utkface}", f"data.sources.appa_real={appa_real}",
+         f"data.prepared={tmp_path / 'prepared'}", f"run={tmp_path / 'run'}", "crop.size=32",
+         "data.processes=1"],
+    )  # fmt: skip
+    command.main()
+    shapes = [s.crops.shape for n in ("utkface", "appa_real")
+              for s in read_shards(tmp_path / "prepared" / n)]  # fmt: skip
+    assert shapes == [(CHIPS, 3, 40, 40), (WILD, 3, 40, 40)]
+
+
+def test_worker_processes_and_this_one_make_the_same_crop(
+    prepared: list[str], utkface: Path, detector: FaceDetector
+) -> None:
+    (shard,) = read_shards(folder_of(prepared, "utkface"))
+    label = shard.labels[3]
+    torch.set_num_threads(1)
+    record = Record(utkface / "images" / label.file, label.age, "train", "utkface", tight=True)
+    crop, _ = MAKER.make(record, detector)
+    assert np.array_equal(crop, shard.crops[3])
+
+
+def _records(folder: Path) -> list[Record]:
+    save(face_of_age(20, margin=60), folder / "face.jpg")
+    _write(scene(700, 700), folder / "empty.png")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    names = ("face.jpg", "empty.png", "broken.jpg")
+    return [Record(folder / name, 20, "train", "made") for name in names]
+
+
+def _write(picture: np.ndarray, path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(picture).save(path)

@@ -1,0 +1,73 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from handler.contract import Contract
+from handler.estimation import AgeEstimator
+from train import torchscript
+from train.model import AgeNetwork, Architecture
+from train.weights import load_weights, save_weights
+
+ARCHITECTURE = Architecture("test_resnet", 64)
+
+
+@pytest.fixture
+def weights(tmp_path: Path, contract: Contract) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "age.safetensors"
+    save_weights(AgeNetwork(ARCHITECTURE).eval(), ARCHITECTURE, contract, path)
+    return path
+
+
+def test_weights_come_back_as_they_were_but_for_half_precision(
+    weights: Path, contract: Contract
+) -> None:
+    torch.manual_seed(0)
+    original = AgeNetwork(ARCHITECTURE).state_dict()
+    network, architecture, read = load_weights(weights)
+    assert architecture == ARCHITECTURE
+    assert read == contract
+    assert not network.training
+    for name, value in network.state_dict().items():
+        expected = original[name].half().float() if original[name].ndim > 1 else original[name]
+        assert torch.equal(value, expected), name
+
+
+def test_load_weights_refuses_another_file(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"holds no age model: make one with python -m train"):
+        load_weights(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_the_file_gives_what_the_network_gives_at_any_batch_size(
+    weights: Path, contract: Contract, tmp_path: Path, count: int
+) -> None:
+    torchscript.build(weights, tmp_path / "age.pt")
+    estimator = AgeEstimator.load(tmp_path / "age.pt", torch.device("cpu"))
+    faces = np.random.default_rng(0).integers(0, 256, (count, 3, 64, 64), np.uint8)
+    with torch.no_grad():
+        age, spread = load_weights(weights)[0](torch.from_numpy(faces))
+    estimates = estimator.estimate(faces)
+    assert estimator.contract == contract
+    assert np.allclose(estimates.age, age, atol=1e-3)
+    half = contract.calibration.scale * spread
+    assert np.allclose(estimates.interval[:, 1], age + half, atol=1e-3)
+    assert np.allclose(estimates.interval[:, 0], (age - half).clamp(min=0), atol=1e-3)
+
+
+def test_the_command_builds_one_from_the_other(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = weights.with_name("built.pt")
+    monkeypatch.setattr(
+        sys, "argv", ["torchscript", "--weights", str(weights), "--output", str(output)]
+    )
+    torchscript.main()
+    assert output.is_file()
+    assert f"{output}: " in capsys.readouterr().out

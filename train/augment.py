@@ -1,0 +1,105 @@
+"""Random views of stored crops, a whole batch at a time, on whatever device it lies.
+
+What is varied is what differs between a training picture and a user's: pose and framing, light and
+colour, resolution, things in front of the face. Random numbers come from torch's global generator,
+which `fit` seeds for every step.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random changes; see `config.yaml`. Angles in degrees, the rest as parts."""
+
+    rotation: float
+    scale: tuple[float, float]
+    shift: float
+    brightness: float
+    contrast: float
+    saturation: float
+    gamma: float
+    grey: float
+    soften: float
+    sharpen: float
+    erase: float
+
+    def __call__(self, crops: Tensor, size: int) -> Tensor:
+        """uint8 [N, 3, W, W] stored crops -> float32 [N, 3, size, size], 0 to 255."""
+        faces = self._frame(crops.float(), size)
+        faces = self._sharpen(self._soften(faces))
+        faces = self._light(faces)
+        return self._erase(faces)
+
+    def _frame(self, crops: Tensor, size: int) -> Tensor:
+        """Rotate, scale, shift and mirror; the identity is the served crop, pixel for pixel."""
+        n, device = len(crops), crops.device
+        angle = math.radians(self.rotation) * _uniform(n, device)
+        low, high = (math.log(s) for s in self.scale)
+        zoom = torch.exp(low + (high - low) * torch.rand(n, device=device))
+        mirror = torch.where(torch.rand(n, device=device) < 0.5, -1.0, 1.0)
+        part = size / crops.shape[-1] / zoom  # of the stored crop that is looked at
+        cos, sin = torch.cos(angle) * part, torch.sin(angle) * part
+        x = 2 * self.shift * _uniform(n, device) * part
+        y = 2 * self.shift * _uniform(n, device) * part
+        matrix = torch.stack([cos * mirror, -sin, x, sin * mirror, cos, y], dim=1).view(n, 2, 3)
+        grid = functional.affine_grid(matrix, [n, 3, size, size], align_corners=False)
+        return functional.grid_sample(crops, grid, align_corners=False)
+
+    def _soften(self, faces: Tensor) -> Tensor:
+        """Scale some of the batch down and up again: small, blurred and enlarged faces."""
+        chosen = torch.rand(len(faces), device=faces.device) < self.soften
+        if chosen.any():
+            size = faces.shape[-1]
+            smaller = int(size * (0.25 + 0.6 * torch.rand(())))
+            small = functional.interpolate(faces[chosen], size=smaller, mode="area")
+            faces[chosen] = functional.interpolate(
+                small, size=size, mode="bilinear", align_corners=False
+            )
+        return faces
+
+    def _sharpen(self, faces: Tensor) -> Tensor:
+        """Unsharp masking of some of the batch: studio portraits and what phones make of faces."""
+        n, device = len(faces), faces.device
+        chosen = torch.rand(n, device=device) < self.sharpen
+        amount = (chosen * 1.5 * torch.rand(n, device=device)).view(n, 1, 1, 1)
+        blurred = functional.avg_pool2d(faces, 3, stride=1, padding=1, count_include_pad=False)
+        return faces + amount * (faces - blurred)
+
+    def _light(self, faces: Tensor) -> Tensor:
+        n, device = len(faces), faces.device
+
+        def around_one(width: float) -> Tensor:
+            return (1 + width * _uniform(n, device)).view(n, 1, 1, 1)
+
+        gamma = torch.exp(self.gamma * _uniform(n, device)).view(n, 1, 1, 1)
+        faces = 255 * (faces / 255).clamp(0, 1) ** gamma
+        mean = faces.mean(dim=(1, 2, 3), keepdim=True)
+        faces = (faces - mean) * around_one(self.contrast) + mean * around_one(self.brightness)
+        grey = faces.mean(dim=1, keepdim=True)
+        colour = around_one(self.saturation)
+        colour = colour * (torch.rand(n, 1, 1, 1, device=device) >= self.grey)
+        return ((faces - grey) * colour + grey).clamp(0, 255)
+
+    def _erase(self, faces: Tensor) -> Tensor:
+        """Put a box of one colour over some faces (Zhong et al., AAAI 2020)."""
+        n, _, size, _ = faces.shape
+        device = faces.device
+        extent = 0.1 + 0.3 * torch.rand(n, 2, device=device)
+        start = torch.rand(n, 2, device=device) * (1 - extent)
+        line = (torch.arange(size, device=device) + 0.5) / size
+        inside = (line >= start[..., None]) & (line < (start + extent)[..., None])  # [n, 2, size]
+        box = inside[:, 0, :, None] & inside[:, 1, None, :]
+        box &= torch.rand(n, 1, 1, device=device) < self.erase
+        colour = 255 * torch.rand(n, 3, 1, 1, device=device)
+        return torch.where(box[:, None], colour, faces)
+
+
+def _uniform(n: int, device: torch.device) -> Tensor:
+    """`n` numbers between -1 and 1."""
+    return 2 * torch.rand(n, device=device) - 1

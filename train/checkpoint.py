@@ -1,0 +1,29 @@
+"""What is taken out of one of Lightning's checkpoints."""
+
+from pathlib import Path
+
+import torch
+
+from train.model import AgeNetwork, Architecture
+
+_PREFIX = "network."  # AgeFit keeps the exported network under this name
+
+
+def load_checkpoint(path: Path) -> tuple[AgeNetwork, Architecture]:
+    """The served network of a checkpoint that `fit` wrote, ready to be evaluated.
+
+    Raises FileNotFoundError, saying what to do, where there is none.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: run python -m train.fit first, or set run=")
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    architecture = Architecture(**checkpoint["architecture"])
+    network = AgeNetwork(architecture)
+    network.load_state_dict(
+        {
+            name.removeprefix(_PREFIX): value
+            for name, value in checkpoint["state_dict"].items()
+            if name.startswith(_PREFIX)
+        }
+    )
+    return network.eval(), architecture

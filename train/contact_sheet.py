@@ -1,0 +1,78 @@
+"""Training crops beside crops of real photographs, to look at: same framing, same scale of face?
+
+    python -m train.contact_sheet sheet.photographs=FOLDER
+
+Writes `contact_sheet.png` into the folder of prepared crops: a row of served crops and a row of
+augmented ones for each data set, then faces found in the photographs by the serving path.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import hydra
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from PIL import Image
+
+from handler.cropping import crop_faces
+from handler.decoding import decode
+from handler.detection import FaceDetector
+from handler.errors import Failure
+from train.augment import Augmentation
+from train.configuration import CONFIG, contract_parts, prepared_folders
+from train.data import CropDataset
+
+COLUMNS = 12
+MAX_PIXELS = 50_000_000
+
+
+def sheet(rows: Iterable[NDArray[np.uint8]]) -> Image.Image:
+    """Crops [n, 3, S, S] per row -> one picture; short rows end in black."""
+    lines = []
+    for crops in rows:
+        line = crops[:COLUMNS].transpose(0, 2, 3, 1)
+        blank = np.zeros((COLUMNS - len(line), *line.shape[1:]), np.uint8)
+        lines.append(np.concatenate([*line, *blank], axis=1))
+    return Image.fromarray(np.concatenate(lines))
+
+
+def faces_in(folder: Path, config: DictConfig) -> NDArray[np.uint8]:
+    """Served crops [n, 3, S, S] of the largest face of each photograph in `folder`."""
+    geometry, settings = contract_parts(config)
+    crop = config.crop
+    detector = FaceDetector(settings, crop.min_face_size, crop.max_side, torch.device("cpu"))
+    crops = []
+    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+        try:
+            photograph = decode(path.read_bytes(), MAX_PIXELS)
+        except Failure:
+            continue
+        boxes = detector.detect_one(photograph).boxes[:1]
+        crops.append(crop_faces(photograph, boxes, geometry))
+    return np.concatenate(crops)
+
+
+@hydra.main(**CONFIG)
+def main(config: DictConfig) -> None:
+    """Write the sheet and say where it is."""
+    rows = []
+    augment = Augmentation(**config.augment)
+    torch.manual_seed(config.seed)
+    for folder in prepared_folders(config):
+        stored = CropDataset([folder], "train")
+        chosen = stored.crops[torch.randperm(len(stored))[:COLUMNS]]
+        edge = (chosen.shape[-1] - config.crop.size) // 2
+        rows.append(chosen[..., edge:-edge, edge:-edge].numpy())
+        rows.append(augment(chosen, config.crop.size).byte().numpy())
+    if config.sheet.photographs is not None:
+        found = faces_in(Path(config.sheet.photographs), config)
+        rows += [found[i : i + COLUMNS] for i in range(0, len(found), COLUMNS)]
+    path = Path(config.data.prepared) / "contact_sheet.png"
+    sheet(rows).save(path)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

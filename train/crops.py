@@ -1,0 +1,85 @@
+"""The cache of face crops on disk, one folder per data set: written by `prepare`, read by `fit`.
+
+A crop is stored with more around it than the model sees (`CONTEXT`), so that augmentation can move
+and turn it over real pixels. Its central `size` pixels are the served crop, pixel for pixel.
+
+A folder holds `crops-NNNNN.npy` (uint8 [n, 3, W, W]) and beside each `crops-NNNNN.json` with the
+labels, written in that order: the second one's presence says that the shard is whole.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handler.contract import CropGeometry
+from train.files import written_whole
+
+CONTEXT = 1.25  # side of a stored crop as a multiple of the served crop's
+
+
+@dataclass(frozen=True)
+class CropLabel:
+    """What is known of one stored crop."""
+
+    file: str
+    age: float  # years
+    split: str
+    source: str
+    gender: int  # -1 where unknown
+    race: int  # -1 where unknown
+    found: bool  # by the detector; otherwise the whole picture was taken for the face
+    padding: float  # part of the served crop that lies past the picture
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some crops of a data set, their labels, and the pictures that gave none."""
+
+    crops: NDArray[np.uint8]  # [n, 3, W, W]
+    labels: list[CropLabel]  # n
+    rejected: dict[str, str]  # file -> reason
+
+
+def stored_geometry(served: CropGeometry) -> CropGeometry:
+    """The geometry of the stored crop whose centre is the served one."""
+    size = round(served.size * CONTEXT)
+    if size != served.size * CONTEXT or (size - served.size) % 2:
+        raise ValueError(f"crop size {served.size} is not a multiple of 8")
+    return CropGeometry(size, (1 + served.margin) * CONTEXT - 1, served.fill)
+
+
+def served_part(crops: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The central `size` pixels of stored crops [..., W, W]: what the served model sees."""
+    edge = (crops.shape[-1] - size) // 2
+    return crops[..., edge : edge + size, edge : edge + size]
+
+
+def marker(folder: Path, index: int) -> Path:
+    """The file that is there once shard `index` is whole."""
+    return folder / f"crops-{index:05d}.json"
+
+
+def write_shard(folder: Path, index: int, shard: Shard) -> None:
+    """Store one shard; whoever is interrupted leaves no half of it behind."""
+    path = marker(folder, index)
+    with written_whole(path.with_suffix(".npy")) as partial, partial.open("wb") as stream:
+        np.save(stream, shard.crops)
+    text = {
+        "labels": [dataclasses.asdict(label) for label in shard.labels],
+        "rejected": shard.rejected,
+    }
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(text))
+
+
+def read_shards(folder: Path) -> Iterator[Shard]:
+    """Every shard of a folder, in order; the crops are mapped into memory and not read."""
+    for path in sorted(folder.glob("crops-*.json")):
+        text = json.loads(path.read_text())
+        crops = np.load(path.with_suffix(".npy"), mmap_mode="r")
+        yield Shard(crops, [CropLabel(**label) for label in text["labels"]], text["rejected"])

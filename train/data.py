@@ -1,0 +1,97 @@
+"""Cached crops -> batches."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from train.crops import CropLabel, read_shards, served_part
+
+Batch = dict[str, Tensor]
+
+
+class CropDataset(Dataset[Batch]):
+    """The crops of one split of several prepared data sets, held in memory.
+
+    An item is {"crop": uint8 [3, W, W], "age": float32, "gender": int64, "race": int64}.
+    """
+
+    def __init__(self, folders: Sequence[Path], split: str, size: int | None = None) -> None:
+        """`size`: keep only the served crop of that side; otherwise all that is stored.
+
+        Raises ValueError, saying what to do, when a folder holds no crop of the split.
+        """
+        self.labels: list[CropLabel] = []
+        parts: list[NDArray[np.uint8]] = []
+        for folder in folders:
+            before = len(self.labels)
+            for shard in read_shards(folder):
+                chosen = [i for i, label in enumerate(shard.labels) if label.split == split]
+                self.labels += [shard.labels[i] for i in chosen]
+                crops = shard.crops[chosen]
+                parts.append(crops if size is None else served_part(crops, size))
+            if len(self.labels) == before:
+                raise ValueError(f"{folder} holds no {split} crops: run python -m train.prepare")
+        self.crops = torch.from_numpy(np.concatenate(parts))
+        self.age = torch.tensor([label.age for label in self.labels], dtype=torch.float32)
+        self.gender = torch.tensor([label.gender for label in self.labels])
+        self.race = torch.tensor([label.race for label in self.labels])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """A whole batch at once, which DataLoader asks for where it can."""
+        return {
+            "crop": self.crops[indices],
+            "age": self.age[indices],
+            "gender": self.gender[indices],
+            "race": self.race[indices],
+        }
+
+
+class CropBatches(lightning.LightningDataModule):
+    """Training batches of stored crops, shuffled by (seed, epoch); validation of served ones."""
+
+    def __init__(self, folders: Sequence[Path], size: int, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.folders = folders
+        self.size = size
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def setup(self, stage: str) -> None:
+        """Read both splits."""
+        self.train = CropDataset(self.folders, "train")
+        self.val = CropDataset(self.folders, "val", self.size)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """The order depends on seed and epoch alone, so that a resumed run goes on as it would."""
+        return self._loader(self.train, shuffle=True, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Every validation crop once, in order."""
+        return self._loader(self.val, shuffle=False, drop_last=False)
+
+    def _loader(self, dataset: CropDataset, shuffle: bool, drop_last: bool) -> DataLoader[Batch]:
+        trainer = self.trainer
+        assert trainer is not None  # Lightning asks for loaders only once it has one
+        sampler: DistributedSampler[Batch] = DistributedSampler(
+            dataset, trainer.world_size, trainer.global_rank, shuffle, self.seed, drop_last
+        )
+        return DataLoader(
+            dataset, self.batch_size, sampler=sampler, drop_last=drop_last, collate_fn=_as_it_is
+        )
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch  # `__getitems__` gives it whole

@@ -1,0 +1,95 @@
+"""The run's best checkpoint -> weights, TorchScript and model card, ready to be archived.
+
+    python -m train.export run=runs/mine export.output=model_store
+
+Takes the calibration and the figures of `train.evaluate`, and fails where eager network and
+TorchScript differ by more than 0.05 years on real crops.
+"""
+
+import json
+from pathlib import Path
+
+import hydra
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+
+from handler.contract import Calibration, Contract
+from train.card import model_card
+from train.checkpoint import load_checkpoint
+from train.configuration import CONFIG, contract_parts, prepared_folders
+from train.data import CropDataset
+from train.evaluate import estimate
+from train.files import written_whole
+from train.model import AgeNetwork
+from train.torchscript import build
+from train.weights import save_weights
+
+TOLERANCE = 0.05  # years between the trained network and the exported file
+CHECKED = 512  # validation crops
+
+
+def export(config: DictConfig) -> Path:
+    """Write age.safetensors, age.pt and README.md to `export.output`, and give the TorchScript.
+
+    Raises FileNotFoundError where the run was not evaluated, and ValueError, before anything in
+    the output folder is touched, where the exported file does not agree with the network.
+    """
+    run, output = Path(config.run), Path(config.export.output)
+    metrics_file = run / "metrics.json"
+    if not metrics_file.is_file():
+        raise FileNotFoundError(f"{metrics_file} is missing: run python -m train.evaluate first")
+    metrics = json.loads(metrics_file.read_text())
+    geometry, detector = contract_parts(config)
+    figures = {
+        f"test_mae_{name}": metrics["test"][name]["mae"]["value"] for name in config.data.sources
+    }
+    contract = Contract(
+        geometry,
+        detector,
+        Calibration(**metrics["calibration"]),
+        tuple(config.data.sources),
+        figures,
+    )
+    network, architecture = load_checkpoint(run / "best.ckpt")
+    save_weights(network, architecture, contract, run / "age.safetensors")
+    build(run / "age.safetensors", run / "age.pt")
+    crops = CropDataset(prepared_folders(config), "val", geometry.size)
+    _check_agreement(network, run / "age.pt", crops)
+    card = model_card(config, architecture, contract, metrics)
+    for name in ("age.safetensors", "age.pt"):
+        with written_whole(output / name) as partial:
+            partial.write_bytes((run / name).read_bytes())
+    with written_whole(output / "README.md") as partial:
+        partial.write_text(card)
+    return output / "age.pt"
+
+
+def _check_agreement(network: AgeNetwork, exported: Path, crops: CropDataset) -> None:
+    chosen = torch.linspace(0, len(crops) - 1, min(CHECKED, len(crops))).long()
+    crops.crops = crops.crops[chosen]
+    served, _ = estimate(exported, crops, batch_size=64)
+    difference = float(np.abs(served - _eager(network, crops.crops)).max())
+    if not difference <= TOLERANCE:
+        raise ValueError(
+            f"the exported model is off by up to {difference:.3f} years on {len(chosen)} crops, "
+            f"more than {TOLERANCE}: it was not installed"
+        )
+    print(f"eager and TorchScript agree within {difference:.4f} years on {len(chosen)} crops")
+
+
+@torch.inference_mode()
+def _eager(network: AgeNetwork, crops: torch.Tensor) -> NDArray[np.float32]:
+    ages = [network(part)[0] for part in crops.split(64)]
+    return torch.cat(ages).numpy()
+
+
+@hydra.main(**CONFIG)
+def main(config: DictConfig) -> None:
+    """Export, and say what comes next."""
+    print(f"{export(config)} is ready: pack it with python scripts/archive.py")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""What is said of estimated ages: errors, their spread, and how sure the numbers are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number with the bootstrap interval that holds it in 95 % of resamples."""
+
+    value: float
+    low: float
+    high: float
+    count: int  # faces
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def bootstrap(
+    values: Floats,
+    resamples: int,
+    seed: int = 0,
+    statistic: Callable[..., NDArray[np.floating]] = np.mean,
+) -> Measured:
+    """`statistic` of `values` [n] and its percentile bootstrap interval (Efron, 1979)."""
+    generator = np.random.default_rng(seed)
+    drawn = [
+        float(statistic(values[generator.integers(0, len(values), len(values))]))
+        for _ in range(resamples)
+    ]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Measured(float(statistic(values)), float(low), float(high), len(values))
+
+
+def describe(age: Floats, truth: Floats, interval: Floats, resamples: int) -> dict[str, Measured]:
+    """The figures of a set of faces.
+
+    Args:
+        age, truth: [n] years.
+        interval: [n, 2] years.
+
+    Returns:
+        mae: mean absolute error, years; bias: mean of age - truth, years; cs5: per cent of faces
+        within 5 years (cumulative score); coverage: per cent whose true age the interval holds;
+        width: mean width of the interval, years.
+    """
+    error = age - truth
+    inside = (interval[:, 0] <= truth) & (truth <= interval[:, 1])
+    values = {
+        "mae": np.abs(error),
+        "bias": error,
+        "cs5": 100.0 * (np.abs(error) <= 5),
+        "coverage": 100.0 * inside,
+        "width": interval[:, 1] - interval[:, 0],
+    }
+    return {name: bootstrap(each, resamples) for name, each in values.items()}
+
+
+def decades(truth: Floats) -> dict[str, NDArray[np.bool_]]:
+    """Which faces are in which decade of true age, for the decades that have any."""
+    starts = range(0, int(truth.max()) + 1, 10)
+    masks = {f"{start}-{start + 9}": (truth >= start) & (truth < start + 10) for start in starts}
+    return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+def interval_scale(age: Floats, spread: Floats, truth: Floats, coverage: float) -> float:
+    """The factor k for which age ± k * spread holds the truth of `coverage` of the faces.
+
+    The split-conformal quantile of the normalised residuals (Lei et al., JASA 2018), with its
+    correction for a finite sample.
+    """
+    residuals = np.abs(age - truth) / np.maximum(spread, 1e-6)
+    rank = min(1.0, np.ceil((len(residuals) + 1) * coverage) / len(residuals))
+    return float(np.quantile(residuals, rank, method="higher"))

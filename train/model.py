@@ -1,0 +1,79 @@
+"""A timm backbone with an age-distribution head, and what is exported of it."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from train.records import MAX_AGE
+
+GENDERS, RACES = 2, 5  # classes of the helper tasks, as UTKFace codes them
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that is needed to build the served network again from its weights."""
+
+    backbone: str  # a name that timm.create_model knows
+    size: int  # side of the square input, pixels
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in 0 to 1
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Architecture":
+        """What `json.dumps(asdict(architecture))` made."""
+        values = json.loads(text)
+        return cls(values["backbone"], values["size"], tuple(values["mean"]), tuple(values["std"]))
+
+
+class AgeNetwork(nn.Module):
+    """Crops -> logits over the whole years 0 to 116, as it is trained and served.
+
+    `forward` is the contract of an exported model: uint8 [N, 3, S, S] -> the distribution's mean
+    (the age) and standard deviation (the spread), float32 [N] each, in years.
+    """
+
+    mean: Tensor
+    std: Tensor
+    years: Tensor
+
+    def __init__(self, architecture: Architecture, **timm_options: Any) -> None:
+        super().__init__()
+        self.backbone = timm.create_model(architecture.backbone, num_classes=0, **timm_options)
+        self.width = int(self.backbone.num_features)  # type: ignore[arg-type]  # timm: an int
+        self.head = nn.Linear(self.width, MAX_AGE + 1)
+        constants = {
+            "mean": torch.tensor(architecture.mean).view(1, 3, 1, 1) * 255,
+            "std": torch.tensor(architecture.std).view(1, 3, 1, 1) * 255,
+            "years": torch.arange(MAX_AGE + 1, dtype=torch.float32),
+        }
+        for name, value in constants.items():
+            self.register_buffer(name, value, persistent=False)
+
+    def features(self, faces: Tensor) -> Tensor:
+        """Crops with values 0 to 255, [N, 3, S, S] -> the backbone's pooled features [N, F]."""
+        pooled: Tensor = self.backbone((faces - self.mean) / self.std)
+        return pooled
+
+    def moments(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, [N] years each, of the distributions softmax(logits)."""
+        shares = logits.float().softmax(dim=1)
+        mean = (shares * self.years).sum(dim=1)
+        variance = (shares * (self.years - mean[:, None]) ** 2).sum(dim=1)
+        return mean, variance.sqrt()
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 [N, 3, S, S] -> age [N], spread [N], float32 in years."""
+        return self.moments(self.head(self.features(faces.float())))
+
+
+def target_distribution(ages: Tensor, sigma: float) -> Tensor:
+    """Gaussians around `ages` [N] over the whole years 0 to 116, each row summing to 1.
+
+    Label distribution learning: neighbouring ages share the label (Geng et al., TPAMI 2013).
+    """
+    years = torch.arange(MAX_AGE + 1, dtype=torch.float32, device=ages.device)
+    return (-((years - ages[:, None]) ** 2) / (2 * sigma**2)).softmax(dim=1)

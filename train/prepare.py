@@ -1,0 +1,214 @@
+"""Labelled pictures -> cached face crops, made by the handler's own detection and cropping.
+
+    python -m train.prepare data.sources.utkface=FOLDER data.sources.appa_real=FOLDER
+
+Can be stopped and started again: shards that are there are kept. Beside the crops lie
+`summary.json` (counts, padding) and `rejected.csv` (every picture without a usable face or label,
+and why).
+"""
+
+import csv
+import hashlib
+import json
+import logging
+import multiprocessing
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from handler.contract import CropGeometry, DetectorSettings
+from handler.cropping import Picture, crop_faces, padding
+from handler.detection import FaceDetector
+from train.configuration import CONFIG, contract_parts
+from train.crops import CropLabel, Shard, marker, read_shards, stored_geometry, write_shard
+from train.datasets import read
+from train.files import written_whole
+from train.main_face import main_face
+from train.records import Problem, Record
+
+log = logging.getLogger(__name__)
+SHARD = 256  # records
+
+
+@dataclass(frozen=True)
+class CropMaker:
+    """Makes the crop of one record; sent to the worker processes."""
+
+    geometry: CropGeometry  # of the served crop
+    detector: DetectorSettings
+    min_face_size: int
+    max_side: int
+
+    def fingerprint(self, records: Sequence[Record]) -> str:
+        """Names everything that the crops depend on, so that a stale cache is never mixed in."""
+        parts = [asdict(self), [(r.path.name, r.age, r.split) for r in records]]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+    def build_detector(self) -> FaceDetector:
+        """One per process."""
+        cpu = torch.device("cpu")
+        return FaceDetector(self.detector, self.min_face_size, self.max_side, cpu)
+
+    def make(self, record: Record, detector: FaceDetector) -> tuple[NDArray[np.uint8], CropLabel]:
+        """The stored crop, uint8 [3, W, W], of the record's main face, and its label.
+
+        Raises OSError where the picture cannot be read, ValueError where it shows no face.
+        """
+        with Image.open(record.path) as image:
+            picture: Picture = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        height, width = picture.shape[:2]
+        faces = (detector.detect_on_canvas if record.tight else detector.detect_one)(picture)
+        if len(faces):
+            box = faces.boxes[main_face(faces.boxes, width, height)]
+        elif record.tight:
+            box = self._whole(width, height)
+        else:
+            raise ValueError("no face was found")
+        stored = stored_geometry(self.geometry)
+        label = CropLabel(
+            file=record.path.name,
+            age=record.age,
+            split=record.split,
+            source=record.source,
+            gender=-1 if record.gender is None else record.gender,
+            race=-1 if record.race is None else record.race,
+            found=len(faces) > 0,
+            padding=round(padding(picture.shape, box, self.geometry.margin), 4),
+        )
+        return crop_faces(picture, box[None], stored)[0], label
+
+    def _whole(self, width: int, height: int) -> NDArray[np.float32]:
+        """The box whose served crop is the largest centred square of the picture."""
+        half = min(width, height) / 2 / (1 + self.geometry.margin)
+        x, y = width / 2, height / 2
+        return np.array([x - half, y - half, x + half, y + half], np.float32)
+
+
+def prepare(
+    records: Sequence[Record],
+    problems: Sequence[Problem],
+    maker: CropMaker,
+    folder: Path,
+    processes: int,
+    max_bad: float,
+) -> dict[str, Any]:
+    """Crop the main face of every record into `folder` and return the summary.
+
+    Raises ValueError when more than `max_bad` (a part, 0 to 1) of the pictures cannot be used.
+    """
+    _claim(folder, maker.fingerprint(records))
+    shards = [records[i : i + SHARD] for i in range(0, len(records), SHARD)]
+    todo = [i for i in range(len(shards)) if not marker(folder, i).exists()]
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    done = len(records) - sum(len(shards[i]) for i in todo)
+    with (
+        context.Pool(processes, _start, (maker, folder)) as pool,
+        tqdm(total=len(records), initial=done, unit="picture", desc=folder.name) as bar,
+    ):
+        for count in pool.imap_unordered(_make_shard, [(i, shards[i]) for i in todo]):
+            bar.update(count)
+    summary = _summarise(folder, problems)
+    bad = summary["unusable"] / (len(records) + len(problems))
+    if bad > max_bad:
+        raise ValueError(
+            f"{folder.name}: {bad:.1%} of the pictures cannot be used, more than {max_bad:.1%}: "
+            f"look at {folder / 'rejected.csv'}, or raise data.max_bad"
+        )
+    return summary
+
+
+def _claim(folder: Path, fingerprint: str) -> None:
+    """Make `folder` hold crops of this fingerprint only; stale shards are removed."""
+    mark = folder / "fingerprint"
+    if mark.is_file() and mark.read_text() != fingerprint:
+        log.info("%s: settings or records have changed; its crops are made anew", folder)
+        for stale in folder.glob("crops-*"):
+            stale.unlink()
+    with written_whole(mark) as partial:
+        partial.write_text(fingerprint)
+
+
+_worker: tuple[CropMaker, FaceDetector, Path]  # of this worker process
+
+
+def _start(maker: CropMaker, folder: Path) -> None:
+    global _worker
+    torch.set_num_threads(1)  # a process per core does more than threads over small pictures
+    _worker = (maker, maker.build_detector(), folder)
+
+
+def _make_shard(job: tuple[int, Sequence[Record]]) -> int:
+    maker, detector, folder = _worker
+    index, records = job
+    side = stored_geometry(maker.geometry).size
+    crops = [np.zeros((0, 3, side, side), np.uint8)]
+    labels: list[CropLabel] = []
+    rejected: dict[str, str] = {}
+    for record in records:
+        try:
+            crop, label = maker.make(record, detector)
+        except (OSError, ValueError) as error:
+            rejected[record.path.name] = str(error)
+            continue
+        crops.append(crop[None])
+        labels.append(label)
+    write_shard(folder, index, Shard(np.concatenate(crops), labels, rejected))
+    return len(records)
+
+
+def _summarise(folder: Path, problems: Sequence[Problem]) -> dict[str, Any]:
+    """Write `rejected.csv` and `summary.json` from the shards that are there."""
+    shards = list(read_shards(folder))
+    labels = [label for shard in shards for label in shard.labels]
+    reasons = {problem.path.name: problem.reason for problem in problems}
+    for shard in shards:
+        reasons |= shard.rejected
+    unusable = len(reasons)
+    reasons |= {
+        x.file: "no face was found; the whole picture was taken" for x in labels if not x.found
+    }
+    with written_whole(folder / "rejected.csv") as partial, partial.open("w", newline="") as out:
+        csv.writer(out).writerows([("file", "reason"), *sorted(reasons.items())])
+    summary = {
+        "crops": len(labels),
+        "unusable": unusable,
+        "not_found": sum(not x.found for x in labels)
+        + sum("no face" in r for shard in shards for r in shard.rejected.values()),
+        "padding": round(float(np.mean([x.padding for x in labels])), 4) if labels else 0.0,
+        "splits": {s: sum(x.split == s for x in labels) for s in ("train", "val", "test")},
+    }
+    with written_whole(folder / "summary.json") as partial:
+        partial.write_text(json.dumps(summary, indent=2))
+    return summary
+
+
+@hydra.main(**CONFIG)
+def main(config: DictConfig) -> None:
+    """Prepare every data set that `data.sources` names."""
+    geometry, detector = contract_parts(config)
+    maker = CropMaker(geometry, detector, config.crop.min_face_size, config.crop.max_side)
+    for name, root in config.data.sources.items():
+        records, problems = read(name, Path(root))
+        log.info("%s: %d labelled pictures, %d without", name, len(records), len(problems))
+        summary = prepare(
+            records,
+            problems,
+            maker,
+            Path(config.data.prepared) / name,
+            config.data.processes,
+            config.data.max_bad,
+        )
+        log.info("%s: %s", name, json.dumps(summary))
+
+
+if __name__ == "__main__":
+    main()
