@@ -66,34 +66,26 @@ class FaceDetector:
         """The faces of each photograph, uint8 [H, W, 3], in the order given."""
         return [self.detect_one(photograph) for photograph in photographs]
 
-    def detect_on_canvas(self, photograph: Picture) -> Faces:
-        """The faces of a picture, uint8 [H, W, 3], that is known to be a tight crop."""
-        height, width = photograph.shape[:2]
-        border = round(self._border * max(height, width))
-        canvas = np.zeros((height + 2 * border, width + 2 * border, 3), np.uint8)
-        canvas[border : border + height, border : border + width] = photograph
-        found = self._look(canvas)
-        return Faces(
-            found.boxes - np.float32(border), found.confidence, found.landmarks - np.float32(border)
-        )
-
     def detect_one(self, photograph: Picture) -> Faces:
         """The faces of one photograph, uint8 [H, W, 3]."""
-        found = self._look(photograph)
+        small, stretch = _scaled_down(photograph, self._max_side)
+        found = _mapped(self._look(small), 0, stretch)
         if fills_the_frame(photograph.shape, found):
             bordered = self.detect_on_canvas(photograph)
             if len(bordered) >= len(found):
                 return bordered
         return found
 
+    def detect_on_canvas(self, photograph: Picture) -> Faces:
+        """The faces of a picture, uint8 [H, W, 3], that is known to be a tight crop."""
+        small, stretch = _scaled_down(photograph, int(self._max_side / (1 + 2 * self._border)))
+        height, width = small.shape[:2]
+        border = round(self._border * max(height, width))
+        canvas = np.zeros((height + 2 * border, width + 2 * border, 3), np.uint8)
+        canvas[border : border + height, border : border + width] = small
+        return _mapped(self._look(canvas), border, stretch)
+
     def _look(self, picture: Picture) -> Faces:
-        height, width = picture.shape[:2]
-        scale = min(1.0, self._max_side / max(height, width))
-        if scale < 1:
-            size = (max(1, round(width * scale)), max(1, round(height * scale)))
-            picture = np.asarray(
-                Image.fromarray(picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0)
-            )
         if min(picture.shape[:2]) < self._min_face_size:
             return NO_FACES  # facenet-pytorch's pyramid would have no level
         try:
@@ -105,12 +97,32 @@ class FaceDetector:
             return NO_FACES
         if boxes is None:
             return NO_FACES
-        stretch = np.array([width / picture.shape[1], height / picture.shape[0]], np.float32)
         return Faces(
-            np.asarray(boxes, np.float32) * np.tile(stretch, 2),
+            np.asarray(boxes, np.float32),
             np.asarray(confidence, np.float32),
-            np.asarray(landmarks, np.float32) * stretch,
+            np.asarray(landmarks, np.float32),
         )
+
+
+def _scaled_down(picture: Picture, side: int) -> tuple[Picture, NDArray[np.float32]]:
+    """The picture with no side longer than `side`, and what x and y of it are to be times."""
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return picture, np.ones(2, np.float32)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = Image.fromarray(picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+    return np.asarray(small), np.array([width / size[0], height / size[1]], np.float32)
+
+
+def _mapped(faces: Faces, border: int, stretch: NDArray[np.float32]) -> Faces:
+    """From pixels of a scaled picture with a border to pixels of the photograph."""
+    shift = np.float32(border)
+    return Faces(
+        (faces.boxes - shift) * np.tile(stretch, 2),
+        faces.confidence,
+        (faces.landmarks - shift) * stretch,
+    )
 
 
 def fills_the_frame(shape: tuple[int, ...], found: Faces) -> bool:
