@@ -1,0 +1,1 @@
+"""Load on a service that runs, with every answer checked."""

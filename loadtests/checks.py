@@ -1,0 +1,17 @@
+"""What a well-formed answer can still have wrong."""
+
+from client.answer import Answer
+from client.errors import Malformed
+from loadtests.photographs import Photograph
+
+
+def check(answer: Answer, photograph: Photograph) -> None:
+    """Raises Malformed where an answer is not one to this photograph."""
+    if (answer.width, answer.height) != (photograph.width, photograph.height):
+        raise Malformed("the answer is to a photograph of another size")
+    if photograph.faces is not None and len(answer.faces) != photograph.faces:
+        raise Malformed(f"{len(answer.faces)} faces where there are {photograph.faces}")
+    for face in answer.faces:
+        x, y = (face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2
+        if not (0 <= x <= photograph.width and 0 <= y <= photograph.height):
+            raise Malformed("a face outside the photograph")

@@ -1,0 +1,110 @@
+"""Sends labelled pictures to the service and tells how far its ages are off.
+
+    python scripts/evaluate_service.py data/utkface/images --labels data/utkface/test.csv
+
+The labels are a CSV file with the columns `file` and `age`. With `--against 5.1`, the mean absolute
+error that train.evaluate printed for the same pictures, it exits with 1 when the two differ by more
+than `--within`: what is served is then not what was trained.
+"""
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # for `client` and `train`, where the project is not installed
+
+from client.answer import Answer, Face  # noqa: E402
+from client.errors import AskError  # noqa: E402
+from client.parallel import Client, in_parallel  # noqa: E402
+from client.rest import RestClient  # noqa: E402
+from train.main_face import main_face  # noqa: E402
+from train.metrics import describe  # noqa: E402
+
+RESAMPLES = 1000  # of the bootstrap
+
+
+@dataclass(frozen=True)
+class Label:
+    """A picture's file and the true age of its main face, years."""
+
+    file: str
+    age: float
+
+
+def read_labels(path: Path) -> list[Label]:
+    """The rows of a CSV file. Raises ValueError where a column is missing or an age is none."""
+    with path.open(newline="") as file:
+        rows = csv.DictReader(file)
+        if not {"file", "age"} <= set(rows.fieldnames or ()):
+            raise ValueError(f"{path} has no columns file and age")
+        return [Label(row["file"], float(row["age"])) for row in rows]
+
+
+def main_of(answer: Answer) -> Face | None:
+    """The face that the label is about, by the rule that training uses; None without a face."""
+    if not answer.faces:
+        return None
+    boxes = np.array([face.box for face in answer.faces], np.float32)
+    return answer.faces[main_face(boxes, answer.width, answer.height)]
+
+
+def ask_all(url: str, folder: Path, labels: Sequence[Label]) -> Iterator[tuple[Label, Face | None]]:
+    """The main face of each picture that was answered; the others' failures go to stderr."""
+
+    def ask(client: Client, label: Label) -> Face | None:
+        return main_of(client.ask((folder / label.file).read_bytes()))
+
+    with tqdm(total=len(labels), unit="picture", disable=None) as bar:
+        for label, face in in_parallel(lambda: RestClient(url), ask, labels):
+            try:
+                yield label, face.result()
+            except (AskError, OSError) as error:
+                bar.write(f"error: {label.file}: {error}", file=sys.stderr)
+            bar.update()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Tell how far the service's ages are off.")
+    parser.add_argument("folder", type=Path, help="of pictures")
+    parser.add_argument("--labels", type=Path, required=True, help="CSV: file, age")
+    parser.add_argument("--url", default="http://127.0.0.1:8080")
+    parser.add_argument("--against", type=float, help="years: train.evaluate's MAE")
+    parser.add_argument("--within", type=float, default=0.3, help="years (default: 0.3)")
+    given = parser.parse_args()
+    try:
+        labels = read_labels(given.labels)
+        RestClient(given.url).close()
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    answered = list(ask_all(given.url, given.folder, labels))
+    found = [(face, label.age) for label, face in answered if face]
+    lost = len(answered) - len(found)
+    print(f"{len(labels)} pictures, {len(answered)} answered, {lost} without a face that was found")
+    if not found:
+        return 1
+    figures = describe(
+        np.array([face.age for face, _ in found]),
+        np.array([age for _, age in found]),
+        np.array([face.age_interval for face, _ in found]),
+        RESAMPLES,
+    )
+    print(f"MAE {figures['mae']} years, CS@5 {figures['cs5']} %, bias {figures['bias']} years")
+    print(f"the interval holds the true age of {figures['coverage']} %")
+    if given.against is None:
+        return int(len(answered) < len(labels))
+    difference = figures["mae"].value - given.against
+    fits = abs(difference) <= given.within
+    print(f"{difference:+.2f} years against {given.against}: {'ok' if fits else 'too far apart'}")
+    return int(not fits or len(answered) < len(labels))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from client.errors import Interrupted, Malformed, Refused, Unreachable
+from client.rest import RestClient
+
+ANSWER = json.dumps(
+    {"width": 1, "height": 1, "faces": [], "model": {"name": "age", "version": "1.0"}}
+).encode()
+
+Respond = Callable[[BaseHTTPRequestHandler, bytes], None]
+
+
+class Server:
+    """Answers with `respond`, and keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.connections: set[tuple[str, int]] = set()
+        self.respond: Respond = lambda handler, _: send(handler, 200, ANSWER)
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                server.requests.append((self.path, headers, body))
+                server.connections.add(self.client_address)
+                server.respond(self, body)
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+
+
+def send(handler: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.http.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.http.shutdown()
+    thread.join()
+    server.http.server_close()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[RestClient]:
+    client = RestClient(server.url, timeout=5)
+    yield client
+    client.close()
+
+
+def test_request(server, client):
+    answer = client.ask(b"photograph", {"max_faces": 3, "min_confidence": 0.5})
+    assert answer.faces == ()
+    ((path, headers, body),) = server.requests
+    assert (path, body) == ("/predictions/age", b"photograph")
+    assert headers["content-type"] == "application/octet-stream"
+    assert (headers["x-max-faces"], headers["x-min-confidence"]) == ("3", "0.5")
+
+
+def test_model_and_version_behind_a_path(server):
+    client = RestClient(f"{server.url}/faces/", model="my age", version="2.0")
+    client.ask(b"x")
+    client.close()
+    assert server.requests[0][0] == "/faces/predictions/my%20age/2.0"
+
+
+def test_connection_is_kept(server, client):
+    for _ in range(3):
+        client.ask(b"x")
+    assert len(server.connections) == 1
+
+
+def test_idle_connection_that_was_closed_is_opened_again(server, client):
+    def once(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        send(handler, 200, ANSWER)
+        handler.close_connection = True
+
+    server.respond = once
+    client.ask(b"x")
+    client.ask(b"x")
+    assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "message"),
+    [
+        (400, b'{"code": 400, "type": "InvalidImage", "message": "m"}', "InvalidImage", "m"),
+        (413, b"", "HTTP 413", "the service does not take that many bytes"),
+        (502, b"<h1>Bad\n gateway</h1>", "HTTP 502", "<h1>Bad gateway</h1>"),
+        (503, b"[]", "HTTP 503", "[]"),
+        (500, b"", "HTTP 500", "no reason was given"),
+    ],
+)
+def test_refusal(server, client, status, body, kind, message):
+    server.respond = lambda handler, _: send(handler, status, body)
+    with pytest.raises(Refused) as refused:
+        client.ask(b"x")
+    assert (refused.value.type, refused.value.message) == (kind, message)
+    assert refused.value.code == status
+
+
+def test_malformed(server, client):
+    server.respond = lambda handler, _: send(handler, 200, b"{}")
+    with pytest.raises(Malformed, match="has no 'width'"):
+        client.ask(b"x")
+
+
+def test_broken_connection(server, client):
+    def hang_up(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        handler.close_connection = True
+
+    server.respond = hang_up
+    with pytest.raises(Interrupted, match="broke off"):
+        client.ask(b"x")
+    server.respond = lambda handler, _: send(handler, 200, ANSWER)
+    assert client.ask(b"x").width == 1
+
+
+def test_answer_that_takes_too_long(server):
+    release = threading.Event()
+    server.respond = lambda handler, _: release.wait(5) and None
+    client = RestClient(server.url, timeout=0.2)
+    with pytest.raises(Interrupted, match="timed out"):
+        client.ask(b"x")
+    release.set()
+
+
+def test_nothing_listens(server):
+    url = "http://127.0.0.1:1"
+    with pytest.raises(Unreachable, match=f"{url} does not answer: Connection refused"):
+        RestClient(url).ask(b"x")
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://host", "http://", "localhost"])
+def test_address_that_is_none(url):
+    with pytest.raises(ValueError, match="is not of the form"):
+        RestClient(url)

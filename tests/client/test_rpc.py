@@ -1,0 +1,129 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+
+from client import inference_pb2
+from client.errors import Interrupted, Refused, Unreachable
+from client.inference_pb2 import PredictionResponse, PredictionsRequest
+from client.inference_pb2_grpc import (
+    InferenceAPIsServiceServicer,
+    add_InferenceAPIsServiceServicer_to_server,
+)
+from client.rpc import GrpcClient
+from tests.client.test_rest import ANSWER
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Servicer(InferenceAPIsServiceServicer):
+    """Answers with `body`, or aborts with `status`; keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.body = ANSWER
+        self.status: tuple[grpc.StatusCode, str] | None = None
+        self.requests: list[PredictionsRequest] = []
+
+    def Predictions(self, request, context):  # noqa: N802
+        self.requests.append(request)
+        if self.status is not None:
+            context.abort(*self.status)
+        return PredictionResponse(prediction=self.body)
+
+
+@pytest.fixture
+def servicer() -> Servicer:
+    return Servicer()
+
+
+@pytest.fixture
+def address(servicer: Servicer) -> Iterator[str]:
+    with ThreadPoolExecutor(2) as pool:
+        server = grpc.server(pool, options=[("grpc.max_receive_message_length", -1)])
+        add_InferenceAPIsServiceServicer_to_server(servicer, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        yield f"127.0.0.1:{port}"
+        server.stop(None).wait()
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[GrpcClient]:
+    client = GrpcClient(address, version="2.0", timeout=5)
+    yield client
+    client.close()
+
+
+def test_request(servicer, client):
+    assert client.ask(b"photograph", {"max_faces": 3}).faces == ()
+    (request,) = servicer.requests
+    assert (request.model_name, request.model_version) == ("age", "2.0")
+    assert dict(request.input) == {"data": b"photograph", "max_faces": b"3"}
+
+
+def test_large_photograph(servicer, client):
+    client.ask(bytes(20 * 2**20))
+    assert len(servicer.requests[0].input["data"]) == 20 * 2**20
+
+
+def test_failure_in_the_body(servicer, client):
+    servicer.body = b'{"code": 400, "type": "InvalidImage", "message": "m"}'
+    with pytest.raises(Refused) as refused:
+        client.ask(b"x")
+    assert (refused.value.type, refused.value.code) == ("InvalidImage", 400)
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (grpc.StatusCode.INTERNAL, "why"),
+        (grpc.StatusCode.UNAVAILABLE, "why"),
+        (grpc.StatusCode.CANCELLED, "why; the service cuts off what is larger than it takes"),
+    ],
+)
+def test_failure_in_the_status(servicer, client, status, message):
+    servicer.status = (status, "why")
+    with pytest.raises(Refused) as refused:
+        client.ask(b"x")
+    assert (refused.value.type, refused.value.message) == (status.name, message)
+    assert refused.value.code is None
+
+
+def test_answer_that_takes_too_long(servicer, client):
+    servicer.status = (grpc.StatusCode.DEADLINE_EXCEEDED, "")
+    with pytest.raises(Interrupted, match="no answer in 5 s"):
+        client.ask(b"x")
+
+
+def test_nothing_listens():
+    client = GrpcClient("127.0.0.1:1")
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1 does not answer"):
+        client.ask(b"x")
+    client.close()
+
+
+def test_stubs_are_generated_from_the_proto(tmp_path):
+    pytest.importorskip("grpc_tools")
+    compiler = [sys.executable, "-m", "grpc_tools.protoc", "-I.", "client/inference.proto"]
+    output = tmp_path / "descriptors"
+    subprocess.run([*compiler, f"--descriptor_set_out={output}"], cwd=ROOT, check=True)
+    (generated,) = FileDescriptorSet.FromString(output.read_bytes()).file
+    committed = FileDescriptorProto.FromString(inference_pb2.DESCRIPTOR.serialized_pb)
+    for descriptor in (generated, committed):  # what json_name protoc writes into one of them
+        for message in descriptor.message_type:
+            for field in (*message.field, *(f for n in message.nested_type for f in n.field)):
+                field.ClearField("json_name")
+    assert committed == generated
+
+
+def test_speaks_the_wire_format_of_torchserve():
+    request = PredictionsRequest(model_name="age", model_version="1", input={"k": b"v"})
+    assert request.SerializeToString() == b"\n\x03age\x12\x011\x1a\x06\n\x01k\x12\x01v"
+    assert PredictionResponse.FromString(b"\n\x02{}").prediction == b"{}"
+    service = inference_pb2.DESCRIPTOR.services_by_name["InferenceAPIsService"]
+    assert service.full_name == "org.pytorch.serve.grpc.inference.InferenceAPIsService"

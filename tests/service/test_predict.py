@@ -1,0 +1,150 @@
+"""scripts/predict.py and scripts/evaluate_service.py against a real service."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.pictures import astronaut, encoded, scaled, scene, side_by_side, turned
+from tests.service.conftest import ROOT, Service
+from tests.service.exchange import assert_same, expected
+
+
+def run(script: str, *arguments: object, cwd: Path | None = None):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(params=["REST", "gRPC"])
+def where(request, service: Service) -> list[str]:
+    """The command line's words for one of the two ways to ask."""
+    return ["--url", service.rest] if request.param == "REST" else ["--grpc", "--url", service.grpc]
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder with a photograph of one face, one of two below it, and what is no photograph."""
+    folder = tmp_path / "photographs"
+    (folder / "below").mkdir(parents=True)
+    (folder / "one.jpg").write_bytes(encoded(astronaut(), "JPEG"))
+    (folder / "below" / "two.PNG").write_bytes(
+        encoded(side_by_side(astronaut(), scaled(astronaut(), 0.7)))
+    )
+    (folder / "notes.txt").write_text("no photograph")
+    return folder
+
+
+def test_line_for_a_person(where, photographs):
+    done = run("predict.py", *where, "one.jpg", cwd=photographs)
+    assert (done.returncode, done.stderr) == (0, "")
+    name, count, ages = done.stdout.strip().split(": ")
+    assert (name, count) == ("one.jpg", "1 face")
+    age, low, high = ages.replace("(", "").replace(")", "").replace("to ", "").split()
+    assert float(low) < float(age) < float(high)
+
+
+def test_json_lines_in_order(where, photographs, model_file):
+    done = run("predict.py", *where, "--json", photographs, photographs / "one.jpg")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    files = [Path(line.pop("file")) for line in lines]
+    assert files == [photographs / "below" / "two.PNG", photographs / "one.jpg"]
+    for file, content in zip(files, lines, strict=True):
+        assert_same(content, expected(model_file, file.read_bytes()))
+
+
+def test_options_and_version(where, photographs):
+    photograph = photographs / "below" / "two.PNG"
+    options = ["--max-faces", "1", "--min-confidence", "0.5", "--model-version", "2.0"]
+    done = run("predict.py", *where, "--json", *options, photograph)
+    content = json.loads(done.stdout)
+    assert len(content["faces"]) == 1
+    assert content["model"]["version"] == "2.0"
+
+
+def test_one_failed(where, photographs):
+    (photographs / "broken.jpg").write_bytes(encoded(astronaut(), "JPEG")[:3000])
+    missing = photographs / "missing.jpg"
+    done = run("predict.py", *where, photographs, missing)
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 2
+    first, second = done.stderr.splitlines()
+    assert first == f"error: {missing}: no such file or folder"
+    assert second.startswith(f"error: {photographs / 'broken.jpg'}: InvalidImage: the JPEG cannot")
+
+
+def test_reader_that_has_seen_enough(service: Service, tmp_path):
+    for i in range(20):
+        (tmp_path / f"{i}.jpg").write_bytes(encoded(scaled(astronaut(), 0.3), "JPEG"))
+    command = [sys.executable, str(ROOT / "scripts" / "predict.py"), "--url", service.rest]
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*command, str(tmp_path)], stdout=pipe, stderr=pipe) as process:
+        assert process.stdout.readline().startswith(str(tmp_path).encode())
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode in (0, 1)  # 0: all was written before the reader left
+
+
+def test_annotated_picture_is_upright(service: Service, tmp_path):
+    photograph, picture = tmp_path / "turned.jpg", tmp_path / "out.png"
+    photograph.write_bytes(turned(astronaut()[:, :400], 6, "JPEG"))
+    done = run("predict.py", "--url", service.rest, "--annotate", picture, photograph)
+    assert (done.returncode, done.stderr) == (0, "")
+    with Image.open(picture) as image:
+        assert (image.format, image.size) == ("PNG", (400, 512))
+        changed = (np.asarray(image).astype(int) - astronaut()[:, :400] != 0).any(axis=2)
+    assert changed[55:180, 175:275].mean() > 0.05  # the box
+    greens = np.asarray(Image.open(picture))[40:180, 150:300].reshape(-1, 3)
+    assert (greens == (64, 224, 120)).all(axis=1).sum() > 500
+
+
+def test_annotated_folder(service: Service, photographs, tmp_path):
+    out = tmp_path / "out"
+    done = run("predict.py", "--url", service.rest, "--annotate", out, photographs)
+    assert (done.returncode, done.stderr) == (0, "")
+    made = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
+    assert made == ["below/two.PNG.png", "one.jpg.png"]
+
+
+@pytest.fixture
+def labelled(tmp_path: Path, model_file) -> Path:
+    """Pictures with true ages 2 years above what the model says, and one without a face."""
+    rows = ["file,age"]
+    for i, factor in enumerate((0.8, 1.0, 1.2)):
+        photograph = encoded(scaled(astronaut(), factor))
+        (tmp_path / f"{i}.png").write_bytes(photograph)
+        (face,) = expected(model_file, photograph)["faces"]
+        rows.append(f"{i}.png,{face['age'] + 2}")
+    (tmp_path / "none.png").write_bytes(encoded(scene(300, 400)))
+    (tmp_path / "labels.csv").write_text("\n".join([*rows, "none.png,30"]) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("against", "code"), [("2.2", 0), ("3.0", 1)])
+def test_evaluation(service: Service, labelled, against, code):
+    words = ["--url", service.rest, "--labels", labelled / "labels.csv", "--against", against]
+    done = run("evaluate_service.py", labelled, *words)
+    assert (done.returncode, done.stderr) == (code, "")
+    counts, errors, coverage, verdict = done.stdout.splitlines()
+    assert counts == "4 pictures, 4 answered, 1 without a face that was found"
+    assert errors.startswith("MAE 2.00 [2.00, 2.00] years, CS@5 100.00")
+    assert coverage.startswith("the interval holds the true age of 100.00")
+    assert verdict.endswith("ok" if code == 0 else "too far apart")
+
+
+def test_evaluation_with_a_picture_that_fails(service: Service, labelled):
+    (labelled / "0.png").unlink()
+    words = ["--url", service.rest, "--labels", labelled / "labels.csv"]
+    done = run("evaluate_service.py", labelled, *words)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: 0.png: ")
+    assert done.stdout.startswith("4 pictures, 3 answered, 1 without")

@@ -1,0 +1,173 @@
+"""Every way to send a photograph over REST, every option, every failure."""
+
+import base64
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from client.errors import Refused
+from client.rest import RestClient
+from handler.requests import Options
+from tests.pictures import astronaut, encoded, scaled, scene, side_by_side, turned
+from tests.service.conftest import Service
+from tests.service.exchange import assert_same, expected, multipart, rest
+
+JPEG = encoded(astronaut(), "JPEG", quality=90)
+TWO_FACES = encoded(side_by_side(astronaut(), scaled(astronaut(), 0.6)), "JPEG", quality=90)
+
+
+def as_json(**content: object) -> tuple[bytes, dict[str, str]]:
+    return json.dumps(content).encode(), {"Content-Type": "application/json"}
+
+
+def base64_of(photograph: bytes) -> str:
+    return base64.b64encode(photograph).decode()
+
+
+@pytest.fixture(scope="module")
+def wanted(model_file):
+    return expected(model_file, JPEG)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("kind", [None, "image/jpeg", "application/octet-stream", "text/plain"])
+def test_raw_body(service: Service, wanted, method, kind):
+    reply = rest(service, JPEG, {} if kind is None else {"Content-Type": kind}, method=method)
+    assert (reply.status, reply.type) == (200, "application/json")
+    assert_same(reply.content, wanted)
+    assert reply.content["model"] == {"name": "age", "version": "1.0"}
+
+
+@pytest.mark.parametrize("kind", [None, "image/jpeg", "application/octet-stream"])
+def test_multipart(service: Service, wanted, kind):
+    reply = rest(service, *multipart({"data": (JPEG, kind)}))
+    assert reply.status == 200
+    assert_same(reply.content, wanted)
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/jpeg;base64,"])
+def test_json(service: Service, wanted, prefix):
+    reply = rest(service, *as_json(data=prefix + base64_of(JPEG)))
+    assert reply.status == 200
+    assert_same(reply.content, wanted)
+
+
+def test_photograph_is_turned_upright(service: Service, model_file):
+    upright = expected(model_file, encoded(astronaut()[:, :400]))
+    reply = rest(service, turned(astronaut()[:, :400], 6))
+    assert (reply.content["width"], reply.content["height"]) == (400, 512)
+    assert_same(reply.content, upright)
+
+
+def test_no_face_is_an_empty_list(service: Service):
+    reply = rest(service, encoded(scene(300, 400)))
+    assert reply.status == 200
+    assert reply.content == {
+        "width": 400,
+        "height": 300,
+        "faces": [],
+        "model": {"name": "age", "version": "1.0"},
+    }
+
+
+def test_all_faces_largest_first(service: Service, model_file):
+    content = rest(service, TWO_FACES).content
+    assert_same(content, expected(model_file, TWO_FACES))
+    large, small = (face["box"] for face in content["faces"])
+    assert large[2] - large[0] == pytest.approx(87, abs=5)
+    assert small[2] - small[0] == pytest.approx(87 * 0.6, abs=5)
+
+
+@pytest.mark.parametrize(
+    "request_of_one",
+    [
+        pytest.param((TWO_FACES, {"X-Max-Faces": "1"}), id="header"),
+        pytest.param((TWO_FACES, {"x-max-faces": "1"}), id="header in small letters"),
+        pytest.param(
+            multipart({"data": (TWO_FACES, "image/jpeg"), "max_faces": (b"1", None)}), id="field"
+        ),
+        pytest.param(as_json(data=base64_of(TWO_FACES), max_faces=1), id="key"),
+    ],
+)
+def test_max_faces(service: Service, model_file, request_of_one):
+    reply = rest(service, *request_of_one)
+    assert len(reply.content["faces"]) == 1
+    assert_same(reply.content, expected(model_file, TWO_FACES, Options(max_faces=1)))
+
+
+@pytest.mark.parametrize(("least", "count"), [("1", 0), ("0.5", 1)])
+def test_min_confidence(service: Service, least, count):
+    reply = rest(service, JPEG, {"X-Min-Confidence": least})
+    assert len(reply.content["faces"]) == count
+
+
+def test_body_wins_over_header(service: Service):
+    body, headers = as_json(data=base64_of(TWO_FACES), max_faces=2)
+    assert len(rest(service, body, headers | {"X-Max-Faces": "1"}).content["faces"]) == 2
+
+
+def large_picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("1", (10_000, 6_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+JSON = {"Content-Type": "application/json"}
+FAILURES = {
+    "empty body": ((b"", {}), 400, "InvalidRequest"),
+    "no part data": (multipart({"photo": (JPEG, "image/jpeg")}), 400, "InvalidRequest"),
+    "empty part": (multipart({"data": (b"", "image/jpeg")}), 400, "InvalidRequest"),
+    "no key data": (as_json(photo="x"), 400, "InvalidRequest"),
+    "JSON list": ((b"[1]", JSON), 400, "InvalidRequest"),
+    "bad base64": (as_json(data="@@@@"), 400, "InvalidRequest"),
+    "bad JSON": ((b'{"data": ', JSON), 400, "InvalidRequest"),
+    "truncated": ((JPEG[: len(JPEG) // 2], {}), 400, "InvalidImage"),
+    "truncated in JSON": (as_json(data=base64_of(JPEG[:2000])), 400, "InvalidImage"),
+    "PDF": ((b"%PDF-1.4 hello", {}), 415, "UnsupportedImageFormat"),
+    "too many pixels": ((large_picture(), {}), 413, "ImageTooLarge"),
+    "option no number": ((JPEG, {"X-Min-Confidence": "high"}), 400, "InvalidOption"),
+    "option out of range": ((JPEG, {"X-Max-Faces": "0"}), 400, "InvalidOption"),
+    "option of another type": (
+        as_json(data=base64_of(JPEG), max_faces="many"),
+        400,
+        "InvalidOption",
+    ),
+    "unknown option": (as_json(data=base64_of(JPEG), max_face=1), 400, "InvalidOption"),
+}
+
+
+@pytest.mark.parametrize(("sent", "code", "kind"), FAILURES.values(), ids=FAILURES.keys())
+def test_failure(service: Service, sent, code, kind):
+    reply = rest(service, *sent)
+    assert (reply.status, reply.type) == (code, "application/json")
+    assert reply.content.keys() == {"code", "type", "message"}
+    assert (reply.content["code"], reply.content["type"]) == (code, kind)
+    assert reply.content["message"]
+
+
+def test_explanations_are_not_implemented(service: Service):
+    reply = rest(service, JPEG, path="/explanations/age")
+    assert (reply.status, reply.content["type"]) == (501, "NotImplemented")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/predictions/mood", "ModelNotFoundException"),
+        ("/predictions/age/9.9", "ModelVersionNotFoundException"),
+    ],
+)
+def test_unknown_model(service: Service, path, kind):
+    reply = rest(service, JPEG, path=path)
+    assert (reply.status, reply.content["type"]) == (404, kind)
+
+
+def test_more_bytes_than_are_taken(service: Service):
+    client = RestClient(service.rest)
+    with pytest.raises(Refused) as refused:
+        client.ask(b"\xff\xd8" + bytes(21 * 2**20))
+    assert (refused.value.type, refused.value.code) == ("HTTP 413", 413)
+    assert len(client.ask(JPEG).faces) == 1
+    client.close()

@@ -1,0 +1,41 @@
+"""Two versions of the model side by side."""
+
+import pytest
+
+from client.rest import RestClient
+from client.rpc import GrpcClient
+from tests.service.conftest import Service
+from tests.service.exchange import assert_same, expected
+from tests.service.test_rest import JPEG
+
+
+@pytest.fixture(params=["REST", "gRPC"])
+def ask(request, service: Service):
+    """Asks one version and gives the answer's JSON."""
+
+    def ask_version(version: str):
+        client = (
+            RestClient(service.rest, version=version)
+            if request.param == "REST"
+            else GrpcClient(service.grpc, version=version)
+        )
+        try:
+            return client.ask(JPEG).content
+        finally:
+            client.close()
+
+    return ask_version
+
+
+@pytest.mark.parametrize("version", ["", "1.0"])
+def test_first_is_the_default(ask, model_file, version):
+    content = ask(version)
+    assert content["model"] == {"name": "age", "version": "1.0"}
+    assert_same(content, expected(model_file, JPEG))
+
+
+def test_second_is_asked_by_name(ask):
+    first, second = ask("1.0"), ask("2.0")
+    assert second["model"] == {"name": "age", "version": "2.0"}
+    assert second["faces"][0]["box"] == pytest.approx(first["faces"][0]["box"], abs=0.5)
+    assert second["faces"][0]["age"] == pytest.approx(100 - first["faces"][0]["age"], abs=0.2)
