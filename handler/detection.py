@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
 from PIL import Image
 
+from handler.cascade import Cascade
 from handler.contract import DetectorSettings
 from handler.cropping import Picture
 
@@ -34,13 +35,8 @@ class Faces:
         return Faces(self.boxes[index], self.confidence[index], self.landmarks[index])
 
 
-NO_FACES = Faces(
-    np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
-)
-
-
 class FaceDetector:
-    """facenet-pytorch's MTCNN, with the rule for faces that fill the frame.
+    """MTCNN with the rule for faces that fill the frame.
 
     MTCNN needs to see around a face: where one fills the picture, its box comes out too large
     and off the centre. So when a large box leaves the picture, or none is found in a picture that
@@ -48,63 +44,63 @@ class FaceDetector:
     """
 
     def __init__(
-        self, settings: DetectorSettings, min_face_size: int, max_side: int, device: torch.device
+        self,
+        settings: DetectorSettings,
+        min_face_size: int,
+        max_side: int,
+        device: torch.device,
     ) -> None:
         """`max_side`: a photograph with a longer side is looked at scaled down to it."""
         self._border = settings.border
         self._max_side = max_side
-        self._min_face_size = min_face_size
-        self._mtcnn = MTCNN(
-            keep_all=True,
-            min_face_size=min_face_size,
-            thresholds=list(settings.thresholds),
-            factor=settings.factor,
-            device=device,
-        ).eval()
+        self._cascade = Cascade(settings, min_face_size, device)
 
     def detect(self, photographs: Sequence[Picture]) -> list[Faces]:
         """The faces of each photograph, uint8 [H, W, 3], in the order given."""
-        return [self.detect_one(photograph) for photograph in photographs]
-
-    def detect_one(self, photograph: Picture) -> Faces:
-        """The faces of one photograph, uint8 [H, W, 3]."""
-        small, stretch = _scaled_down(photograph, self._max_side)
-        found = _mapped(self._look(small), 0, stretch)
-        if fills_the_frame(photograph.shape, found):
-            bordered = self.detect_on_canvas(photograph)
-            if len(bordered) >= len(found):
-                return bordered
+        scaled = [scaled_down(photograph, self._max_side) for photograph in photographs]
+        found = [
+            _mapped(faces, 0, stretch)
+            for faces, (_, stretch) in zip(
+                self._look([small for small, _ in scaled]), scaled, strict=True
+            )
+        ]
+        tight = [i for i, p in enumerate(photographs) if fills_the_frame(p.shape, found[i])]
+        for i, faces in zip(
+            tight, self.detect_on_canvas([photographs[i] for i in tight]), strict=True
+        ):
+            if len(faces) >= len(found[i]):
+                found[i] = faces
         return found
 
-    def detect_on_canvas(self, photograph: Picture) -> Faces:
-        """The faces of a picture, uint8 [H, W, 3], that is known to be a tight crop."""
-        small, stretch = _scaled_down(photograph, int(self._max_side / (1 + 2 * self._border)))
-        height, width = small.shape[:2]
-        border = round(self._border * max(height, width))
-        canvas = np.zeros((height + 2 * border, width + 2 * border, 3), np.uint8)
-        canvas[border : border + height, border : border + width] = small
-        return _mapped(self._look(canvas), border, stretch)
+    def detect_on_canvas(self, photographs: Sequence[Picture]) -> list[Faces]:
+        """The faces of pictures, uint8 [H, W, 3], that are known to be tight crops."""
+        side = int(self._max_side / (1 + 2 * self._border))
+        scaled = [scaled_down(photograph, side) for photograph in photographs]
+        borders = [round(self._border * max(small.shape[:2])) for small, _ in scaled]
+        canvases = [
+            np.pad(small, ((border, border), (border, border), (0, 0)))
+            for (small, _), border in zip(scaled, borders, strict=True)
+        ]
+        return [
+            _mapped(faces, border, stretch)
+            for faces, border, (_, stretch) in zip(
+                self._look(canvases), borders, scaled, strict=True
+            )
+        ]
 
-    def _look(self, picture: Picture) -> Faces:
-        if min(picture.shape[:2]) < self._min_face_size:
-            return NO_FACES  # facenet-pytorch's pyramid would have no level
-        try:
-            boxes, confidence, landmarks = self._mtcnn.detect(picture, landmarks=True)
-        except (RuntimeError, ValueError) as error:  # the type changed with torch's versions
-            # facenet-pytorch concatenates no crops when every proposal lies outside the picture
-            if "expected a non-empty list of Tensors" not in str(error):
-                raise
-            return NO_FACES
-        if boxes is None:
-            return NO_FACES
-        return Faces(
-            np.asarray(boxes, np.float32),
-            np.asarray(confidence, np.float32),
-            np.asarray(landmarks, np.float32),
-        )
+    def _look(self, pictures: Sequence[Picture]) -> list[Faces]:
+        """The cascade's faces, sorted by picture and size."""
+        if not pictures:
+            return []
+        found = self._cascade.detect(pictures)
+        x1, y1, x2, y2 = found.boxes.T
+        order = np.lexsort((-(x2 - x1) * (y2 - y1), found.picture))
+        faces = Faces(found.boxes, found.confidence, found.landmarks).select(order)
+        ends = np.searchsorted(found.picture[order], np.arange(len(pictures) + 1))
+        return [faces.select(slice(start, end)) for start, end in pairwise(ends)]
 
 
-def _scaled_down(picture: Picture, side: int) -> tuple[Picture, NDArray[np.float32]]:
+def scaled_down(picture: Picture, side: int) -> tuple[Picture, NDArray[np.float32]]:
     """The picture with no side longer than `side`, and what x and y of it are to be times."""
     height, width = picture.shape[:2]
     scale = side / max(height, width)

@@ -49,7 +49,7 @@ def faces_in(folder: Path, config: DictConfig) -> NDArray[np.uint8]:
             photograph = decode(path.read_bytes(), MAX_PIXELS)
         except Failure:
             continue
-        boxes = detector.detect_one(photograph).boxes[:1]
+        boxes = detector.detect([photograph])[0].boxes[:1]
         crops.append(crop_faces(photograph, boxes, geometry))
     return np.concatenate(crops)
 

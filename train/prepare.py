@@ -66,7 +66,7 @@ class CropMaker:
         with Image.open(record.path) as image:
             picture: Picture = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
         height, width = picture.shape[:2]
-        faces = (detector.detect_on_canvas if record.tight else detector.detect_one)(picture)
+        faces = (detector.detect_on_canvas if record.tight else detector.detect)([picture])[0]
         if len(faces):
             box = faces.boxes[main_face(faces.boxes, width, height)]
         elif record.tight:
