@@ -1,0 +1,181 @@
+"""Packs the model and the package `handler` into an archive that TorchServe loads.
+
+    python scripts/archive.py
+    python scripts/archive.py --model age-2.pt --version 2.0 --output model_store/age-2.0.mar
+
+The archive is complete: it needs torch, torchvision, facenet-pytorch and Pillow around it and
+not this repository. It is opened again and every file compared with its source before it takes
+the old one's place; an archive that is up to date already is left alone.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # for `handler`, where the project is not installed
+
+from handler.contract import EXTRA_FILE, Contract, ContractError  # noqa: E402
+
+HANDLER = "age_handler.py"  # at the archive's root, where TorchServe looks for it
+MODEL = "age.pt"
+CONFIG = "model-config.yaml"
+MANIFEST = "MAR-INF/MANIFEST.json"
+
+
+class ArchiveError(Exception):
+    """The archive cannot be made, or is not what it should be."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What goes into an archive."""
+
+    model: Path
+    package: Path = ROOT / "handler"
+    config: Path = ROOT / "model_store" / CONFIG
+    name: str = "age"
+    version: str = "1.0"
+
+    def files(self) -> dict[str, Path]:
+        """Every file's name in the archive and where it comes from."""
+        modules = sorted(self.package.rglob("*.py"))
+        files = {f"handler/{path.relative_to(self.package).as_posix()}": path for path in modules}
+        return files | {
+            HANDLER: self.package / HANDLER,
+            MODEL: self.model,
+            CONFIG: self.config,
+        }
+
+    def manifest(self) -> dict[str, object]:
+        """What the manifest must say of the model."""
+        return {
+            "modelName": self.name,
+            "modelVersion": self.version,
+            "serializedFile": MODEL,
+            "handler": HANDLER,
+            "configFile": CONFIG,
+        }
+
+
+def make(recipe: Recipe, output: Path) -> bool:
+    """Write `output` unless it is up to date; whether it was written.
+
+    Raises ArchiveError where a source is missing or damaged, or the archiver's work is not what
+    was asked for; an archive that was there before is then left as it was.
+    """
+    check_model(recipe.model)
+    for source in recipe.files().values():
+        if not source.is_file():
+            raise ArchiveError(f"{source} is missing")
+    if output.exists() and fault(recipe, output) is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = _pack(recipe, Path(folder))
+        found = fault(recipe, fresh)
+        if found is not None:
+            raise ArchiveError(f"torch-model-archiver made a wrong archive: {found}")
+        beside = output.with_name(f".{output.name}.{os.getpid()}")
+        try:
+            shutil.copyfile(fresh, beside)  # a rename is atomic within one file system only
+            beside.replace(output)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise ArchiveError(f"{output} cannot be written: {error.strerror}") from error
+    return True
+
+
+def check_model(model: Path) -> Contract:
+    """The contract of an exported model; ArchiveError where it cannot be read or honoured."""
+    try:
+        with zipfile.ZipFile(model) as archive:
+            names = [n for n in archive.namelist() if n.endswith(f"/extra/{EXTRA_FILE}")]
+            if not names:
+                raise ArchiveError(f"{model} has no {EXTRA_FILE}: export it with train.export")
+            return Contract.from_json(archive.read(names[0]))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ArchiveError(f"{model} is no exported model: {error}") from error
+    except ContractError as error:
+        raise ArchiveError(f"{model}: {error}") from error
+
+
+def fault(recipe: Recipe, archive: Path) -> str | None:
+    """What is wrong with an archive; None where each file's SHA-256 is its source's."""
+    sources = recipe.files()
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            names = {name for name in packed.namelist() if not name.endswith("/")}
+            if names != {*sources, MANIFEST}:
+                return f"files that differ: {', '.join(sorted(names ^ {*sources, MANIFEST}))}"
+            for name, source in sources.items():
+                with packed.open(name) as inside, source.open("rb") as outside:
+                    ours = hashlib.file_digest(outside, "sha256").digest()
+                    if hashlib.file_digest(inside, "sha256").digest() != ours:  # type: ignore[arg-type]
+                        return f"{name} is not {source}"
+            model = json.loads(packed.read(MANIFEST)).get("model")
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        return f"it cannot be read: {error}"
+    return None if model == recipe.manifest() else f"its manifest says {model}"
+
+
+def _pack(recipe: Recipe, folder: Path) -> Path:
+    """The archiver's work in `folder`, of copies whose names hold nothing that it expands."""
+    for name, source in recipe.files().items():
+        beside = name if "/" not in name else f"extra/{name}"
+        target = folder / beside
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    # The archiver deletes the folder of the model's name in its temporary folder.
+    (folder / "tmp").mkdir()
+    command = [sys.executable, "-m", "model_archiver.model_packaging"]
+    command += ["--model-name", recipe.name, "--version", recipe.version]
+    command += ["--serialized-file", MODEL, "--handler", HANDLER]
+    command += ["--extra-files", "extra", "--config-file", CONFIG, "--export-path", "."]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | {"TMPDIR": str(folder / "tmp")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no reason given"]
+        raise ArchiveError(f"torch-model-archiver failed: {lines[-1]}")
+    return folder / f"{recipe.name}.mar"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make the archive that TorchServe loads.")
+    store = ROOT / "model_store"
+    parser.add_argument("--model", type=Path, default=store / MODEL, help="from train.export")
+    parser.add_argument("--output", type=Path, default=store / "age.mar")
+    parser.add_argument("--name", default="age", help="the model's name in the URL")
+    parser.add_argument("--version", default="1.0", help="the version's name in the URL")
+    arguments = parser.parse_args()
+    recipe = Recipe(arguments.model, name=arguments.name, version=arguments.version)
+    try:
+        written = make(recipe, arguments.output)
+    except ArchiveError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    size = arguments.output.stat().st_size / 1e6
+    files = len(recipe.files())
+    done = "written and checked" if written else "up to date"
+    print(
+        f"{os.path.relpath(arguments.output)}: {done}, {files} files, {size:.1f} MB, "
+        f"model {recipe.name} {recipe.version}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

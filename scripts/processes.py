@@ -1,0 +1,136 @@
+"""The processes of one TorchServe, and the notes that let them be found again."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from console import Console
+
+TICK = 0.2  # seconds between two looks
+GRACE = 10.0  # seconds that Java and the workers have to end by themselves
+
+
+class State:
+    """Who serves: a lock that is held for as long as the supervisor lives, and its notes.
+
+    A process id alone may belong to somebody else by now; a held lock cannot.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._notes = folder / "state.json"
+        self._lock: TextIO = (folder / "lock").open("a")
+
+    def acquire(self) -> bool:
+        """Whether the lock is ours now."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        self._lock.close()
+
+    def write(self, **notes: Any) -> None:
+        """Replace the notes at once, so that nobody reads half of them."""
+        fresh = self._notes.with_suffix(".new")
+        fresh.write_text(json.dumps(notes))
+        fresh.replace(self._notes)
+
+    def read(self) -> dict[str, Any]:
+        """The notes; empty when there are none."""
+        try:
+            notes = json.loads(self._notes.read_text())
+        except (OSError, ValueError):
+            return {}
+        return notes if isinstance(notes, dict) else {}
+
+    def clear(self) -> None:
+        self._notes.unlink(missing_ok=True)
+
+
+class TorchServe:
+    """TorchServe's launcher, Java and workers: one process group in one temporary folder."""
+
+    def __init__(self, command: list[str], logs: Path, *, echo: bool) -> None:
+        """`command` starts the launcher in the foreground; `echo` prints its log as well."""
+        # Sockets lie in it, and their paths may not be longer than about 100 characters.
+        self.folder = Path(tempfile.mkdtemp(prefix="age-", dir="/tmp"))
+        logs.mkdir(parents=True, exist_ok=True)
+        places = dict.fromkeys(("TMPDIR", "TEMP"), str(self.folder))
+        places |= dict.fromkeys(("LOG_LOCATION", "METRICS_LOCATION"), str(logs.resolve()))
+        self._launcher = subprocess.Popen(
+            command,
+            env=os.environ | places,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        assert self._launcher.stdout is not None
+        self.console = Console(self._launcher.stdout, echo=echo)
+
+    def runs(self) -> bool:
+        """Whether the launcher, which ends with Java, is alive; orphans are buried on the way."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    break
+                if pid == self._launcher.pid:
+                    self._launcher.returncode = os.waitstatus_to_exitcode(status)
+        return self._launcher.returncode is None
+
+    def end(self) -> None:
+        """End Java and the workers, by force after the grace time, and remove their folder."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._launcher.pid, number)
+            until = time.monotonic() + GRACE
+            while self._group_exists() and time.monotonic() < until:
+                time.sleep(TICK / 4)
+        self.console.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _group_exists(self) -> bool:
+        self.runs()
+        try:
+            os.killpg(self._launcher.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+def end_leftovers(state: State) -> int:
+    """End what a killed supervisor left, known by its temporary folder; the number of processes."""
+    folder = state.read().get("folder")
+    left = processes_of(folder) if folder else []
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    if folder:
+        while processes_of(folder):
+            time.sleep(TICK)
+        shutil.rmtree(folder, ignore_errors=True)
+    state.clear()
+    return len(left)
+
+
+def processes_of(folder: str) -> list[int]:
+    """The processes that name `folder` on their command line; a dead one has none."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if folder.encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found

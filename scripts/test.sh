@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Every check of the project: scripts/test.sh [pytest's arguments]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/environment.sh
+
+lock_environment
+install dev
+provide_java
+unlock_environment
+
+"$VENV/bin/ruff" check .
+"$VENV/bin/ruff" format --check .
+"$VENV/bin/mypy"
+exec "$VENV/bin/python" -m pytest --cov "$@"

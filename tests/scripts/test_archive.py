@@ -1,0 +1,200 @@
+"""scripts/archive.py: what is packed is what was asked for, or the old archive stays."""
+
+import json
+import re
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import archive
+from archive import ArchiveError, Recipe, fault, make
+from handler.contract import EXTRA_FILE, Contract
+
+
+@pytest.fixture
+def recipe(model_file: Path, tmp_path: Path) -> Recipe:
+    """A recipe whose every source may be changed."""
+    package = tmp_path / "handler"
+    shutil.copytree(archive.ROOT / "handler", package, ignore=shutil.ignore_patterns("__pycache__"))
+    model, config = tmp_path / "model.pt", tmp_path / "model-config.yaml"
+    shutil.copyfile(model_file, model)
+    shutil.copyfile(archive.ROOT / "model_store" / "model-config.yaml", config)
+    return Recipe(model, package=package, config=config, version="3.1")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """Where the archive goes: the name of no file yet."""
+    (tmp_path / "store").mkdir()
+    return tmp_path / "store" / "any name.mar"
+
+
+def rewritten(path: Path, changes: dict[str, bytes | None]) -> None:
+    """Replace, add or (None) remove files of a zip archive."""
+    with zipfile.ZipFile(path) as old:
+        content = {name: old.read(name) for name in old.namelist()} | changes
+    with zipfile.ZipFile(path, "w") as new:
+        for name, data in content.items():
+            if data is not None:
+                new.writestr(name, data)
+
+
+def test_holds_the_package_the_model_and_the_configuration(recipe: Recipe, output: Path) -> None:
+    assert make(recipe, output) is True
+    with zipfile.ZipFile(output) as packed:
+        contents = {name: packed.read(name) for name in packed.namelist()}
+    manifest = json.loads(contents.pop("MAR-INF/MANIFEST.json"))
+    assert manifest["model"] == {
+        "modelName": "age",
+        "modelVersion": "3.1",
+        "serializedFile": "age.pt",
+        "handler": "age_handler.py",
+        "configFile": "model-config.yaml",
+    }
+    modules = {f"handler/{path.name}": path.read_bytes() for path in recipe.package.glob("*.py")}
+    assert contents == modules | {
+        "age_handler.py": (recipe.package / "age_handler.py").read_bytes(),
+        "age.pt": recipe.model.read_bytes(),
+        "model-config.yaml": recipe.config.read_bytes(),
+    }
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
+
+
+def test_leaves_an_archive_that_is_up_to_date_alone(recipe: Recipe, output: Path) -> None:
+    make(recipe, output)
+    before = output.stat()
+    assert make(recipe, output) is False
+    assert output.stat() == before
+
+
+@pytest.mark.parametrize("what", ["module", "config", "version", "removed"])
+def test_follows_every_change_of_a_source(recipe: Recipe, output: Path, what: str) -> None:
+    (recipe.package / "old.py").write_text("")
+    make(recipe, output)
+    if what == "module":
+        (recipe.package / "errors.py").write_text("changed = True\n")
+    elif what == "config":
+        recipe.config.write_text("minWorkers: 2\n")
+    elif what == "removed":
+        (recipe.package / "old.py").unlink()
+    else:
+        recipe = replace(recipe, version="3.2")
+    assert make(recipe, output) is True
+    assert fault(recipe, output) is None
+
+
+def test_replaces_a_truncated_archive(recipe: Recipe, output: Path) -> None:
+    make(recipe, output)
+    output.write_bytes(output.read_bytes()[:-100])
+    assert make(recipe, output) is True
+    assert fault(recipe, output) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"handler/errors.py": b"x"}, r"handler/errors\.py is not "),
+        ({"handler/spy.py": b"x"}, r"files that differ: handler/spy\.py"),
+        ({"age.pt": None}, r"files that differ: age\.pt"),
+        ({archive.MANIFEST: b'{"model": {}}'}, r"its manifest says \{\}"),
+        ({archive.MANIFEST: b"{"}, "it cannot be read"),
+    ],
+)
+def test_sees_what_is_wrong_with_an_archive(
+    recipe: Recipe, output: Path, changes: dict[str, bytes | None], found: str
+) -> None:
+    make(recipe, output)
+    rewritten(output, changes)
+    message = fault(recipe, output)
+    assert message is not None
+    assert re.match(found, message)
+
+
+def test_refuses_what_the_archiver_packed_wrongly(
+    recipe: Recipe, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(recipe, output)
+    before = output.read_bytes()
+    pack = archive._pack
+
+    def spoiled(recipe: Recipe, folder: Path) -> Path:
+        packed = pack(recipe, folder)
+        rewritten(packed, {"age.pt": b"half"})
+        return packed
+
+    monkeypatch.setattr(archive, "_pack", spoiled)
+    with pytest.raises(ArchiveError, match=r"made a wrong archive: age\.pt is not "):
+        make(replace(recipe, version="4.0"), output)
+    assert output.read_bytes() == before
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
+
+
+def test_says_why_the_archiver_failed(recipe: Recipe, output: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"torch-model-archiver failed: .*regular expression"):
+        make(replace(recipe, name="a b"), output)
+    assert not output.exists()
+
+
+def test_names_a_missing_source(recipe: Recipe, output: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"nowhere\.yaml is missing"):
+        make(replace(recipe, config=Path("nowhere.yaml")), output)
+
+
+def test_names_an_output_that_cannot_be_written(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"age\.mar cannot be written: No such file"):
+        make(recipe, tmp_path / "nowhere" / "age.mar")
+
+
+class TestModel:
+    """`check_model` reads the contract as the handler will."""
+
+    def test_gives_the_contract(self, model_file: Path, contract: Contract) -> None:
+        assert archive.check_model(model_file) == contract
+
+    def test_refuses_a_truncated_file(self, model_file: Path, tmp_path: Path) -> None:
+        half = tmp_path / "half.pt"
+        half.write_bytes(model_file.read_bytes()[:1000])
+        with pytest.raises(ArchiveError, match=r"half\.pt is no exported model"):
+            archive.check_model(half)
+
+    def test_refuses_a_missing_file(self, tmp_path: Path) -> None:
+        with pytest.raises(ArchiveError, match=r"age\.pt is no exported model: .*No such file"):
+            archive.check_model(tmp_path / "age.pt")
+
+    def test_refuses_a_model_without_contract(self, tmp_path: Path) -> None:
+        bare = tmp_path / "bare.pt"
+        torch.jit.save(torch.jit.script(torch.nn.Identity()), str(bare))
+        with pytest.raises(ArchiveError, match=r"bare\.pt has no contract\.json"):
+            archive.check_model(bare)
+
+    def test_refuses_a_contract_that_the_handler_refuses(self, tmp_path: Path) -> None:
+        newer = tmp_path / "newer.pt"
+        model = torch.jit.script(torch.nn.Identity())
+        torch.jit.save(model, str(newer), _extra_files={EXTRA_FILE: '{"schema": 99}'})
+        with pytest.raises(ArchiveError, match=r"newer\.pt: the model's contract has schema 99"):
+            archive.check_model(newer)
+
+
+def test_command_line(
+    model_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "age-2.0.mar"
+    arguments = ["--model", str(model_file), "--version", "2.0", "--output", str(output)]
+    monkeypatch.setattr("sys.argv", ["archive.py", *arguments])
+    assert archive.main() == 0
+    assert archive.main() == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "age-2.0.mar: written and checked, " in first
+    assert first.endswith(" MB, model age 2.0")
+    assert "age-2.0.mar: up to date, " in second
+
+    monkeypatch.setattr("sys.argv", ["archive.py", "--model", str(tmp_path / "none.pt")])
+    assert archive.main() == 1
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none.pt'} is no exported")

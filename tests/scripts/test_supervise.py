@@ -1,0 +1,192 @@
+"""scripts/supervise.py and what it stands on; with a real TorchServe in tests/service."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import ready
+import supervise
+from console import Console
+from processes import State, end_leftovers
+from supervise import Fault, Service
+
+WORKER = "2026-01-01T00:00:00,000 [INFO ] W-9000-age_1.0-stdout MODEL_LOG - "
+DIED = "2026-01-01T00:00:00,000 [INFO ] W-9000-age_1.0 o.p.s.w.WorkerThread - Retry worker: 9000 in"
+
+
+def console(*lines: str) -> Console:
+    read = Console(io.BytesIO("\n".join(lines).encode()), echo=False)
+    read.close()
+    return read
+
+
+class TestConsole:
+    def test_nothing_is_wrong_while_nothing_is(self) -> None:
+        read = console(WORKER + "model_name: age, batchSize: 8", WORKER + "Torch worker started.")
+        assert not read.worker_died
+
+    def test_gives_the_exception_that_ended_the_worker(self) -> None:
+        read = console(
+            WORKER + "Backend worker process died.",
+            WORKER + "Traceback (most recent call last):",
+            WORKER + '  File "age_handler.py", line 40, in initialize',
+            WORKER + "handler.contract.ContractError: the contract has schema 7",
+            DIED + " 1 seconds.",
+        )
+        assert read.worker_died
+        assert read.reason() == "handler.contract.ContractError: the contract has schema 7"
+
+    def test_skips_what_torchserve_adds_to_the_cause(self) -> None:
+        read = console(
+            WORKER + "Traceback (most recent call last):",
+            WORKER + "    import facenet_pytorch",
+            WORKER + "ModuleNotFoundError: No module named 'facenet_pytorch'",
+            WORKER,
+            WORKER + "During handling of the above exception, another exception occurred:",
+            WORKER,
+            WORKER + "Traceback (most recent call last):",
+            WORKER + "    module = importlib.import_module(module_name)",
+            WORKER + "ModuleNotFoundError: No module named 'ts.torch_handler.age_handler'",
+            WORKER + "Traceback (most recent call last):",
+            WORKER + '    raise RuntimeError("{} - {}".format(code, result))',
+            WORKER + "RuntimeError: 500 - Unknown exception",
+        )
+        assert read.reason() == "ModuleNotFoundError: No module named 'facenet_pytorch'"
+
+    def test_gives_javas_error_where_no_worker_raised(self) -> None:
+        read = console(
+            "2026-01-01T00:00:00,000 [ERROR] main org.pytorch.serve.ModelServer - Cannot bind",
+            "java.io.IOException: Failed to bind",
+            "\tat org.pytorch.serve.ModelServer.initializeServer(ModelServer.java:395)",
+        )
+        assert read.reason() == "Cannot bind"
+
+    def test_gives_the_last_line_where_nothing_else_is_known(self) -> None:
+        assert console("Unrecognized VM option", "Could not create Java.", "").reason() == (
+            "Could not create Java."
+        )
+
+    def test_an_archive_that_cannot_be_loaded_counts_as_a_death(self) -> None:
+        assert console("[WARN ] main o.p.s.ModelServer - Failed to load model: x.mar").worker_died
+
+    def test_echoes(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Console(io.BytesIO(b"one\n\xff two\n"), echo=True).close()
+        assert capsys.readouterr().out == "one\n� two\n"
+
+
+class TestState:
+    def test_one_holds_it_at_a_time(self, tmp_path: Path) -> None:
+        with closing(State(tmp_path)) as second:
+            with closing(State(tmp_path)) as first:
+                assert first.acquire()
+                assert not second.acquire()
+            assert second.acquire()
+
+    def test_notes_are_read_back(self, tmp_path: Path) -> None:
+        with closing(State(tmp_path)) as state:
+            assert state.read() == {}
+            state.write(pid=5, folder="x")
+            assert state.read() == {"pid": 5, "folder": "x"}
+            (tmp_path / "state.json").write_text('{"pid"')
+            assert state.read() == {}
+
+    def test_leftovers_are_known_by_their_folder(self, tmp_path: Path) -> None:
+        folder = tmp_path / "age-x"
+        folder.mkdir()
+        sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+        ours = subprocess.Popen([*sleep, f"-Djava.io.tmpdir={folder}"])
+        other = subprocess.Popen([*sleep, "-Djava.io.tmpdir=/tmp/another"])
+        try:
+            with closing(State(tmp_path)) as state:
+                state.write(pid=1, folder=str(folder))
+                assert end_leftovers(state) == 1
+                assert state.read() == {}
+            assert ours.wait(10) == -signal.SIGKILL
+            assert other.poll() is None
+            assert not folder.exists()
+        finally:
+            other.kill()
+            other.wait()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    with zipfile.ZipFile(tmp_path / "age.mar", "w") as archive:
+        archive.writestr("MAR-INF/MANIFEST.json", "{}")
+    config = ready.ROOT / "config.properties"
+    return Service(config, tmp_path, ["age=age.mar"], tmp_path / "state", echo=False)
+
+
+class TestChecks:
+    """What is told before TorchServe is started."""
+
+    def test_java_is_missing(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(service.state))
+        monkeypatch.delenv("JAVA_HOME", raising=False)
+        with pytest.raises(Fault, match=r"^no java in PATH: install Java 17 or newer"):
+            supervise.check(service)
+
+    def test_java_home_is_wrong(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("JAVA_HOME", "/nowhere")
+        with pytest.raises(Fault, match=r"^no java in JAVA_HOME=/nowhere: "):
+            supervise.check(service)
+
+    def test_the_archive_is_missing(self, service: Service) -> None:
+        (service.model_store / "age.mar").unlink()
+        with pytest.raises(Fault, match=r"age\.mar is missing: make it with scripts/archive"):
+            supervise.check(service)
+
+    def test_the_archive_is_damaged(self, service: Service) -> None:
+        (service.model_store / "age.mar").write_bytes(b"PK\x03\x04 and no more")
+        with pytest.raises(Fault, match=r"age\.mar is damaged: make it anew"):
+            supervise.check(service)
+
+
+def test_stop_without_a_service_is_fine(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, supervise.__file__, "--stop", "--state", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "nothing runs\n", "")
+
+
+class TestServeScript:
+    """scripts/serve.sh, where it needs no environment."""
+
+    script = ready.ROOT / "scripts" / "serve.sh"
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["bash", str(self.script), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def test_help(self) -> None:
+        done = self.run("--help")
+        assert done.returncode == 0
+        assert done.stdout.startswith("usage: scripts/serve.sh [--background | --stop]\n")
+
+    def test_unknown_option(self) -> None:
+        done = self.run("--backgroud")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "error: unknown option --backgroud (scripts/serve.sh --help)\n"
+
+    def test_no_python(self, tmp_path: Path) -> None:
+        command = f"source scripts/environment.sh; PATH={tmp_path}; find_python"
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=ready.ROOT,
+            env={k: v for k, v in os.environ.items() if k != "PYTHON"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: no Python 3.11 to 3.13 found: install one")

@@ -1,0 +1,234 @@
+"""From start to end: what the operator sees, and that nothing is left behind."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import archive
+import ready
+from processes import processes_of
+from tests import pictures
+from tests.service.conftest import ROOT, SUPERVISE, Service, private_addresses
+
+
+@dataclass(frozen=True)
+class Own:
+    """A supervisor of the test's own, on its own ports."""
+
+    state: Path
+    environ: dict[str, str]
+    command: list[str]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self.command, *arguments],
+            cwd=ROOT,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def notes(self) -> dict[str, str]:
+        return json.loads((self.state / "state.json").read_text())  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def own(model_store: Path, tmp_path: Path) -> Iterator[Own]:
+    command = [*SUPERVISE, "--state", str(tmp_path), "--model-store", str(model_store)]
+    own = Own(tmp_path, os.environ | private_addresses(), command)
+    yield own
+    own.run("--stop")
+
+
+def await_(condition: Callable[[], object], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+class TestReady:
+    """`ready.check` of the session's service."""
+
+    @pytest.fixture
+    def addresses(self, service: Service) -> ready.Addresses:
+        grpc, grpc_management = (
+            address.rpartition(":")[2] for address in (service.grpc, service.grpc_management)
+        )
+        variables = {
+            "TS_INFERENCE_ADDRESS": service.rest,
+            "TS_MANAGEMENT_ADDRESS": service.management,
+            "TS_METRICS_ADDRESS": service.metrics,
+            "TS_GRPC_INFERENCE_PORT": grpc,
+            "TS_GRPC_MANAGEMENT_PORT": grpc_management,
+        }
+        return ready.Addresses.read(ROOT / "config.properties", variables)
+
+    def test_says_the_canned_face_s_age(self, addresses: ready.Addresses) -> None:
+        line = ready.check(addresses)
+        assert line.startswith("ready: 1 worker(s), the canned photograph's age is ")
+        assert 0 < float(line.rsplit(" ", 1)[1]) < 100
+
+    def test_a_photograph_without_its_face_is_no_answer(
+        self, addresses: ready.Addresses, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "scene.png"
+        other.write_bytes(pictures.encoded(pictures.scene(700, 700)))
+        monkeypatch.setattr(ready, "PHOTOGRAPH", other)
+        with pytest.raises(ready.Broken, match="one face was answered with 0"):
+            ready.check(addresses)
+
+    def test_a_failure_is_no_answer(
+        self, addresses: ready.Addresses, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ready, "PHOTOGRAPH", ROOT / "setup.cfg")
+        with pytest.raises(ready.Broken, match=r"answered 415: \{.*UnsupportedImageFormat"):
+            ready.check(addresses)
+
+    def test_an_unknown_model_is_not_ready(
+        self, addresses: ready.Addresses, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ready, "MODEL", "height")
+        with pytest.raises(ready.NotReady, match=r"answered 404: .*Model not found: height"):
+            ready.check(addresses)
+
+    def test_command_line(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr("sys.argv", ["ready.py"])
+        monkeypatch.setenv("TS_INFERENCE_ADDRESS", service.rest)
+        monkeypatch.setenv("TS_MANAGEMENT_ADDRESS", service.management)
+        assert ready.main() == 0
+        assert capsys.readouterr().out.startswith("ready: ")
+        for key, value in private_addresses().items():
+            monkeypatch.setenv(key, value)
+        assert ready.main() == 1
+        assert "/models/age does not answer: " in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_named(service: Service, own: Own) -> None:
+    taken = service.grpc.rpartition(":")[2]
+    own.environ["TS_GRPC_INFERENCE_PORT"] = taken
+    done = own.run("--background")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: port {taken} of 127.0.0.1 cannot be used (Address ")
+    assert "choose another by grpc_inference_port in config.properties" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (own.state / "state.json").exists()
+
+
+def test_from_background_to_stop(own: Own) -> None:
+    started = own.run("--background")
+    assert (started.returncode, started.stderr) == (0, "")
+    first, second, curl = started.stdout.splitlines()
+    rest = own.environ["TS_INFERENCE_ADDRESS"]
+    assert first.startswith("ready: 1 worker(s), the canned photograph's age is ")
+    assert second.startswith(f"serving: REST {rest}, gRPC 127.0.0.1:")
+    assert curl == f"curl -T {shlex.quote(str(ready.PHOTOGRAPH))} {rest}/predictions/age"
+    answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)
+    assert len(json.loads(answer.stdout)["faces"]) == 1
+
+    again = own.run("--background")
+    assert again.returncode == 0
+    pid = own.notes()["pid"]
+    assert again.stdout.splitlines() == [f"already running (process {pid})", second, curl]
+
+    folder = own.notes()["folder"]
+    assert len(processes_of(folder)) == 2  # Java and a worker
+    stopped = own.run("--stop")
+    assert (stopped.returncode, stopped.stdout) == (0, "stopped: Java and the workers are gone\n")
+    assert processes_of(folder) == []
+    assert not Path(folder).exists()
+    assert own.run("--stop").stdout == "nothing runs\n"
+
+
+def test_a_killed_supervisor_leaves_nothing_for_long(own: Own) -> None:
+    assert own.run("--background").returncode == 0
+    folder = own.notes()["folder"]
+    os.kill(int(own.notes()["pid"]), signal.SIGKILL)
+    await_(lambda: "ended 2 processes" in own.run("--stop").stdout, 10)
+    assert processes_of(folder) == []
+    assert not Path(folder).exists()
+
+
+def test_sigterm_in_the_foreground_ends_everything(own: Own) -> None:
+    process = subprocess.Popen(
+        [*own.command, "--echo"],
+        cwd=ROOT,
+        env=own.environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        for line in process.stdout:
+            if line.startswith("serving: "):
+                break
+        folder = own.notes()["folder"]
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+    assert process.wait(20) == 0
+    assert time.monotonic() - started < 20
+    assert "\nstopping\n" in f"\n{rest}"
+    assert processes_of(folder) == []
+
+
+def test_a_worker_that_dies_at_start_is_told_at_once(
+    own: Own, model_file: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "model-config.yaml"
+    text = archive.Recipe(model_file).config.read_text()
+    config.write_text(text.replace("min_face_size", "min_face_sise"))
+    archive.make(archive.Recipe(model_file, config=config), tmp_path / "age.mar")
+    done = own.run("--model-store", str(tmp_path), "--background")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: the worker died at start: ")
+    assert "handler has an unknown key 'min_face_sise'" in done.stderr
+    assert done.stderr.endswith(f"(TorchServe's log: {own.state}/logs/ts_log.log)\n")
+    assert not (own.state / "state.json").exists()
+
+
+def test_torchserve_as_the_readme_types_it(model_store: Path, own: Own, tmp_path: Path) -> None:
+    store = tmp_path / "model_store"
+    shutil.copytree(model_store, store)
+    shutil.copyfile(ROOT / "config.properties", tmp_path / "config.properties")
+    folder = tmp_path / "t"
+    folder.mkdir()
+    environ = own.environ | {"TMPDIR": str(folder), "TEMP": str(folder)}
+    torchserve = str(Path(sys.executable).with_name("torchserve"))
+    start = "--start --ncs --model-store model_store --models age=age.mar"
+    command = [torchserve, *start.split(), "--ts-config", "config.properties"]
+    with (tmp_path / "output").open("w") as output:
+        subprocess.run(command, cwd=tmp_path, env=environ, stdout=output, check=True)
+    pid = int((folder / ".model_server.pid").read_text())
+    try:
+        addresses = ready.Addresses.read(tmp_path / "config.properties", environ)
+
+        def answers() -> bool:
+            try:
+                return ready.check(addresses).startswith("ready: ")
+            except ready.NotReady:
+                return False
+
+        await_(answers, 120)
+        for address in vars(addresses).values():
+            socket.create_connection((address.host, address.port), 5).close()
+        assert not (tmp_path / "key_file.json").exists()  # the tokens are off
+    finally:
+        subprocess.run([torchserve, "--stop"], env=environ, capture_output=True, check=True)
+        await_(lambda: not Path(f"/proc/{pid}").exists(), 20)
+        await_(lambda: not processes_of(str(folder)), 20)
