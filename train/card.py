@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from handler.contract import Contract
+from train.configuration import stages
 from train.model import Architecture
 
 _SOURCES = {
@@ -31,14 +32,13 @@ Estimates the age of a face, in years, from a {crop.size} x {crop.size} px crop.
 
 | | |
 |---|---|
-| network | {architecture.backbone} (timm), from {_start(config)}; \
+| network | {architecture.backbone} (timm), from {_start(stages(config)[0])}; \
 a distribution over the years 0 to 116 |
 | output | mean of the distribution (age) and its standard deviation (spread) |
 | crop | square, {1 + crop.margin:.2f} times the mean of the MTCNN box's width and height |
 | `age_interval` | age ± {contract.calibration.scale:.2f} x spread, scaled on validation \
 residuals to hold {contract.calibration.coverage:.0%} of true ages |
-| training | {config.fit.epochs} epochs, batch {config.fit.batch_size}, AdamW \
-{config.fit.learning_rate:g}, one cycle, seed {config.seed} |
+| training | {"; then ".join(map(_stage, stages(config)))}; seed {config.seed} |
 | files | `age.safetensors` (half precision); `age.pt` and `age.mar` are built from it |
 
 ## Data
@@ -63,6 +63,13 @@ parts, which were used for nothing else. In brackets: the 95 % bootstrap interva
 - The data is not balanced by age, gender, ethnicity or country, and neither are the errors.
 - Make-up, masks, filters, small or turned faces, drawings: an answer comes all the same.
 """
+
+
+def _stage(config: DictConfig) -> str:
+    fit = config.fit
+    return (
+        f"{fit.epochs} epochs, batch {fit.batch_size}, AdamW, one cycle up to {fit.learning_rate:g}"
+    )
 
 
 def _start(config: DictConfig) -> str:

@@ -1,6 +1,7 @@
 """What is taken out of one of Lightning's checkpoints."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -9,14 +10,21 @@ from train.model import AgeNetwork, Architecture
 _PREFIX = "network."  # AgeFit keeps the exported network under this name
 
 
+def load_state(path: Path) -> dict[str, torch.Tensor]:
+    """All weights of a checkpoint that `fit` wrote, helper heads included.
+
+    Raises FileNotFoundError, saying what to do, where there is none.
+    """
+    state: dict[str, torch.Tensor] = _read(path)["state_dict"]
+    return state
+
+
 def load_checkpoint(path: Path) -> tuple[AgeNetwork, Architecture]:
     """The served network of a checkpoint that `fit` wrote, ready to be evaluated.
 
     Raises FileNotFoundError, saying what to do, where there is none.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: run python -m train.fit first, or set run=")
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    checkpoint = _read(path)
     architecture = Architecture(**checkpoint["architecture"])
     network = AgeNetwork(architecture)
     network.load_state_dict(
@@ -27,3 +35,10 @@ def load_checkpoint(path: Path) -> tuple[AgeNetwork, Architecture]:
         }
     )
     return network.eval(), architecture
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: run python -m train.fit first, or set run=")
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return checkpoint

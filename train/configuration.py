@@ -22,6 +22,43 @@ def contract_parts(config: DictConfig) -> tuple[CropGeometry, DetectorSettings]:
     return CropGeometry(crop.size, crop.margin, crop.fill), DetectorSettings(**detector)
 
 
+def of_run(config: DictConfig) -> DictConfig:
+    """The configuration that `config.run` was trained with: crop, data, model and schedule.
+
+    What the command line says of evaluation, export and places is kept, so that a run trained with
+    other settings than today's defaults is exported with its own.
+
+    Raises FileNotFoundError, saying what to do, where there is no run.
+    """
+    trained = OmegaConf.load(run_file(config))
+    here = {
+        "run": config.run,
+        "data": {"prepared": config.data.prepared},
+        "evaluate": config.evaluate,
+        "export": config.export,
+    }
+    merged = OmegaConf.merge(trained, here)
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def run_file(config: DictConfig) -> Path:
+    """Where `fit` kept the configuration of `config.run`."""
+    path = Path(config.run) / "config.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: run python -m train.fit first, or set run=")
+    return path
+
+
+def stages(config: DictConfig) -> list[DictConfig]:
+    """The runs that led to this one's weights, each started from the one before, the last last."""
+    if config.fit.start is None:
+        return [config]
+    before = OmegaConf.load(Path(config.fit.start).parent / "config.yaml")
+    assert isinstance(before, DictConfig)
+    return [*stages(before), config]
+
+
 def prepared_folders(config: DictConfig) -> list[Path]:
     """Where `prepare` put the crops of each data set."""
     return [Path(config.data.prepared) / name for name in config.data.sources]

@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 from handler.contract import Calibration, Contract
 from handler.estimation import AgeEstimator
 from train.checkpoint import load_checkpoint
-from train.configuration import CONFIG, contract_parts, prepared_folders
+from train.configuration import CONFIG, contract_parts, of_run, prepared_folders
 from train.data import CropDataset
 from train.files import written_whole
 from train.metrics import Measured, decades, describe, interval_scale
@@ -111,6 +111,7 @@ def evaluate(config: DictConfig) -> Report:
     """Measure as the module's docstring says."""
     if config.evaluate.model is not None:
         return measure(config, Path(config.evaluate.model))
+    config = of_run(config)
     neutral = Calibration(COVERAGE, 1.0)
     calibration = calibrate(config, export_run(config, neutral))
     report = measure(config, export_run(config, calibration))

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from handler.contract import Calibration, Contract
 from train.card import model_card
 from train.checkpoint import load_checkpoint
-from train.configuration import CONFIG, contract_parts, prepared_folders
+from train.configuration import CONFIG, contract_parts, of_run, prepared_folders
 from train.data import CropDataset
 from train.evaluate import estimate
 from train.files import written_whole
@@ -36,6 +36,7 @@ def export(config: DictConfig) -> Path:
     Raises FileNotFoundError where the run was not evaluated, and ValueError, before anything in
     the output folder is touched, where the exported file does not agree with the network.
     """
+    config = of_run(config)
     run, output = Path(config.run), Path(config.export.output)
     metrics_file = run / "metrics.json"
     if not metrics_file.is_file():

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from train.augment import Augmentation
+from train.checkpoint import load_state
 from train.configuration import CONFIG, prepared_folders
 from train.data import Batch, CropBatches
 from train.model import GENDERS, RACES, AgeNetwork, Architecture, target_distribution
@@ -162,6 +163,8 @@ def fit(config: DictConfig) -> float:
         pretrained=config.model.pretrained,
         drop_path_rate=config.model.drop_path,
     )
+    if config.fit.start is not None:
+        module.load_state_dict(load_state(Path(config.fit.start)))
     batches = CropBatches(
         prepared_folders(config), config.crop.size, config.fit.batch_size, config.seed
     )

@@ -56,6 +56,27 @@ def test_evaluate_and_export_give_a_model_that_is_measured_and_described(
     assert again["utkface"]["coverage"].value == report["utkface"]["coverage"].value
 
 
+def test_a_run_is_exported_with_the_settings_that_it_was_trained_with(
+    trained: DictConfig, tiny: Make, tmp_path: Path
+) -> None:
+    first = Path(trained.run)
+    second = tiny(
+        f"run={tmp_path / 'second'}",
+        f"fit.start={first / 'best.ckpt'}",
+        "fit.epochs=1",
+        "crop.margin=0.1",
+    )
+    fit(second)
+    careless = tiny(f"run={tmp_path / 'second'}", f"export.output={tmp_path / 'store'}")
+    evaluate(careless)
+    model = export(careless)
+    contract = AgeEstimator.load(model, torch.device("cpu")).contract
+    assert contract.crop.margin == 0.1
+    card = (model.parent / "README.md").read_text()
+    assert "| training | 2 epochs, batch 4" in card
+    assert "; then 1 epochs, batch 4" in card
+
+
 def test_export_wants_a_measured_run(trained: DictConfig) -> None:
     with pytest.raises(FileNotFoundError, match=r"run python -m train\.evaluate first"):
         export(trained)

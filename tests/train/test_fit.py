@@ -81,6 +81,16 @@ def test_a_killed_run_resumes_to_the_numbers_of_an_unbroken_one(
     assert same(weights(Path(config.run)), weights(tmp_path / "unbroken"))
 
 
+def test_a_run_starts_from_another_one_s_weights(tiny: Make, tmp_path: Path) -> None:
+    fit(tiny())
+    start = tmp_path / "run" / "last.ckpt"
+    fit(tiny(f"run={tmp_path / 'next'}", f"fit.start={start}", "fit.learning_rate=1e-9"))
+    before, after = weights(tmp_path / "run"), weights(tmp_path / "next")
+    assert torch.allclose(before["network.head.weight"], after["network.head.weight"], atol=1e-6)
+    with pytest.raises(FileNotFoundError, match=r"run python -m train\.fit first"):
+        fit(tiny(f"run={tmp_path / 'none'}", f"fit.start={tmp_path / 'none.ckpt'}"))
+
+
 def test_a_run_is_not_overwritten_and_none_is_resumed_from_nothing(
     tiny: Make, tmp_path: Path
 ) -> None:
