@@ -34,7 +34,8 @@ Estimates the age of a face, in years, from a {crop.size} x {crop.size} px crop.
 |---|---|
 | network | {architecture.backbone} (timm), from {_start(stages(config)[0])}; \
 a distribution over the years 0 to 116 |
-| output | mean of the distribution (age) and its standard deviation (spread) |
+| output | mean of the distribution (age) and its standard deviation (spread)\
+{_mirror(architecture)} |
 | crop | square, {1 + crop.margin:.2f} times the mean of the MTCNN box's width and height |
 | `age_interval` | age ± {contract.calibration.scale:.2f} x spread, scaled on validation \
 residuals to hold {contract.calibration.coverage:.0%} of true ages |
@@ -48,7 +49,8 @@ Terms: these weights are for non-commercial research only, as the data is.
 
 ## Split
 Training and validation as each data set's own tables give them; the figures below are of the test
-parts, which were used for nothing else. In brackets: the 95 % bootstrap interval.
+parts, which neither training nor the choice of a checkpoint saw. In brackets: the 95 % bootstrap
+interval.
 
 ## Figures
 {_table(metrics["test"])}
@@ -63,6 +65,10 @@ parts, which were used for nothing else. In brackets: the 95 % bootstrap interva
 - The data is not balanced by age, gender, ethnicity or country, and neither are the errors.
 - Make-up, masks, filters, small or turned faces, drawings: an answer comes all the same.
 """
+
+
+def _mirror(architecture: Architecture) -> str:
+    return ", averaged with the mirrored face" if architecture.mirror else ""
 
 
 def _stage(config: DictConfig) -> str:

@@ -1,5 +1,6 @@
 """What is taken out of one of Lightning's checkpoints."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def load_checkpoint(path: Path) -> tuple[AgeNetwork, Architecture]:
+def load_checkpoint(path: Path, mirror: bool = False) -> tuple[AgeNetwork, Architecture]:
     """The served network of a checkpoint that `fit` wrote, ready to be evaluated.
+
+    `mirror` as in `Architecture`: it is chosen when a model is exported.
 
     Raises FileNotFoundError, saying what to do, where there is none.
     """
     checkpoint = _read(path)
-    architecture = Architecture(**checkpoint["architecture"])
+    architecture = replace(Architecture(**checkpoint["architecture"]), mirror=mirror)
     network = AgeNetwork(architecture)
     network.load_state_dict(
         {

@@ -40,7 +40,7 @@ def export_run(config: DictConfig, calibration: Calibration) -> Path:
     """Export the best checkpoint of `config.run` into that folder and give the TorchScript file."""
     run = Path(config.run)
     geometry, detector = contract_parts(config)
-    network, architecture = load_checkpoint(run / "best.ckpt")
+    network, architecture = load_checkpoint(run / "best.ckpt", config.export.mirror)
     contract = Contract(geometry, detector, calibration, tuple(config.data.sources))
     save_weights(network, architecture, contract, run / "age.safetensors")
     build(run / "age.safetensors", run / "age.pt")

@@ -53,7 +53,7 @@ def export(config: DictConfig) -> Path:
         tuple(config.data.sources),
         figures,
     )
-    network, architecture = load_checkpoint(run / "best.ckpt")
+    network, architecture = load_checkpoint(run / "best.ckpt", config.export.mirror)
     save_weights(network, architecture, contract, run / "age.safetensors")
     build(run / "age.safetensors", run / "age.pt")
     crops = CropDataset(prepared_folders(config), "val", geometry.size)

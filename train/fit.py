@@ -84,7 +84,7 @@ class AgeFit(lightning.LightningModule):
         logits = self.network.head(features).float()
         target = target_distribution(batch["age"], self.recipe.sigma)
         loss = functional.cross_entropy(logits, target)
-        mean, _ = self.network.moments(logits)
+        mean, _ = self.network.moments(logits.softmax(dim=1))
         loss = loss + self.recipe.expectation_weight * functional.l1_loss(mean, batch["age"])
         for name, head in self.helpers.items():
             # an unknown label is -1; the sum over none of them is 0, where a mean would be NaN

@@ -21,12 +21,13 @@ class Architecture:
     size: int  # side of the square input, pixels
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in 0 to 1
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mirror: bool = False  # average with the mirrored face: steadier, at twice the cost
 
     @classmethod
     def from_json(cls, text: str) -> "Architecture":
         """What `json.dumps(asdict(architecture))` made."""
         values = json.loads(text)
-        return cls(values["backbone"], values["size"], tuple(values["mean"]), tuple(values["std"]))
+        return cls(**values | {"mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
 
 class AgeNetwork(nn.Module):
@@ -42,6 +43,7 @@ class AgeNetwork(nn.Module):
 
     def __init__(self, architecture: Architecture, **timm_options: Any) -> None:
         super().__init__()
+        self.mirror = architecture.mirror
         self.backbone = timm.create_model(architecture.backbone, num_classes=0, **timm_options)
         self.width = int(self.backbone.num_features)  # type: ignore[arg-type]  # timm: an int
         self.head = nn.Linear(self.width, MAX_AGE + 1)
@@ -58,16 +60,24 @@ class AgeNetwork(nn.Module):
         pooled: Tensor = self.backbone((faces - self.mean) / self.std)
         return pooled
 
-    def moments(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation, [N] years each, of the distributions softmax(logits)."""
-        shares = logits.float().softmax(dim=1)
+    def shares(self, features: Tensor) -> Tensor:
+        """Features [N, F] -> float32 [N, 117], the share of each year."""
+        logits: Tensor = self.head(features)
+        return logits.float().softmax(dim=1)
+
+    def moments(self, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, [N] years each, of distributions [N, 117] over the years."""
         mean = (shares * self.years).sum(dim=1)
         variance = (shares * (self.years - mean[:, None]) ** 2).sum(dim=1)
         return mean, variance.sqrt()
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [N, 3, S, S] -> age [N], spread [N], float32 in years."""
-        return self.moments(self.head(self.features(faces.float())))
+        pixels = faces.float()
+        shares = self.shares(self.features(pixels))
+        if self.mirror:
+            shares = (shares + self.shares(self.features(pixels.flip(3)))) / 2
+        return self.moments(shares)
 
 
 def target_distribution(ages: Tensor, sigma: float) -> Tensor:
