@@ -11,10 +11,10 @@ def network() -> AgeNetwork:
 
 
 def test_moments_of_known_distributions(network: AgeNetwork) -> None:
-    logits = torch.full((2, 117), -1e4)
-    logits[0, 30] = 0
-    logits[1, [20, 40]] = 0
-    mean, spread = network.moments(logits)
+    shares = torch.zeros(2, 117)
+    shares[0, 30] = 1
+    shares[1, [20, 40]] = 0.5
+    mean, spread = network.moments(shares)
     assert mean.tolist() == pytest.approx([30, 30], abs=1e-3)
     assert spread.tolist() == pytest.approx([0, 10], abs=1e-3)
 
@@ -42,3 +42,16 @@ def test_target_distribution_is_a_gaussian_around_the_age() -> None:
     years = torch.arange(117.0)
     assert (target * years).sum(dim=1).tolist() == pytest.approx([30, 50.5], abs=1e-3)
     assert float(target[0, 32] / target[0, 30]) == pytest.approx(0.6065, abs=1e-3)  # exp(-1/2)
+
+
+@torch.no_grad()
+def test_a_mirrored_face_gives_the_same_age_where_both_are_averaged(network: AgeNetwork) -> None:
+    averaged = AgeNetwork(Architecture("test_resnet", 64, mirror=True)).eval()
+    averaged.load_state_dict(network.state_dict())
+    faces = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    (age, spread), (mirrored, _) = averaged(faces), averaged(faces.flip(3))
+    assert torch.allclose(age, mirrored, atol=1e-3)
+    one, other = network(faces)[0], network(faces.flip(3))[0]
+    assert not torch.allclose(one, other, atol=1e-3)
+    assert torch.allclose(age, (one + other) / 2, atol=1e-3)
+    assert (spread > 0).all()
