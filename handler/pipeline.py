@@ -92,7 +92,7 @@ class Pipeline:
             return item
         try:
             return Photograph(decode(item.photograph, self._settings.max_pixels), item.options)
-        except Exception as error:
+        except Exception as error:  # whatever it is, it is this item's and not its batch's
             return _failure(error)
 
     def _answer(self, photographs: list[Photograph]) -> list[Answer | Failure]:
@@ -100,7 +100,7 @@ class Pipeline:
         failure: Failure
         try:
             return [*self._together(photographs)]
-        except Exception as error:
+        except Exception as error:  # an exception that leaves the handler fails the whole batch
             failure = _failure(error)
         # Here, after the except block, nothing holds on to the tensors of the failed batch.
         torch.cuda.empty_cache()
