@@ -14,6 +14,12 @@ _AROUND = ("'ts.torch_handler", "RuntimeError: 500 - ", "RuntimeError: 507 - ")
 _JAVA = re.compile(r"\[ERROR\] \S+ \S+ - (.*)")
 
 
+def say(line: str) -> None:
+    """Print a line in one write: `print` writes its end apart, and threads would run together."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 class Console:
     """Follows TorchServe's output to its end, in a thread of its own.
 
@@ -46,7 +52,7 @@ class Console:
             for raw in stream:
                 line = raw.decode(errors="replace").rstrip()
                 if self._echo:
-                    print(line, flush=True, file=sys.stdout)
+                    say(line)
                 self._observe(line)
 
     def _observe(self, line: str) -> None:

@@ -25,6 +25,7 @@ from pathlib import Path
 from types import FrameType
 
 import ready
+from console import say
 from processes import GRACE, TICK, State, TorchServe, end_leftovers
 
 STARTUP = 300.0  # seconds until the service must be ready
@@ -95,8 +96,8 @@ def serve(service: Service) -> int:
     try:
         state.write(pid=os.getpid(), folder=str(torchserve.folder))
         line = _await_ready(service, torchserve)
-        print(f"{line}, after {time.monotonic() - started:.0f} s")
-        print(service.announcement(), flush=True)
+        say(f"{line}, after {time.monotonic() - started:.0f} s")
+        say(service.announcement())
         state.write(
             pid=os.getpid(),
             folder=str(torchserve.folder),
@@ -109,7 +110,7 @@ def serve(service: Service) -> int:
             f"{torchserve.console.reason()}"
         )
     except Ended:
-        print("stopping", flush=True)
+        say("stopping")
         return 0
     finally:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
