@@ -29,26 +29,29 @@ class Augmentation:
     sharpen: float
     erase: float
 
-    def __call__(self, crops: Tensor, size: int) -> Tensor:
-        """uint8 [N, 3, W, W] stored crops -> float32 [N, 3, size, size], 0 to 255."""
-        faces = self._frame(crops.float(), size)
+    def __call__(self, crops: Tensor, served: int, side: int) -> Tensor:
+        """uint8 [N, 3, W, W] stored crops -> float32 [N, 3, side, side], 0 to 255.
+
+        `served`: side of the served crop in the middle of the stored one, pixels.
+        """
+        faces = self._frame(crops.float(), served, side)
         faces = self._sharpen(self._soften(faces))
         faces = self._light(faces)
         return self._erase(faces)
 
-    def _frame(self, crops: Tensor, size: int) -> Tensor:
-        """Rotate, scale, shift and mirror; the identity is the served crop, pixel for pixel."""
+    def _frame(self, crops: Tensor, served: int, side: int) -> Tensor:
+        """Rotate, scale, shift and mirror; the identity is the served crop, scaled to `side`."""
         n, device = len(crops), crops.device
         angle = math.radians(self.rotation) * _uniform(n, device)
         low, high = (math.log(s) for s in self.scale)
         zoom = torch.exp(low + (high - low) * torch.rand(n, device=device))
         mirror = torch.where(torch.rand(n, device=device) < 0.5, -1.0, 1.0)
-        part = size / crops.shape[-1] / zoom  # of the stored crop that is looked at
+        part = served / crops.shape[-1] / zoom  # of the stored crop that is looked at
         cos, sin = torch.cos(angle) * part, torch.sin(angle) * part
         x = 2 * self.shift * _uniform(n, device) * part
         y = 2 * self.shift * _uniform(n, device) * part
         matrix = torch.stack([cos * mirror, -sin, x, sin * mirror, cos, y], dim=1).view(n, 2, 3)
-        grid = functional.affine_grid(matrix, [n, 3, size, size], align_corners=False)
+        grid = functional.affine_grid(matrix, [n, 3, side, side], align_corners=False)
         return functional.grid_sample(crops, grid, align_corners=False)
 
     def _soften(self, faces: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def main(config: DictConfig) -> None:
         chosen = stored.crops[torch.randperm(len(stored))[:COLUMNS]]
         edge = (chosen.shape[-1] - config.crop.size) // 2
         rows.append(chosen[..., edge:-edge, edge:-edge].numpy())
-        rows.append(augment(chosen, config.crop.size).byte().numpy())
+        rows.append(augment(chosen, config.crop.size, config.crop.size).byte().numpy())
     if config.sheet.photographs is not None:
         found = faces_in(Path(config.sheet.photographs), config)
         rows += [found[i : i + COLUMNS] for i in range(0, len(found), COLUMNS)]

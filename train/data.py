@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
 
 from train.crops import CropLabel, read_shards, served_part
+from train.sampling import BalancedSampler, balancing_weights
 
 Batch = dict[str, Tensor]
 
@@ -62,11 +63,15 @@ class CropDataset(Dataset[Batch]):
 class CropBatches(lightning.LightningDataModule):
     """Training batches of stored crops, shuffled by (seed, epoch); validation of served ones."""
 
-    def __init__(self, folders: Sequence[Path], size: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, folders: Sequence[Path], size: int, batch_size: int, balance: float, seed: int
+    ) -> None:
+        """`balance`: 0 looks at each training crop once an epoch, 1 at all ages as often."""
         super().__init__()
         self.folders = folders
         self.size = size
         self.batch_size = batch_size
+        self.balance = balance
         self.seed = seed
 
     def setup(self, stage: str) -> None:
@@ -76,21 +81,26 @@ class CropBatches(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The order depends on seed and epoch alone, so that a resumed run goes on as it would."""
-        return self._loader(self.train, shuffle=True, drop_last=True)
+        weights = balancing_weights(self.train.age, self.balance)
+        sampler = BalancedSampler(weights, *self._ranks(), self.seed)
+        return self._loader(self.train, sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Every validation crop once, in order."""
-        return self._loader(self.val, shuffle=False, drop_last=False)
+        sampler: Sampler[int] = DistributedSampler(self.val, *self._ranks(), shuffle=False)
+        return self._loader(self.val, sampler, drop_last=False)
 
-    def _loader(self, dataset: CropDataset, shuffle: bool, drop_last: bool) -> DataLoader[Batch]:
-        trainer = self.trainer
-        assert trainer is not None  # Lightning asks for loaders only once it has one
-        sampler: DistributedSampler[Batch] = DistributedSampler(
-            dataset, trainer.world_size, trainer.global_rank, shuffle, self.seed, drop_last
-        )
+    def _loader(
+        self, dataset: CropDataset, sampler: Sampler[int], drop_last: bool
+    ) -> DataLoader[Batch]:
         return DataLoader(
             dataset, self.batch_size, sampler=sampler, drop_last=drop_last, collate_fn=_as_it_is
         )
+
+    def _ranks(self) -> tuple[int, int]:
+        trainer = self.trainer
+        assert trainer is not None  # Lightning asks for loaders only once it has one
+        return trainer.world_size, trainer.global_rank
 
 
 def _as_it_is(batch: Any) -> Any:

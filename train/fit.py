@@ -47,6 +47,7 @@ class Recipe:
     sigma: float
     expectation_weight: float
     helper_weight: float
+    side: int
     seed: int
 
 
@@ -79,7 +80,7 @@ class AgeFit(lightning.LightningModule):
         # was interrupted before.
         step_seed = (self.recipe.seed * 1_000_003 + self.global_step) * 4099 + self.global_rank
         torch.manual_seed(step_seed)
-        faces = self.augmentation(batch["crop"], self.architecture.size)
+        faces = self.augmentation(batch["crop"], self.architecture.size, self.recipe.side)
         features = self.network.features(faces.contiguous(memory_format=torch.channels_last))
         logits = self.network.head(features).float()
         target = target_distribution(batch["age"], self.recipe.sigma)
@@ -154,6 +155,7 @@ def fit(config: DictConfig) -> float:
         sigma=config.fit.sigma,
         expectation_weight=config.fit.expectation_weight,
         helper_weight=config.fit.helper_weight,
+        side=config.fit.side,
         seed=config.seed,
     )
     module = AgeFit(
@@ -166,7 +168,11 @@ def fit(config: DictConfig) -> float:
     if config.fit.start is not None:
         module.load_state_dict(load_state(Path(config.fit.start)))
     batches = CropBatches(
-        prepared_folders(config), config.crop.size, config.fit.batch_size, config.seed
+        prepared_folders(config),
+        config.crop.size,
+        config.fit.batch_size,
+        config.fit.balance,
+        config.seed,
     )
     best = ModelCheckpoint(
         run,

@@ -57,7 +57,9 @@ class AgeNetwork(nn.Module):
 
     def features(self, faces: Tensor) -> Tensor:
         """Crops with values 0 to 255, [N, 3, S, S] -> the backbone's pooled features [N, F]."""
-        pooled: Tensor = self.backbone((faces - self.mean) / self.std)
+        pixels = (faces - self.mean) / self.std
+        # in the precision of the weights, which whoever serves the exported model may lower
+        pooled: Tensor = self.backbone(pixels.type_as(self.head.weight))
         return pooled
 
     def shares(self, features: Tensor) -> Tensor:
@@ -73,11 +75,11 @@ class AgeNetwork(nn.Module):
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [N, 3, S, S] -> age [N], spread [N], float32 in years."""
-        pixels = faces.float()
-        shares = self.shares(self.features(pixels))
-        if self.mirror:
-            shares = (shares + self.shares(self.features(pixels.flip(3)))) / 2
-        return self.moments(shares)
+        if not self.mirror:
+            return self.moments(self.shares(self.features(faces.float())))
+        views = torch.stack([faces, faces.flip(3)], dim=1).flatten(0, 1)  # one call for both
+        shares = self.shares(self.features(views.float()))
+        return self.moments(shares.unflatten(0, (-1, 2)).mean(dim=1))
 
 
 def target_distribution(ages: Tensor, sigma: float) -> Tensor:

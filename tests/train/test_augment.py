@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn.functional import interpolate
 
 from train.augment import Augmentation
 
@@ -17,7 +18,7 @@ def crops(n: int = 8) -> torch.Tensor:
 def test_no_change_gives_the_served_crop_or_its_mirror_image() -> None:
     torch.manual_seed(0)
     stored = crops()
-    seen = Augmentation(**NOTHING)(stored, 32)
+    seen = Augmentation(**NOTHING)(stored, 32, 32)
     served = stored[..., 4:36, 4:36].float()
     mirrored = served.flip(3)
     same = (seen - served).abs().amax(dim=(1, 2, 3)) < 0.01
@@ -26,6 +27,23 @@ def test_no_change_gives_the_served_crop_or_its_mirror_image() -> None:
     assert 0 < same.sum() < 8
 
 
+@pytest.mark.parametrize("side", [16, 24, 48])
+def test_no_change_to_another_side_is_the_served_crop_scaled(side: int) -> None:
+    torch.manual_seed(0)
+    stored = crops()
+    seen = Augmentation(**NOTHING)(stored, 32, side)
+    assert seen.shape == (8, 3, side, side)
+    assert seen.dtype == torch.float32
+    served = interpolate(stored[..., 4:36, 4:36].float(), size=side, mode="bilinear")
+    inner = slice(2, -2)  # at the border there are real pixels beyond the served crop
+    same, flipped = (
+        (seen - view)[..., inner, inner].abs().amax(dim=(1, 2, 3)) < 0.01
+        for view in (served, served.flip(3))
+    )
+    assert (same ^ flipped).all()
+
+
+@pytest.mark.parametrize("side", [32, 20])
 @pytest.mark.parametrize(
     "change",
     [
@@ -34,19 +52,21 @@ def test_no_change_gives_the_served_crop_or_its_mirror_image() -> None:
         {"sharpen": 1.0}, {"erase": 1.0},
     ],
 )  # fmt: skip
-def test_each_change_changes_pixels_and_keeps_them_in_range(change: dict[str, float]) -> None:
+def test_each_change_changes_pixels_and_keeps_them_in_range(
+    change: dict[str, float], side: int
+) -> None:
     torch.manual_seed(1)
-    plain = Augmentation(**NOTHING)(crops(), 32)
+    plain = Augmentation(**NOTHING)(crops(), 32, side)
     torch.manual_seed(1)
-    seen = Augmentation(**{**NOTHING, **change})(crops(), 32)
-    assert seen.shape == (8, 3, 32, 32)
+    seen = Augmentation(**{**NOTHING, **change})(crops(), 32, side)
+    assert seen.shape == (8, 3, side, side)
     assert seen.min() >= 0
     assert seen.max() <= 255
     assert (seen - plain).abs().mean() > 0.5
 
 
 def test_grey_makes_the_channels_equal() -> None:
-    seen = Augmentation(**{**NOTHING, "grey": 1.0})(crops(), 32)
+    seen = Augmentation(**{**NOTHING, "grey": 1.0})(crops(), 32, 32)
     assert torch.allclose(seen[:, 0], seen[:, 1], atol=1e-3)
 
 
@@ -55,6 +75,6 @@ def test_the_seed_decides() -> None:
     views = []
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
-        views.append(augment(crops(), 32))
+        views.append(augment(crops(), 32, 32))
     assert torch.equal(views[0], views[1])
     assert not torch.equal(views[0], views[2])

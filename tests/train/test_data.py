@@ -1,0 +1,191 @@
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from train.crops import CropLabel, Shard, write_shard
+from train.data import Batch, CropBatches, CropDataset
+
+SIZE, STORED = 8, 10
+COUNTS = {"train": 21, "val": 7}
+
+
+def crop(number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """A crop of one colour, framed by another one."""
+    picture = np.full((3, STORED, STORED), 255 - number, np.uint8)
+    picture[:, 1:-1, 1:-1] = number
+    return picture
+
+
+def label(number: int, split: str) -> CropLabel:
+    age = 30.0 if number < 15 else 4.0 * number  # one is more frequent
+    gender, race = number % 2, number % 3 - 1
+    return CropLabel(f"{number}.jpg", age, split, "made", gender, race, found=True, padding=0.0)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two data sets, the first in two shards: crops of the colours 0 to 27."""
+    splits = [split for split, count in COUNTS.items() for _ in range(count)]
+    order = np.random.default_rng(0).permutation(len(splits))
+    labels = [label(int(number), splits[number]) for number in order]
+    crops = np.stack([crop(int(number)) for number in order])
+    root = tmp_path_factory.mktemp("crops")
+    parts = [("one", 0, slice(0, 10)), ("one", 1, slice(10, 15)), ("other", 0, slice(15, None))]
+    for name, index, part in parts:
+        (root / name).mkdir(exist_ok=True)
+        write_shard(root / name, index, Shard(crops[part], labels[part], {}))
+    return [root / "one", root / "other"]
+
+
+def colours(batch: Batch) -> list[int]:
+    """Which crops a batch holds."""
+    middle: list[int] = batch["crop"][:, 0, STORED // 2, STORED // 2].tolist()
+    return middle
+
+
+class TestCropDataset:
+    @pytest.mark.parametrize(("split", "numbers"), [("train", range(21)), ("val", range(21, 28))])
+    def test_one_split_of_all_folders(
+        self, folders: list[Path], split: str, numbers: range
+    ) -> None:
+        dataset = CropDataset(folders, split)
+        assert len(dataset) == len(numbers)
+        batch = dataset.__getitems__(list(range(len(dataset))))
+        assert batch["crop"].shape == (len(numbers), 3, STORED, STORED)
+        assert batch["crop"].dtype == torch.uint8
+        assert batch["age"].dtype == torch.float32
+        assert batch["gender"].dtype == batch["race"].dtype == torch.int64
+        assert sorted(colours(batch)) == list(numbers)
+        for number, *labels in zip(
+            colours(batch), batch["age"], batch["gender"], batch["race"], strict=True
+        ):
+            expected = label(number, split)
+            assert labels == [expected.age, expected.gender, expected.race]
+
+    def test_served_part_only(self, folders: list[Path]) -> None:
+        dataset = CropDataset(folders, "val", SIZE)
+        assert dataset.crops.shape == (7, 3, SIZE, SIZE)
+        assert [len(c.unique()) for c in dataset.crops] == [1] * 7  # nothing of the frame
+
+    def test_an_item_is_a_batch_of_one(self, folders: list[Path]) -> None:
+        dataset = CropDataset(folders, "train")
+        one, several = dataset[3], dataset.__getitems__([2, 3])
+        for name, value in one.items():
+            assert torch.equal(value, several[name][1:])
+
+    def test_a_folder_without_crops_of_the_split(self, folders: list[Path], tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=rf"{tmp_path} holds no val crops: run python -m"):
+            CropDataset([*folders, tmp_path], "val")
+        with pytest.raises(ValueError, match="holds no test crops"):
+            CropDataset(folders, "test")
+
+
+def batches(
+    folders: Sequence[Path], balance: float = 0.0, ranks: tuple[int, int] = (1, 0)
+) -> CropBatches:
+    """The data module as rank ranks[1] of ranks[0] has it."""
+    module = CropBatches(folders, SIZE, batch_size=4, balance=balance, seed=3)
+    world_size, rank = ranks
+    module.trainer = SimpleNamespace(world_size=world_size, global_rank=rank)  # type: ignore[assignment]
+    module.setup("fit")
+    return module
+
+
+class TestCropBatches:
+    def test_each_training_crop_once_an_epoch(self, folders: list[Path]) -> None:
+        loader = batches(folders).train_dataloader()
+        seen = [colours(batch) for batch in loader]
+        assert [len(part) for part in seen] == [4] * 5  # what is left of 21 is left out
+        numbers = [number for part in seen for number in part]
+        assert len(set(numbers)) == 20
+        assert set(numbers) <= set(range(21))
+
+    def test_balance_looks_less_often_at_the_frequent_age(self, folders: list[Path]) -> None:
+        def frequent(balance: float) -> int:
+            loader = batches(folders, balance).train_dataloader()
+            return sum(int((batch["age"] == 30).sum()) for batch in loader)
+
+        assert frequent(0.0) >= 14
+        assert 2 <= frequent(1.0) <= 8
+
+    def test_validation_is_every_crop_in_order(self, folders: list[Path]) -> None:
+        loader = batches(folders, balance=1.0).val_dataloader()
+        seen = list(loader)
+        assert [len(batch["age"]) for batch in seen] == [4, 3]
+        dataset = CropDataset(folders, "val", SIZE)
+        assert torch.equal(torch.cat([batch["crop"] for batch in seen]), dataset.crops)
+        assert torch.equal(torch.cat([batch["age"] for batch in seen]), dataset.age)
+
+    def test_ranks_share_an_epoch(self, folders: list[Path]) -> None:
+        parts = [
+            [n for b in batches(folders, ranks=(2, rank)).train_dataloader() for n in colours(b)]
+            for rank in range(2)
+        ]
+        assert [len(part) for part in parts] == [8, 8]
+        assert not set(parts[0]) & set(parts[1])
+        counts = [len(batches(folders, ranks=(2, r)).val_dataloader().sampler) for r in range(2)]  # type: ignore[arg-type]
+        assert counts == [4, 4]
+
+
+class Noting(Callback):
+    """Writes down which crops each epoch looked at."""
+
+    def __init__(self) -> None:
+        self.epochs: list[list[int]] = []
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self.epochs.append([])
+
+    def on_train_batch_end(
+        self, trainer: Any, module: Any, outputs: Any, batch: Any, index: int
+    ) -> None:
+        self.epochs[-1] += colours(batch)
+
+
+class Nothing(lightning.LightningModule):
+    """Learns nothing from a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        return self.weight.sum()
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        pass
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+def test_lightning_shuffles_each_epoch_anew(folders: list[Path], tmp_path: Path) -> None:
+    def train() -> list[list[int]]:
+        noting = Noting()
+        trainer = lightning.Trainer(
+            max_epochs=3,
+            accelerator="cpu",
+            use_distributed_sampler=False,
+            limit_val_batches=0,
+            callbacks=[noting],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=tmp_path,
+        )
+        trainer.fit(Nothing(), CropBatches(folders, SIZE, 4, balance=0.5, seed=3))
+        return noting.epochs
+
+    epochs = train()
+    assert [len(numbers) for numbers in epochs] == [20] * 3
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+    assert train() == epochs

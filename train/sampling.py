@@ -1,0 +1,61 @@
+"""Which crops an epoch looks at, and in which order."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from train.records import MAX_AGE
+
+KERNEL = 3.0  # years over which neighbouring ages count as the same one
+MOST = 6.0  # times that a crop is looked at in an epoch, on average, at most
+
+
+def balancing_weights(ages: Tensor, strength: float) -> Tensor:
+    """How often each crop is looked at in an epoch, float64 [N] with mean 1.
+
+    The weight of an age is its smoothed count to the power of -`strength`: 0 leaves the data as it
+    is, 1 makes all ages alike (Yang et al., Delving into Deep Imbalanced Regression, ICML 2021).
+    """
+    years = torch.arange(MAX_AGE + 1, dtype=torch.float64)
+    counts = torch.bincount(ages.round().long(), minlength=MAX_AGE + 1).double()
+    kernel = torch.exp(-((years[:, None] - years) ** 2) / (2 * KERNEL**2))
+    density = (kernel / kernel.sum(dim=1, keepdim=True)) @ counts
+    weights = density[ages.round().long()] ** -strength
+    weights = (weights / weights.mean()).clamp(max=MOST)
+    return weights / weights.mean()
+
+
+class BalancedSampler(Sampler[int]):
+    """As many indices as there are crops, each `weights` times on average, in random order.
+
+    Order and choice depend on seed and epoch alone, so that a resumed run goes on as it would.
+    Each rank gets its part; what does not divide evenly is left out.
+    """
+
+    def __init__(self, weights: Tensor, ranks: int, rank: int, seed: int) -> None:
+        self.weights = weights
+        self.ranks = ranks
+        self.rank = rank
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.weights) // self.ranks
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        n = len(self.weights)
+        # Systematic sampling: a crop comes floor or ceil of its weight times.
+        ends = self.weights.cumsum(0) * (n / self.weights.sum())
+        marks = torch.arange(n, dtype=torch.float64) + torch.rand((), generator=generator)
+        chosen = torch.searchsorted(ends, marks).clamp(max=n - 1)
+        order = chosen[torch.randperm(n, generator=generator)]
+        whole = math.floor(n / self.ranks) * self.ranks
+        return iter(order[self.rank : whole : self.ranks].tolist())
