@@ -12,6 +12,7 @@ try:
     import torch
 
     from handler.errors import ExplanationsNotImplemented, Failure
+    from handler.machine import cores, keep_freed_memory
     from handler.pipeline import Pipeline
     from handler.requests import Request, parse
     from handler.responses import Model, encode
@@ -39,11 +40,12 @@ class AgeHandler:
         """Load the archive's model as its model-config.yaml says, on the worker's device."""
         properties = context.system_properties
         settings = Settings.from_mapping((context.model_yaml_config or {}).get("handler"))
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
         gpu = properties.get("gpu_id")
         on_gpu = gpu is not None and torch.cuda.is_available()
         device = torch.device(f"cuda:{gpu}" if on_gpu else "cpu")
+        share = max(1, cores() // torch.cuda.device_count()) if on_gpu else 1
+        torch.set_num_threads(settings.threads or share)
+        keep_freed_memory()
 
         archived = context.manifest["model"]
         self._model = Model(archived["modelName"], archived["modelVersion"])
@@ -51,10 +53,11 @@ class AgeHandler:
         self._pipeline = Pipeline.load(file, settings, device)
         self._pipeline.warm_up(properties.get("batch_size") or 1)
         logger.info(
-            "%s %s on %s, torch %s with %d threads; %s; %s; %s",
+            "%s %s on %s in %s, torch %s with %d threads; %s; %s; %s",
             self._model.name,
             self._model.version,
             device,
+            self._pipeline.precision,
             torch.__version__,
             torch.get_num_threads(),
             self._pipeline.contract.crop,

@@ -1,8 +1,8 @@
 """P-, R- and O-Net over pictures of any sizes together (Zhang et al., IEEE SPL 2016).
 
-The networks and their weights are facenet-pytorch's, and so is the arithmetic: the same faces come
-out as from its `detect_face`. What differs is the order of the work: the proposals of all pictures
-go through R- and O-Net in shared batches, cut out by integral images and not one by one.
+The weights of the networks are facenet-pytorch's, and so is the arithmetic: the same faces come out
+as from its `detect_face`. What differs is the order of the work: the proposals of all pictures go
+through R- and O-Net in shared batches, cut out by integral images and not one by one.
 """
 
 from collections.abc import Sequence
@@ -10,18 +10,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.profiler import record_function
 from torchvision.ops import batched_nms
 
 from handler.areas import IntegralImages
 from handler.contract import DetectorSettings
 from handler.cropping import Picture
+from handler.networks import Networks
 
 CELL, STRIDE = 12, 2  # P-Net's window and step, pixels
 PROPOSALS = 4000  # of one picture that R-Net looks at, the best; a crowd of 80 has 2,500
-CROPS_PER_CALL = 512  # of R- and O-Net, to bound the memory
+# Pixels that R- and O-Net are given at once: on the CPU what its caches hold, layers included.
+PIXELS_PER_CALL = {"cpu": 2**16, "cuda": 2**22}
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,7 @@ class Cascade:
     def __init__(
         self, settings: DetectorSettings, min_face_size: int, device: torch.device
     ) -> None:
-        networks = MTCNN(device=device).eval()
-        self._pnet, self._rnet, self._onet = networks.pnet, networks.rnet, networks.onet
+        self._networks = Networks.load(device)
         self._thresholds = settings.thresholds
         self._factor = settings.factor
         self._min_face_size = min_face_size
@@ -64,10 +65,13 @@ class Cascade:
     def detect(self, pictures: Sequence[Picture]) -> Found:
         """The faces of `pictures`, uint8 [H, W, 3] each."""
         on_device = [torch.tensor(picture, device=self._device) for picture in pictures]
-        images = IntegralImages(on_device)
-        boxes = _squares(self._propose(images))
-        boxes = self._refine(images, boxes)
-        return self._decide(images, boxes)
+        with record_function("propose"):
+            images = IntegralImages(on_device)
+            boxes = _squares(self._propose(images))
+        with record_function("refine"):
+            boxes = self._refine(images, boxes)
+        with record_function("decide"):
+            return self._decide(images, boxes)
 
     def _propose(self, images: IntegralImages) -> _Boxes:
         """P-Net over the pyramid of every picture."""
@@ -76,21 +80,26 @@ class Cascade:
             for index, size in enumerate(images.sizes)
             for scale in self._scales(min(size))
         ]
-        found = [self._level(images, index, scale) for index, scale in levels]
-        if not found:
+        if not levels:
             nothing = torch.zeros(0, device=self._device)
             return _Boxes(nothing.long(), nothing.view(0, 4), nothing)
-        level = torch.cat([torch.full_like(b.picture, i) for i, (b, _) in enumerate(found)])
-        offsets = torch.cat([offset for _, offset in found])
-        boxes = _joined([b for b, _ in found])
-        kept = batched_nms(boxes.corners, boxes.score, level, 0.5)
-        boxes, offsets = boxes[kept], offsets[kept]
-        kept = batched_nms(boxes.corners, boxes.score, boxes.picture, 0.7)
-        kept = _best(boxes.picture[kept], PROPOSALS, kept)
-        boxes, offsets = boxes[kept], offsets[kept]
+        found = [self._cells(images, index, scale) for index, scale in levels]
+        cells, scores, features = (torch.cat(parts) for parts in zip(*found, strict=True))
+        counts = torch.tensor([len(score) for _, score, _ in found])
+        level = torch.arange(len(levels)).repeat_interleave(counts).to(self._device)
+        picture, scale = (
+            torch.tensor(values, device=self._device)[level] for values in zip(*levels, strict=True)
+        )
+        at = STRIDE * cells.flip(1) + 1
+        corners = (torch.cat([at, at + (CELL - 1)], dim=1) / scale[:, None]).floor()
+        boxes = _Boxes(picture, corners, scores)
+        kept = batched_nms(corners, scores, level, 0.5)
+        kept = kept[batched_nms(corners[kept], scores[kept], picture[kept], 0.7)]
+        kept = _best(picture[kept], PROPOSALS, kept)
+        boxes = boxes[kept]
+        offsets = self._networks.propose.offsets(features[kept])
         size = boxes.corners[:, 2:] - boxes.corners[:, :2]
-        boxes.corners = boxes.corners + offsets * size.repeat(1, 2)
-        return boxes
+        return _Boxes(boxes.picture, boxes.corners + offsets * size.repeat(1, 2), boxes.score)
 
     def _scales(self, side: int) -> list[float]:
         scale = CELL / self._min_face_size
@@ -100,41 +109,34 @@ class Cascade:
             scale *= self._factor
         return scales
 
-    def _level(self, images: IntegralImages, index: int, scale: float) -> tuple[_Boxes, Tensor]:
-        """Boxes where P-Net sees a face at one scale, and by how much to move them."""
+    def _cells(self, images: IntegralImages, index: int, scale: float) -> tuple[Tensor, ...]:
+        """Where P-Net sees a face at one scale: row and column [n, 2], score [n], features."""
         height, width = images.sizes[index]
         level = images.scaled(index, int(height * scale + 1), int(width * scale + 1))
-        offsets, shares = self._pnet(_normalised(level[None]))
-        score = shares[0, 1]
+        score, features = self._networks.propose(level)
         cells = (score >= self._thresholds[0]).nonzero()
         y, x = cells.unbind(1)
-        at = cells.flip(1).float()
-        corners = torch.cat([STRIDE * at + 1, STRIDE * at + CELL], dim=1)
-        boxes = _Boxes(torch.full_like(y, index), (corners / scale).floor(), score[y, x])
-        return boxes, offsets[0, :, y, x].T
+        return cells, score[y, x], features[y, x]
 
     def _refine(self, images: IntegralImages, boxes: _Boxes) -> _Boxes:
         """R-Net: fewer and better boxes, square."""
         boxes, areas = _inside(images, boxes)
-        offsets, shares = self._each(
-            self._rnet, images, boxes.picture, areas, side=24, widths=(4, 2)
-        )
-        passed = shares[:, 1] > self._thresholds[1]
-        boxes = _Boxes(boxes.picture, boxes.corners, shares[:, 1])[passed]
+        score, offsets = self._each(self._networks.refine, images, boxes.picture, areas, side=24)
+        passed = score > self._thresholds[1]
+        boxes = _Boxes(boxes.picture, boxes.corners, score)[passed]
         kept = batched_nms(boxes.corners, boxes.score, boxes.picture, 0.7)
         return _squares(_moved(boxes[kept], offsets[passed][kept]))
 
     def _decide(self, images: IntegralImages, boxes: _Boxes) -> Found:
         """O-Net: the faces, with their landmarks."""
         boxes, areas = _inside(images, boxes)
-        offsets, points, shares = self._each(
-            self._onet, images, boxes.picture, areas, side=48, widths=(4, 10, 2)
+        score, offsets, points = self._each(
+            self._networks.decide, images, boxes.picture, areas, side=48
         )
-        passed = shares[:, 1] > self._thresholds[2]
-        boxes = _Boxes(boxes.picture, boxes.corners, shares[:, 1])[passed]
+        passed = score > self._thresholds[2]
+        boxes = _Boxes(boxes.picture, boxes.corners, score)[passed]
         size = boxes.corners[:, 2:] - boxes.corners[:, :2] + 1
-        points = points[passed].view(-1, 2, 5).transpose(1, 2)
-        landmarks = boxes.corners[:, None, :2] + points * size[:, None] - 1
+        landmarks = boxes.corners[:, None, :2] + points[passed] * size[:, None] - 1
         boxes = _moved(boxes, offsets[passed])
         found = Found(
             boxes.picture.cpu().numpy(),
@@ -157,28 +159,14 @@ class Cascade:
         picture: Tensor,
         areas: Tensor,
         side: int,
-        widths: Sequence[int],
     ) -> list[Tensor]:
-        """What `network` says of every area, scaled to its input's side: [n, width] each."""
-        if not len(areas):
-            return [torch.zeros(0, width, device=self._device) for width in widths]
+        """What `network` says of every area, scaled to its input's side: [n, ...] each."""
+        many = PIXELS_PER_CALL[self._device.type] // side**2
         outputs = [
-            network(_normalised(images.crops(p, a, side)))
-            for p, a in zip(picture.split(CROPS_PER_CALL), areas.split(CROPS_PER_CALL), strict=True)
+            network(images.crops(p, a, side))
+            for p, a in zip(picture.split(many), areas.split(many), strict=True)
         ]
         return [torch.cat(parts) for parts in zip(*outputs, strict=True)]
-
-
-def _normalised(pixels: Tensor) -> Tensor:
-    return (pixels - 127.5) * 0.0078125
-
-
-def _joined(parts: Sequence[_Boxes]) -> _Boxes:
-    return _Boxes(
-        torch.cat([p.picture for p in parts]),
-        torch.cat([p.corners for p in parts]),
-        torch.cat([p.score for p in parts]),
-    )
 
 
 def _best(picture: Tensor, most: int, index: Tensor) -> Tensor:

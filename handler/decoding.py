@@ -3,6 +3,7 @@
 import io
 import math
 import warnings
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -25,6 +26,27 @@ _UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE: Final = (5, 6, 7, 8)
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A photograph that may have been decoded at a half, a quarter or an eighth of its size."""
+
+    picture: Picture
+    width: int  # of the whole photograph, upright
+    height: int
+
+    @property
+    def stretch(self) -> tuple[float, float]:
+        """What x and y of the picture are to be times, to be pixels of the photograph."""
+        height, width = self.picture.shape[:2]
+        return self.width / width, self.height / height
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was left out."""
+        return self.stretch == (1, 1)
 
 
 def decode(body: bytes, max_pixels: int) -> Picture:
@@ -35,6 +57,18 @@ def decode(body: bytes, max_pixels: int) -> Picture:
         ImageTooLarge: it has more than `max_pixels` pixels; it was not decoded.
         InvalidImage: it cannot be decoded.
     """
+    return _decode(body, max_pixels, None).picture
+
+
+def decode_reduced(body: bytes, max_pixels: int, side: int) -> Reduced:
+    """Like `decode`, with a longer side of `side` pixels or more where that is less work.
+
+    Only JPEG can be decoded at a fraction of its size; the other formats come whole.
+    """
+    return _decode(body, max_pixels, side)
+
+
+def _decode(body: bytes, max_pixels: int, side: int | None) -> Reduced:
     name = served_format(body)
     if name is None:
         served = f"{', '.join(SERVED[:-1])} or {SERVED[-1]}"
@@ -47,8 +81,15 @@ def decode(body: bytes, max_pixels: int) -> Picture:
             Image.open(io.BytesIO(body), formats=[name.upper()]) as image,
         ):
             _refuse_too_large(image, max_pixels)
+            width, height = image.size
+            if side is not None:
+                image.draft(None, (side, 1) if width > height else (1, side))
             image.load()
-            return np.asarray(_upright(_rgb(image), _orientation(image)))
+            orientation = _orientation(image)
+            picture = np.asarray(_upright(_rgb(image), orientation))
+            if orientation in _ON_ITS_SIDE:
+                width, height = height, width
+            return Reduced(picture, width, height)
     except (Failure, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on corrupt bytes

@@ -34,6 +34,15 @@ class Faces:
         """The faces at `index`, in its order."""
         return Faces(self.boxes[index], self.confidence[index], self.landmarks[index])
 
+    def mapped(self, border: int, stretch: tuple[float, float]) -> "Faces":
+        """From pixels of a scaled picture with a border to pixels of the photograph."""
+        shift, by = np.float32(border), np.array(stretch, np.float32)
+        return Faces(
+            (self.boxes - shift) * np.tile(by, 2),
+            self.confidence,
+            (self.landmarks - shift) * by,
+        )
+
 
 class FaceDetector:
     """MTCNN with the rule for faces that fill the frame.
@@ -59,7 +68,7 @@ class FaceDetector:
         """The faces of each photograph, uint8 [H, W, 3], in the order given."""
         scaled = [scaled_down(photograph, self._max_side) for photograph in photographs]
         found = [
-            _mapped(faces, 0, stretch)
+            faces.mapped(0, stretch)
             for faces, (_, stretch) in zip(
                 self._look([small for small, _ in scaled]), scaled, strict=True
             )
@@ -82,7 +91,7 @@ class FaceDetector:
             for (small, _), border in zip(scaled, borders, strict=True)
         ]
         return [
-            _mapped(faces, border, stretch)
+            faces.mapped(border, stretch)
             for faces, border, (_, stretch) in zip(
                 self._look(canvases), borders, scaled, strict=True
             )
@@ -100,25 +109,15 @@ class FaceDetector:
         return [faces.select(slice(start, end)) for start, end in pairwise(ends)]
 
 
-def scaled_down(picture: Picture, side: int) -> tuple[Picture, NDArray[np.float32]]:
+def scaled_down(picture: Picture, side: int) -> tuple[Picture, tuple[float, float]]:
     """The picture with no side longer than `side`, and what x and y of it are to be times."""
     height, width = picture.shape[:2]
     scale = side / max(height, width)
     if scale >= 1:
-        return picture, np.ones(2, np.float32)
+        return picture, (1.0, 1.0)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = Image.fromarray(picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0)
-    return np.asarray(small), np.array([width / size[0], height / size[1]], np.float32)
-
-
-def _mapped(faces: Faces, border: int, stretch: NDArray[np.float32]) -> Faces:
-    """From pixels of a scaled picture with a border to pixels of the photograph."""
-    shift = np.float32(border)
-    return Faces(
-        (faces.boxes - shift) * np.tile(stretch, 2),
-        faces.confidence,
-        (faces.landmarks - shift) * stretch,
-    )
+    return np.asarray(small), (width / size[0], height / size[1])
 
 
 def fills_the_frame(shape: tuple[int, ...], found: Faces) -> bool:

@@ -1,5 +1,6 @@
 """The TorchScript model -> ages and intervals."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from handler.contract import EXTRA_FILE, Contract, ContractError
+from handler.machine import fast_in_bfloat16
+from handler.settings import Precision
+
+logger = logging.getLogger(__name__)
 
 FACES_PER_CALL = 256  # more faces than that are estimated in several calls, to bound the memory
 
@@ -24,23 +29,38 @@ class Estimates:
 class AgeEstimator:
     """An exported model: uint8 [n, 3, S, S] -> (age [n], spread [n]), with its contract."""
 
-    def __init__(self, model: Any, contract: Contract, device: torch.device) -> None:
+    def __init__(
+        self, model: Any, contract: Contract, device: torch.device, precision: str = "float32"
+    ) -> None:
         self.contract = contract
+        self.precision = precision  # that it computes in
         self._model = model
         self._device = device
 
     @classmethod
-    def load(cls, path: Path, device: torch.device) -> "AgeEstimator":
+    def load(
+        cls, path: Path, device: torch.device, precision: Precision = "auto"
+    ) -> "AgeEstimator":
         """Read an exported TorchScript file.
 
         Raises ContractError, in one line, where the file's contract is missing or not known.
         """
         extra = {EXTRA_FILE: ""}
-        model = torch.jit.load(str(path), map_location=device, _extra_files=extra)
+        model = torch.jit.load(str(path), map_location=device, _extra_files=extra).eval()
         if not extra[EXTRA_FILE]:
             raise ContractError(f"{path.name} has no {EXTRA_FILE}: export it with train.export")
         contract = Contract.from_json(extra[EXTRA_FILE])
-        return cls(torch.jit.freeze(model.eval()), contract, device)
+        if precision == "bfloat16" or (precision == "auto" and fast_in_bfloat16(device)):
+            lower = torch.jit.load(str(path), map_location=device).eval()
+            faces = torch.zeros(1, 3, contract.crop.size, contract.crop.size, dtype=torch.uint8)
+            try:
+                frozen = _for_inference(lower, torch.bfloat16)
+                frozen(faces.to(device))
+                return cls(frozen, contract, device, "bfloat16")
+            except RuntimeError as error:
+                # a model that does not follow the precision of its weights, as ours does
+                logger.warning("the model cannot compute in bfloat16: %s", error)
+        return cls(_for_inference(model, torch.float32), contract, device)
 
     def estimate(self, faces: NDArray[np.uint8]) -> Estimates:
         """Ages of the crops `faces`, uint8 [n, 3, S, S] as the contract's geometry makes them."""
@@ -59,3 +79,18 @@ class AgeEstimator:
     def _call(self, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         age, spread = self._model(torch.from_numpy(faces).to(self._device))
         return age.float().cpu().numpy(), spread.float().cpu().numpy()
+
+
+def _for_inference(model: Any, dtype: torch.dtype) -> Any:
+    """`model` frozen, with its weights laid out and rounded for speed; it is used up.
+
+    Norms stay in float32 and are folded into the layers before them where that is possible.
+    """
+    parameters: dict[str, torch.Tensor] = dict(model.named_parameters())
+    for name, parameter in parameters.items():
+        weight = parameters.get(name.rpartition(".")[0] + ".weight", parameter)
+        if weight.ndim > 1:
+            parameter.data = parameter.data.to(dtype)
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return torch.jit.freeze(model)

@@ -1,15 +1,19 @@
 """Photographs -> faces with ages: the whole way is `Pipeline.run`."""
 
 import logging
+import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch.profiler import record_function
 
-from handler.cropping import Picture, crop_faces
-from handler.decoding import decode
+from handler.cropping import crop_faces, square
+from handler.decoding import Reduced, decode, decode_reduced
 from handler.detection import FaceDetector, Faces
 from handler.errors import Failure, InternalError, OutOfMemory
 from handler.estimation import AgeEstimator, Estimates
@@ -45,10 +49,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Photograph:
-    """A decoded photograph and what is wanted of it."""
+    """A request whose photograph was decoded as far as looking for faces needs it."""
 
-    picture: Picture
-    options: Options
+    request: Request
+    reduced: Reduced
 
 
 class Pipeline:
@@ -56,14 +60,16 @@ class Pipeline:
 
     def __init__(self, detector: FaceDetector, estimator: AgeEstimator, settings: Settings) -> None:
         self.contract = estimator.contract
+        self.precision = estimator.precision
         self._detector = detector
         self._estimator = estimator
         self._settings = settings
+        self._decoders = ThreadPoolExecutor(torch.get_num_threads(), "decode")
 
     @classmethod
     def load(cls, model: Path, settings: Settings, device: torch.device) -> "Pipeline":
         """The pipeline around an exported model; ContractError when it cannot be honoured."""
-        estimator = AgeEstimator.load(model, device)
+        estimator = AgeEstimator.load(model, device, settings.precision)
         detector = FaceDetector(
             estimator.contract.detector, settings.min_face_size, settings.max_side, device
         )
@@ -74,7 +80,8 @@ class Pipeline:
 
         A photograph's answer does not depend on the others in its batch.
         """
-        opened = [self._open(item) for item in items]
+        with record_function("decode"):
+            opened = self._opened(items)
         answers = iter(self._answer([o for o in opened if isinstance(o, Photograph)]))
         return [o if isinstance(o, Failure) else next(answers) for o in opened]
 
@@ -87,11 +94,21 @@ class Pipeline:
             for _ in range(2):  # TorchScript profiles on a first call, and optimises on a second
                 self._estimator.estimate(np.zeros((faces, 3, side, side), np.uint8))
 
+    def _opened(self, items: Sequence[Request | Failure]) -> list[Photograph | Failure]:
+        """Several at once where there are threads for it: Pillow lets go of the interpreter."""
+        if torch.get_num_threads() == 1 or len(items) == 1:
+            return [self._open(item) for item in items]
+        with warnings.catch_warnings(action="ignore"):  # threads restore each other's filters
+            return list(self._decoders.map(self._open, items))
+
     def _open(self, item: Request | Failure) -> Photograph | Failure:
         if isinstance(item, Failure):
             return item
         try:
-            return Photograph(decode(item.photograph, self._settings.max_pixels), item.options)
+            reduced = decode_reduced(
+                item.photograph, self._settings.max_pixels, self._settings.max_side
+            )
+            return Photograph(item, reduced)
         except Exception as error:  # whatever it is, it is this item's and not its batch's
             return _failure(error)
 
@@ -112,20 +129,31 @@ class Pipeline:
         """The faces of all photographs go through the model in one call."""
         if not photographs:
             return []
-        detected = self._detector.detect([p.picture for p in photographs])
-        faces = [_wanted(f, p.options) for f, p in zip(detected, photographs, strict=True)]
-        crops = [
-            crop_faces(p.picture, f.boxes, self.contract.crop)
-            for p, f in zip(photographs, faces, strict=True)
-        ]
-        estimates = self._estimator.estimate(np.concatenate(crops))
+        with record_function("detect"):
+            detected = self._detector.detect([p.reduced.picture for p in photographs])
+        faces = [_wanted(f, p.request.options) for f, p in zip(detected, photographs, strict=True)]
+        with record_function("crop"):
+            crops = [self._crops(p, f) for p, f in zip(photographs, faces, strict=True)]
+        with record_function("estimate"):
+            estimates = self._estimator.estimate(np.concatenate(crops))
         if not np.isfinite(estimates.interval).all():
             raise ArithmeticError("the model gave an age that is no number")
         ends = np.cumsum([len(f) for f in faces])
         return [
-            _assembled(p.picture, f, Estimates(estimates.age[a:b], estimates.interval[a:b]))
+            _assembled(p.reduced, f, Estimates(estimates.age[a:b], estimates.interval[a:b]))
             for p, f, a, b in zip(photographs, faces, [0, *ends], ends, strict=False)
         ]
+
+    def _crops(self, photograph: Photograph, faces: Faces) -> NDArray[np.uint8]:
+        """The faces cut out, from the whole photograph where one has too few pixels otherwise."""
+        reduced, geometry = photograph.reduced, self.contract.crop
+        picture, boxes = reduced.picture, faces.boxes
+        if not reduced.is_whole and any(
+            square(box, geometry.margin)[2] < geometry.size for box in boxes
+        ):
+            picture = decode(photograph.request.photograph, self._settings.max_pixels)
+            boxes = faces.mapped(0, reduced.stretch).boxes
+        return crop_faces(picture, boxes, geometry)
 
 
 def _wanted(faces: Faces, options: Options) -> Faces:
@@ -133,7 +161,8 @@ def _wanted(faces: Faces, options: Options) -> Faces:
     return confident.select(slice(options.max_faces))  # they come largest first
 
 
-def _assembled(picture: Picture, faces: Faces, estimates: Estimates) -> Answer:
+def _assembled(reduced: Reduced, faces: Faces, estimates: Estimates) -> Answer:
+    faces = faces.mapped(0, reduced.stretch)
     found = zip(
         faces.boxes.tolist(),
         faces.confidence.tolist(),
@@ -142,10 +171,9 @@ def _assembled(picture: Picture, faces: Faces, estimates: Estimates) -> Answer:
         estimates.interval.tolist(),
         strict=True,
     )
-    height, width = picture.shape[:2]
     return Answer(
-        width,
-        height,
+        reduced.width,
+        reduced.height,
         tuple(
             Face(tuple(box), confidence, tuple(map(tuple, landmarks)), age, tuple(interval))
             for box, confidence, landmarks, age, interval in found

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+Precision = Literal["auto", "float32", "bfloat16"]
 
 # The lowest values. MTCNN looks through a window of 12 pixels.
 _LOWEST = {"max_pixels": 1, "min_face_size": 12, "max_side": 64, "threads": 0}
+_CHOICES = {"precision": get_args(Precision)}
 
 
 class SettingsError(ValueError):
@@ -20,16 +24,19 @@ class Settings:
     max_pixels: int = 50_000_000
 
     # Faces with a smaller side, in pixels of the photograph as it is looked at, are not searched
-    # for. Twice the size is about twice as fast.
-    min_face_size: int = 20
+    # for. Half of it makes a search about twice as long.
+    min_face_size: int = 40
 
     # A photograph with a longer side, in pixels, is looked at scaled down to it; faces are cut
     # out of the full one all the same.
     max_side: int = 1280
 
-    # Threads that torch computes with on the CPU. 0 leaves torch's own choice, one for each
-    # core, which is right for one worker; give several workers their share of the cores.
+    # Threads that one worker computes with on the CPU. 0: one for a worker on the CPU, as there is
+    # a worker for each core then; the worker's share of the cores beside a GPU.
     threads: int = 0
+
+    # What the ages are computed in. auto: bfloat16 where the hardware is faster in it.
+    precision: Precision = "auto"
 
     @classmethod
     def from_mapping(cls, mapping: object) -> "Settings":
@@ -43,15 +50,20 @@ class Settings:
         if not isinstance(mapping, Mapping):
             raise SettingsError(f"model-config.yaml: handler must hold keys, not {mapping!r}")
         for key, value in mapping.items():
-            if key not in _LOWEST:
+            if key in _LOWEST:
+                # bool is an int to isinstance
+                valid = type(value) is int and value >= _LOWEST[key]
+                allowed = f"a whole number of at least {_LOWEST[key]}"
+            elif key in _CHOICES:
+                valid = value in _CHOICES[key]
+                allowed = f"one of {', '.join(_CHOICES[key])}"
+            else:
                 raise SettingsError(
                     f"model-config.yaml: handler has an unknown key {key!r}; "
-                    f"known are {', '.join(_LOWEST)}"
+                    f"known are {', '.join([*_LOWEST, *_CHOICES])}"
                 )
-            low = _LOWEST[key]
-            if type(value) is not int or value < low:  # bool is an int to isinstance
+            if not valid:
                 raise SettingsError(
-                    f"model-config.yaml: handler.{key} must be a whole number of at least {low}, "
-                    f"not {value!r}"
+                    f"model-config.yaml: handler.{key} must be {allowed}, not {value!r}"
                 )
         return cls(**mapping)

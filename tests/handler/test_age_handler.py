@@ -18,6 +18,7 @@ import torch
 
 import handler.age_handler
 from handler.age_handler import AgeHandler
+from handler.machine import fast_in_bfloat16
 from handler.pipeline import Pipeline
 from handler.settings import SettingsError
 from tests.pictures import astronaut, encoded, scene
@@ -63,6 +64,16 @@ def load(archive: Path, module: ModuleType | None = handler.age_handler) -> Serv
         del sys.modules["age_handler"]
     service.set_cl_socket(None)
     return service
+
+
+def worker(archive: Path, gpu: int | None) -> Service:
+    """A worker's context, before it is initialised; `gpu`: the one that is the worker's."""
+    manifest = json.loads((archive / "MAR-INF" / "MANIFEST.json").read_text())
+    return Service("age", str(archive), manifest, None, gpu, 1)
+
+
+class Loaded(Exception):
+    """Enough of an initialisation."""
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +222,9 @@ class TestInitialize:
         with caplog.at_level(logging.INFO, "handler"):
             load(archive)
         (line,) = [r.getMessage() for r in caplog.records if r.name == "handler.age_handler"]
-        assert line.startswith(f"age 2.5 on cpu, torch {torch.__version__} with ")
+        precision = "bfloat16" if fast_in_bfloat16(torch.device("cpu")) else "float32"
+        words = f"age 2.5 on cpu in {precision}, torch {torch.__version__} with 1 threads; "
+        assert line.startswith(words)
         assert "size=64" in line
         assert "thresholds=(0.6, 0.7, 0.7)" in line
         assert "max_pixels=300000, min_face_size=30" in line
@@ -229,15 +242,53 @@ class TestInitialize:
         with pytest.raises(SettingsError, match=r"handler\.max_side must be a whole number"):
             load(copy)
 
-    def test_threads(self, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_precision(
+        self, archive: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         copy = shutil.copytree(archive, tmp_path / "copy")
-        asked: list[int] = []
-        monkeypatch.setattr(torch, "set_num_threads", asked.append)
-        load(copy)
-        assert asked == []  # left to torch
-        (copy / "model-config.yaml").write_text("handler: {threads: 3}")
-        load(copy)
-        assert asked == [3]
+        (copy / "model-config.yaml").write_text("handler: {precision: float32}")
+        with caplog.at_level(logging.INFO, "handler"):
+            load(copy)
+        (line,) = [r.getMessage() for r in caplog.records if r.name == "handler.age_handler"]
+        assert line.startswith("age 2.5 on cpu in float32, ")
+
+    def test_keeps_freed_memory(self, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        kept = Mock()
+        monkeypatch.setattr("handler.age_handler.keep_freed_memory", kept)
+        load(archive)
+        kept.assert_called_once_with()
+
+    @pytest.mark.parametrize(
+        ("gpus", "cores", "setting", "threads"),
+        [
+            (0, 8, 0, 1),  # there is a worker for each core
+            (0, 8, 3, 3),
+            (1, 8, 0, 8),  # there is a worker for each GPU
+            (2, 7, 0, 3),
+            (4, 2, 0, 1),
+            (2, 8, 1, 1),
+        ],
+    )
+    def test_threads(
+        self,
+        archive: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        gpus: int,
+        cores: int,
+        setting: int,
+        threads: int,
+    ) -> None:
+        asked = Mock()
+        monkeypatch.setattr(torch, "set_num_threads", asked)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr("handler.age_handler.cores", lambda: cores)
+        monkeypatch.setattr("handler.age_handler.Pipeline.load", Mock(side_effect=Loaded))
+        service = worker(archive, gpu=0 if gpus else None)
+        service.context.model_yaml_config = {"handler": {"threads": setting}}
+        with pytest.raises(Loaded):
+            AgeHandler().initialize(service.context)
+        asked.assert_called_once_with(threads)
 
     @pytest.mark.parametrize(
         ("gpu", "available", "device"),
@@ -251,18 +302,15 @@ class TestInitialize:
         available: bool,
         device: str,
     ) -> None:
-        class Loaded(Exception):
-            pass
-
         def loaded(file: Path, settings: object, device: torch.device) -> None:
             raise Loaded(file.name, str(device))
 
         monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
         monkeypatch.setattr("handler.age_handler.Pipeline.load", loaded)
-        manifest = json.loads((archive / "MAR-INF" / "MANIFEST.json").read_text())
-        service = Service("age", str(archive), manifest, None, gpu, 1)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+        monkeypatch.setattr(torch, "set_num_threads", Mock())
         with pytest.raises(Loaded) as caught:
-            AgeHandler().initialize(service.context)
+            AgeHandler().initialize(worker(archive, gpu).context)
         assert caught.value.args == ("age.pt", device)
 
 

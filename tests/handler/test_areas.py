@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from handler.areas import IntegralImages
+from handler.areas import CHANNELS, IntegralImages
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -14,9 +14,15 @@ PICTURES = [noise(37, 53, 3), noise(20, 20, 3), noise(64, 31, 3)]
 
 
 def area_scaled(picture: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """What facenet-pytorch does."""
+    """What facenet-pytorch does, and a channel of zeros."""
     pixels = picture.permute(2, 0, 1)[None].double()
-    return interpolate(pixels, size=(height, width), mode="area")[0].float()
+    scaled = interpolate(pixels, size=(height, width), mode="area")[0].float()
+    return torch.cat([scaled, torch.zeros(CHANNELS - 3, height, width)])
+
+
+def white(height: int, width: int) -> torch.Tensor:
+    """The fourth channel black, as ever."""
+    return torch.tensor([255.0, 255.0, 255.0, 0.0])[:, None, None].expand(-1, height, width)
 
 
 @pytest.mark.parametrize("size", [(37, 53), (12, 17), (1, 1), (80, 60)])
@@ -33,12 +39,44 @@ def test_crops_are_interpolated_parts_of_each_picture(side: int) -> None:
     areas = torch.tensor([[0, 0, 53, 37], [3, 5, 4, 6], [7, 1, 18, 20], [2, 30, 31, 64]])
     index = torch.tensor([0, 0, 1, 2])
     crops = images.crops(index, areas, side)
-    assert crops.shape == (4, 3, side, side)
+    assert crops.shape == (4, CHANNELS, side, side)
+    assert crops.dtype == torch.float32
     for i, (left, top, right, bottom), crop in zip(index, areas.tolist(), crops, strict=True):
         part = PICTURES[int(i)][top:bottom, left:right]
         assert torch.allclose(crop, area_scaled(part, side, side), atol=1e-3)
 
 
-def test_a_large_white_picture_does_not_overflow() -> None:
-    images = IntegralImages([torch.full((3000, 3000, 3), 255, dtype=torch.uint8)])
-    assert torch.equal(images.scaled(0, 1, 1), torch.full((3, 1, 1), 255.0))
+def test_no_crops() -> None:
+    nothing = torch.zeros(0, dtype=torch.int64)
+    crops = IntegralImages(PICTURES).crops(nothing, nothing.view(0, 4), 24)
+    assert crops.shape == (0, CHANNELS, 24, 24)
+
+
+def test_pixels_lie_as_a_convolution_wants_them() -> None:
+    images = IntegralImages(PICTURES)
+    areas = torch.tensor([[0, 0, 53, 37], [3, 5, 40, 30]])
+    crops = images.crops(torch.tensor([0, 0]), areas, 24)
+    assert crops.is_contiguous(memory_format=torch.channels_last)
+    level = images.scaled(0, 12, 17)[None]
+    assert level.is_contiguous(memory_format=torch.channels_last)
+
+
+class TestLargePictures:
+    """Their sums are beyond 32 bits and wrap around."""
+
+    def test_white(self) -> None:
+        images = IntegralImages([torch.full((4000, 4000, 3), 255, dtype=torch.uint8)])
+        assert torch.equal(images.scaled(0, 37, 37), white(37, 37))
+        areas = torch.tensor([[0, 0, 4000, 4000], [3000, 3500, 4000, 4000], [3999, 0, 4000, 4000]])
+        for side in (24, 48):
+            crops = images.crops(torch.zeros(3, dtype=torch.int64), areas, side)
+            assert torch.equal(crops, white(side, side).expand(3, -1, -1, -1))
+
+    def test_light(self) -> None:
+        picture = noise(4000, 3000, 3) // 2 + 128  # 2.3e9 in all, of each colour
+        images = IntegralImages([noise(9, 5, 3), picture])
+        assert torch.allclose(images.scaled(1, 40, 37), area_scaled(picture, 40, 37), atol=1e-3)
+        left, top, right, bottom = area = (2200, 2900, 2990, 3490)
+        (crop,) = images.crops(torch.tensor([1]), torch.tensor([area]), 24)
+        expected = area_scaled(picture[top:bottom, left:right], 24, 24)
+        assert torch.allclose(crop, expected, atol=1e-3)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from handler.cropping import Picture
-from handler.decoding import decode
+from handler.decoding import decode, decode_reduced
 from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImageFormat
-from tests.pictures import encoded, scene, turned
+from tests.pictures import astronaut, encoded, scaled, scene, turned
 
 LIMIT = 1_000_000
 WHITE = [255, 255, 255]
@@ -281,9 +281,116 @@ class TestFailures:
             decode(encoded(PICTURE, "BMP"), LIMIT)
 
 
-def picture_or_failure(body: bytes) -> Picture | Failure:
+LARGE = scaled(astronaut(), 0.5)  # 256 x 256, with details
+WIDE = scene(120, 320)
+
+
+def reduced(picture: Picture, factor: int) -> Picture:
+    """Averages of `factor` x `factor` pixels."""
+    return np.asarray(Image.fromarray(picture).reduce(factor))
+
+
+class TestReduced:
+    @pytest.mark.parametrize(
+        ("width", "height", "side", "factor"),
+        [
+            (320, 200, 1000, 1),
+            (320, 200, 320, 1),
+            (320, 200, 161, 1),
+            (320, 200, 160, 2),
+            (320, 201, 160, 2),
+            (321, 200, 160, 2),
+            (200, 320, 160, 2),
+            (201, 320, 160, 2),
+            (200, 321, 160, 2),
+            (320, 320, 160, 2),
+            (320, 200, 81, 2),
+            (320, 200, 80, 4),
+            (319, 199, 80, 2),
+            (320, 200, 40, 8),
+            (320, 200, 1, 8),  # there is no smaller one
+            (320, 3, 40, 2),  # an eighth would have no pixel
+            (320, 1, 40, 1),
+        ],
+    )
+    def test_is_no_smaller_than_asked(
+        self, width: int, height: int, side: int, factor: int
+    ) -> None:
+        found = decode_reduced(encoded(scene(height, width), "JPEG"), LIMIT, side)
+        assert (found.width, found.height) == (width, height)
+        assert found.picture.shape == (-(-height // factor), -(-width // factor), 3)
+        assert found.picture.dtype == np.uint8
+        assert found.is_whole == (factor == 1)
+
+    def test_stretch(self) -> None:
+        found = decode_reduced(encoded(scene(200, 320), "JPEG"), LIMIT, 80)
+        assert found.stretch == (4, 4)
+        found = decode_reduced(encoded(scene(199, 318), "JPEG"), LIMIT, 100)
+        assert found.stretch == pytest.approx((2, 1.99))
+        assert decode_reduced(encoded(PICTURE, "JPEG"), LIMIT, 100).stretch == (1, 1)
+
+    @pytest.mark.parametrize("parameters", [{}, {"progressive": True}, {"subsampling": "4:2:0"}])
+    @pytest.mark.parametrize("factor", [1, 2, 4, 8])
+    def test_is_the_whole_one_scaled_down(self, factor: int, parameters: dict[str, Any]) -> None:
+        body = encoded(LARGE, "JPEG", quality=95, **parameters)
+        found = decode_reduced(body, LIMIT, 256 // factor)
+        expected = reduced(decode(body, LIMIT), factor)
+        assert found.picture.shape == expected.shape
+        assert np.abs(found.picture.astype(int) - expected).mean() < 2
+        assert np.array_equal(found.picture, expected) is (factor == 1)
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_orientation(self, orientation: int) -> None:
+        found = decode_reduced(turned(WIDE, orientation, "JPEG", quality=95), LIMIT, 80)
+        assert (found.width, found.height) == (320, 120)
+        assert found.stretch == (4, 4)
+        assert difference(found.picture, reduced(WIDE, 4)) <= 8
+
+    @pytest.mark.parametrize("mode", ["L", "CMYK"])
+    def test_modes(self, mode: str) -> None:
+        body = encoded(Image.fromarray(WIDE).convert(mode), "JPEG", quality=95)
+        found = decode_reduced(body, LIMIT, 160)
+        assert found.stretch == (2, 2)
+        assert difference(found.picture, reduced(decode(body, LIMIT), 2)) <= 8
+
+    def test_of_a_phone_with_two_pictures_in_one_jpeg(self) -> None:
+        first, second = (Image.fromarray(p) for p in (WIDE, scene(120, 320, seed=1)))
+        body = encoded(first, "MPO", save_all=True, append_images=[second], quality=95)
+        found = decode_reduced(body, LIMIT, 80)
+        assert (found.width, found.height, found.stretch) == (320, 120, (4, 4))
+        assert difference(found.picture, reduced(WIDE, 4)) <= 8
+
+    @pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "GIF"])
+    def test_other_formats_come_whole(self, kind: str) -> None:
+        body = encoded(WIDE, kind)
+        found = decode_reduced(body, LIMIT, 40)
+        assert found.is_whole
+        assert np.array_equal(found.picture, decode(body, LIMIT))
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            *(encoded(WIDE, "JPEG", progressive=p)[:n] for p in (0, 1) for n in (3, 300, 2000)),
+            encoded(LARGE, "JPEG")[:-300],
+            encoded(scene(1001, 1000), "JPEG"),
+            encoded(scene(1001, 1000), "JPEG")[:2000],
+            encoded(PICTURE, "PNG")[:100],
+            b"%PDF-1.7",
+            b"",
+        ],
+    )
+    def test_failures_are_those_of_the_whole(self, body: bytes) -> None:
+        with pytest.raises(Failure) as whole:
+            decode(body, LIMIT)
+        with pytest.raises(Failure) as part:
+            decode_reduced(body, LIMIT, 40)
+        assert type(part.value) is type(whole.value)
+        assert part.value.message == whole.value.message
+
+
+def picture_or_failure(body: bytes, side: int | None) -> Picture | Failure:
     try:
-        return decode(body, LIMIT)
+        return decode(body, LIMIT) if side is None else decode_reduced(body, LIMIT, side).picture
     except Failure as failure:
         return failure
 
@@ -296,14 +403,15 @@ BODIES = [encoded(PICTURE, kind, **parameters) for kind, parameters, _ in FORMAT
     st.sampled_from(BODIES),
     st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=6),
     st.integers(0, 4000),
+    st.none() | st.integers(4, 40),
 )
 def test_damage_is_a_failure_or_a_picture(
-    body: bytes, changes: list[tuple[int, int]], length: int
+    body: bytes, changes: list[tuple[int, int]], length: int, side: int | None
 ) -> None:
     damaged = bytearray(body)
     for at, value in changes:
         damaged[at % len(damaged)] = value
-    outcome = picture_or_failure(bytes(damaged[:length]))
+    outcome = picture_or_failure(bytes(damaged[:length]), side)
     if isinstance(outcome, Failure):
         assert outcome.code in (400, 413, 415)
         assert "<" not in outcome.message.replace("<base64>", "")

@@ -1,14 +1,24 @@
+import logging
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from handler import estimation
-from handler.contract import Calibration, Contract, ContractError
+from handler.contract import EXTRA_FILE, Calibration, Contract, ContractError
+from handler.cropping import crop_faces
 from handler.estimation import AgeEstimator
+from handler.settings import Precision
+from tests.pictures import FACE_BOX, astronaut
+from train.torchscript import build
 
 CPU = torch.device("cpu")
+SHIPPED = Path(__file__).resolve().parents[2] / "model_store" / "age.safetensors"
+PRECISIONS = ["float32", "bfloat16"]
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +92,146 @@ def test_calibration_is_the_contracts(model_file: Path, contract: Contract) -> N
     assert contract.calibration == Calibration(0.9, 2.0)
     low, high = AgeEstimator.load(model_file, CPU).estimate(greys(128)).interval[0]
     assert high - low == pytest.approx(2 * 2.0 * 5.0)
+
+
+class Stubborn(nn.Module):
+    """Has weights, and gives them float32 whatever their precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 5, stride=3)
+        self.norm = nn.BatchNorm2d(2)
+        self.head = nn.Linear(2, 1)
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.norm(self.conv(faces.float() / 255)).relu().mean(dim=(2, 3))
+        age = 50 + 20 * self.head(found)[:, 0]
+        return age, torch.full_like(age, 5.0)
+
+
+class Willing(Stubborn):
+    """Follows its weights' precision."""
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        pixels = (faces.float() / 255).type_as(self.conv.weight)
+        found = self.norm(self.conv(pixels)).relu().mean(dim=(2, 3))
+        age = 50 + 20 * self.head(found).float()[:, 0]
+        return age, torch.full_like(age, 5.0)
+
+
+def saved(network: nn.Module, contract: Contract, folder: Path) -> Path:
+    """The network as a file that can be served."""
+    file = folder / "age.pt"
+    scripted = torch.jit.script(network.eval())
+    torch.jit.save(scripted, str(file), _extra_files={EXTRA_FILE: contract.to_json()})
+    return file
+
+
+def noise(count: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(count).integers(0, 256, (count, 3, 64, 64), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AgeEstimator]:
+    """The weights of the repository in both precisions."""
+    file = tmp_path_factory.mktemp("shipped") / "age.pt"
+    build(SHIPPED, file)
+    return {p: AgeEstimator.load(file, CPU, p) for p in get_args(Precision) if p != "auto"}
+
+
+@pytest.fixture(scope="module")
+def portraits(shipped: dict[str, AgeEstimator]) -> NDArray[np.uint8]:
+    """One face, framed in several ways, in several lights."""
+    boxes = np.random.default_rng(0).normal(FACE_BOX, 8, (12, 4)).astype(np.float32)
+    faces = crop_faces(astronaut(), boxes, shipped["float32"].contract.crop)
+    light = np.linspace(0.5, 1, len(faces))[:, None, None, None]
+    return (faces * light).astype(np.uint8)
+
+
+class TestPrecision:
+    def test_bfloat16_changes_the_shipped_model_s_ages_little(
+        self, shipped: dict[str, AgeEstimator], portraits: NDArray[np.uint8]
+    ) -> None:
+        assert [shipped[p].precision for p in PRECISIONS] == PRECISIONS
+        exact, rounded = (shipped[p].estimate(portraits) for p in PRECISIONS)
+        difference = np.abs(exact.age - rounded.age)
+        assert 0 < difference.mean() < 0.05
+        assert difference.max() < 0.2
+        assert np.abs(exact.interval - rounded.interval).max() < 0.4
+        assert rounded.age.dtype == rounded.interval.dtype == np.float32
+
+    @pytest.mark.parametrize("precision", PRECISIONS)
+    def test_one_face_does_not_change_another_s_age(
+        self, shipped: dict[str, AgeEstimator], portraits: NDArray[np.uint8], precision: str
+    ) -> None:
+        """The promise is 0.05 years."""
+        together = shipped[precision].estimate(portraits)
+        for count in (1, 3, 8):
+            part = shipped[precision].estimate(portraits[:count])
+            assert part.age == pytest.approx(together.age[:count], abs=0.01)
+            assert part.interval == pytest.approx(together.interval[:count], abs=0.02)
+
+    @pytest.mark.parametrize("fast", [True, False])
+    @pytest.mark.parametrize("asked", ["auto", *PRECISIONS])
+    def test_auto_is_what_is_fast(
+        self,
+        contract: Contract,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        asked: Precision,
+        fast: bool,
+    ) -> None:
+        monkeypatch.setattr(estimation, "fast_in_bfloat16", lambda device: fast)
+        file = saved(Willing(), contract, tmp_path)
+        auto = "bfloat16" if fast else "float32"
+        assert AgeEstimator.load(file, CPU, asked).precision == (auto if asked == "auto" else asked)
+
+    def test_weights_are_rounded_and_norms_are_not(
+        self, contract: Contract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        models = []
+
+        def noted(model: nn.Module) -> nn.Module:
+            models.append(model)
+            return model
+
+        monkeypatch.setattr(torch.jit, "freeze", noted)
+        file = saved(Willing(), contract, tmp_path)
+        for precision in get_args(Precision)[1:]:
+            AgeEstimator.load(file, CPU, precision)
+        exact, rounded = ({n: p.dtype for n, p in m.named_parameters()} for m in models)
+        assert set(exact.values()) == {torch.float32}
+        assert rounded == {
+            "conv.weight": torch.bfloat16,
+            "conv.bias": torch.bfloat16,
+            "norm.weight": torch.float32,
+            "norm.bias": torch.float32,
+            "head.weight": torch.bfloat16,
+            "head.bias": torch.bfloat16,
+        }
+        for model in models:
+            assert model.conv.weight.is_contiguous(memory_format=torch.channels_last)
+            assert {b.dtype for b in model.norm.buffers() if b.ndim} == {torch.float32}
+
+    def test_a_model_that_cannot_is_taken_as_it_is(
+        self, contract: Contract, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        file = saved(Stubborn(), contract, tmp_path)
+        with caplog.at_level(logging.WARNING, "handler"):
+            estimator = AgeEstimator.load(file, CPU, "bfloat16")
+        assert estimator.precision == "float32"
+        (line,) = [record.getMessage() for record in caplog.records]
+        assert line.startswith("the model cannot compute in bfloat16: ")
+        exact = AgeEstimator.load(file, CPU, "float32").estimate(noise(3))
+        assert np.array_equal(estimator.estimate(noise(3)).age, exact.age)
+
+    @pytest.mark.filterwarnings("ignore:TF32 acceleration")
+    def test_without_the_hardware_for_it(self, contract: Contract, tmp_path: Path) -> None:
+        """oneDNN, which is turned off here, is what knows of it on the CPU."""
+        file = saved(Willing(), contract, tmp_path)
+        exact = AgeEstimator.load(file, CPU, "float32").estimate(noise(3))
+        with torch.backends.mkldnn.flags(enabled=False):
+            estimator = AgeEstimator.load(file, CPU, "bfloat16")
+            found = estimator.estimate(noise(3))
+        assert estimator.precision == "bfloat16"
+        assert found.age == pytest.approx(exact.age, abs=0.5)

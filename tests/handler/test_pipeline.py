@@ -2,18 +2,23 @@
 
 import gc
 import logging
+import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
+from torch.profiler import ProfilerActivity, profile
 
+from handler import decoding
 from handler.contract import Contract
 from handler.cropping import Picture, crop_faces
-from handler.decoding import decode
+from handler.decoding import Reduced, decode, decode_reduced
 from handler.detection import FaceDetector, Faces
 from handler.errors import (
     Failure,
@@ -167,6 +172,200 @@ class TestBatch:
         assert calls == [3]
 
 
+def canvas(*faces: tuple[Picture, int, int]) -> Picture:
+    """A photograph of 7 megapixels: pictures with their left and top edges, on grey."""
+    photograph = np.full((2400, 3000, 3), 90, np.uint8)
+    for picture, left, top in faces:
+        photograph[top : top + len(picture), left : left + picture.shape[1]] = picture
+    return photograph
+
+
+LARGE, SMALL = (scaled(astronaut(), factor) for factor in (3.0, 1.2))
+PLACES = {"large": (LARGE, 200, 300), "small": (SMALL, 2100, 1000)}
+
+
+class TestLargePhotograph:
+    """A JPEG that is looked at decoded at half its size."""
+
+    @pytest.fixture
+    def pipeline(self, model_file: Path) -> Pipeline:
+        return Pipeline.load(model_file, Settings(min_face_size=30), CPU)
+
+    @pytest.fixture
+    def whole(self, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+        """The photographs that were decoded at their whole size."""
+        decoded = []
+
+        def noted(body: bytes, max_pixels: int) -> Picture:
+            decoded.append(body)
+            return decode(body, max_pixels)
+
+        monkeypatch.setattr("handler.pipeline.decode", noted)
+        return decoded
+
+    @pytest.mark.parametrize("names", [["large"], ["small"], ["large", "small"]])
+    def test_faces_are_those_of_the_whole(
+        self, pipeline: Pipeline, contract: Contract, whole: list[bytes], names: list[str]
+    ) -> None:
+        photograph = canvas(*(PLACES[name] for name in names))
+        body = encoded(photograph, "JPEG", quality=95)
+        (answer,) = map(answered, pipeline.run([Request(body)]))
+        # a face that would have less than the model's 64 pixels
+        assert whole == ([body] if "small" in names else [])
+        assert (answer.width, answer.height) == (3000, 2400)
+        assert len(answer.faces) == len(names)
+        for face, name in zip(answer.faces, names, strict=True):
+            picture, left, top = PLACES[name]
+            factor = len(picture) / 512
+            place = np.array([left, top])
+            points = place + factor * np.array(FACE_LANDMARKS)
+            assert np.array(face.landmarks) == pytest.approx(points, abs=6 * factor)
+            box = np.tile(place, 2) + factor * np.array(FACE_BOX)
+            assert face.box == pytest.approx(box, abs=8 * factor)
+            crop = crop_faces(photograph, np.array([face.box], np.float32), contract.crop)
+            assert face.age == pytest.approx(crop.mean() * 100 / 255, abs=0.2)
+
+    @pytest.mark.parametrize("name", PLACES)
+    def test_as_another_format_that_comes_whole(
+        self, pipeline: Pipeline, whole: list[bytes], name: str
+    ) -> None:
+        photograph = canvas(PLACES[name])
+        bodies = [encoded(photograph, "JPEG", quality=95), encoded(photograph, "BMP")]
+        ours, theirs = map(answered, pipeline.run([Request(body) for body in bodies]))
+        assert set(whole) <= {bodies[0]}
+        (face,), (same,) = ours.faces, theirs.faces
+        assert face.box == pytest.approx(same.box, abs=4)
+        assert face.age == pytest.approx(same.age, abs=1)
+
+    @pytest.mark.parametrize("name", PLACES)
+    def test_turned(self, pipeline: Pipeline, whole: list[bytes], name: str) -> None:
+        photograph = canvas(PLACES[name])
+        bodies = [turned(photograph, n, "JPEG", quality=95) for n in (1, 6)]
+        upright, photo = (answered(pipeline.run([Request(body)])[0]) for body in bodies)
+        assert whole == (bodies if name == "small" else [])
+        assert (photo.width, photo.height) == (upright.width, upright.height) == (3000, 2400)
+        (face,), (same,) = photo.faces, upright.faces
+        assert face.box == pytest.approx(same.box, abs=4)
+        assert face.age == pytest.approx(same.age, abs=1)
+
+    def test_small_faces_that_nobody_wants(self, pipeline: Pipeline, whole: list[bytes]) -> None:
+        body = encoded(canvas(*PLACES.values()), "JPEG")
+        for options in (Options(max_faces=1), Options(min_confidence=1)):
+            pipeline.run([Request(body, options)])
+        assert whole == []
+
+    def test_no_face(self, pipeline: Pipeline, whole: list[bytes]) -> None:
+        body = encoded(scene(2400, 3001), "JPEG")
+        assert pipeline.run([Request(body)]) == [Answer(3001, 2400, ())]
+        assert whole == []
+
+    def test_alone_as_in_a_batch(self, pipeline: Pipeline) -> None:
+        items = [Request(encoded(canvas(place), "JPEG")) for place in PLACES.values()]
+        items.insert(1, Request(encoded(astronaut(), "JPEG")))
+        together = [answered(outcome) for outcome in pipeline.run(items)]
+        for item, outcome in zip(items, together, strict=True):
+            (face,), (same,) = outcome.faces, answered(pipeline.run([item])[0]).faces
+            assert face.box == pytest.approx(same.box, abs=0.1)
+            assert face.age == pytest.approx(same.age, abs=0.01)
+
+    def test_without_the_memory_for_the_whole(
+        self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def hungry(body: bytes, max_pixels: int) -> Picture:
+            raise MemoryError
+
+        monkeypatch.setattr("handler.pipeline.decode", hungry)
+        items = [Request(encoded(canvas(place), "JPEG")) for place in PLACES.values()]
+        large, small = pipeline.run(items)
+        assert type(small) is OutOfMemory
+        assert len(answered(large).faces) == 1
+
+
+class TestThreads:
+    """Where torch has several, photographs are decoded at once."""
+
+    @pytest.fixture
+    def several(self, monkeypatch: pytest.MonkeyPatch, model_file: Path) -> Iterator[Pipeline]:
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+        pipeline = Pipeline.load(model_file, Settings(max_pixels=1_000_000), CPU)
+        yield pipeline
+        pipeline._decoders.shutdown()
+
+    def test_each_its_own_answer(self, pipeline: Pipeline, several: Pipeline) -> None:
+        bodies = [encoded(scene(40 + i, 60), "JPEG") for i in range(9)]
+        bodies[3:5] = encoded(astronaut(), "JPEG"), bodies[3][:200]
+        items: list[Request | Failure] = [Request(body) for body in bodies]
+        items[6] = InvalidRequest("no photograph")
+        outcomes = several.run(items)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "get_num_threads", lambda: 1)
+            expected = pipeline.run(items)
+        assert [type(o) for o in outcomes] == [type(o) for o in expected]
+        for outcome, wanted in zip(outcomes, expected, strict=True):
+            if isinstance(outcome, Answer):
+                assert outcome == wanted
+
+    def test_at_once(self, several: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+        met = Barrier(3)
+
+        def waiting(body: bytes, max_pixels: int, side: int) -> Reduced:
+            met.wait(20)
+            return decode_reduced(body, max_pixels, side)
+
+        monkeypatch.setattr("handler.pipeline.decode_reduced", waiting)
+        outcomes = several.run([Request(encoded(scene(30, 30 + i))) for i in range(3)])
+        assert outcomes == [Answer(30 + i, 30, ()) for i in range(3)]
+
+    def test_one_needs_none(
+        self, pipeline: Pipeline, several: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        photograph = Request(encoded(scene(30, 40)))
+        assert several.run([photograph]) == [Answer(40, 30, ())]
+        assert not several._decoders._threads
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+        assert pipeline.run([photograph] * 2) == [Answer(40, 30, ())] * 2
+        assert not pipeline._decoders._threads
+
+    def test_warnings_are_as_they_were(
+        self, several: Pipeline, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each decoding silences them, and the second to begin would end with the first's."""
+        first_is_in, second_is_in, first_is_out = Event(), Event(), Event()
+        orientation = decoding._orientation
+
+        def inside(image: Image.Image) -> int | None:
+            if image.width == 31:
+                first_is_in.set()
+                assert second_is_in.wait(20)
+            else:
+                second_is_in.set()
+                assert first_is_out.wait(20)
+            return orientation(image)
+
+        def ordered(body: bytes, max_pixels: int, side: int) -> Reduced:
+            if body == second:
+                assert first_is_in.wait(20)
+            reduced = decode_reduced(body, max_pixels, side)
+            if body == first:
+                first_is_out.set()
+            return reduced
+
+        first, second = (encoded(scene(30, width)) for width in (31, 32))
+        monkeypatch.setattr("handler.decoding._orientation", inside)
+        monkeypatch.setattr("handler.pipeline.decode_reduced", ordered)
+        before = warnings.filters[:]
+        outcomes = several.run([Request(first), Request(second)])
+        assert outcomes == [Answer(31, 30, ()), Answer(32, 30, ())]
+        assert warnings.filters == before
+
+
+def test_stages_have_names_in_a_profile(pipeline: Pipeline) -> None:
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiled:
+        pipeline.run([Request(encoded(astronaut()))])
+    names = {event.name for event in profiled.events() or ()}
+    assert {"decode", "detect", "propose", "refine", "decide", "crop", "estimate"} <= names
+
+
 class Detector(FaceDetector):
     """Finds one face in the middle of every 16 x 16 picture; `trouble` may raise."""
 
@@ -188,6 +387,7 @@ class Estimator(AgeEstimator):
         self, contract: Contract, most: int = 100, error: tuple[type[Exception], str] | None = None
     ) -> None:
         self.contract, self.most, self.error = contract, most, error
+        self.precision = "float32"
 
     def estimate(self, faces: NDArray[np.uint8]) -> Estimates:
         age = faces.mean(axis=(1, 2, 3), dtype=np.float32) * np.float32(100 / 255)
@@ -258,13 +458,13 @@ class TestTrouble:
         assert ages(pipeline.run([grey(0), grey(255)])) == ["InternalError", 100]
 
     def test_decoding(self, contract: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
-        def hungry(body: bytes, max_pixels: int) -> Picture:
-            picture = decode(body, max_pixels)
-            if picture[0, 0, 0] == 102:
+        def hungry(body: bytes, max_pixels: int, side: int) -> Reduced:
+            reduced = decode_reduced(body, max_pixels, side)
+            if reduced.picture[0, 0, 0] == 102:
                 raise MemoryError
-            return picture
+            return reduced
 
-        monkeypatch.setattr("handler.pipeline.decode", hungry)
+        monkeypatch.setattr("handler.pipeline.decode_reduced", hungry)
         pipeline = Pipeline(Detector(), Estimator(contract), Settings())
         assert ages(pipeline.run([grey(102), grey(255)])) == ["OutOfMemory", 100]
 

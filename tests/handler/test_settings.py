@@ -1,20 +1,36 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from handler.settings import Settings, SettingsError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_defaults() -> None:
     settings = Settings.from_mapping(None)
     assert settings == Settings.from_mapping({}) == Settings()
-    assert (settings.max_pixels, settings.min_face_size) == (50_000_000, 20)
-    assert (settings.max_side, settings.threads) == (1280, 0)
+    assert (settings.max_pixels, settings.min_face_size) == (50_000_000, 40)
+    assert (settings.max_side, settings.threads, settings.precision) == (1280, 0, "auto")
 
 
 def test_each_can_be_set() -> None:
-    values = {"max_pixels": 1, "min_face_size": 40, "max_side": 640, "threads": 2}
-    assert Settings.from_mapping(values) == Settings(1, 40, 640, 2)
+    values = {
+        "max_pixels": 1,
+        "min_face_size": 20,
+        "max_side": 640,
+        "threads": 2,
+        "precision": "float32",
+    }
+    assert Settings.from_mapping(values) == Settings(1, 20, 640, 2, "float32")
+    assert vars(Settings()).keys() == values.keys()
+
+
+def test_the_shipped_file_says_the_defaults() -> None:
+    shipped = yaml.safe_load((ROOT / "model_store" / "model-config.yaml").read_text())
+    assert shipped["handler"] == vars(Settings())
 
 
 def test_unknown_key() -> None:
@@ -22,7 +38,7 @@ def test_unknown_key() -> None:
         Settings.from_mapping({"max_pixel": 5})
     assert str(caught.value) == (
         "model-config.yaml: handler has an unknown key 'max_pixel'; "
-        "known are max_pixels, min_face_size, max_side, threads"
+        "known are max_pixels, min_face_size, max_side, threads, precision"
     )
 
 
@@ -42,6 +58,21 @@ def test_lowest_values(key: str, low: int) -> None:
     assert getattr(Settings.from_mapping({key: low}), key) == low
     with pytest.raises(SettingsError, match=f"{key} must be a whole number of at least {low}"):
         Settings.from_mapping({key: low - 1})
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
+def test_precisions(precision: str) -> None:
+    assert Settings.from_mapping({"precision": precision}).precision == precision
+
+
+@pytest.mark.parametrize("value", ["float16", "Float32", "", 32, None, True, ["auto"], {}])
+def test_another_precision(value: Any) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_mapping({"precision": value})
+    assert str(caught.value) == (
+        "model-config.yaml: handler.precision must be one of auto, float32, bfloat16, "
+        f"not {value!r}"
+    )
 
 
 @pytest.mark.parametrize("value", [[], "max_pixels", 5, ["max_pixels"]])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -9,17 +10,27 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 import archive
 import ready
+from handler.machine import cores
 from processes import processes_of
 from tests import pictures
-from tests.service.conftest import ROOT, SUPERVISE, Service, private_addresses
+from tests.service.conftest import (
+    FEW_WORKERS,
+    ROOT,
+    SUPERVISE,
+    WORKERS,
+    Service,
+    private_addresses,
+)
 
 
 @dataclass(frozen=True)
@@ -43,11 +54,19 @@ class Own:
     def notes(self) -> dict[str, str]:
         return json.loads((self.state / "state.json").read_text())  # type: ignore[no-any-return]
 
+    def start(self) -> subprocess.CompletedProcess[str]:
+        """Return when all workers are READY; the first is enough for the supervisor."""
+        done = self.run("--background")
+        assert (done.returncode, done.stderr) == (0, "")
+        url = self.environ["TS_MANAGEMENT_ADDRESS"]
+        await_(lambda: workers(url) == ["READY"] * WORKERS)
+        return done
+
 
 @pytest.fixture
 def own(model_store: Path, tmp_path: Path) -> Iterator[Own]:
     command = [*SUPERVISE, "--state", str(tmp_path), "--model-store", str(model_store)]
-    own = Own(tmp_path, os.environ | private_addresses(), command)
+    own = Own(tmp_path, os.environ | private_addresses() | FEW_WORKERS, command)
     yield own
     own.run("--stop")
 
@@ -57,6 +76,13 @@ def await_(condition: Callable[[], object], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+def workers(management: str) -> list[str]:
+    """The states of the default version's workers."""
+    with urllib.request.urlopen(f"{management}/models/age", timeout=10) as response:
+        (model,) = json.load(response)
+    return [worker["status"] for worker in model["workers"]]
 
 
 class TestReady:
@@ -78,7 +104,8 @@ class TestReady:
 
     def test_says_the_canned_face_s_age(self, addresses: ready.Addresses) -> None:
         line = ready.check(addresses)
-        assert line.startswith("ready: 1 worker(s), the canned photograph's age is ")
+        words = rf"ready: [1-{WORKERS}] worker\(s\), the canned photograph's age is \d+\.\d"
+        assert re.fullmatch(words, line)
         assert 0 < float(line.rsplit(" ", 1)[1]) < 100
 
     def test_a_photograph_without_its_face_is_no_answer(
@@ -130,11 +157,10 @@ def test_a_port_in_use_is_named(service: Service, own: Own) -> None:
 
 
 def test_from_background_to_stop(own: Own) -> None:
-    started = own.run("--background")
-    assert (started.returncode, started.stderr) == (0, "")
-    first, second, curl = started.stdout.splitlines()
+    first, second, curl = own.start().stdout.splitlines()
     rest = own.environ["TS_INFERENCE_ADDRESS"]
-    assert first.startswith("ready: 1 worker(s), the canned photograph's age is ")
+    words = r"ready: [1-9] worker\(s\), the canned photograph's age is \d+\.\d, after \d+ s"
+    assert re.fullmatch(words, first)
     assert second.startswith(f"serving: REST {rest}, gRPC 127.0.0.1:")
     assert curl == f"curl -T {shlex.quote(str(ready.PHOTOGRAPH))} {rest}/predictions/age"
     answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)
@@ -146,7 +172,7 @@ def test_from_background_to_stop(own: Own) -> None:
     assert again.stdout.splitlines() == [f"already running (process {pid})", second, curl]
 
     folder = own.notes()["folder"]
-    assert len(processes_of(folder)) == 2  # Java and a worker
+    assert len(processes_of(folder)) == 1 + WORKERS  # with Java
     stopped = own.run("--stop")
     assert (stopped.returncode, stopped.stdout) == (0, "stopped: Java and the workers are gone\n")
     assert processes_of(folder) == []
@@ -155,10 +181,10 @@ def test_from_background_to_stop(own: Own) -> None:
 
 
 def test_a_killed_supervisor_leaves_nothing_for_long(own: Own) -> None:
-    assert own.run("--background").returncode == 0
+    own.start()
     folder = own.notes()["folder"]
     os.kill(int(own.notes()["pid"]), signal.SIGKILL)
-    await_(lambda: "ended 2 processes" in own.run("--stop").stdout, 10)
+    await_(lambda: f"ended {1 + WORKERS} processes" in own.run("--stop").stdout, 10)
     assert processes_of(folder) == []
     assert not Path(folder).exists()
 
@@ -209,6 +235,8 @@ def test_torchserve_as_the_readme_types_it(model_store: Path, own: Own, tmp_path
     folder = tmp_path / "t"
     folder.mkdir()
     environ = own.environ | {"TMPDIR": str(folder), "TEMP": str(folder)}
+    for name in FEW_WORKERS:
+        del environ[name]
     torchserve = str(Path(sys.executable).with_name("torchserve"))
     start = "--start --ncs --model-store model_store --models age=age.mar"
     command = [torchserve, *start.split(), "--ts-config", "config.properties"]
@@ -228,6 +256,9 @@ def test_torchserve_as_the_readme_types_it(model_store: Path, own: Own, tmp_path
         for address in vars(addresses).values():
             socket.create_connection((address.host, address.port), 5).close()
         assert not (tmp_path / "key_file.json").exists()  # the tokens are off
+        count = len(workers(addresses.management.url))
+        if not torch.cuda.is_available():
+            assert count in (cores(), cores() + 1)  # Java rounds a share of a core up
     finally:
         subprocess.run([torchserve, "--stop"], env=environ, capture_output=True, check=True)
         await_(lambda: not Path(f"/proc/{pid}").exists(), 20)

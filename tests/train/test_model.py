@@ -55,3 +55,26 @@ def test_a_mirrored_face_gives_the_same_age_where_both_are_averaged(network: Age
     assert not torch.allclose(one, other, atol=1e-3)
     assert torch.allclose(age, (one + other) / 2, atol=1e-3)
     assert (spread > 0).all()
+
+
+@torch.no_grad()
+def test_both_views_go_through_the_backbone_together() -> None:
+    averaged = AgeNetwork(Architecture("test_resnet", 64, mirror=True)).eval()
+    shapes = []
+    averaged.backbone.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape))
+    averaged(torch.zeros(3, 3, 64, 64, dtype=torch.uint8))
+    assert shapes == [(6, 3, 64, 64)]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("mirror", [False, True])
+def test_computes_in_the_precision_of_its_weights(network: AgeNetwork, mirror: bool) -> None:
+    lower = AgeNetwork(Architecture("test_resnet", 64, mirror=mirror)).eval()
+    lower.load_state_dict(network.state_dict())
+    faces = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    exact = lower(faces)
+    for part in (lower.backbone, lower.head):
+        part.to(torch.bfloat16)
+    for found, expected in zip(lower(faces), exact, strict=True):
+        assert found.dtype == torch.float32
+        assert torch.allclose(found, expected, atol=0.1)

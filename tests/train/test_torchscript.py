@@ -49,7 +49,7 @@ def test_the_file_gives_what_the_network_gives_at_any_batch_size(
     weights: Path, contract: Contract, tmp_path: Path, count: int
 ) -> None:
     torchscript.build(weights, tmp_path / "age.pt")
-    estimator = AgeEstimator.load(tmp_path / "age.pt", torch.device("cpu"))
+    estimator = AgeEstimator.load(tmp_path / "age.pt", torch.device("cpu"), "float32")
     faces = np.random.default_rng(0).integers(0, 256, (count, 3, 64, 64), np.uint8)
     with torch.no_grad():
         age, spread = load_weights(weights)[0](torch.from_numpy(faces))

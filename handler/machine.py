@@ -1,0 +1,60 @@
+"""What the machine gives this process, and how to make the most of it."""
+
+import ctypes
+import math
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+CGROUP = Path("/sys/fs/cgroup")
+# mallopt's keys and a size that no tensor here reaches, in bytes
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _NEVER = -1, -3, 1 << 30
+_MOST_OF_OLD = 32 << 20  # that glibc before 2.35 takes
+
+
+def cores() -> int:
+    """CPU cores that this process may use at once: its affinity and its container's quota."""
+    if sys.platform != "linux":
+        return os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0))
+    return max(1, min(allowed, math.floor(_quota() or allowed)))
+
+
+def _quota() -> float | None:
+    """The cores' worth of time that a container may take, by its control group's limit."""
+    try:
+        limit, period = (CGROUP / "cpu.max").read_text().split()  # version 2
+    except (OSError, ValueError):
+        try:
+            limit = (CGROUP / "cpu" / "cpu.cfs_quota_us").read_text()  # version 1
+            period = (CGROUP / "cpu" / "cpu.cfs_period_us").read_text()
+        except OSError:
+            return None
+    try:
+        share = int(limit) / int(period)
+    except ValueError:  # "max"
+        return None
+    return share if share > 0 else None
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep large blocks for the next tensors.
+
+    By default glibc hands a tensor's memory back to the system when it is freed, and the next one
+    pays for fresh pages: half of the time of MTCNN's layers, and more.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        if not libc.mallopt(_MMAP_THRESHOLD, _NEVER):
+            libc.mallopt(_MMAP_THRESHOLD, _MOST_OF_OLD)
+        libc.mallopt(_TRIM_THRESHOLD, _NEVER)
+
+
+def fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware computes in bfloat16 itself, at more than the speed of float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

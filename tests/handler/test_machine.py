@@ -1,0 +1,165 @@
+import ctypes
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from handler import machine
+from handler.machine import cores, fast_in_bfloat16, keep_freed_memory
+
+ROOT = Path(machine.__file__).parents[1]
+CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="control groups and glibc")
+
+
+@on_linux
+class TestCores:
+    @pytest.fixture(autouse=True)
+    def group(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        """The control group of a process that may run on 8 cores, without a limit."""
+        monkeypatch.setattr(machine, "CGROUP", tmp_path)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+        return tmp_path
+
+    def test_affinity(self) -> None:
+        assert cores() == 8
+
+    @pytest.mark.parametrize(
+        ("limit", "count"),
+        [
+            ("max 100000\n", 8),
+            ("400000 100000\n", 4),
+            ("250000 100000\n", 2),  # no more threads than there is time for
+            ("50000 100000\n", 1),
+            ("20000 10000\n", 2),
+            ("1600000 100000\n", 8),
+            ("", 8),
+        ],
+    )
+    def test_version_2(self, group: Path, limit: str, count: int) -> None:
+        (group / "cpu.max").write_text(limit)
+        assert cores() == count
+
+    @pytest.mark.parametrize(("limit", "count"), [("-1", 8), ("300000", 3), ("10000", 1)])
+    def test_version_1(self, group: Path, limit: str, count: int) -> None:
+        (group / "cpu").mkdir()
+        (group / "cpu" / "cpu.cfs_quota_us").write_text(f"{limit}\n")
+        (group / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+        assert cores() == count
+
+    def test_another_system(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "platform", "darwin")
+        monkeypatch.setattr(os, "cpu_count", lambda: 10)
+        assert cores() == 10
+        monkeypatch.setattr(os, "cpu_count", lambda: None)
+        assert cores() == 1
+
+
+def test_cores_of_this_machine() -> None:
+    assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+FAULTS = """
+import resource
+import torch
+from handler.machine import keep_freed_memory
+
+def faults(megabytes):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(megabytes << 18)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+torch.set_num_threads(1)
+keep_freed_memory()
+sizes = (30, 30, 1, 20, 30, 5) * 4
+print(*map(faults, sizes))
+"""
+
+
+class Glibc:
+    """A C library that takes a threshold of at most `most` bytes."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.now: dict[int, int] = {}
+
+    def mallopt(self, key: int, value: int) -> int:
+        if key == MMAP_THRESHOLD and value > self.most:
+            return 0
+        self.now[key] = value
+        return 1
+
+
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # in malloc.h
+
+
+@on_linux
+class TestKeepFreedMemory:
+    @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+    def test_the_next_tensor_gets_the_pages_of_the_last(self) -> None:
+        command = [sys.executable, "-c", FAULTS]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        faults = [int(word) for word in done.stdout.split()]
+        assert faults[0] > 1000
+        # a tensor may miss a place by a few bytes at first
+        assert max(faults[-6:]) < 100
+
+    @pytest.mark.parametrize(("most", "threshold"), [(1 << 40, 1 << 30), (32 << 20, 32 << 20)])
+    def test_as_much_as_the_library_takes(
+        self, monkeypatch: pytest.MonkeyPatch, most: int, threshold: int
+    ) -> None:
+        """Before 2.35 glibc takes no threshold of more than 32 MiB."""
+        library = Glibc(most)
+        monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+        keep_freed_memory()
+        assert library.now == {MMAP_THRESHOLD: threshold, TRIM_THRESHOLD: 1 << 30}
+
+    def test_another_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+        keep_freed_memory()
+
+
+class TestFastInBfloat16:
+    @pytest.mark.parametrize("native", [True, False])
+    def test_gpu(self, monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+        """Older ones emulate it, slower than float32."""
+
+        def supported(including_emulation: bool = True) -> bool:
+            return native or including_emulation
+
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+        assert fast_in_bfloat16(CUDA) is native
+
+    @pytest.mark.parametrize(
+        ("capability", "avx512", "amx", "other", "fast"),
+        [
+            ("AVX512", True, False, True, True),
+            ("AVX512", False, True, True, True),
+            ("AVX512", False, False, True, False),  # mkldnn takes it, and is slow
+            ("AVX2", False, False, False, False),
+            ("NEON", False, False, True, True),
+            ("DEFAULT", False, False, False, False),
+        ],
+    )
+    def test_cpu(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capability: str,
+        avx512: bool,
+        amx: bool,
+        other: bool,
+        fast: bool,
+    ) -> None:
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: other)
+        assert fast_in_bfloat16(CPU) is fast
+
+    def test_this_machine(self) -> None:
+        """What is asked of torch there is private."""
+        assert isinstance(fast_in_bfloat16(CPU), bool)
