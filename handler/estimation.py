@@ -15,7 +15,7 @@ from handler.settings import Precision
 
 logger = logging.getLogger(__name__)
 
-FACES_PER_CALL = 256  # more faces than that are estimated in several calls, to bound the memory
+FACES_PER_CALL = 64  # more faces than that are estimated in several calls, to bound the memory
 
 
 @dataclass(frozen=True)

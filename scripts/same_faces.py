@@ -29,6 +29,7 @@ from handler.cropping import Picture  # noqa: E402
 from handler.decoding import decode  # noqa: E402
 from handler.detection import scaled_down  # noqa: E402
 from handler.errors import Failure  # noqa: E402
+from handler.machine import keep_freed_memory  # noqa: E402
 from handler.settings import Settings  # noqa: E402
 
 Boxes = NDArray[np.float32]  # [n, 4]
@@ -78,8 +79,10 @@ def photographs(folder: Path, settings: Settings) -> list[Picture]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare the cascade with facenet-pytorch's.")
     parser.add_argument("folder", type=Path, help="photographs")
+    parser.add_argument("--min-face-size", type=int, default=Settings.min_face_size, help="pixels")
     arguments = parser.parse_args()
-    settings = Settings()
+    settings = Settings(min_face_size=arguments.min_face_size)
+    keep_freed_memory()  # as a worker does; here both gain by it
     cascade = Cascade(DetectorSettings(), settings.min_face_size, DEVICE)
     mtcnn = MTCNN(keep_all=True, min_face_size=settings.min_face_size, device=DEVICE)
     faces = found = others = 0

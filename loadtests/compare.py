@@ -1,0 +1,168 @@
+"""Compares the service with what one would otherwise write, on the same photographs and weights.
+
+    python loadtests/compare.py --photos FOLDER --json compare.json
+
+Five systems, each with the same processes and threads: the service; facenet-pytorch's MTCNN in a
+TorchServe handler, with its own settings and with ours; the same behind FastAPI; and our pipeline
+called directly, with batches of whatever waits. Three mixes: a photograph of 512 pixels with one
+face, the photographs of FOLDER as they are, and the largest of them scaled to 12 megapixels. A
+round measures every system in turn: at saturation, with twice as many photographs under way as it
+computes at a time; one photograph at a time; and at half of its saturation, at random times.
+
+All of it stays on this machine, which should have nothing else to do. Exits with 1 where a request
+failed or an answer changed. Needs `pip install -e '.[compare]'` and model_store/age.pt, which
+scripts/serve.sh makes.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import re
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]  # for `loadtests`, `handler` and `archive`
+
+import archive  # noqa: E402
+from loadtests.measure import mixes  # noqa: E402
+from loadtests.measure.generator import Generator  # noqa: E402
+from loadtests.measure.report import Result, generator_lines, tables  # noqa: E402
+from loadtests.measure.rounds import Broken, Plan, measure, survey  # noqa: E402
+from loadtests.measure.systems import SYSTEMS, Running, Share, StartError  # noqa: E402
+
+PORTRAIT: Final = ROOT / "scripts" / "canned.jpg"
+MIXES: Final = ("portrait", "photos", "large")
+NEEDED: Final = ("fastapi", "uvicorn", "uvloop", "httptools", "psutil")
+
+
+class Ended(BaseException):
+    """A signal asked for the end."""
+
+
+def compare(options: argparse.Namespace) -> list[Result]:
+    """Start every system, measure it with every mix, end it."""
+    share = Share(options.model.resolve(), options.workers, options.threads)
+    plan = Plan(options.rounds, options.seconds, options.seed)
+    results: list[Result] = []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="compare-")))
+        try:
+            generator = stack.enter_context(Generator())
+            found = _mixes(options, share, folder, generator)
+            running: dict[str, Running] = {}
+            for key in options.systems:
+                (folder / key).mkdir()
+                system = SYSTEMS[key]
+                running[system.title] = stack.enter_context(system.start(share, folder / key))
+                say(f"started: {system.title}")
+            for mix in found:
+                results += measure(mix, folder / mix.name, running, generator, plan, say)
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must leave nothing behind
+    return results
+
+
+def _mixes(
+    options: argparse.Namespace, share: Share, folder: Path, generator: Generator
+) -> list[mixes.Mix]:
+    found = []
+    if "portrait" in options.mixes:
+        found.append(mixes.portrait(PORTRAIT))
+    if options.photos:
+        photographs = mixes.folder(options.photos, options.seed)
+        if "photos" in options.mixes:
+            found.append(photographs)
+        if "large" in options.mixes:
+            say("looking for photographs of few faces")
+            (folder / "finder").mkdir()
+            with SYSTEMS["direct"].start(share, folder / "finder") as finder:
+                faces = survey(photographs, folder / "survey", finder, generator)
+            found.append(mixes.large(photographs, faces))
+    return found
+
+
+def say(line: str) -> None:
+    """Progress, beside the tables."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _machine() -> dict[str, Any]:
+    """What the figures belong to."""
+    import torch  # not by the load generator, which imports this file too
+
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return {
+        "cpu": model[1] if model else platform.machine(),
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "packages": {
+            name: version(name)
+            for name in ("torch", "facenet-pytorch", "Pillow", "torchserve", "fastapi", "uvicorn")
+        },
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Compare the service with what one would otherwise write.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--photos", type=Path, help="folder; without it only the portrait is sent")
+    parser.add_argument("--mixes", nargs="+", choices=MIXES, default=MIXES)
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--workers", type=int, default=cores, help="processes of each system")
+    parser.add_argument("--threads", type=int, default=1, help="of each of these processes")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4, help="of a measurement, at least")
+    parser.add_argument("--seed", type=int, default=0, help="of the photographs' order and times")
+    parser.add_argument("--model", type=Path, default=ROOT / "model_store" / "age.pt")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    return parser.parse_args()
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise Ended
+
+
+def main() -> int:
+    options = _options()
+    missing = [name for name in NEEDED if not importlib.util.find_spec(name)]
+    if missing:
+        say(f"error: {', '.join(missing)} not installed: pip install -e '.[compare]'")
+        return 1
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    try:
+        results = compare(options)
+    except Ended:
+        say("stopped")
+        return 130
+    except (archive.ArchiveError, StartError, Broken, ValueError) as error:
+        say(f"error: {error}")
+        return 1
+    summaries = [result.summary() for result in results]
+    print(tables(summaries), *generator_lines(summaries), sep="\n\n")
+    if options.json:
+        settings = {key: str(value) for key, value in vars(options).items()}
+        content = {"machine": _machine(), "options": settings, "results": summaries}
+        options.json.write_text(json.dumps(content, indent=1) + "\n")
+    faults = [f"{r.system}, {r.mix}: {fault}" for r in results for fault in r.faults]
+    for fault in faults[:20]:
+        say(fault)
+    return int(bool(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,287 @@
+"""Starts what is compared: each with the same processes, threads and weights, on ports of its own.
+
+Every one of these is a context: what it has started ends with its block.
+"""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+import archive
+from handler.contract import Contract
+from handler.requests import Options
+from handler.settings import Settings
+from loadtests.measure.generator import Direct, Http, Place
+from processes import State
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+STARTUP: Final = 180.0  # seconds
+GRACE: Final = 10.0  # seconds to end
+
+
+class StartError(Exception):
+    """A system did not start as it was asked to; the message is for the person who asked."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each system gets of the machine."""
+
+    model: Path  # exported TorchScript
+    workers: int  # processes that compute
+    threads: int  # of each
+
+
+@dataclass(frozen=True)
+class Running:
+    """A system that answers."""
+
+    pids: tuple[int, ...]  # it and all that it started descend from these
+    place: Place
+    under_way: int  # photographs that keep all its processes busy
+
+
+@contextmanager
+def ours(share: Share, folder: Path) -> Iterator[Running]:
+    """The service as it is shipped."""
+    store = folder / "store"
+    store.mkdir()
+    config = shipped(share)
+    file = _write(folder / archive.CONFIG, config)
+    archive.make(archive.Recipe(share.model, config=file), store / "age.mar")
+    with _torchserve(store, share, folder) as (pid, port):
+        yield Running((pid,), Http(port), 2 * share.workers * config["batchSize"])
+
+
+@contextmanager
+def direct(share: Share, folder: Path) -> Iterator[Running]:
+    """The pipeline alone, in as many processes."""
+    config = shipped(share)
+    file = _write(folder / archive.CONFIG, config)
+    sockets = tuple(folder / f"{number}.sock" for number in range(share.workers))
+    module = [sys.executable, "-m", "loadtests.measure.direct_worker"]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(_process([*module, s, share.model, file], {}, folder / "log"))
+            for s in sockets
+        ]
+        for process, path in zip(processes, sockets, strict=True):
+            _await("the pipeline", path.exists, process, folder / "log")
+        pids = tuple(process.pid for process in processes)
+        place = Direct(sockets, config["batchSize"])
+        yield Running(pids, place, 2 * share.workers * config["batchSize"])
+
+
+@contextmanager
+def naive_torchserve(share: Share, folder: Path, *, same: bool) -> Iterator[Running]:
+    """The naive handler; `same`: with the settings of our detector, else facenet-pytorch's."""
+    detector = _detector(share) if same else {}
+    config = {
+        "minWorkers": share.workers,
+        "maxWorkers": share.workers,
+        "deviceType": "gpu",
+        "responseTimeout": 120,
+        "naive": {"threads": share.threads, **detector},
+    }
+    _pack(share.model, config, folder)
+    with _torchserve(folder / "store", share, folder) as (pid, port):
+        yield Running((pid,), Http(port), 2 * share.workers)
+
+
+@contextmanager
+def naive_fastapi(share: Share, folder: Path) -> Iterator[Running]:
+    """The naive code behind FastAPI and uvicorn."""
+    (port,) = _free_ports(1)
+    module = [sys.executable, "-m", "uvicorn", "loadtests.naive.app:app", "--port", str(port)]
+    words = ["--workers", str(share.workers), "--no-access-log"]
+    variables = {"NAIVE_MODEL": str(share.model), "OMP_NUM_THREADS": str(share.threads)}
+    log = folder / "log"
+
+    def all_started() -> bool:
+        return log.read_text().count("Application startup complete") == share.workers
+
+    with _process([*module, *words], variables, log) as process:
+        _await("uvicorn", all_started, process, log)
+        # uvicorn's processes share a port, and of few connections one may get all
+        yield Running((process.pid,), Http(port), 8 * share.workers)
+
+
+@dataclass(frozen=True)
+class System:
+    """One of the compared."""
+
+    title: str  # in the tables
+    start: Callable[[Share, Path], AbstractContextManager[Running]]  # Path: an empty folder
+
+
+OURS: Final = "ours"
+DIRECT: Final = "pipeline called directly"
+SYSTEMS: Final[Mapping[str, System]] = {
+    "ours": System(OURS, ours),
+    "torchserve": System("naive TorchServe handler", partial(naive_torchserve, same=False)),
+    "torchserve-same": System(
+        "the same, our detector settings", partial(naive_torchserve, same=True)
+    ),
+    "fastapi": System("FastAPI + uvicorn, naive", naive_fastapi),
+    "direct": System(DIRECT, direct),
+}
+
+
+def shipped(share: Share) -> dict[str, Any]:
+    """Our model-config.yaml with the share's workers and threads."""
+    config: dict[str, Any] = yaml.safe_load(archive.Recipe(share.model).config.read_text())
+    config |= {"minWorkers": share.workers, "maxWorkers": share.workers}
+    config["handler"] |= {"threads": share.threads}
+    return config
+
+
+def _detector(share: Share) -> dict[str, Any]:
+    """What the naive detector must be told to look as ours does."""
+    contract: Contract = archive.check_model(share.model)
+    settings = Settings.from_mapping(shipped(share)["handler"])
+    return {
+        "min_face_size": settings.min_face_size,
+        "max_side": settings.max_side,
+        "thresholds": list(contract.detector.thresholds),
+        "factor": contract.detector.factor,
+        "min_confidence": Options().min_confidence,
+    }
+
+
+def _pack(model: Path, config: dict[str, Any], folder: Path) -> None:
+    """The naive handler's archive, `folder`/store/age.mar."""
+    package = folder / "extra" / "loadtests"
+    naive = ROOT / "loadtests" / "naive"
+    (package / "naive").mkdir(parents=True)
+    shutil.copyfile(naive.parent / "__init__.py", package / "__init__.py")
+    for name in ("__init__.py", "ages.py"):
+        shutil.copyfile(naive / name, package / "naive" / name)
+    (folder / "store").mkdir()
+    (folder / "tmp").mkdir()
+    command: list[str | Path] = [sys.executable, "-m", "model_archiver.model_packaging"]
+    command += ["--model-name", "age", "--version", "1.0", "--serialized-file", model]
+    command += ["--handler", naive / "handler.py", "--extra-files", folder / "extra"]
+    command += ["--config-file", _write(folder / archive.CONFIG, config)]
+    subprocess.run(
+        [*command, "--export-path", folder / "store"],
+        env=os.environ | {"TMPDIR": str(folder / "tmp")},
+        capture_output=True,
+        check=True,
+    )
+
+
+@contextmanager
+def _torchserve(store: Path, share: Share, folder: Path) -> Iterator[tuple[int, int]]:
+    """TorchServe with `store`/age.mar, under scripts/supervise.py as always: process and port."""
+    rest, management, metrics, grpc, grpc_management = _free_ports(5)
+    addresses = {
+        "TS_INFERENCE_ADDRESS": f"http://127.0.0.1:{rest}",
+        "TS_MANAGEMENT_ADDRESS": f"http://127.0.0.1:{management}",
+        "TS_METRICS_ADDRESS": f"http://127.0.0.1:{metrics}",
+        "TS_GRPC_INFERENCE_PORT": str(grpc),
+        "TS_GRPC_MANAGEMENT_PORT": str(grpc_management),
+    }
+    state = folder / "state"
+    command = [sys.executable, str(ROOT / "scripts" / "supervise.py")]
+    command += ["--state", str(state), "--model-store", str(store)]
+    command += ["--config", str(ROOT / "config.properties")]
+    try:
+        done = subprocess.run(
+            [*command, "--background"],
+            env=os.environ | addresses,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise StartError(done.stderr.strip())
+        _await_workers(management, share.workers)
+        yield State(state).read()["pid"], rest
+    finally:
+        _stop([*command, "--stop"])
+
+
+def _stop(command: list[str]) -> None:
+    """End a TorchServe; one that is only just starting refuses to be ended, for a moment."""
+    until = time.monotonic() + GRACE
+    while subprocess.run(command, capture_output=True, check=False).returncode:
+        if time.monotonic() > until:
+            raise StartError(f"this did not end TorchServe: {' '.join(command)}")
+        time.sleep(0.5)
+
+
+def _await_workers(port: int, count: int) -> None:
+    until = time.monotonic() + STARTUP
+    while time.monotonic() < until:
+        with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+            connection.request("GET", "/models/age")
+            (model,) = json.load(connection.getresponse())
+        states = [worker["status"] for worker in model["workers"]]
+        if states == ["READY"] * count:
+            return
+        time.sleep(0.2)
+    raise StartError(f"{count} workers were asked for, and there are: {', '.join(states)}")
+
+
+@contextmanager
+def _process(
+    command: list[Any], variables: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=ROOT,
+            env=os.environ | variables,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C reaches the one who started it
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _write(file: Path, config: dict[str, Any]) -> Path:
+    file.write_text(yaml.safe_dump(config))
+    return file
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listened on a moment ago."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def _await(
+    name: str, is_ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path
+) -> None:
+    until = time.monotonic() + STARTUP
+    while not is_ready():
+        if process.poll() is not None or time.monotonic() > until:
+            lines = log.read_text(errors="replace").strip().splitlines() or ["it says nothing"]
+            raise StartError(f"{name} did not start: {lines[-1]}")
+        time.sleep(0.2)

@@ -1,0 +1,1 @@
+"""What a competent user would write without this project, to compare with."""

@@ -1,0 +1,62 @@
+"""A worker without TorchServe around it: age.mar's handler in this process, for measurements."""
+
+import json
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # for `handler`, where the project is not installed
+
+from handler.age_handler import AgeHandler  # noqa: E402
+
+with warnings.catch_warnings(action="ignore"):  # TorchServe's own imports
+    from ts.context import Context, RequestProcessor
+
+MODEL = ROOT / "model_store" / "age.pt"
+CONFIG = ROOT / "model_store" / "model-config.yaml"
+
+
+class Worker:
+    """The handler as TorchServe's worker starts it: its settings, its threads, warmed up."""
+
+    def __init__(
+        self, model: Path = MODEL, config: Path = CONFIG, *, threads: int | None = None
+    ) -> None:
+        """`threads`: of the CPU; None leaves what the config says.
+
+        Raises OSError on a missing file, and what the handler raises on a wrong one.
+        """
+        settings = yaml.safe_load(config.read_text())
+        if threads is not None:
+            settings["handler"] = (settings.get("handler") or {}) | {"threads": threads}
+        archived = {"modelName": "age", "modelVersion": "1.0", "serializedFile": model.name}
+        self._context = Context(
+            "age",
+            str(model.resolve(strict=True).parent),
+            {"model": archived},
+            settings.get("batchSize", 1),
+            0 if torch.cuda.is_available() else None,
+            "1.0",
+            model_yaml_config=settings,
+        )
+        self._handler = AgeHandler()
+        self._handler.initialize(self._context)
+
+    def ask(self, photographs: Sequence[bytes]) -> list[bytes]:
+        """The bodies that a batch of `photographs` is answered with, in order."""
+        headers = {"content-type": "application/octet-stream"}
+        self._context.request_processor = [RequestProcessor(headers) for _ in photographs]
+        rows: list[Mapping[str, object]] = [
+            {"body": bytearray(photograph)} for photograph in photographs
+        ]
+        return self._handler.handle(rows, self._context)
+
+    def contents(self, photographs: Sequence[bytes]) -> list[dict[str, Any]]:
+        """The same, read."""
+        return [json.loads(body) for body in self.ask(photographs)]

@@ -1,0 +1,183 @@
+"""Prints where the time of a request goes, stage by stage, for any photographs.
+
+    python scripts/profile_request.py PHOTO...                each a request of its own
+    python scripts/profile_request.py PHOTO... --together     all of them one batch
+    python scripts/profile_request.py PHOTO --ops --threads 1
+
+The handler runs in this process as in a worker, without TorchServe around it. Not called
+`profile.py`: beside other scripts that name hides Python's own module, and torchvision, which
+imports cProfile, could not be imported.
+"""
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+import stages
+from in_process import CONFIG, MODEL, Worker
+from stages import Cost, Moment
+
+WARM_UP = 2  # calls; TorchScript profiles and optimises on the first ones of a new shape
+REST = "(rest)"  # of a stage, beside those inside it
+ALL: stages.Path = ()  # the whole request
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One of torch's operators within a stage."""
+
+    stage: stages.Path
+    name: str
+    calls: int
+    seconds: float  # without the operators that it calls
+
+
+def measured(ask: Callable[[], object], repeats: int) -> dict[stages.Path, Cost]:
+    """The median cost of each stage, and of `ALL`, over `repeats` calls."""
+    runs = []
+    for _ in range(repeats):
+        with stages.watched() as spans:
+            start = Moment.now()
+            ask()
+            end = Moment.now()
+        runs.append(with_rests(stages.costs([stages.Span(ALL, start, end), *spans])))
+    return {
+        path: Cost(
+            median(run[path].wall for run in runs),
+            median(run[path].cpu for run in runs),
+            first.items,
+        )
+        for path, first in runs[0].items()
+    }
+
+
+def with_rests(costs: Mapping[stages.Path, Cost]) -> dict[stages.Path, Cost]:
+    """The costs, and after the parts of each stage what they leave of it."""
+    told: dict[stages.Path, Cost] = {}
+
+    def tell(path: stages.Path) -> None:
+        told[path] = costs[path]
+        parts = [part for part in costs if part and part[:-1] == path]
+        for part in parts:
+            tell(part)
+        if parts:
+            told[*path, REST] = Cost(
+                costs[path].wall - sum(costs[part].wall for part in parts),
+                costs[path].cpu - sum(costs[part].cpu for part in parts),
+            )
+
+    tell(ALL)
+    return told
+
+
+def table(costs: Mapping[stages.Path, Cost]) -> str:
+    """Lines of stage, milliseconds, share of all, milliseconds of CPU, items."""
+    lines = ["stage            wall ms   share    CPU ms   items"]
+    for path, cost in costs.items():
+        name = "  " * (len(path) - 1) + path[-1] if path else "all"
+        share = cost.wall / costs[ALL].wall
+        lines.append(
+            f"{name:<14}{1e3 * cost.wall:>10.2f}{share:>8.1%}{1e3 * cost.cpu:>10.2f}"
+            f"{cost.items or '':>8}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def operators(ask: Callable[[], object]) -> list[Operator]:
+    """Torch's operators in one call, the costliest first, each in the innermost stage around it."""
+    on_gpu = torch.cuda.is_available()
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with profile(activities=activities, acc_events=True) as profiled:
+        ask()
+    calls = defaultdict[tuple[stages.Path, str], int](int)
+    seconds = defaultdict[tuple[stages.Path, str], float](float)
+    for event in profiled.events() or ():
+        if event.is_user_annotation:
+            continue
+        key = _stage(event), event.name
+        calls[key] += 1
+        seconds[key] += 1e-6 * (
+            event.self_device_time_total if on_gpu else event.self_cpu_time_total
+        )
+    found = [Operator(*key, count, seconds[key]) for key, count in calls.items()]
+    return sorted(found, key=lambda operator: -operator.seconds)
+
+
+def _stage(event: Any) -> stages.Path:
+    names = []
+    while event := event.cpu_parent:
+        if event.is_user_annotation:
+            names.append(event.name)
+    return tuple(reversed(names))
+
+
+def operator_table(found: Sequence[Operator], most: int) -> str:
+    """The first `most` operators of each stage."""
+    lines = ["stage                operator                          self ms   calls"]
+    for stage in dict.fromkeys(operator.stage for operator in found):
+        for operator in [o for o in found if o.stage == stage][:most]:
+            lines.append(
+                f"{'/'.join(stage) or REST:<21}{operator.name:<32}"
+                f"{1e3 * operator.seconds:>9.2f}{operator.calls:>8}"
+            )
+    return "\n".join(lines)
+
+
+def outcome(content: Mapping[str, Any]) -> str:
+    """One line about an answer, or a failure."""
+    if "faces" not in content:
+        return f"{content['type']}: {content['message']}"
+    return f"{content['width']} x {content['height']} pixels, faces: {len(content['faces'])}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Print where the time of a request goes.")
+    parser.add_argument("photographs", type=Path, nargs="+", metavar="PHOTO")
+    parser.add_argument("--together", action="store_true", help="as one batch")
+    parser.add_argument("--repeats", type=int, default=20, help="of which the medians are (20)")
+    parser.add_argument("--threads", type=int, help="of the CPU, instead of the config's")
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument(
+        "--ops",
+        type=int,
+        nargs="?",
+        const=5,
+        default=0,
+        metavar="N",
+        help="the N costliest operators of each stage too (5)",
+    )
+    arguments = parser.parse_args()
+    try:
+        bodies = [path.read_bytes() for path in arguments.photographs]
+        worker = Worker(arguments.model, arguments.config, threads=arguments.threads)
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    print(f"{torch.get_num_threads()} threads; medians of {arguments.repeats} calls")
+    names = [path.name for path in arguments.photographs]
+    batches = [range(len(bodies))] if arguments.together else [[i] for i in range(len(bodies))]
+    for batch in batches:
+        photographs = [bodies[i] for i in batch]
+        for _ in range(WARM_UP):
+            contents = worker.contents(photographs)
+        print()
+        for i, content in zip(batch, contents, strict=True):
+            print(f"{names[i]}, {len(bodies[i]) / 1e3:.0f} kB: {outcome(content)}")
+        print(table(measured(partial(worker.ask, photographs), arguments.repeats)))
+        if arguments.ops:
+            print(operator_table(operators(partial(worker.ask, photographs)), arguments.ops))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
