@@ -52,7 +52,8 @@ def estimate(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Ages [n] and intervals [n, 2] of a data set, by the exported file."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    estimator = AgeEstimator.load(model, device)
+    # what is measured, and checked at export, must not depend on the machine
+    estimator = AgeEstimator.load(model, device, "float32")
     size = estimator.contract.crop.size
     if dataset.crops.shape[-1] != size:
         raise ValueError(f"{model} takes {size} px crops; set crop.size and prepare again")

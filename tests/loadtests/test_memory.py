@@ -8,7 +8,8 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from concurrent.futures import Future
+from contextlib import ExitStack, closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +18,8 @@ import pytest
 from PIL import Image
 
 from client.answer import Answer
-from client.errors import Malformed, Refused
+from client.errors import AskError, Malformed, Refused
+from client.rest import RestClient
 from loadtests import memory
 from loadtests.memory import Message, Run, Sample
 from loadtests.photographs import Photograph
@@ -99,10 +101,27 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def one_by_one(
+    connect: Callable[[], RestClient],
+    do: Callable[[RestClient, Message], None],
+    jobs: list[Message],
+) -> Iterator[tuple[Message, Future[None]]]:
+    """`in_parallel`, but so that no request is answered before the sample of the one before it."""
+    with closing(connect()) as client:
+        for job in jobs:
+            future: Future[None] = Future()
+            try:
+                future.set_result(do(client, job))
+            except AskError as error:
+                future.set_exception(error)
+            yield job, future
+
+
 @pytest.fixture
 def command(folder: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> object:
     """`memory.main` with 60 requests to the stand-in; crowds need a service that finds faces."""
     monkeypatch.setattr(memory, "CROWDS", (0,))
+    monkeypatch.setattr(memory, "in_parallel", one_by_one)
     words = ["--photos", folder, "--requests", 60, "--rest", url, "--management", url]
     monkeypatch.setattr("sys.argv", ["memory.py", *map(str, words)])
     return memory.main
