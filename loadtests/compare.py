@@ -35,7 +35,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]  # for `loadtests`, `handler` 
 import archive  # noqa: E402
 from loadtests.measure import mixes  # noqa: E402
 from loadtests.measure.generator import Generator  # noqa: E402
-from loadtests.measure.report import Result, generator_lines, tables  # noqa: E402
+from loadtests.measure.report import Result, conditions, tables  # noqa: E402
 from loadtests.measure.rounds import Broken, Plan, measure, survey  # noqa: E402
 from loadtests.measure.systems import SYSTEMS, Running, Share, StartError  # noqa: E402
 
@@ -153,7 +153,7 @@ def main() -> int:
         say(f"error: {error}")
         return 1
     summaries = [result.summary() for result in results]
-    print(tables(summaries), *generator_lines(summaries), sep="\n\n")
+    print(tables(summaries), *conditions(summaries), sep="\n\n")
     if options.json:
         settings = {key: str(value) for key, value in vars(options).items()}
         content = {"machine": _machine(), "options": settings, "results": summaries}

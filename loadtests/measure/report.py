@@ -10,6 +10,7 @@ from loadtests.measure.figures import percentile
 MIB: Final = 2**20
 PERCENTILES: Final = (0.5, 0.95, 0.99)
 REFERENCE: Final = "ours"
+DISTURBED: Final = 0.05  # of the machine
 
 Summary = Mapping[str, Any]
 
@@ -23,6 +24,7 @@ class Result:
     rates: list[float] = field(default_factory=list)  # images/s at saturation, of each round
     cpu: list[float] = field(default_factory=list)  # seconds an image then, of each round
     generator_cpu: list[float] = field(default_factory=list)  # the load generator's own
+    others: list[float] = field(default_factory=list)  # processes' part of the machine, 0 to 1
     alone: list[float] = field(default_factory=list)  # seconds, one photograph at a time
     half: list[float] = field(default_factory=list)  # seconds, at half of saturation
     peak_memory: int = 0  # bytes
@@ -44,6 +46,7 @@ class Result:
             "cpu_seconds_per_image": statistics.median(self.cpu),
             "cpu_seconds_per_image_of_rounds": self.cpu,
             "generator_cpu_seconds_per_image": statistics.median(self.generator_cpu),
+            "other_processes_part_of_rounds": self.others,
             "peak_memory_mib": self.peak_memory / MIB,
             "faces": self.faces,
             "faults": self.faults,
@@ -97,13 +100,16 @@ def _digits(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def generator_lines(summaries: Sequence[Summary]) -> list[str]:
-    """What the load generator itself took of the machine, for each mix the most."""
+def conditions(summaries: Sequence[Summary]) -> list[str]:
+    """For each mix: what the load generator and processes that have no part in it took at most."""
     lines = []
     for mix in dict.fromkeys(summary["mix"] for summary in summaries):
-        most = max(s["generator_cpu_seconds_per_image"] for s in summaries if s["mix"] == mix)
+        of_mix = [summary for summary in summaries if summary["mix"] == mix]
+        most = max(s["generator_cpu_seconds_per_image"] for s in of_mix)
+        others = max(max(s["other_processes_part_of_rounds"]) for s in of_mix)
         lines.append(
-            f"{mix}: an image took the load generator up to {1000 * most:.2g} ms of CPU; "
-            f"a core of it can send {1 / most:.0f} a second."
+            f"{mix}: an image took the load generator up to {1000 * most:.2g} ms of CPU, so that a "
+            f"core of it sends {1 / most:.0f} a second; other processes took up to {others:.0%} of "
+            f"the machine{': measure again' if others > DISTURBED else ''}."
         )
     return lines

@@ -1,6 +1,8 @@
 """Measures running systems in turn, round after round."""
 
 import math
+import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +14,9 @@ from loadtests.measure.loops import Run, arrivals
 from loadtests.measure.mixes import Mix
 from loadtests.measure.report import Result
 from loadtests.measure.systems import DIRECT, OURS, Running
-from loadtests.measure.tree import PeakMemory, ProcessTree
+from loadtests.measure.tree import PeakMemory, ProcessTree, machine_cpu_seconds
 
+CORES: Final = os.cpu_count() or 1
 WARM: Final = 10  # photographs that warm a system up, at least
 AGREE: Final = 0.05  # years between the service and the pipeline called directly
 
@@ -63,12 +66,7 @@ class Measured:
 
         The last two are with a part of the mix, in each round another, together half of it.
         """
-        before = self._tree.cpu_seconds()
-        run, cpu = self._load(Closed(self._order, self._under_way, plan.seconds))
-        count = len(run.exchanges)
-        self.result.cpu.append((self._tree.cpu_seconds() - before) / count)
-        self.result.generator_cpu.append(cpu / count)
-        self.result.rates.append(rate(run))
+        self._saturate(plan.seconds)
 
         part = self._order[number :: 2 * plan.rounds] or self._order
         run, _ = self._load(Closed(part, 1, plan.seconds / 2))
@@ -79,6 +77,19 @@ class Measured:
         times = arrivals(count, count / half, plan.seed + number)
         run, _ = self._load(Open([(at, part[n % len(part)]) for n, at in enumerate(times)]))
         self.result.half += latencies(run)
+
+    def _saturate(self, seconds: float) -> None:
+        began, before, own = time.perf_counter(), self._tree.cpu_seconds(), time.process_time()
+        busy = machine_cpu_seconds()
+        run, generator = self._load(Closed(self._order, self._under_way, seconds))
+        busy = machine_cpu_seconds() - busy
+        system = self._tree.cpu_seconds() - before
+        others = busy - system - generator - (time.process_time() - own)
+        whole = CORES * (time.perf_counter() - began)
+        self.result.others.append(max(0.0, others / whole))
+        self.result.cpu.append(system / len(run.exchanges))
+        self.result.generator_cpu.append(generator / len(run.exchanges))
+        self.result.rates.append(rate(run))
 
     def _load(self, load: Closed | Once | Open) -> tuple[Run, float]:
         with self._memory:

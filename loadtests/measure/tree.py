@@ -56,6 +56,13 @@ class ProcessTree:
                 yield from [root, *root.children(recursive=True)]
 
 
+def machine_cpu_seconds() -> float:
+    """The time that all cores have been busy so far, with what a hypervisor took of it."""
+    times = psutil.cpu_times()
+    busy = times.user + times.nice + times.system + times.irq + times.softirq + times.steal
+    return float(busy)
+
+
 class PeakMemory:
     """The most memory that a tree had, in bytes, while blocks of it ran."""
 

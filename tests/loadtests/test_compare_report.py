@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from loadtests.measure.report import Result, generator_lines, tables
+from loadtests.measure.report import Result, conditions, tables
 
 
 @pytest.fixture
@@ -13,6 +13,7 @@ def results():
             rates=[90.0, 110.0, 100.0],
             cpu=[0.02, 0.019, 0.03],
             generator_cpu=[0.0005],
+            others=[0.01, 0.02],
             alone=[0.011, 0.010, 0.025],
             half=[n / 1000 for n in range(1, 201)],
             peak_memory=700 * 2**20,
@@ -23,6 +24,7 @@ def results():
             rates=[20.0],
             cpu=[0.1],
             generator_cpu=[0.001],
+            others=[0.0],
             alone=[0.055],
             half=[0.1],
             peak_memory=1000 * 2**20,
@@ -43,7 +45,7 @@ def test_table(results):
 
 
 def test_a_table_for_each_mix_without_ratios_where_ours_is_missing(results):
-    other = Result("12 megapixels", "naive", [0.5], [1.25], [0.1], [2.5], [3.0], 2**20, 3)
+    other = Result("12 megapixels", "naive", [0.5], [1.25], [0.1], [0.0], [2.5], [3.0], 2**20, 3)
     first, second = tables([r.summary() for r in (*results, other)]).split("\n\n")
     assert first.startswith("| 512 px")
     assert second.splitlines()[2] == (
@@ -62,8 +64,12 @@ def test_summary_is_json(results):
     assert summary["peak_memory_mib"] == 700
 
 
-def test_generator(results):
-    assert generator_lines([result.summary() for result in results]) == [
-        "512 px, one face: an image took the load generator up to 1 ms of CPU; "
-        "a core of it can send 1000 a second."
-    ]
+@pytest.mark.parametrize(("part", "end"), [(0.04, "4% of the machine."), (0.3, "again.")])
+def test_conditions(results, part, end):
+    results[1].others = [0.0, part]
+    (line,) = conditions([result.summary() for result in results])
+    assert line.startswith(
+        "512 px, one face: an image took the load generator up to 1 ms of CPU, so that a core of "
+        "it sends 1000 a second; other processes took up to "
+    )
+    assert line.endswith(end)
