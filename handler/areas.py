@@ -33,24 +33,27 @@ class IntegralImages:
         ]
         for part, picture in zip(self._sums, pictures, strict=True):
             part[1:, 1:, :3] = picture.int()
-            # Sums of more than 8 megapixels wrap around, and their differences come out right.
-            torch.cumsum(part, 0, dtype=torch.int32, out=part)
-            torch.cumsum(part, 1, dtype=torch.int32, out=part)
+            # Two channels are added up at once, as one number of 64 bits. Sums of more than 8
+            # megapixels wrap around, and their differences come out right, but for the 1 that the
+            # lower channel of two may carry into the other after 16.
+            pairs = part.view(torch.int64)
+            torch.cumsum(pairs, 0, out=pairs)
+            torch.cumsum(pairs, 1, out=pairs)
         self._pixels = _as_pixels(sums)
         ends = torch.tensor(lengths).cumsum(0)
         self._start = (ends - torch.tensor(lengths)).to(device)
         self._stride = torch.tensor([width + 1 for _, width in self.sizes], device=device)
 
-    def scaled(self, index: int, height: int, width: int) -> Tensor:
-        """Picture `index` at another size, float32 [4, height, width], 0 to 255."""
+    def scaled(self, index: int, out: Tensor) -> None:
+        """Picture `index` at the size of `out`, float32 [height, width, 4], 0 to 255."""
         sums = self._sums[index]
         full_height, full_width = self.sizes[index]
-        y1, y2 = _windows_of_one(full_height, height, sums.device)
-        x1, x2 = _windows_of_one(full_width, width, sums.device)
+        y1, y2 = _windows_of_one(full_height, out.shape[0], sums.device)
+        x1, x2 = _windows_of_one(full_width, out.shape[1], sums.device)
         rows = _as_pixels(sums.index_select(0, y2).sub_(sums.index_select(0, y1)))
         total = _as_channels(rows[:, x2]).sub_(_as_channels(rows[:, x1]))
         area = (y2 - y1)[:, None] * (x2 - x1)
-        return (total / area[..., None]).permute(2, 0, 1)
+        torch.div(total, area[..., None], out=out)
 
     def crops(self, index: Tensor, areas: Tensor, side: int) -> Tensor:
         """Parts of the pictures `index`, int64 [n], scaled to squares.

@@ -6,7 +6,8 @@ through R- and O-Net in shared batches, cut out by integral images and not one b
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from itertools import accumulate, pairwise
 
 import numpy as np
 import torch
@@ -15,15 +16,18 @@ from torch import Tensor
 from torch.profiler import record_function
 from torchvision.ops import batched_nms
 
-from handler.areas import IntegralImages
+from handler.areas import CHANNELS, IntegralImages
 from handler.contract import DetectorSettings
 from handler.cropping import Picture
+from handler.mosaic import CELL, STRIDE, Canvas, Level, canvases
 from handler.networks import Networks
 
-CELL, STRIDE = 12, 2  # P-Net's window and step, pixels
 PROPOSALS = 4000  # of one picture that R-Net looks at, the best; a crowd of 80 has 2,500
-# Pixels that R- and O-Net are given at once: on the CPU what its caches hold, layers included.
-PIXELS_PER_CALL = {"cpu": 2**16, "cuda": 2**22}
+# Pixels of the pictures that are looked at together; each takes some 60 bytes on the way.
+PIXELS_AT_ONCE = 2**21
+# Pixels that a network is given at once: on the CPU what its caches hold, layers included.
+CANVAS_PIXELS = {"cpu": 3 * 2**14, "cuda": 2**22}  # P-Net
+PIXELS_PER_CALL = {"cpu": 2**16, "cuda": 2**22}  # R- and O-Net
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,20 @@ class Cascade:
         self._min_face_size = min_face_size
         self._device = device
 
-    @torch.inference_mode()
     def detect(self, pictures: Sequence[Picture]) -> Found:
-        """The faces of `pictures`, uint8 [H, W, 3] each."""
+        """The faces of `pictures`, uint8 [H, W, 3] each; the memory is bounded for any number."""
+        found = []
+        first = 0
+        for part in _parts(pictures):
+            of_part = self._together(part)
+            found.append(replace(of_part, picture=of_part.picture + first))
+            first += len(part)
+        return Found(
+            *(np.concatenate([getattr(f, name.name) for f in found]) for name in fields(Found))
+        )
+
+    @torch.inference_mode()
+    def _together(self, pictures: Sequence[Picture]) -> Found:
         on_device = [torch.tensor(picture, device=self._device) for picture in pictures]
         with record_function("propose"):
             images = IntegralImages(on_device)
@@ -76,20 +91,20 @@ class Cascade:
     def _propose(self, images: IntegralImages) -> _Boxes:
         """P-Net over the pyramid of every picture."""
         levels = [
-            (index, scale)
-            for index, size in enumerate(images.sizes)
-            for scale in self._scales(min(size))
+            Level(index, scale, int(height * scale + 1), int(width * scale + 1))
+            for index, (height, width) in enumerate(images.sizes)
+            for scale in self._scales(min(height, width))
         ]
         if not levels:
             nothing = torch.zeros(0, device=self._device)
             return _Boxes(nothing.long(), nothing.view(0, 4), nothing)
-        found = [self._cells(images, index, scale) for index, scale in levels]
-        cells, scores, features = (torch.cat(parts) for parts in zip(*found, strict=True))
-        counts = torch.tensor([len(score) for _, score, _ in found])
-        level = torch.arange(len(levels)).repeat_interleave(counts).to(self._device)
-        picture, scale = (
-            torch.tensor(values, device=self._device)[level] for values in zip(*levels, strict=True)
-        )
+        rows = canvases(levels, CANVAS_PIXELS[self._device.type])
+        levels = [level for canvas in rows for level in canvas.levels]
+        firsts = accumulate((len(canvas.levels) for canvas in rows), initial=0)
+        found = [self._cells(images, *each) for each in zip(rows, firsts, strict=False)]
+        level, cells, scores, features = (torch.cat(parts) for parts in zip(*found, strict=True))
+        picture = torch.tensor([each.picture for each in levels], device=self._device)[level]
+        scale = torch.tensor([each.scale for each in levels], device=self._device)[level]
         at = STRIDE * cells.flip(1) + 1
         corners = (torch.cat([at, at + (CELL - 1)], dim=1) / scale[:, None]).floor()
         boxes = _Boxes(picture, corners, scores)
@@ -109,14 +124,19 @@ class Cascade:
             scale *= self._factor
         return scales
 
-    def _cells(self, images: IntegralImages, index: int, scale: float) -> tuple[Tensor, ...]:
-        """Where P-Net sees a face at one scale: row and column [n, 2], score [n], features."""
-        height, width = images.sizes[index]
-        level = images.scaled(index, int(height * scale + 1), int(width * scale + 1))
-        score, features = self._networks.propose(level)
-        cells = (score >= self._thresholds[0]).nonzero()
-        y, x = cells.unbind(1)
-        return cells, score[y, x], features[y, x]
+    def _cells(self, images: IntegralImages, canvas: Canvas, first: int) -> tuple[Tensor, ...]:
+        """Where P-Net sees a face: level [n], row and column [n, 2], score [n], features.
+
+        `first`: the number of the canvas's first level.
+        """
+        pixels = torch.zeros(canvas.height, canvas.width, CHANNELS, device=self._device)
+        for level, part in zip(canvas.levels, canvas.parts, strict=True):
+            images.scaled(level.picture, out=pixels[part])
+        score, features = self._networks.propose(pixels.permute(2, 0, 1), canvas.beyond)
+        seen = (score >= self._thresholds[0]).nonzero()
+        valid, place, cells = canvas.places(seen)
+        y, x = seen[valid].unbind(1)
+        return place + first, cells, score[y, x], features[y, x]
 
     def _refine(self, images: IntegralImages, boxes: _Boxes) -> _Boxes:
         """R-Net: fewer and better boxes, square."""
@@ -167,6 +187,17 @@ class Cascade:
             for p, a in zip(picture.split(many), areas.split(many), strict=True)
         ]
         return [torch.cat(parts) for parts in zip(*outputs, strict=True)]
+
+
+def _parts(pictures: Sequence[Picture]) -> list[Sequence[Picture]]:
+    """The pictures in order, as many at once as have no more than PIXELS_AT_ONCE, or one."""
+    starts, pixels = [0], 0
+    for index, picture in enumerate(pictures):
+        pixels += picture.shape[0] * picture.shape[1]
+        if pixels > PIXELS_AT_ONCE and index > starts[-1]:
+            starts.append(index)
+            pixels = picture.shape[0] * picture.shape[1]
+    return [pictures[start:end] for start, end in pairwise([*starts, len(pictures)])]
 
 
 def _best(picture: Tensor, most: int, index: Tensor) -> Tensor:

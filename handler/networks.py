@@ -7,7 +7,7 @@ that share an input are one; the first layer takes pixels from 0 to 255 as they 
 offsets only where asked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from handler.areas import CHANNELS
 
 WIDTH = 16  # channels: float32 values in one vector register
+_LOWEST = -1e6  # below all that the first layer gives, and still a number after the next two
 
 Weights = Mapping[str, Tensor]  # a network's state as facenet-pytorch keeps it
 
@@ -26,9 +27,10 @@ class ProposalNet(nn.Module):
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
+        self.first = nn.Sequential(
+            _first_conv(weights, "conv1", WIDTH), _prelu(weights, "prelu1", WIDTH)
+        )
         self.body = nn.Sequential(
-            _first_conv(weights, "conv1", WIDTH),
-            _prelu(weights, "prelu1", WIDTH),
             _MaxPool(2),
             _conv(weights, "conv2", WIDTH, WIDTH),
             _prelu(weights, "prelu2", WIDTH),
@@ -40,9 +42,17 @@ class ProposalNet(nn.Module):
         self.bias = nn.Parameter(weights["conv4_1.bias"].diff())
         self.offset = _linear(weights, "conv4_2")
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """float32 [4, H, W], 0 to 255 -> score [h, w], features [h, w, 32]."""
-        features = self.body(pixels[None])[0].permute(1, 2, 0)
+    def forward(
+        self, pixels: Tensor, beyond: Sequence[tuple[slice, slice]] = ()
+    ) -> tuple[Tensor, Tensor]:
+        """float32 [4, H, W], 0 to 255 -> score [h, w], features [h, w, 32].
+
+        `beyond`: rows and columns of the first layer's output [H - 2, W - 2] that are no picture's.
+        """
+        found = self.first(pixels[None])
+        for rows, columns in beyond:
+            found[:, :, rows, columns] = _LOWEST
+        features = self.body(found)[0].permute(1, 2, 0)
         return (features @ self.face + self.bias).sigmoid(), features
 
     def offsets(self, features: Tensor) -> Tensor:

@@ -1,0 +1,110 @@
+"""Levels of image pyramids side by side on few canvases, for P-Net to look at in few calls.
+
+Most levels are small: looked at one by one, they cost more to set up than to compute. On a canvas
+they lie on shelves, by next-fit decreasing height (Coffman et al., SIAM Journal on Computing 1980).
+P-Net's first layer looks at 3 by 3 pixels, and 2 by 2 of its values are pooled. So levels
+start at even rows and columns, and where a level has an odd number of values, nobody may look at
+those that come after them: `Canvas.beyond`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+CELL, STRIDE = 12, 2  # P-Net's window and step, pixels
+_FIRST, _REST = 2, 4  # what its first layer and, after pooling, the other two take off a side
+
+Part = tuple[slice, slice]  # rows and columns
+
+
+@dataclass(frozen=True)
+class Level:
+    """One picture at one scale."""
+
+    picture: int
+    scale: float
+    height: int  # pixels
+    width: int
+
+
+class Canvas:
+    """Levels beside and below each other, as many as fit."""
+
+    def __init__(self, first: Level) -> None:
+        self.levels: list[Level] = []
+        self.parts: list[Part] = []  # where each lies, pixels
+        self.height = self.width = 0  # pixels
+        self._shelf = first.width  # its length
+        self._row = self._column = 0  # where the next one comes, if there is room
+        self._put(first, 0, 0)
+
+    def put(self, level: Level, pixels: int) -> bool:
+        """Add a level no higher than the last, if the canvas has no more than `pixels` then.
+
+        Whether it has been added.
+        """
+        row, column = self._row, self._column
+        if column + level.width > self._shelf:
+            row, column = self.height + self.height % STRIDE, 0
+        bottom, right = row + level.height, column + level.width
+        if right > self._shelf or max(self.height, bottom) * max(self.width, right) > pixels:
+            return False
+        self._put(level, row, column)
+        return True
+
+    def _put(self, level: Level, row: int, column: int) -> None:
+        bottom, right = row + level.height, column + level.width
+        self.levels.append(level)
+        self.parts.append((slice(row, bottom), slice(column, right)))
+        self.height, self.width = max(self.height, bottom), max(self.width, right)
+        self._row, self._column = row, right + right % STRIDE
+
+    @property
+    def beyond(self) -> list[Part]:
+        """What pooling must not see of the first layer's output."""
+        hidden: list[Part] = []
+        for (rows, columns), level in zip(self.parts, self.levels, strict=True):
+            bottom, right = rows.stop - _FIRST, columns.stop - _FIRST
+            if level.height % 2 and rows.stop < self.height:
+                hidden.append((slice(bottom, bottom + 1), columns))
+            if level.width % 2 and columns.stop < self.width:
+                hidden.append((rows, slice(right, right + 1)))
+        return hidden
+
+    def places(self, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Whose the cells of P-Net's output are.
+
+        Args:
+            cells: int64 [n, 2], row and column.
+
+        Returns:
+            Which of the cells lie in a level at all, bool [n]; of those, m in number, the index of
+            the level, int64 [m], and row and column in it, int64 [m, 2].
+        """
+        owners = torch.full((self.height // STRIDE, self.width // STRIDE), -1)
+        starts = []
+        for index, (rows, columns) in enumerate(self.parts):
+            y, x = rows.start // STRIDE, columns.start // STRIDE
+            height, width = _cells(rows.stop - rows.start), _cells(columns.stop - columns.start)
+            owners[y : y + height, x : x + width] = index
+            starts.append((y, x))
+        level = owners.to(cells.device)[cells[:, 0], cells[:, 1]]
+        valid = level >= 0
+        level = level[valid]
+        return valid, level, cells[valid] - torch.tensor(starts, device=cells.device)[level]
+
+
+def canvases(levels: Iterable[Level], pixels: int) -> list[Canvas]:
+    """All levels, on canvases of no more than so many pixels where not one level alone has more."""
+    found: list[Canvas] = []
+    for level in sorted(levels, key=lambda level: -level.height):
+        if not (found and found[-1].put(level, pixels)):
+            found.append(Canvas(level))
+    return found
+
+
+def _cells(pixels: int) -> int:
+    """Of P-Net's output, along a side of so many pixels."""
+    return -(-(pixels - _FIRST) // STRIDE) - _REST
