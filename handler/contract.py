@@ -8,6 +8,7 @@ from typing import Any
 
 SCHEMA = 1
 EXTRA_FILE = "contract.json"  # its name among the TorchScript archive's extra files
+INT8_FILE = "int8.pt"  # there too, where it is: TorchScript of the same model in 8 bits, for CPUs
 
 
 class ContractError(ValueError):

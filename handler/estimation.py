@@ -1,5 +1,6 @@
 """The TorchScript model -> ages and intervals."""
 
+import io
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from handler.contract import EXTRA_FILE, Contract, ContractError
-from handler.machine import fast_in_bfloat16
+from handler.contract import EXTRA_FILE, INT8_FILE, Contract, ContractError
+from handler.machine import fast_in_bfloat16, fast_in_int8
 from handler.settings import Precision
 
 logger = logging.getLogger(__name__)
@@ -43,14 +44,26 @@ class AgeEstimator:
     ) -> "AgeEstimator":
         """Read an exported TorchScript file.
 
-        Raises ContractError, in one line, where the file's contract is missing or not known.
+        Raises ContractError, in one line, where the file's contract is missing or not known, or it
+        does not hold what `precision` asks for.
         """
-        extra = {EXTRA_FILE: ""}
+        extra: dict[str, str | bytes] = {EXTRA_FILE: "", INT8_FILE: b""}
         model = torch.jit.load(str(path), map_location=device, _extra_files=extra).eval()
         if not extra[EXTRA_FILE]:
             raise ContractError(f"{path.name} has no {EXTRA_FILE}: export it with train.export")
         contract = Contract.from_json(extra[EXTRA_FILE])
-        if precision == "bfloat16" or (precision == "auto" and fast_in_bfloat16(device)):
+        int8 = extra[INT8_FILE]
+        if precision == "auto":
+            precision = _fastest(device, has_int8=bool(int8))
+        if precision == "int8":
+            if device.type != "cpu" or not isinstance(int8, bytes) or not int8:
+                raise ContractError(
+                    f"precision int8 is for CPUs, and for a model exported with export.int8=true: "
+                    f"{path.name} on {device} can be served with precision auto"
+                )
+            lower = torch.jit.load(io.BytesIO(int8)).eval()
+            return cls(torch.jit.freeze(lower), contract, device, "int8")
+        if precision == "bfloat16":
             lower = torch.jit.load(str(path), map_location=device).eval()
             faces = torch.zeros(1, 3, contract.crop.size, contract.crop.size, dtype=torch.uint8)
             try:
@@ -79,6 +92,12 @@ class AgeEstimator:
     def _call(self, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         age, spread = self._model(torch.from_numpy(faces).to(self._device))
         return age.float().cpu().numpy(), spread.float().cpu().numpy()
+
+
+def _fastest(device: torch.device, *, has_int8: bool) -> Precision:
+    if has_int8 and fast_in_int8(device):
+        return "int8"
+    return "bfloat16" if fast_in_bfloat16(device) else "float32"
 
 
 def _for_inference(model: Any, dtype: torch.dtype) -> Any:

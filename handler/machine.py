@@ -58,3 +58,11 @@ def fast_in_bfloat16(device: torch.device) -> bool:
     if torch.backends.cpu.get_cpu_capability().startswith("AVX"):
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def fast_in_int8(device: torch.device) -> bool:
+    """Whether the processor multiplies and adds up whole numbers of 8 bits in one instruction.
+
+    On others torch is not only slower in them: sums of products can overflow.
+    """
+    return device.type == "cpu" and bool(torch.cpu._is_vnni_supported())

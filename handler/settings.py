@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
 # The lowest values. MTCNN looks through a window of 12 pixels.
 _LOWEST = {"max_pixels": 1, "min_face_size": 12, "max_side": 64, "threads": 0}
@@ -35,7 +35,8 @@ class Settings:
     # a worker for each core then; the worker's share of the cores beside a GPU.
     threads: int = 0
 
-    # What the ages are computed in. auto: bfloat16 where the hardware is faster in it.
+    # What the ages are computed in. auto: the fastest that the hardware and the model have; int8
+    # is for CPUs and needs a model that was exported with it.
     precision: Precision = "auto"
 
     @classmethod

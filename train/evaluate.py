@@ -29,7 +29,7 @@ from train.data import CropDataset
 from train.files import written_whole
 from train.metrics import Measured, decades, describe, interval_scale
 from train.torchscript import build
-from train.weights import save_weights
+from train.weights import Weights, save_weights
 
 log = logging.getLogger(__name__)
 COVERAGE = 0.9  # of age_interval, as the answer's documentation promises
@@ -42,7 +42,7 @@ def export_run(config: DictConfig, calibration: Calibration) -> Path:
     geometry, detector = contract_parts(config)
     network, architecture = load_checkpoint(run / "best.ckpt", config.export.mirror)
     contract = Contract(geometry, detector, calibration, tuple(config.data.sources))
-    save_weights(network, architecture, contract, run / "age.safetensors")
+    save_weights(Weights(network, architecture, contract), run / "age.safetensors")
     build(run / "age.safetensors", run / "age.pt")
     return run / "age.pt"
 

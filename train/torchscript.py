@@ -6,30 +6,45 @@ Needs neither Lightning nor Hydra, so that a serving machine can build its model
 """
 
 import argparse
+import io
 import warnings
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from handler.contract import EXTRA_FILE
+from handler.contract import EXTRA_FILE, INT8_FILE
 from train.files import written_whole
+from train.model import AgeNetwork
+from train.quantize import quantized
 from train.weights import load_weights
 
 
 def build(weights: Path, output: Path) -> None:
     """Write the model in `weights` to `output` as TorchScript, its contract inside.
 
+    The same model in 8 bits is inside too where its ranges are among the weights.
+
     Raises ValueError where `weights` holds no age model.
     """
-    network, architecture, contract = load_weights(weights)
-    size = architecture.size
+    stored = load_weights(weights)
+    size = stored.architecture.size
     faces = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
+    extra: dict[str, str | bytes] = {EXTRA_FILE: stored.contract.to_json()}
+    if stored.ranges is not None:
+        extra[INT8_FILE] = _traced(quantized(stored.network, stored.ranges), faces, {})
+    with written_whole(output) as partial:
+        partial.write_bytes(_traced(stored.network, faces, extra))
+
+
+def _traced(network: AgeNetwork, faces: Tensor, extra: dict[str, str | bytes]) -> bytes:
+    """The file of `network`; `faces` are an example."""
+    file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # torch deprecates TorchScript and keeps it; the exported file is this package's contract
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
-        traced = torch.jit.trace(network, faces)
-        with written_whole(output) as partial:
-            traced.save(str(partial), _extra_files={EXTRA_FILE: contract.to_json()})
+        torch.jit.save(torch.jit.trace(network, faces), file, _extra_files=extra)
+    return file.getvalue()
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Weights with all that is needed to serve them, as one safetensors file in half precision."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -13,23 +14,35 @@ from train.files import written_whole
 from train.model import AgeNetwork, Architecture
 
 
-def save_weights(
-    network: AgeNetwork, architecture: Architecture, contract: Contract, path: Path
-) -> None:
-    """Write `network` to `path`; matrices and kernels in half precision, norms as they are."""
+@dataclass(frozen=True)
+class Weights:
+    """A trained network with what belongs to it."""
+
+    network: AgeNetwork
+    architecture: Architecture
+    contract: Contract
+    ranges: Mapping[str, tuple[float, int]] | None = None  # of `train.quantize`; None: not wanted
+
+
+def save_weights(weights: Weights, path: Path) -> None:
+    """Write `weights` to `path`; matrices and kernels in half precision, norms as they are."""
     tensors = {
         name: (value.half() if value.ndim > 1 else value).contiguous().cpu()
-        for name, value in network.state_dict().items()
+        for name, value in weights.network.state_dict().items()
     }
-    metadata = {"architecture": json.dumps(asdict(architecture)), "contract": contract.to_json()}
+    metadata = {
+        "architecture": json.dumps(asdict(weights.architecture)),
+        "contract": weights.contract.to_json(),
+        "ranges": json.dumps(weights.ranges),
+    }
     with written_whole(path) as partial:
         save_file(tensors, partial, metadata)
 
 
-def load_weights(path: Path) -> tuple[AgeNetwork, Architecture, Contract]:
-    """The network in full precision, ready to be evaluated, with its architecture and contract.
+def load_weights(path: Path) -> Weights:
+    """What `save_weights` wrote, the network in full precision and ready to be evaluated.
 
-    Raises ValueError where `path` was not written by `save_weights`.
+    Raises ValueError where `path` holds something else.
     """
     with safe_open(path, framework="pt") as stored:
         metadata = stored.metadata() or {}
@@ -41,4 +54,5 @@ def load_weights(path: Path) -> tuple[AgeNetwork, Architecture, Contract]:
     network.load_state_dict(
         {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
     )
-    return network.eval(), architecture, Contract.from_json(metadata["contract"])
+    ranges = json.loads(metadata.get("ranges", "null"))
+    return Weights(network.eval(), architecture, Contract.from_json(metadata["contract"]), ranges)

@@ -1,3 +1,4 @@
+import io
 import logging
 from pathlib import Path
 from typing import get_args
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from handler import estimation
-from handler.contract import EXTRA_FILE, Calibration, Contract, ContractError
+from handler.contract import EXTRA_FILE, INT8_FILE, Calibration, Contract, ContractError
 from handler.cropping import crop_faces
 from handler.estimation import AgeEstimator
 from handler.settings import Precision
@@ -18,7 +19,7 @@ from train.torchscript import build
 
 CPU = torch.device("cpu")
 SHIPPED = Path(__file__).resolve().parents[2] / "model_store" / "age.safetensors"
-PRECISIONS = ["float32", "bfloat16"]
+PRECISIONS = ["float32", "bfloat16", "int8"]
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +120,17 @@ class Willing(Stubborn):
         return age, torch.full_like(age, 5.0)
 
 
-def saved(network: nn.Module, contract: Contract, folder: Path) -> Path:
-    """The network as a file that can be served."""
+def saved(
+    network: nn.Module, contract: Contract, folder: Path, int8: nn.Module | None = None
+) -> Path:
+    """The network as a file that can be served, and one inside that stands for it in 8 bits."""
     file = folder / "age.pt"
-    scripted = torch.jit.script(network.eval())
-    torch.jit.save(scripted, str(file), _extra_files={EXTRA_FILE: contract.to_json()})
+    extra: dict[str, str | bytes] = {EXTRA_FILE: contract.to_json()}
+    if int8 is not None:
+        inner = io.BytesIO()
+        torch.jit.save(torch.jit.script(int8.eval()), inner)
+        extra[INT8_FILE] = inner.getvalue()
+    torch.jit.save(torch.jit.script(network.eval()), str(file), _extra_files=extra)
     return file
 
 
@@ -133,7 +140,7 @@ def noise(count: int) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AgeEstimator]:
-    """The weights of the repository in both precisions."""
+    """The weights of the repository in every precision."""
     file = tmp_path_factory.mktemp("shipped") / "age.pt"
     build(SHIPPED, file)
     return {p: AgeEstimator.load(file, CPU, p) for p in get_args(Precision) if p != "auto"}
@@ -149,15 +156,23 @@ def portraits(shipped: dict[str, AgeEstimator]) -> NDArray[np.uint8]:
 
 
 class TestPrecision:
-    def test_bfloat16_changes_the_shipped_model_s_ages_little(
-        self, shipped: dict[str, AgeEstimator], portraits: NDArray[np.uint8]
+    @pytest.mark.parametrize(
+        ("precision", "mean", "most"), [("bfloat16", 0.05, 0.2), ("int8", 0.4, 1.5)]
+    )
+    def test_rounding_changes_the_shipped_model_s_ages_little(
+        self,
+        shipped: dict[str, AgeEstimator],
+        portraits: NDArray[np.uint8],
+        precision: str,
+        mean: float,
+        most: float,
     ) -> None:
         assert [shipped[p].precision for p in PRECISIONS] == PRECISIONS
-        exact, rounded = (shipped[p].estimate(portraits) for p in PRECISIONS)
+        exact, rounded = (shipped[p].estimate(portraits) for p in ("float32", precision))
         difference = np.abs(exact.age - rounded.age)
-        assert 0 < difference.mean() < 0.05
-        assert difference.max() < 0.2
-        assert np.abs(exact.interval - rounded.interval).max() < 0.4
+        assert 0 < difference.mean() < mean
+        assert difference.max() < most
+        assert np.abs(exact.interval - rounded.interval).max() < 2 * most
         assert rounded.age.dtype == rounded.interval.dtype == np.float32
 
     @pytest.mark.parametrize("precision", PRECISIONS)
@@ -171,20 +186,58 @@ class TestPrecision:
             assert part.age == pytest.approx(together.age[:count], abs=0.01)
             assert part.interval == pytest.approx(together.interval[:count], abs=0.02)
 
-    @pytest.mark.parametrize("fast", [True, False])
-    @pytest.mark.parametrize("asked", ["auto", *PRECISIONS])
-    def test_auto_is_what_is_fast(
+    @pytest.mark.parametrize("asked", ["auto", "float32", "bfloat16"])
+    @pytest.mark.parametrize(
+        ("bfloat16", "int8", "exported", "auto"),
+        [
+            (False, False, True, "float32"),
+            (True, False, True, "bfloat16"),
+            (True, True, True, "int8"),
+            (False, True, True, "int8"),
+            (True, True, False, "bfloat16"),
+            (False, True, False, "float32"),
+        ],
+    )
+    def test_auto_is_what_is_fast_and_there(
         self,
         contract: Contract,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         asked: Precision,
-        fast: bool,
+        bfloat16: bool,
+        int8: bool,
+        exported: bool,
+        auto: str,
     ) -> None:
-        monkeypatch.setattr(estimation, "fast_in_bfloat16", lambda device: fast)
-        file = saved(Willing(), contract, tmp_path)
-        auto = "bfloat16" if fast else "float32"
+        monkeypatch.setattr(estimation, "fast_in_bfloat16", lambda device: bfloat16)
+        monkeypatch.setattr(estimation, "fast_in_int8", lambda device: int8)
+        file = saved(Willing(), contract, tmp_path, int8=Stubborn() if exported else None)
         assert AgeEstimator.load(file, CPU, asked).precision == (auto if asked == "auto" else asked)
+
+    def test_int8_is_the_model_within(self, contract: Contract, tmp_path: Path) -> None:
+        lower = Stubborn()
+        file = saved(Willing(), contract, tmp_path, int8=lower)
+        estimator = AgeEstimator.load(file, CPU, "int8")
+        with torch.inference_mode():
+            expected, _ = lower(torch.from_numpy(noise(3)))
+        assert estimator.contract == contract
+        assert estimator.estimate(noise(3)).age == pytest.approx(expected.numpy(), abs=1e-4)
+
+    @pytest.mark.parametrize("where", ["cpu", "cuda"])
+    def test_int8_that_is_not_there(
+        self, contract: Contract, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = saved(Willing(), contract, tmp_path, int8=Stubborn() if where == "cuda" else None)
+        load = torch.jit.load
+        monkeypatch.setattr(
+            torch.jit, "load", lambda file, map_location=None, **rest: load(file, **rest)
+        )
+        with pytest.raises(ContractError) as caught:
+            AgeEstimator.load(file, torch.device(where), "int8")
+        assert str(caught.value) == (
+            "precision int8 is for CPUs, and for a model exported with export.int8=true: "
+            f"age.pt on {where} can be served with precision auto"
+        )
 
     def test_weights_are_rounded_and_norms_are_not(
         self, contract: Contract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -197,8 +250,8 @@ class TestPrecision:
 
         monkeypatch.setattr(torch.jit, "freeze", noted)
         file = saved(Willing(), contract, tmp_path)
-        for precision in get_args(Precision)[1:]:
-            AgeEstimator.load(file, CPU, precision)
+        AgeEstimator.load(file, CPU, "float32")
+        AgeEstimator.load(file, CPU, "bfloat16")
         exact, rounded = ({n: p.dtype for n, p in m.named_parameters()} for m in models)
         assert set(exact.values()) == {torch.float32}
         assert rounded == {

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from handler import machine
-from handler.machine import cores, fast_in_bfloat16, keep_freed_memory
+from handler.machine import cores, fast_in_bfloat16, fast_in_int8, keep_freed_memory
 
 ROOT = Path(machine.__file__).parents[1]
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -163,3 +163,15 @@ class TestFastInBfloat16:
     def test_this_machine(self) -> None:
         """What is asked of torch there is private."""
         assert isinstance(fast_in_bfloat16(CPU), bool)
+
+
+class TestInt8:
+    @pytest.mark.parametrize("supported", [True, False])
+    def test_needs_vnni(self, monkeypatch: pytest.MonkeyPatch, supported: bool) -> None:
+        monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: supported)
+        assert fast_in_int8(CPU) is supported
+        assert fast_in_int8(CUDA) is False
+
+    def test_this_machine(self) -> None:
+        """What is asked of torch there is private."""
+        assert isinstance(fast_in_int8(CPU), bool)

@@ -60,7 +60,7 @@ def test_lowest_values(key: str, low: int) -> None:
         Settings.from_mapping({key: low - 1})
 
 
-@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16", "int8"])
 def test_precisions(precision: str) -> None:
     assert Settings.from_mapping({"precision": precision}).precision == precision
 
@@ -70,7 +70,7 @@ def test_another_precision(value: Any) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_mapping({"precision": value})
     assert str(caught.value) == (
-        "model-config.yaml: handler.precision must be one of auto, float32, bfloat16, "
+        "model-config.yaml: handler.precision must be one of auto, float32, bfloat16, int8, "
         f"not {value!r}"
     )
 

@@ -3,18 +3,20 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig
 
-from handler.contract import DetectorSettings
+from handler.contract import ContractError, DetectorSettings
 from handler.estimation import AgeEstimator
 from train import export as export_module
 from train.evaluate import evaluate, show
 from train.export import export
 from train.fit import fit
+from train.weights import load_weights
 
 Make = Callable[..., DictConfig]
 
@@ -79,6 +81,49 @@ def test_a_run_is_exported_with_the_settings_that_it_was_trained_with(
 
 def test_export_wants_a_measured_run(trained: DictConfig) -> None:
     with pytest.raises(FileNotFoundError, match=r"run python -m train\.evaluate first"):
+        export(trained)
+
+
+def test_8_bits_are_exported_unless_not_wanted(
+    trained: DictConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(trained)
+    monkeypatch.setattr(export_module, "INT8_COST", 100.0)
+    model = export(trained)
+    assert AgeEstimator.load(model, torch.device("cpu"), "int8").precision == "int8"
+    assert "years on 5 crops: exported" in capsys.readouterr().out
+    trained.export.int8 = False
+    with pytest.raises(ContractError, match=r"exported with export\.int8=true"):
+        AgeEstimator.load(export(trained), torch.device("cpu"), "int8")
+    assert "8 bits" not in capsys.readouterr().out
+
+
+def test_8_bits_that_cost_too_much_are_not_exported(
+    trained: DictConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(trained)
+    monkeypatch.setattr(export_module, "INT8_COST", -100.0)
+    assert load_weights(export(trained).with_suffix(".safetensors")).ranges is None
+    assert "years on 5 crops: not exported" in capsys.readouterr().out
+
+
+def test_a_backbone_that_cannot_be_in_8_bits(
+    trained: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Winding(torch.nn.Module):
+        def forward(self, faces: torch.Tensor) -> torch.Tensor:
+            return faces if faces.sum() > 0 else -faces
+
+    evaluate(trained)
+    true_load = export_module.load_checkpoint
+
+    def winding(*arguments: Any) -> Any:
+        network, architecture = true_load(*arguments)
+        network.backbone = Winding()
+        return network, architecture
+
+    monkeypatch.setattr(export_module, "load_checkpoint", winding)
+    with pytest.raises(ValueError, match=r"no 8 bits for this backbone, set export\.int8=false: "):
         export(trained)
 
 

@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from handler.contract import Contract
 from handler.estimation import AgeEstimator
 from train import torchscript
 from train.model import AgeNetwork, Architecture
-from train.weights import load_weights, save_weights
+from train.quantize import activation_ranges, quantized
+from train.weights import Weights, load_weights, save_weights
 
 ARCHITECTURE = Architecture("test_resnet", 64)
 
@@ -18,7 +20,7 @@ ARCHITECTURE = Architecture("test_resnet", 64)
 def weights(tmp_path: Path, contract: Contract) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "age.safetensors"
-    save_weights(AgeNetwork(ARCHITECTURE).eval(), ARCHITECTURE, contract, path)
+    save_weights(Weights(AgeNetwork(ARCHITECTURE).eval(), ARCHITECTURE, contract), path)
     return path
 
 
@@ -27,11 +29,10 @@ def test_weights_come_back_as_they_were_but_for_half_precision(
 ) -> None:
     torch.manual_seed(0)
     original = AgeNetwork(ARCHITECTURE).state_dict()
-    network, architecture, read = load_weights(weights)
-    assert architecture == ARCHITECTURE
-    assert read == contract
-    assert not network.training
-    for name, value in network.state_dict().items():
+    read = load_weights(weights)
+    assert (read.architecture, read.contract, read.ranges) == (ARCHITECTURE, contract, None)
+    assert not read.network.training
+    for name, value in read.network.state_dict().items():
         expected = original[name].half().float() if original[name].ndim > 1 else original[name]
         assert torch.equal(value, expected), name
 
@@ -52,13 +53,30 @@ def test_the_file_gives_what_the_network_gives_at_any_batch_size(
     estimator = AgeEstimator.load(tmp_path / "age.pt", torch.device("cpu"), "float32")
     faces = np.random.default_rng(0).integers(0, 256, (count, 3, 64, 64), np.uint8)
     with torch.no_grad():
-        age, spread = load_weights(weights)[0](torch.from_numpy(faces))
+        age, spread = load_weights(weights).network(torch.from_numpy(faces))
     estimates = estimator.estimate(faces)
     assert estimator.contract == contract
     assert np.allclose(estimates.age, age, atol=1e-3)
     half = contract.calibration.scale * spread
     assert np.allclose(estimates.interval[:, 1], age + half, atol=1e-3)
     assert np.allclose(estimates.interval[:, 0], (age - half).clamp(min=0), atol=1e-3)
+
+
+def test_the_file_holds_the_network_in_8_bits_where_its_ranges_are_known(
+    weights: Path, tmp_path: Path
+) -> None:
+    stored = load_weights(weights)
+    faces = np.random.default_rng(0).integers(0, 256, (7, 3, 64, 64), np.uint8)
+    ranges = activation_ranges(stored.network, torch.from_numpy(faces))
+    save_weights(replace(stored, ranges=ranges), weights)
+    torchscript.build(weights, tmp_path / "age.pt")
+    with torch.inference_mode():
+        age, _ = quantized(load_weights(weights).network, ranges)(torch.from_numpy(faces))
+        exact, _ = stored.network(torch.from_numpy(faces))
+    for precision, expected in (("int8", age), ("float32", exact)):
+        estimator = AgeEstimator.load(tmp_path / "age.pt", torch.device("cpu"), precision)
+        assert estimator.precision == precision
+        assert np.allclose(estimator.estimate(faces).age, expected, atol=0.01)
 
 
 def test_the_command_builds_one_from_the_other(
