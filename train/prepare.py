@@ -22,12 +22,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from handler.contract import CropGeometry, DetectorSettings
-from handler.cropping import Picture, crop_faces, padding
+from handler.cropping import crop_faces, padding
+from handler.decoding import decode
 from handler.detection import FaceDetector
+from handler.errors import Failure
+from handler.settings import Settings
 from train.configuration import CONFIG, contract_parts
 from train.crops import CropLabel, Shard, marker, read_shards, stored_geometry, write_shard
 from train.datasets import read
@@ -61,10 +63,10 @@ class CropMaker:
     def make(self, record: Record, detector: FaceDetector) -> tuple[NDArray[np.uint8], CropLabel]:
         """The stored crop, uint8 [3, W, W], of the record's main face, and its label.
 
-        Raises OSError where the picture cannot be read, ValueError where it shows no face.
+        Raises OSError or Failure where the picture cannot be read, ValueError where it shows no
+        face.
         """
-        with Image.open(record.path) as image:
-            picture: Picture = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        picture = decode(record.path.read_bytes(), Settings.max_pixels)
         height, width = picture.shape[:2]
         faces = (detector.detect_on_canvas if record.tight else detector.detect)([picture])[0]
         if len(faces):
@@ -156,7 +158,7 @@ def _make_shard(job: tuple[int, Sequence[Record]]) -> int:
     for record in records:
         try:
             crop, label = maker.make(record, detector)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, Failure) as error:
             rejected[record.path.name] = str(error)
             continue
         crops.append(crop[None])
