@@ -12,6 +12,8 @@ from train.model import Architecture
 _SOURCES = {
     "utkface": "UTKFace, aligned and cropped: non-commercial research use only; the copyright of "
     "the images remains with their owners",
+    "utkface_wild": "UTKFace, in the wild: terms as above",
+    "facial_age": "UTKFace, as Kaggle's facial-age has it",
     "appa_real": "APPA-REAL: offered for research by its makers",
 }
 
@@ -48,9 +50,9 @@ residuals to hold {contract.calibration.coverage:.0%} of true ages |
 Terms: these weights are for non-commercial research only, as the data is.
 
 ## Split
-Training and validation as each data set's own tables give them; the figures below are of the test
-parts, which neither training nor the choice of a checkpoint saw. In brackets: the 95 % bootstrap
-interval.
+As each data set's own tables give it, or else by a checksum of each picture or group; the figures
+below are of the test parts, which neither training nor the choice of a checkpoint saw. In brackets:
+the 95 % bootstrap interval.
 
 ## Figures
 {_table(metrics["test"])}

@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from handler.contract import CropGeometry, DetectorSettings
+from train.crops import refuse_unfinished
 
 CONFIG: dict[str, Any] = {
     "version_base": "1.3",
@@ -60,5 +61,11 @@ def stages(config: DictConfig) -> list[DictConfig]:
 
 
 def prepared_folders(config: DictConfig) -> list[Path]:
-    """Where `prepare` put the crops of each data set."""
-    return [Path(config.data.prepared) / name for name in config.data.sources]
+    """Where `prepare` put the crops of each data set.
+
+    Raises ValueError, saying what to do, where it has not ended or too few could be used.
+    """
+    folders = [Path(config.data.prepared) / name for name in config.data.sources]
+    for folder in folders:
+        refuse_unfinished(folder, config.data.max_bad)
+    return folders

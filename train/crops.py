@@ -4,7 +4,8 @@ A crop is stored with more around it than the model sees (`CONTEXT`), so that au
 and turn it over real pixels. Its central `size` pixels are the served crop, pixel for pixel.
 
 A folder holds `crops-NNNNN.npy` (uint8 [n, 3, W, W]) and beside each `crops-NNNNN.json` with the
-labels, written in that order: the second one's presence says that the shard is whole.
+labels, written in that order: the second one's presence says that the shard is whole. With all of
+them there, `summary.json` counts them.
 """
 
 import dataclasses
@@ -62,6 +63,25 @@ def served_part(crops: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 def marker(folder: Path, index: int) -> Path:
     """The file that is there once shard `index` is whole."""
     return folder / f"crops-{index:05d}.json"
+
+
+def refuse_bad(folder: Path, unusable: int, total: int, max_bad: float) -> None:
+    """Raise ValueError when more than `max_bad` (a part, 0 to 1) of a data set cannot be used."""
+    if unusable > max_bad * total:
+        raise ValueError(
+            f"{folder.name}: {unusable / total:.1%} of the pictures cannot be used, more than "
+            f"{max_bad:.1%}: look at {folder / 'rejected.csv'}, or raise data.max_bad"
+        )
+
+
+def refuse_unfinished(folder: Path, max_bad: float) -> None:
+    """Raise ValueError, saying what to do, where `prepare` has not ended or `refuse_bad` would."""
+    file = folder / "summary.json"
+    if not file.is_file():
+        raise ValueError(f"{folder} is not prepared: run python -m train.prepare first")
+    summary = json.loads(file.read_text())
+    unusable = summary["unusable"]
+    refuse_bad(folder, unusable, summary["crops"] + unusable, max_bad)
 
 
 def write_shard(folder: Path, index: int, shard: Shard) -> None:

@@ -26,6 +26,7 @@ from handler.estimation import AgeEstimator
 from train.checkpoint import load_checkpoint
 from train.configuration import CONFIG, contract_parts, of_run, prepared_folders
 from train.data import CropDataset
+from train.datasets import warn_of_repeats
 from train.files import written_whole
 from train.metrics import Measured, decades, describe, interval_scale
 from train.torchscript import build
@@ -54,6 +55,7 @@ def estimate(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # what is measured, and checked at export, must not depend on the machine
     estimator = AgeEstimator.load(model, device, "float32")
+    warn_of_repeats([*estimator.contract.data, *(label.source for label in dataset.labels)])
     size = estimator.contract.crop.size
     if dataset.crops.shape[-1] != size:
         raise ValueError(f"{model} takes {size} px crops; set crop.size and prepare again")

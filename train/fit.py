@@ -26,6 +26,7 @@ from train.augment import Augmentation
 from train.checkpoint import load_state
 from train.configuration import CONFIG, prepared_folders
 from train.data import Batch, CropBatches
+from train.datasets import warn_of_repeats
 from train.model import GENDERS, RACES, AgeNetwork, Architecture, target_distribution
 
 Precision = Literal["bf16-mixed", "32-true"]
@@ -145,6 +146,7 @@ def fit(config: DictConfig) -> float:
         raise FileExistsError(f"{run} holds a run: set fit.resume=true, or run=ANOTHER_FOLDER")
     if config.fit.resume and not last.exists():
         raise FileNotFoundError(f"{last} is missing: there is nothing to resume")
+    warn_of_repeats(config.data.sources)
     lightning.seed_everything(config.seed)
     run.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, run / "config.yaml", resolve=True)

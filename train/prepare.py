@@ -1,10 +1,12 @@
 """Labelled pictures -> cached face crops, made by the handler's own detection and cropping.
 
     python -m train.prepare data.sources.utkface=FOLDER data.sources.appa_real=FOLDER
+    python -m train.prepare data=[appa_real,own] data.sources.own=FACES.csv
 
-Can be stopped and started again: shards that are there are kept. Beside the crops lie
-`summary.json` (counts, padding) and `rejected.csv` (every picture without a usable face or label,
-and why).
+Can be stopped and started again: shards that are there are kept. To have pictures looked at again
+that were repaired, remove the folder of that data set's crops. Beside the crops lie
+`rejected.csv` (every picture without a usable face or label, and why) and, once all are there,
+`summary.json` (counts, padding).
 """
 
 import csv
@@ -22,21 +24,33 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from handler.contract import CropGeometry, DetectorSettings
-from handler.cropping import Picture, crop_faces, padding
-from handler.detection import FaceDetector
+from handler.cropping import crop_faces, padding
+from handler.decoding import decode
+from handler.detection import FaceDetector, Faces
+from handler.errors import Failure
+from handler.settings import Settings
 from train.configuration import CONFIG, contract_parts
-from train.crops import CropLabel, Shard, marker, read_shards, stored_geometry, write_shard
-from train.datasets import read
+from train.crops import (
+    CropLabel,
+    Shard,
+    marker,
+    read_shards,
+    refuse_bad,
+    refuse_unfinished,
+    stored_geometry,
+    write_shard,
+)
+from train.datasets import read, warn_of_repeats
 from train.files import written_whole
-from train.main_face import main_face
-from train.records import Problem, Record
+from train.main_face import face_at, main_face
+from train.records import SPLITS, Problem, Record
 
 log = logging.getLogger(__name__)
 SHARD = 256  # records
+WHOLE = "no face was found; the whole picture was taken"
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,7 @@ class CropMaker:
 
     def fingerprint(self, records: Sequence[Record]) -> str:
         """Names everything that the crops depend on, so that a stale cache is never mixed in."""
-        parts = [asdict(self), [(r.path.name, r.age, r.split) for r in records]]
+        parts = [asdict(self), [(r.file, r.age, r.split, *(r.box or ())) for r in records]]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
     def build_detector(self) -> FaceDetector:
@@ -61,21 +75,16 @@ class CropMaker:
     def make(self, record: Record, detector: FaceDetector) -> tuple[NDArray[np.uint8], CropLabel]:
         """The stored crop, uint8 [3, W, W], of the record's main face, and its label.
 
-        Raises OSError where the picture cannot be read, ValueError where it shows no face.
+        Raises OSError or Failure where the picture cannot be read, ValueError where it shows no
+        face.
         """
-        with Image.open(record.path) as image:
-            picture: Picture = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        picture = decode(record.path.read_bytes(), Settings.max_pixels)
         height, width = picture.shape[:2]
         faces = (detector.detect_on_canvas if record.tight else detector.detect)([picture])[0]
-        if len(faces):
-            box = faces.boxes[main_face(faces.boxes, width, height)]
-        elif record.tight:
-            box = self._whole(width, height)
-        else:
-            raise ValueError("no face was found")
+        box = self._box(record, faces, width, height)
         stored = stored_geometry(self.geometry)
         label = CropLabel(
-            file=record.path.name,
+            file=record.file,
             age=record.age,
             split=record.split,
             source=record.source,
@@ -85,6 +94,21 @@ class CropMaker:
             padding=round(padding(picture.shape, box, self.geometry.margin), 4),
         )
         return crop_faces(picture, box[None], stored)[0], label
+
+    def _box(self, record: Record, faces: Faces, width: int, height: int) -> NDArray[np.float32]:
+        """The box of the face that the record is about; raises ValueError where there is none."""
+        if record.box is not None:
+            meant = face_at(faces.boxes, record.box)
+            if meant is None:
+                raise ValueError("no face was found at its box")
+        elif len(faces):
+            meant = main_face(faces.boxes, width, height)
+        elif record.tight:
+            return self._whole(width, height)
+        else:
+            raise ValueError("no face was found")
+        box: NDArray[np.float32] = faces.boxes[meant]
+        return box
 
     def _whole(self, width: int, height: int) -> NDArray[np.float32]:
         """The box whose served crop is the largest centred square of the picture."""
@@ -103,9 +127,12 @@ def prepare(
 ) -> dict[str, Any]:
     """Crop the main face of every record into `folder` and return the summary.
 
-    Raises ValueError when more than `max_bad` (a part, 0 to 1) of the pictures cannot be used.
+    Raises ValueError when more than `max_bad` (a part, 0 to 1) of the pictures cannot be used,
+    before any is cropped where that can be told from the labels.
     """
     _claim(folder, maker.fingerprint(records))
+    _list_rejected(folder, problems, [])
+    refuse_bad(folder, len(problems), len(records) + len(problems), max_bad)
     shards = [records[i : i + SHARD] for i in range(0, len(records), SHARD)]
     todo = [i for i in range(len(shards)) if not marker(folder, i).exists()]
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
@@ -117,17 +144,13 @@ def prepare(
         for count in pool.imap_unordered(_make_shard, [(i, shards[i]) for i in todo]):
             bar.update(count)
     summary = _summarise(folder, problems)
-    bad = summary["unusable"] / (len(records) + len(problems))
-    if bad > max_bad:
-        raise ValueError(
-            f"{folder.name}: {bad:.1%} of the pictures cannot be used, more than {max_bad:.1%}: "
-            f"look at {folder / 'rejected.csv'}, or raise data.max_bad"
-        )
+    refuse_unfinished(folder, max_bad)
     return summary
 
 
 def _claim(folder: Path, fingerprint: str) -> None:
     """Make `folder` hold crops of this fingerprint only; stale shards are removed."""
+    (folder / "summary.json").unlink(missing_ok=True)  # comes back when all crops are there
     mark = folder / "fingerprint"
     if mark.is_file() and mark.read_text() != fingerprint:
         log.info("%s: settings or records have changed; its crops are made anew", folder)
@@ -156,8 +179,8 @@ def _make_shard(job: tuple[int, Sequence[Record]]) -> int:
     for record in records:
         try:
             crop, label = maker.make(record, detector)
-        except (OSError, ValueError) as error:
-            rejected[record.path.name] = str(error)
+        except (OSError, ValueError, Failure) as error:
+            rejected[record.file] = str(error)
             continue
         crops.append(crop[None])
         labels.append(label)
@@ -169,26 +192,27 @@ def _summarise(folder: Path, problems: Sequence[Problem]) -> dict[str, Any]:
     """Write `rejected.csv` and `summary.json` from the shards that are there."""
     shards = list(read_shards(folder))
     labels = [label for shard in shards for label in shard.labels]
-    reasons = {problem.path.name: problem.reason for problem in problems}
-    for shard in shards:
-        reasons |= shard.rejected
-    unusable = len(reasons)
-    reasons |= {
-        x.file: "no face was found; the whole picture was taken" for x in labels if not x.found
-    }
-    with written_whole(folder / "rejected.csv") as partial, partial.open("w", newline="") as out:
-        csv.writer(out).writerows([("file", "reason"), *sorted(reasons.items())])
+    rejected = [reason for shard in shards for reason in shard.rejected.values()]
+    _list_rejected(folder, problems, shards)
     summary = {
         "crops": len(labels),
-        "unusable": unusable,
-        "not_found": sum(not x.found for x in labels)
-        + sum("no face" in r for shard in shards for r in shard.rejected.values()),
+        "unusable": len(problems) + len(rejected),
+        "not_found": sum(not x.found for x in labels) + sum("no face" in r for r in rejected),
         "padding": round(float(np.mean([x.padding for x in labels])), 4) if labels else 0.0,
-        "splits": {s: sum(x.split == s for x in labels) for s in ("train", "val", "test")},
+        "splits": {s: sum(x.split == s for x in labels) for s in SPLITS},
     }
     with written_whole(folder / "summary.json") as partial:
         partial.write_text(json.dumps(summary, indent=2))
     return summary
+
+
+def _list_rejected(folder: Path, problems: Sequence[Problem], shards: Sequence[Shard]) -> None:
+    rows = [(problem.file, problem.reason) for problem in problems]
+    for shard in shards:
+        rows += shard.rejected.items()
+        rows += [(x.file, WHOLE) for x in shard.labels if not x.found]
+    with written_whole(folder / "rejected.csv") as partial, partial.open("w", newline="") as out:
+        csv.writer(out).writerows([("file", "reason"), *sorted(rows)])
 
 
 @hydra.main(**CONFIG)
@@ -196,6 +220,7 @@ def main(config: DictConfig) -> None:
     """Prepare every data set that `data.sources` names."""
     geometry, detector = contract_parts(config)
     maker = CropMaker(geometry, detector, config.crop.min_face_size, config.crop.max_side)
+    warn_of_repeats(config.data.sources)
     for name, root in config.data.sources.items():
         records, problems = read(name, Path(root))
         log.info("%s: %d labelled pictures, %d without", name, len(records), len(problems))

@@ -1,82 +1,75 @@
-from collections import Counter
+import dataclasses
+import logging
 from pathlib import Path
 
 import pytest
+import torch
 
-from tests.train.conftest import CHIPS, WILD, ages
-from train.datasets import read
-
-
-def test_utkface_with_split_tables(utkface: Path) -> None:
-    records, problems = read("utkface", utkface)
-    assert not problems
-    assert Counter(r.split for r in records) == {"train": 12, "val": 6, "test": 6}
-    assert sorted(r.age for r in records) == sorted(ages(CHIPS))
-    assert all(r.tight and r.source == "utkface" and r.path.is_file() for r in records)
+from handler.contract import EXTRA_FILE, Contract
+from tests.train.conftest import CONFIGS, configuration
+from train.data import CropDataset
+from train.datasets import READERS, read, warn_of_repeats
+from train.evaluate import estimate
 
 
-@pytest.mark.parametrize(
-    ("name", "age", "gender", "race"),
-    [
-        ("100_1_0_20170110183726390.jpg.chip.jpg", 100, 1, 0),
-        ("24_0_1_20170116220224657 .jpg.chip.jpg", 24, 0, 1),
-        ("61_1_20170109142408075.jpg.chip.jpg", 61, 1, None),
-        ("55_0_0_20170116232725357jpg.chip.jpg", 55, 0, 0),
-    ],
-)
-def test_utkface_labels_come_from_the_name(
-    tmp_path: Path, name: str, age: float, gender: int, race: int | None
-) -> None:
-    (tmp_path / name).touch()
-    (record,), problems = read("utkface", tmp_path)
-    assert (record.age, record.gender, record.race) == (age, gender, race)
-    assert not problems
-
-
-def test_utkface_lists_what_has_no_label(tmp_path: Path) -> None:
-    for name in ("20_0_0_20170101.jpg", "face.jpg", "150_0_0_20170101.jpg"):
-        (tmp_path / name).touch()
-    records, problems = read("utkface", tmp_path)
-    assert [r.path.name for r in records] == ["20_0_0_20170101.jpg"]
-    assert {p.path.name: p.reason for p in problems} == {
-        "face.jpg": "the name does not hold age_gender_race_time",
-        "150_0_0_20170101.jpg": "age 150 is not within 0 to 116",
-    }
-
-
-def test_appa_real_with_a_table_of_labels(appa_real: Path) -> None:
-    records, problems = read("appa_real", appa_real)
-    assert not problems
-    assert [r.age for r in records] == ages(WILD)
-    assert Counter(r.split for r in records) == {"train": 8, "val": 4, "test": 4}
-    assert not any(r.tight for r in records)
-
-
-def test_appa_real_as_it_is_released(tmp_path: Path) -> None:
-    header = "file_name,num_ratings,apparent_age_avg,apparent_age_std,real_age\n"
-    for part, age in (("train", 20), ("valid", 30), ("test", 40)):
-        (tmp_path / f"gt_avg_{part}.csv").write_text(f"{header}000001.jpg,38,21.5,3.2,{age}\n")
-    records, _ = read("appa_real", tmp_path)
-    assert [(r.split, r.age) for r in records] == [("train", 20), ("val", 30), ("test", 40)]
-    assert records[1].path == tmp_path / "valid" / "000001.jpg_face.jpg"
-
-
-def test_appa_real_lists_rows_without_an_age_or_a_split(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_text(
-        "file,real_age,split\na.jpg,,train\nb.jpg,9,x\nc.jpg,9,val\n"
-    )
-    records, problems = read("appa_real", tmp_path)
-    assert [r.path.name for r in records] == ["c.jpg"]
-    assert [p.path.name for p in problems] == ["a.jpg", "b.jpg"]
-    assert problems[1].reason == "split 'x' is not one of train, val, test"
+def test_every_reader_has_a_configuration_and_they_can_be_mixed() -> None:
+    names = sorted(path.stem for path in (CONFIGS / "data").glob("*.yaml"))
+    assert names == sorted([*READERS, "own"])
+    for name in names:
+        config = configuration([f"data={name}"])
+        assert list(config.data.sources) == [name]
+        assert config.data.max_bad == 0.01
+    mixed = configuration(["data=[appa_real,own]", "+data.sources.more=more.csv"])
+    assert list(mixed.data.sources) == ["appa_real", "own", "more"]
 
 
 def test_read_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no reader for data set 'imdb'; there are appa_real"):
+    with pytest.raises(
+        ValueError, match=r"no reader .* 'imdb'; .*: data\.sources\.imdb=FACES\.csv"
+    ):
         read("imdb", tmp_path)
     with pytest.raises(
         ValueError, match=r"utkface: no labelled picture in .*data\.sources\.utkface"
     ):
         read("utkface", tmp_path)
-    with pytest.raises(ValueError, match=r"gt_avg_train\.csv is missing; set data\.sources"):
-        read("appa_real", tmp_path)
+    (tmp_path / "readme.txt").touch()
+    with pytest.raises(ValueError, match=r"\(readme\.txt: the name does not hold age_gender"):
+        read("utkface", tmp_path)
+    with pytest.raises(ValueError, match=r"mine: .*faces\.csv is missing; set data\.sources\.mine"):
+        read("mine", tmp_path / "faces.csv")
+
+
+@pytest.mark.parametrize(
+    ("sources", "warned"),
+    [
+        (["utkface", "appa_real", "own"], None),
+        (["utkface", "utkface"], None),
+        (["utkface", "appa_real", "facial_age"], "facial_age and utkface show the same pictures"),
+        (["utkface_wild", "utkface"], "utkface and utkface_wild show the same pictures"),
+    ],
+)
+def test_the_same_pictures_twice_are_warned_of(
+    sources: list[str], warned: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        warn_of_repeats(sources)
+    assert len(caplog.messages) == (warned is not None)
+    assert all(message.startswith(str(warned)) for message in caplog.messages)
+
+
+def test_a_model_measured_on_what_it_was_trained_on_is_warned_of(
+    model_file: Path,
+    contract: Contract,
+    prepared: list[str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = Path(configuration(prepared).data.prepared) / "utkface"
+    test = CropDataset([folder], "test", contract.crop.size)
+    estimate(model_file, test, batch_size=8)
+    assert not caplog.messages
+    text = dataclasses.replace(contract, data=("facial_age",)).to_json()
+    again = tmp_path / "age.pt"
+    torch.jit.save(torch.jit.load(model_file), str(again), _extra_files={EXTRA_FILE: text})
+    estimate(again, test, batch_size=8)
+    assert "facial_age and utkface show the same pictures" in caplog.text

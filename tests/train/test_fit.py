@@ -1,6 +1,8 @@
 """Real training of a tiny network: seeds, kills, resumption."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
+from tests.train.conftest import configuration
 from train.fit import fastest_precision, fit
 
 Make = Callable[..., DictConfig]
@@ -104,8 +107,34 @@ def test_a_run_is_not_overwritten_and_none_is_resumed_from_nothing(
 
 
 def test_without_crops_it_says_what_to_run(tiny: Make, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"holds no train crops: run python -m train\.prepare"):
+    with pytest.raises(ValueError, match=r"utkface is not prepared: run python -m train\.prepare"):
         fit(tiny(f"data.prepared={tmp_path}"))
+
+
+def test_too_many_bad_pictures_refuse_a_run_unless_it_is_told_otherwise(
+    tiny: Make, prepared: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "prepared"
+    shutil.copytree(configuration(prepared).data.prepared, folder)
+    summary = folder / "appa_real" / "summary.json"
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"unusable": 1}))
+    here = f"data.prepared={folder}"
+    with pytest.raises(
+        ValueError, match=r"appa_real: 5\.9% .*, more than 1\.0%: look at .*max_bad"
+    ):
+        fit(tiny(here))
+    assert fit(tiny(here, "data.max_bad=0.06", "fit.epochs=1")) > 0
+
+
+def test_the_same_pictures_in_two_data_sets_are_warned_of(
+    tiny: Make, prepared: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "prepared"
+    shutil.copytree(configuration(prepared).data.prepared, folder)
+    shutil.copytree(folder / "utkface", folder / "facial_age")
+    config = tiny(f"data.prepared={folder}", "+data.sources.facial_age=chips", "fit.epochs=1")
+    fit(config)
+    assert "facial_age and utkface show the same pictures" in caplog.text
 
 
 def test_fastest_precision_is_one_that_the_hardware_has() -> None:

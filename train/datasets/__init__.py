@@ -1,26 +1,50 @@
 """One small reader per data set -> the same records."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from train.datasets import appa_real, utkface
-from train.records import Problem, Record
+from train.datasets import appa_real, facial_age, plain_csv, utkface
+from train.datasets.gathering import Gathered
 
-Reader = Callable[[Path], tuple[list[Record], list[Problem]]]
-READERS: dict[str, Reader] = {appa_real.SOURCE: appa_real.read, utkface.SOURCE: utkface.read}
+log = logging.getLogger(__name__)
+READERS: dict[str, Callable[[Path], Gathered]] = {
+    appa_real.SOURCE: appa_real.read,
+    facial_age.SOURCE: facial_age.read,
+    utkface.SOURCE: utkface.read,
+    utkface.WILD: utkface.read_wild,
+}
+SAME_PICTURES = frozenset({facial_age.SOURCE, utkface.SOURCE, utkface.WILD})
 
 
-def read(name: str, root: Path) -> tuple[list[Record], list[Problem]]:
+def read(name: str, root: Path) -> Gathered:
     """All records of the data set `name` at the folder `root`, and what could not be read.
 
-    Raises ValueError, saying what to do, for an unknown name or a folder without records.
+    Where `root` is a CSV file, it is read as `plain_csv` says, and the name is free.
+
+    Raises ValueError, saying what to do, for an unknown name, or where there are no records.
     """
-    if name not in READERS:
-        raise ValueError(f"no reader for data set {name!r}; there are {', '.join(READERS)}")
+    is_table = root.suffix.lower() == ".csv"
+    if not is_table and name not in READERS:
+        raise ValueError(
+            f"no reader for data set {name!r}; there are {', '.join(READERS)}, "
+            f"and a CSV file under any name: data.sources.{name}=FACES.csv"
+        )
     try:
-        records, problems = READERS[name](root)
+        records, problems = plain_csv.read(root, name) if is_table else READERS[name](root)
     except FileNotFoundError as error:
         raise ValueError(f"{name}: {error.filename} is missing; set data.sources.{name}") from error
     if not records:
-        raise ValueError(f"{name}: no labelled picture in {root}; set data.sources.{name}")
+        first = f" ({problems[0].file}: {problems[0].reason})" if problems else ""
+        raise ValueError(f"{name}: no labelled picture in {root}{first}; set data.sources.{name}")
     return records, problems
+
+
+def warn_of_repeats(sources: Iterable[str]) -> None:
+    """Log a warning where data sets that show the same pictures are used together."""
+    repeated = sorted(SAME_PICTURES.intersection(sources))
+    if len(repeated) > 1:
+        log.warning(
+            "%s show the same pictures, so that test faces are trained on: use one of them",
+            " and ".join(repeated),
+        )

@@ -1,57 +1,67 @@
-"""UTKFace, aligned and cropped: 200 px chips whose names hold the labels.
+"""UTKFace, whose file names hold the labels: `[age]_[gender 0 male 1 female]_[race 0-4]_[time]`.
 
-`[age]_[gender 0 male 1 female]_[race 0-4]_[time].jpg.chip.jpg`; a few files lack the race. Either
-`images/` with `train.csv`, `val.csv`, `test.csv` beside it (their column `file` gives the split)
-or one folder of chips, as the source ships it.
+Aligned and cropped, 200 px chips `*.jpg.chip.jpg`: either `images/` with `train.csv`, `val.csv`,
+`test.csv` beside it (their column `file` gives the split) or one folder of chips, as the source
+ships it. In the wild, the photographs `*.jpg` that the chips were cut from: folders `part1` to
+`part3`. A few names lack gender or race.
 """
 
-import csv
 import re
 from pathlib import Path
 
-from train.records import SPLITS, Problem, Record, Split, checked_age, split_of
+from train.datasets.gathering import Gathered, files, gather, rows
+from train.records import SPLITS, Record, Split, age_of, split_of
 
 SOURCE = "utkface"
-_NAME = re.compile(r"(?P<age>\d+)_(?P<gender>[01])(?:_(?P<race>[0-4]))?_+\d+")
+WILD = "utkface_wild"
+# The time is long: what follows an age is no time but the gender where it is one digit.
+_NAME = re.compile(r"(?P<age>\d+)(?:_(?P<gender>[01]?))?(?:_(?P<race>[0-4]))?_+\d{8}", re.ASCII)
 
 
-def read(root: Path) -> tuple[list[Record], list[Problem]]:
-    """The records of the data set at `root`, sorted by name, and the files without a label."""
-    splits = _splits(root)
-    folder = root / "images" if splits else root
-    names = sorted(splits) if splits else sorted(p.name for p in folder.glob("*.jpg"))
-    records: list[Record] = []
-    problems: list[Problem] = []
-    for name in names:
-        path = folder / name
-        try:
-            records.append(_record(path, splits[name] if splits else split_of(name)))
-        except ValueError as error:
-            problems.append(Problem(path, str(error)))
-    return records, problems
+def read(root: Path) -> Gathered:
+    """The records of the chips at `root`, sorted by name, and the files without a label."""
+    tables = {split: root / f"{split}.csv" for split in SPLITS}
+    splits = [
+        (row["file"], split)
+        for split, table in tables.items()
+        if table.is_file()
+        for row in rows(table, "file")
+    ]
+    if splits:
+        return gather(
+            sorted(splits), lambda file, split: _chip(root / "images" / file, file, split)
+        )
+    # Copies of one picture, of which there are hundreds under other names, share its bytes.
+    return gather(
+        files(root, "*"), lambda file, path: _chip(path, file, split_of(path.read_bytes()))
+    )
 
 
-def _splits(root: Path) -> dict[str, Split]:
-    splits: dict[str, Split] = {}
-    for split in SPLITS:
-        table = root / f"{split}.csv"
-        if table.is_file():
-            with table.open(newline="") as lines:
-                splits.update({row["file"]: split for row in csv.DictReader(lines)})
-    return splits
+def read_wild(root: Path) -> Gathered:
+    """The records of the photographs in parts 1 to 3 at `root`, and the files without a label."""
+
+    def photograph(file: str, path: Path) -> Record:
+        return _record(path, file, split_of(path.read_bytes()), WILD, tight=False)
+
+    return gather(files(root, "part[123]/*"), photograph)
 
 
-def _record(path: Path, split: Split) -> Record:
+def _chip(path: Path, file: str, split: Split) -> Record:
+    return _record(path, file, split, SOURCE, tight=True)
+
+
+def _record(path: Path, file: str, split: Split, source: str, tight: bool) -> Record:
     labels = _NAME.match(path.name)
     if labels is None:
         raise ValueError("the name does not hold age_gender_race_time")
-    race = labels["race"]
+    gender, race = labels["gender"], labels["race"]
     return Record(
-        path=path,
-        age=checked_age(float(labels["age"])),
-        split=split,
-        source=SOURCE,
-        tight=True,
-        gender=int(labels["gender"]),
+        path,
+        file,
+        age_of(labels["age"]),
+        split,
+        source,
+        tight,
+        gender=int(gender) if gender else None,
         race=None if race is None else int(race),
     )

@@ -1,0 +1,18 @@
+"""Kaggle's "facial-age": UTKFace's chips again, as `NNN/*.png`; the folder is the age."""
+
+from pathlib import Path
+
+from train.datasets.gathering import Gathered, files, gather
+from train.records import Record, age_of, split_of
+
+SOURCE = "facial_age"
+
+
+def read(root: Path) -> Gathered:
+    """The records of the pictures in the folders at `root`, sorted, and those without an age."""
+    return gather(files(root, "*/*"), _record)
+
+
+def _record(file: str, path: Path) -> Record:
+    age = age_of(path.parent.name)
+    return Record(path, file, age, split_of(path.read_bytes()), SOURCE, tight=True)
