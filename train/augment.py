@@ -28,6 +28,7 @@ class Augmentation:
     soften: float
     sharpen: float
     erase: float
+    mirror: float = 0.5
 
     def __call__(self, crops: Tensor, served: int, side: int) -> Tensor:
         """uint8 [N, 3, W, W] stored crops -> float32 [N, 3, side, side], 0 to 255.
@@ -45,7 +46,7 @@ class Augmentation:
         angle = math.radians(self.rotation) * _uniform(n, device)
         low, high = (math.log(s) for s in self.scale)
         zoom = torch.exp(low + (high - low) * torch.rand(n, device=device))
-        mirror = torch.where(torch.rand(n, device=device) < 0.5, -1.0, 1.0)
+        mirror = torch.where(torch.rand(n, device=device) < self.mirror, -1.0, 1.0)
         part = served / crops.shape[-1] / zoom  # of the stored crop that is looked at
         cos, sin = torch.cos(angle) * part, torch.sin(angle) * part
         x = 2 * self.shift * _uniform(n, device) * part

@@ -1,6 +1,7 @@
 """The model card, generated from what `evaluate` measured."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -75,12 +76,21 @@ def _mirror(architecture: Architecture) -> str:
 
 def _stage(config: DictConfig) -> str:
     fit = config.fit
-    return (
-        f"{fit.epochs} epochs, batch {fit.batch_size}, AdamW, one cycle up to {fit.learning_rate:g}"
-    )
+    # what earlier versions did not write into a run's configuration, they did not do
+    batch = fit.batch_size * fit.get("accumulate", 1)
+    said = f"{fit.epochs} epochs, batch {batch}, AdamW, one cycle up to {fit.learning_rate:g}"
+    if config.model.get("frozen"):
+        said += ", heads alone"
+    if fit.get("ema"):
+        said += f", moving average {fit.ema:g}"
+    if fit.get("loss", "dldl_v2") != "dldl_v2":
+        said += f", loss {fit.loss}"
+    return said
 
 
 def _start(config: DictConfig) -> str:
+    if config.model.get("weights"):
+        return f"the weights in {Path(config.model.weights).name}"
     return "timm's pre-trained weights" if config.model.pretrained else "scratch"
 
 

@@ -20,6 +20,14 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
+def load_architecture(path: Path) -> Architecture:
+    """The architecture of a checkpoint that `fit` wrote.
+
+    Raises FileNotFoundError, saying what to do, where there is none.
+    """
+    return Architecture(**_read(path)["architecture"])
+
+
 def load_checkpoint(path: Path, mirror: bool = False) -> tuple[AgeNetwork, Architecture]:
     """The served network of a checkpoint that `fit` wrote, ready to be evaluated.
 

@@ -1,5 +1,6 @@
 """What every command of the training half takes from its Hydra configuration."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ CONFIG: dict[str, Any] = {
     "config_path": str(Path(__file__).parent / "config"),
     "config_name": "config",
 }
+OmegaConf.register_new_resolver(
+    "first_process",  # of those that torchrun started and numbered: it alone writes files
+    lambda value, otherwise=None: value if int(os.environ.get("RANK", 0)) == 0 else otherwise,
+)
 
 
 def contract_parts(config: DictConfig) -> tuple[CropGeometry, DetectorSettings]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from train.crops import CropLabel, read_shards, served_part
 from train.sampling import BalancedSampler, balancing_weights
@@ -86,12 +86,13 @@ class CropBatches(lightning.LightningDataModule):
         return self._loader(self.train, sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Every validation crop once, in order."""
-        sampler: Sampler[int] = DistributedSampler(self.val, *self._ranks(), shuffle=False)
-        return self._loader(self.val, sampler, drop_last=False)
+        """Every validation crop once, in order, each in one of the processes."""
+        # DistributedSampler would repeat some, and the mean error would be another one
+        ranks, rank = self._ranks()
+        return self._loader(self.val, range(rank, len(self.val), ranks), drop_last=False)
 
     def _loader(
-        self, dataset: CropDataset, sampler: Sampler[int], drop_last: bool
+        self, dataset: CropDataset, sampler: Sampler[int] | range, drop_last: bool
     ) -> DataLoader[Batch]:
         return DataLoader(
             dataset, self.batch_size, sampler=sampler, drop_last=drop_last, collate_fn=_as_it_is

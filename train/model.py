@@ -24,6 +24,17 @@ class Architecture:
     mirror: bool = False  # average with the mirrored face: steadier, at twice the cost
 
     @classmethod
+    def of_timm(cls, backbone: str, size: int) -> "Architecture":
+        """With the normalisation that timm's weights of the backbone were trained with.
+
+        Raises ValueError where timm has no such backbone.
+        """
+        trained: Any = timm.get_pretrained_cfg(backbone)
+        if trained is None:
+            raise ValueError(f"timm has no backbone {backbone}: see timm.list_models()")
+        return cls(backbone, size, tuple(trained.mean), tuple(trained.std))
+
+    @classmethod
     def from_json(cls, text: str) -> "Architecture":
         """What `json.dumps(asdict(architecture))` made."""
         values = json.loads(text)
@@ -44,8 +55,12 @@ class AgeNetwork(nn.Module):
     def __init__(self, architecture: Architecture, **timm_options: Any) -> None:
         super().__init__()
         self.mirror = architecture.mirror
+        trained: Any = timm.get_pretrained_cfg(architecture.backbone)
+        if trained.fixed_input_size:  # as of most transformers, which must be told another one
+            timm_options["img_size"] = architecture.size
         self.backbone = timm.create_model(architecture.backbone, num_classes=0, **timm_options)
-        self.width = int(self.backbone.num_features)  # type: ignore[arg-type]  # timm: an int
+        # timm: an int; not num_features, after which MobileNetV3 has one more layer
+        self.width = int(self.backbone.head_hidden_size)  # type: ignore[arg-type]
         self.head = nn.Linear(self.width, MAX_AGE + 1)
         constants = {
             "mean": torch.tensor(architecture.mean).view(1, 3, 1, 1) * 255,

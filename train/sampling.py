@@ -24,8 +24,18 @@ def balancing_weights(ages: Tensor, strength: float) -> Tensor:
     kernel = torch.exp(-((years[:, None] - years) ** 2) / (2 * KERNEL**2))
     density = (kernel / kernel.sum(dim=1, keepdim=True)) @ counts
     weights = density[ages.round().long()] ** -strength
-    weights = (weights / weights.mean()).clamp(max=MOST)
-    return weights / weights.mean()
+    return _limited(weights)
+
+
+def _limited(weights: Tensor) -> Tensor:
+    """`weights` [N] times one factor, and none over `MOST`, such that their mean is 1."""
+    n = len(weights)
+    ordered = weights.sort(descending=True).values
+    # where the k largest are at the limit, the others share what these leave of N
+    left = n - MOST * torch.arange(n)
+    factors = left / ordered.flip(0).cumsum(0).flip(0)
+    fits = factors * ordered <= MOST
+    return (weights * factors[fits.int().argmax()]).clamp(max=MOST)
 
 
 class BalancedSampler(Sampler[int]):

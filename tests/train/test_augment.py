@@ -27,6 +27,13 @@ def test_no_change_gives_the_served_crop_or_its_mirror_image() -> None:
     assert 0 < same.sum() < 8
 
 
+@pytest.mark.parametrize("mirror", [0.0, 1.0])
+def test_none_or_all_are_mirrored(mirror: float) -> None:
+    seen = Augmentation(**NOTHING, mirror=mirror)(crops(), 32, 32)
+    served = crops()[..., 4:36, 4:36].float()
+    assert torch.allclose(seen, served.flip(3) if mirror else served, atol=0.01)
+
+
 @pytest.mark.parametrize("side", [16, 24, 48])
 def test_no_change_to_another_side_is_the_served_crop_scaled(side: int) -> None:
     torch.manual_seed(0)

@@ -130,8 +130,16 @@ class TestCropBatches:
         ]
         assert [len(part) for part in parts] == [8, 8]
         assert not set(parts[0]) & set(parts[1])
-        counts = [len(batches(folders, ranks=(2, r)).val_dataloader().sampler) for r in range(2)]  # type: ignore[arg-type]
-        assert counts == [4, 4]
+
+    def test_ranks_share_the_validation_and_repeat_none(self, folders: list[Path]) -> None:
+        parts = [
+            torch.cat([b["crop"] for b in batches(folders, ranks=(2, rank)).val_dataloader()])
+            for rank in range(2)
+        ]
+        crops = CropDataset(folders, "val", SIZE).crops
+        assert [len(part) for part in parts] == [4, 3]
+        assert torch.equal(parts[0], crops[0::2])
+        assert torch.equal(parts[1], crops[1::2])
 
 
 class Noting(Callback):

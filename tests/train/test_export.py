@@ -65,8 +65,9 @@ def test_a_run_is_exported_with_the_settings_that_it_was_trained_with(
     second = tiny(
         f"run={tmp_path / 'second'}",
         f"fit.start={first / 'best.ckpt'}",
-        "fit.epochs=1",
         "crop.margin=0.1",
+        "model.frozen=true",
+        *("fit.epochs=1", "fit.accumulate=2", "fit.ema=0.9", "fit.loss=l1"),
     )
     fit(second)
     careless = tiny(f"run={tmp_path / 'second'}", f"export.output={tmp_path / 'store'}")
@@ -76,7 +77,8 @@ def test_a_run_is_exported_with_the_settings_that_it_was_trained_with(
     assert contract.crop.margin == 0.1
     card = (model.parent / "README.md").read_text()
     assert "| training | 2 epochs, batch 4" in card
-    assert "; then 1 epochs, batch 4" in card
+    assert "; then 1 epochs, batch 8" in card
+    assert ", heads alone, moving average 0.9, loss l1; seed 0 |" in card
 
 
 def test_export_wants_a_measured_run(trained: DictConfig) -> None:

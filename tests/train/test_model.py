@@ -36,6 +36,29 @@ def test_normalisation_lives_inside(network: AgeNetwork) -> None:
     assert torch.allclose(network.features(colour.expand(1, 3, 64, 64)), zero, atol=1e-4)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("backbone", "width"),
+    [
+        ("mobilenetv3_small_050", 1024),  # one more layer after its features
+        ("test_vit", 64),
+        ("vit_tiny_patch16_224", 192),  # made for 224 px
+    ],
+)
+def test_backbones_of_other_kinds(backbone: str, width: int) -> None:
+    network = AgeNetwork(Architecture.of_timm(backbone, 64)).eval()
+    age, spread = network(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
+    assert network.width == width
+    assert age.shape == spread.shape == (2,)
+
+
+def test_normalisation_is_that_of_timm_s_weights() -> None:
+    assert Architecture.of_timm("resnet18", 128) == Architecture("resnet18", 128)
+    assert Architecture.of_timm("test_vit", 64).std == (0.5, 0.5, 0.5)
+    with pytest.raises(ValueError, match="timm has no backbone resnet19"):
+        Architecture.of_timm("resnet19", 128)
+
+
 def test_target_distribution_is_a_gaussian_around_the_age() -> None:
     target = target_distribution(torch.tensor([30.0, 50.5]), sigma=2.0)
     assert target.sum(dim=1).tolist() == pytest.approx([1, 1], abs=1e-5)

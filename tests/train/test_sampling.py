@@ -68,7 +68,15 @@ class TestWeights:
     def test_nobody_is_looked_at_much_too_often(self) -> None:
         ages = torch.tensor([30.0] * 1000 + [110.0])
         weights = balancing_weights(ages, 0.5)  # would be 31
-        assert float(weights[-1]) == pytest.approx(MOST, rel=0.05)
+        assert float(weights[-1]) == MOST
+        assert float(weights.mean()) == pytest.approx(1)
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.lists(st.floats(0, MAX_AGE), min_size=1, max_size=80), st.floats(0, 4))
+    def test_never_above_the_limit(self, ages: list[float], strength: float) -> None:
+        weights = balancing_weights(torch.tensor(ages), strength)
+        assert float(weights.max()) <= MOST
+        assert float(weights.mean()) == pytest.approx(1)
 
     def test_all_ages_that_are_allowed(self) -> None:
         weights = balancing_weights(torch.tensor([0.0, 0.4, 115.6, MAX_AGE]), 1.0)

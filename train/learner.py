@@ -1,0 +1,125 @@
+"""What Lightning trains: the network, its losses and its schedule."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from train.augment import Augmentation
+from train.data import Batch
+from train.losses import AgeLoss
+from train.model import GENDERS, RACES, AgeNetwork, Architecture
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The numbers of one training run; see `config.yaml`."""
+
+    learning_rate: float
+    warmup: float
+    weight_decay: float
+    helper_weight: float
+    side: int
+    seed: int
+
+
+class AgeFit(lightning.LightningModule):
+    """Age distribution, with gender and race as helper tasks that are not exported."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        recipe: Recipe,
+        loss: AgeLoss,
+        augmentation: Augmentation,
+        frozen: bool,
+        **timm_options: Any,
+    ) -> None:
+        """`frozen`: only the heads are trained. `timm_options`: of `timm.create_model`."""
+        super().__init__()
+        self.architecture = architecture
+        self.recipe = recipe
+        self.loss = loss
+        self.augmentation = augmentation
+        self.frozen = frozen
+        self.network = AgeNetwork(architecture, **timm_options)
+        self.helpers = nn.ModuleDict(
+            {
+                "gender": nn.Linear(self.network.width, GENDERS),
+                "race": nn.Linear(self.network.width, RACES),
+            }
+        )
+        self.network.backbone.requires_grad_(not frozen)
+        self.train()
+        self.to(memory_format=torch.channels_last)
+
+    def train(self, mode: bool = True) -> Self:
+        """As a module's; a frozen backbone stays in evaluation, batch-norm statistics included."""
+        super().train(mode)
+        if self.frozen:
+            self.network.backbone.eval()
+        return self
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """The loss of one batch."""
+        # Seeding every step makes augmentation and drop path independent of how often the run
+        # was interrupted before.
+        step = self.current_epoch * int(self.trainer.num_training_batches) + index
+        torch.manual_seed((self.recipe.seed * 1_000_003 + step) * 4099 + self.global_rank)
+        faces = self.augmentation(batch["crop"], self.architecture.size, self.recipe.side)
+        features = self.network.features(faces.contiguous(memory_format=torch.channels_last))
+        logits = self.network.head(features).float()
+        mean, _ = self.network.moments(logits.softmax(dim=1))
+        loss = self.loss(logits, mean, batch["age"])
+        for (name, head), known in zip(self.helpers.items(), self._known(batch), strict=True):
+            # an unknown label is -1; the sum over none of them is 0, where a mean would be NaN
+            error = functional.cross_entropy(
+                head(features).float(), batch[name], ignore_index=-1, reduction="sum"
+            )
+            loss = loss + self.recipe.helper_weight * error / known
+        self.log("train/loss", loss, prog_bar=True, sync_dist=True)
+        return loss
+
+    def _known(self, batch: Batch) -> Tensor:
+        """How many labels of each helper task are known, on average over the processes.
+
+        Dividing each process's sum by it makes the mean over them that of one process alone.
+        """
+        counts = torch.stack([(batch[name] >= 0).sum() for name in self.helpers]).float()
+        shared = self.trainer.strategy.reduce(counts, reduce_op="mean")
+        assert isinstance(shared, Tensor)
+        return shared.clamp(min=1 / self.trainer.world_size)
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Log the mean absolute error in years."""
+        age, _ = self.network(batch["crop"])
+        error = (age - batch["age"]).abs().mean()
+        self.log("val/mae", error, prog_bar=True, batch_size=len(age), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with one cycle of the learning rate; no decay of norms and biases."""
+        trained = [p for p in self.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            [
+                {
+                    "params": [p for p in trained if p.ndim > 1],
+                    "weight_decay": self.recipe.weight_decay,
+                },
+                {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=self.recipe.learning_rate,
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            self.recipe.learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=self.recipe.warmup,
+        )
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what `export` needs to build the network again."""
+        checkpoint["architecture"] = asdict(self.architecture)
