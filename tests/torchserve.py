@@ -27,6 +27,18 @@ class Service:
     grpc_management: str  # 127.0.0.1:PORT
     logs: Path  # TorchServe's: ts_log.log, model_log.log, access_log.log
 
+    @classmethod
+    def at(cls, addresses: dict[str, str], state: Path) -> "Service":
+        """One that was started with what `private_addresses` gave, and with that state."""
+        return cls(
+            rest=addresses["TS_INFERENCE_ADDRESS"],
+            management=addresses["TS_MANAGEMENT_ADDRESS"],
+            metrics=addresses["TS_METRICS_ADDRESS"],
+            grpc=f"127.0.0.1:{addresses['TS_GRPC_INFERENCE_PORT']}",
+            grpc_management=f"127.0.0.1:{addresses['TS_GRPC_MANAGEMENT_PORT']}",
+            logs=state / "logs",
+        )
+
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listened on a moment ago."""
@@ -66,13 +78,6 @@ def running(
     )
     assert started.returncode == 0, started.stderr
     try:
-        yield Service(
-            rest=addresses["TS_INFERENCE_ADDRESS"],
-            management=addresses["TS_MANAGEMENT_ADDRESS"],
-            metrics=addresses["TS_METRICS_ADDRESS"],
-            grpc=f"127.0.0.1:{addresses['TS_GRPC_INFERENCE_PORT']}",
-            grpc_management=f"127.0.0.1:{addresses['TS_GRPC_MANAGEMENT_PORT']}",
-            logs=state / "logs",
-        )
+        yield Service.at(addresses, state)
     finally:
         subprocess.run([*command, "--stop"], cwd=ROOT, check=True)
