@@ -3,9 +3,12 @@
 import dataclasses
 import hashlib
 import json
+import os
 import secrets
 import socket
 import ssl
+import subprocess
+import sys
 import time
 import warnings
 
@@ -18,6 +21,7 @@ from handler.requests import Options
 from tests.deploy.proxy import Proxy
 from tests.service.exchange import assert_same, expected, multipart
 from tests.service.test_rest import JPEG, TWO_FACES, as_json, base64_of
+from tests.torchserve import ROOT
 
 pytestmark = pytest.mark.service
 BYTES = {"Content-Type": "application/octet-stream"}
@@ -99,6 +103,27 @@ def test_through_the_client(proxy: Proxy, key, wanted):
     client = RestClient(proxy.url, key=key, certificates=proxy.certificate)
     assert_same(client.ask(JPEG).content, wanted)
     client.close()
+
+
+@pytest.mark.parametrize("words", [[], ["--grpc"]], ids=["REST", "gRPC"])
+def test_through_the_script(proxy: Proxy, key, tmp_path, words):
+    photograph = tmp_path / "a.jpg"
+    photograph.write_bytes(JPEG)
+    words = [*words, "--url", proxy.url, "--certificates", proxy.certificate, photograph]
+    done = [
+        subprocess.run(
+            [sys.executable, ROOT / "scripts" / "predict.py", *words],
+            env=os.environ | {"FACE_AGE_KEY": secret},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for secret in (key, "x" * 43)
+    ]
+    assert (done[0].returncode, done[0].stderr) == (0, "")
+    assert done[0].stdout.startswith(f"{photograph}: 1 face: ")
+    assert (done[1].returncode, done[1].stdout) == (1, "")
+    assert "send a valid key" in done[1].stderr
 
 
 @pytest.mark.parametrize(
@@ -279,8 +304,13 @@ def test_old_tls_is_refused(proxy: Proxy, version):
 
 def test_what_is_written_down(proxy: Proxy, key):
     proxy.ask(JPEG, BYTES, key=key)
+    proxy.ask(JPEG, BYTES, f"/predictions/age?{key}", "PUT", key)
+    proxy.ask(JPEG, BYTES, "/models")
     time.sleep(0.2)
-    line = (proxy.folder / "access.log").read_text().splitlines()[-1]
-    assert ' "POST /predictions/age" 200 ' in line
-    assert " key=test-" in line
+    lines = (proxy.folder / "access.log").read_text().splitlines()[-3:]
+    (name,) = {line.split(" key=")[1].split()[0] for line in lines[:2]}
+    assert name in [key.name for key in keys.read(proxy.keys)]
+    assert f' 127.0.0.1 key={name} "POST /predictions/age HTTP/1.1" 200 ' in lines[0]
+    assert f' 127.0.0.1 key={name} "PUT /predictions/age" 400 ' in lines[1]
+    assert ' 127.0.0.1 key= "POST /models HTTP/1.1" 404 ' in lines[2]
     assert key not in proxy.logs()

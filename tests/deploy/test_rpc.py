@@ -90,7 +90,7 @@ def test_too_many(channel, key):
     assert 0 < len(refused) <= 80 - 21
     for error in refused:
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert error.details().startswith("this key asks too often")
+        assert error.details().startswith("too many requests")
         assert dict(error.trailing_metadata())["retry-after"] == "1"
 
 
