@@ -12,6 +12,7 @@ from client.answer import Answer, parse
 from client.errors import Interrupted, Refused, Unreachable
 from client.patience import patiently, seconds_of
 
+_BROKEN = (ConnectionError, ssl.SSLEOFError)
 _Response = tuple[http.client.HTTPResponse, bytes]  # and its body
 
 
@@ -79,7 +80,7 @@ class RestClient:
             return self._once(body, headers)
         try:
             return self._once(body, headers)
-        except ConnectionError:
+        except _BROKEN:
             self._connection.close()  # an idle connection may be closed at any time
             self._connect()
             return self._once(body, headers)
@@ -92,7 +93,7 @@ class RestClient:
 
     def _once(self, body: bytes, headers: Mapping[str, str]) -> _Response:
         # A body that is too large is refused, with an answer, while it is still being sent.
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(*_BROKEN):
             self._connection.request("POST", self._path, body, dict(headers))
         response = self._connection.getresponse()
         return response, response.read()
