@@ -54,21 +54,21 @@ function faultOfForm(type, content) {
     }
     const body = content || Buffer.from('');
     const delimiter = Buffer.from(`--${found[2]}`);
-    let parts = 0;
+    let delimiters = 0;
     for (let at = body.indexOf(delimiter); at >= 0; at = body.indexOf(delimiter, at)) {
         at += delimiter.length;
+        delimiters += 1;
+        if (delimiters > PARTS + 1) { // the last one ends the form
+            return `a form has at most ${PARTS} parts`;
+        }
         const head = body.slice(at, at + HEAD).toString();
         if (head.startsWith('--')) {
-            continue;
-        }
-        parts += 1;
-        if (parts > PARTS) {
-            return `a form has at most ${PARTS} parts`;
+            continue; // an end for TorchServe too or not: it was counted
         }
         if (head.indexOf('\r\n\r\n') < 0) {
             return `a part of a form begins with at most ${HEAD} bytes of headers`;
         }
-        if (/content-type:\s*multipart/i.test(head)) {
+        if (/multipart\//i.test(head)) {
             return 'a part of a form is no form itself';
         }
     }

@@ -80,7 +80,7 @@ class Proxy:
             sent["Authorization"] = f"Bearer {key}"
         try:
             # A refusal comes while the body is still being sent.
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
                 connection.request(method, path, body, sent)
             return reply_of(connection.getresponse())
         finally:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import grpc
 import pytest
 
 from client.rest import RestClient
@@ -140,26 +141,34 @@ def test_slow_body_without_a_key_is_refused_at_once(proxy: Proxy, sockets: ExitS
     assert time.monotonic() - started < 2
 
 
+def message(whole: threading.Event) -> Iterator[bytes]:
+    """The beginning of a gRPC call, and its end when `whole` is set."""
+    yield b"x"
+    whole.wait(60)
+
+
 def test_body_that_stops(proxy: Proxy, sockets: ExitStack, key):
     connection = sockets.enter_context(proxy.connect())
     connection.settimeout(PATIENCE + 10)
-    connection.sendall(head(key, 1000) + b"x")
+    channel = sockets.enter_context(connect(proxy))
+    stopped = threading.Event()
+    sockets.callback(stopped.set)
+    call = channel.stream_unary(PREDICTIONS)
     started = time.monotonic()
+    future = call.future(message(stopped), timeout=60, metadata=[bearer(key)])
+    connection.sendall(head(key, 1000) + b"x")
     assert connection.recv(20) == b""
     assert PATIENCE - 1 < time.monotonic() - started < PATIENCE + 5
+    assert future.exception(PATIENCE).code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+    assert time.monotonic() - started < PATIENCE + 5
 
 
 def test_slow_call_does_not_hold_torchserve(proxy: Proxy, sockets: ExitStack, key):
     """gRPC's streams are kept until they are whole, too."""
     arriving = threading.Event()
-
-    def message() -> Iterator[bytes]:
-        yield b"x"
-        assert arriving.wait(10)
-
     channel = sockets.enter_context(connect(proxy))
     call = channel.stream_unary(PREDICTIONS)
-    future = call.future(message(), timeout=30, metadata=[bearer(key)])
+    future = call.future(message(arriving), timeout=30, metadata=[bearer(key)])
     time.sleep(0.5)
     await_none(proxy.service.grpc)
     assert not future.done()
