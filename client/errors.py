@@ -26,13 +26,21 @@ class Refused(AskError):
     `type` is what to switch on: one of the service's (InvalidImage, ...), of TorchServe's
     (ModelNotFoundException, ...), a gRPC status (RESOURCE_EXHAUSTED, ...), or `HTTP 413` where
     there was no body to say more. `code` is the HTTP status, None for a gRPC status.
+    `retry_after` in seconds is when to ask again, None where that would not help.
     """
 
-    def __init__(self, type: str, message: str, code: int | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        type: str,  # noqa: A002
+        message: str,
+        code: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(f"{type}: {message}")
         self.type = type
         self.message = message
         self.code = code
+        self.retry_after = retry_after
 
 
 class Malformed(AskError):

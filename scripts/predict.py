@@ -4,9 +4,10 @@
     python scripts/predict.py photo.jpg holiday/ --json > ages.jsonl
     python scripts/predict.py photo.jpg --annotate out.png
     python scripts/predict.py --grpc photo.jpg
+    FACE_AGE_KEY=... python scripts/predict.py --url https://ages.example.org photo.jpg
 
 Folders are searched for JPEG, PNG, WebP, BMP and GIF files, all the way down. Exits with 1 when
-one photograph failed; the reason goes to stderr.
+one photograph failed; the reason goes to stderr. FACE_AGE_KEY holds the key for a proxy.
 """
 
 import argparse
@@ -125,6 +126,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--url", help=f"where the service answers (default: {REST}; with --grpc {GRPC})"
     )
+    parser.add_argument(
+        "--certificates", type=Path, metavar="PEM", help="trust these, not the system's authorities"
+    )
     parser.add_argument("--model-version", default="", help="default: the service's default")
     parser.add_argument("--min-confidence", type=float, help="leave out faces below it, 0 to 1")
     parser.add_argument("--max-faces", type=int, help="keep the largest ones")
@@ -139,14 +143,23 @@ def arguments() -> argparse.Namespace:
 
 
 def connector(given: argparse.Namespace) -> Callable[[], Client]:
-    """What makes a client for one thread. Raises ValueError on an address that is none."""
-    if not given.grpc:
-        url = given.url or REST
-        RestClient(url).close()
-        return lambda: RestClient(url, version=given.model_version)
-    from client.rpc import GrpcClient  # only here is grpcio needed
+    """What makes a client for one thread.
 
-    return lambda: GrpcClient(given.url or GRPC, version=given.model_version)
+    Raises ValueError on an address that is none, OSError on certificates that cannot be read.
+    """
+    words = {
+        "version": given.model_version,
+        "key": os.environ.get("FACE_AGE_KEY", ""),
+        "certificates": given.certificates,
+    }
+    if given.grpc:
+        from client.rpc import GrpcClient  # only here is grpcio needed
+
+        connect: Callable[[], Client] = partial(GrpcClient, given.url or GRPC, **words)
+    else:
+        connect = partial(RestClient, given.url or REST, **words)
+    connect().close()
+    return connect
 
 
 def main() -> int:
@@ -161,7 +174,7 @@ def main() -> int:
     try:
         jobs = plan(photographs, given.annotate, folder=several)
         connect = connector(given)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for problem in problems:

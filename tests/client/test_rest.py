@@ -41,8 +41,12 @@ class Server:
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
 
 
-def send(handler: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
+def send(
+    handler: BaseHTTPRequestHandler, status: int, body: bytes, retry_after: str | None = None
+) -> None:
     handler.send_response(status)
+    if retry_after is not None:
+        handler.send_header("Retry-After", retry_after)
     handler.send_header("Content-Length", str(len(body)))
     handler.end_headers()
     handler.wfile.write(body)
@@ -115,6 +119,33 @@ def test_refusal(server, client, status, body, kind, message):
         client.ask(b"x")
     assert (refused.value.type, refused.value.message) == (kind, message)
     assert refused.value.code == status
+
+
+def test_asks_again_when_told_to(server, client):
+    def busy_at_first(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        busy = len(server.requests) < 3
+        send(handler, 503 if busy else 200, b"{}" if busy else ANSWER, "0" if busy else None)
+
+    server.respond = busy_at_first
+    assert client.ask(b"x").width == 1
+    assert [body for _, _, body in server.requests] == [b"x"] * 3
+
+
+def test_does_not_wait_for_longer_than_its_timeout(server, client):
+    server.respond = lambda handler, _: send(handler, 429, b"{}", "5")
+    with pytest.raises(Refused) as refused:
+        client.ask(b"x")
+    assert (refused.value.code, refused.value.retry_after) == (429, 5)
+    assert len(server.requests) == 1
+
+
+def test_key(server, client):
+    client.ask(b"x")
+    other = RestClient(server.url, key="secret")
+    other.ask(b"x")
+    other.close()
+    sent = [headers.get("authorization") for _, headers, _ in server.requests]
+    assert sent == [None, "Bearer secret"]
 
 
 def test_malformed(server, client):

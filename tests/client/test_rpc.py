@@ -28,9 +28,15 @@ class Servicer(InferenceAPIsServiceServicer):
         self.body = ANSWER
         self.status: tuple[grpc.StatusCode, str] | None = None
         self.requests: list[PredictionsRequest] = []
+        self.metadata: list[dict[str, str]] = []
+        self.busy = 0  # calls that are told to come again at once
 
     def Predictions(self, request, context):  # noqa: N802
         self.requests.append(request)
+        self.metadata.append(dict(context.invocation_metadata()))
+        if len(self.requests) <= self.busy:
+            context.set_trailing_metadata((("retry-after", "0"),))
+            context.abort(grpc.StatusCode.UNAVAILABLE, "busy")
         if self.status is not None:
             context.abort(*self.status)
         return PredictionResponse(prediction=self.body)
@@ -92,6 +98,21 @@ def test_failure_in_the_status(servicer, client, status, message):
         client.ask(b"x")
     assert (refused.value.type, refused.value.message) == (status.name, message)
     assert refused.value.code is None
+
+
+def test_asks_again_when_told_to(servicer, client):
+    servicer.busy = 2
+    assert client.ask(b"x").width == 1
+    assert len(servicer.requests) == 3
+
+
+def test_key(servicer, client, address):
+    client.ask(b"x")
+    other = GrpcClient(address, key="secret")
+    other.ask(b"x")
+    other.close()
+    sent = [metadata.get("authorization") for metadata in servicer.metadata]
+    assert sent == [None, "Bearer secret"]
 
 
 def test_answer_that_takes_too_long(servicer, client):

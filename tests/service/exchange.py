@@ -19,7 +19,7 @@ from handler.pipeline import Answer, Pipeline
 from handler.requests import Options, Request
 from handler.responses import Model, encode
 from handler.settings import Settings
-from tests.service.conftest import Service
+from tests.torchserve import Service
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.pictures import astronaut, encoded, portrait, scaled, scene, side_by_side
-from tests.service.conftest import Service
 from tests.service.exchange import assert_same, expected, over_grpc, rest
 from tests.service.test_rest import JPEG
+from tests.torchserve import Service
 
 GOOD = {
     "portrait": JPEG,

@@ -16,7 +16,7 @@ import ready
 from client.answer import Answer
 from client.rest import RestClient
 from client.rpc import GrpcClient
-from tests.service.conftest import ROOT, free_ports
+from tests.torchserve import ROOT, free_ports
 
 pytestmark = [
     pytest.mark.container,

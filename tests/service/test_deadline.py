@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -27,8 +26,8 @@ import archive
 from client.inference_pb2 import PredictionsRequest
 from client.inference_pb2_grpc import InferenceAPIsServiceStub
 from tests.pictures import astronaut, encoded
-from tests.service.conftest import ROOT, SUPERVISE, Service, private_addresses
 from tests.service.exchange import Reply, assert_same, expected
+from tests.torchserve import ROOT, Service, running
 
 DEADLINE = 2.0  # seconds
 BATCH = 4
@@ -50,28 +49,8 @@ def impatient(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     config = store / "model-config.yaml"
     config.write_text(yaml.safe_dump(CONFIG))
     archive.make(archive.Recipe(model_file, config=config), store / "age.mar")
-    addresses = private_addresses()
-    command = [*SUPERVISE, "--state", str(state), "--model-store", str(store)]
-    started = subprocess.run(
-        [*command, "--background"],
-        cwd=ROOT,
-        env=os.environ | addresses,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert started.returncode == 0, started.stderr
-    try:
-        yield Service(
-            rest=addresses["TS_INFERENCE_ADDRESS"],
-            management=addresses["TS_MANAGEMENT_ADDRESS"],
-            metrics=addresses["TS_METRICS_ADDRESS"],
-            grpc=f"127.0.0.1:{addresses['TS_GRPC_INFERENCE_PORT']}",
-            grpc_management=f"127.0.0.1:{addresses['TS_GRPC_MANAGEMENT_PORT']}",
-            logs=state / "logs",
-        )
-    finally:
-        subprocess.run([*command, "--stop"], cwd=ROOT, check=True)
+    with running(store, state) as service:
+        yield service
 
 
 class Log:

@@ -6,9 +6,9 @@ from client.errors import Refused
 from client.rpc import GrpcClient
 from handler.requests import Options
 from tests.pictures import astronaut, encoded
-from tests.service.conftest import Service
 from tests.service.exchange import assert_same, expected, over_grpc
 from tests.service.test_rest import JPEG, TWO_FACES, large_picture
+from tests.torchserve import Service
 
 
 def test_photograph(service: Service, model_file):

@@ -23,7 +23,7 @@ import ready
 from handler.machine import cores
 from processes import processes_of
 from tests import pictures
-from tests.service.conftest import (
+from tests.torchserve import (
     FEW_WORKERS,
     ROOT,
     SUPERVISE,

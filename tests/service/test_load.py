@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.pictures import astronaut, encoded, scene
-from tests.service.conftest import ROOT, Service, free_ports
+from tests.torchserve import ROOT, Service, free_ports
 
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.pictures import astronaut, encoded, scaled, scene, side_by_side, turned
-from tests.service.conftest import ROOT, Service
 from tests.service.exchange import assert_same, expected
+from tests.torchserve import ROOT, Service
 
 
 def run(script: str, *arguments: object, cwd: Path | None = None):

@@ -11,8 +11,8 @@ from client.errors import Refused
 from client.rest import RestClient
 from handler.requests import Options
 from tests.pictures import astronaut, encoded, scaled, scene, side_by_side, turned
-from tests.service.conftest import Service
 from tests.service.exchange import assert_same, expected, multipart, rest
+from tests.torchserve import Service
 
 JPEG = encoded(astronaut(), "JPEG", quality=90)
 TWO_FACES = encoded(side_by_side(astronaut(), scaled(astronaut(), 0.6)), "JPEG", quality=90)

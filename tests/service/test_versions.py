@@ -4,9 +4,9 @@ import pytest
 
 from client.rest import RestClient
 from client.rpc import GrpcClient
-from tests.service.conftest import Service
 from tests.service.exchange import assert_same, expected
 from tests.service.test_rest import JPEG
+from tests.torchserve import Service
 
 
 @pytest.fixture(params=["REST", "gRPC"])

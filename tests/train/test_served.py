@@ -16,7 +16,7 @@ from handler.decoding import decode
 from handler.pipeline import Answer, Pipeline
 from handler.requests import Options, Request
 from handler.settings import Settings
-from tests.service.conftest import ROOT, SUPERVISE, private_addresses
+from tests.torchserve import ROOT, SUPERVISE, private_addresses
 from tests.train.conftest import face_of_age, save
 from train.evaluate import evaluate
 from train.export import export

@@ -1,0 +1,34 @@
+"""Asks again when the service says so."""
+
+import random
+import time
+from collections.abc import Callable
+
+from client.answer import Answer
+from client.errors import Refused
+
+LEAST = 0.1  # seconds between two times, whatever the service says
+
+
+def patiently(ask: Callable[[], Answer], seconds: float) -> Answer:
+    """What `ask` gives, asked again after each refusal that says when.
+
+    The pauses together take at most `seconds`; raises AskError, as `ask` does.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return ask()
+        except Refused as refusal:
+            if refusal.retry_after is None:
+                raise
+            # or all that were refused together would come back together
+            pause = max(refusal.retry_after, LEAST) * random.uniform(1, 1.5)
+            if time.monotonic() + pause > until:
+                raise
+        time.sleep(pause)
+
+
+def seconds_of(header: str | None) -> float | None:
+    """A Retry-After in seconds; None where there is none, or a date."""
+    return float(header) if header and header.isdecimal() else None

@@ -1,0 +1,78 @@
+// What nginx cannot say in its configuration: who asks, and what a form consists of.
+
+import crypto from 'crypto';
+import fs from 'fs';
+
+const PARTS = 8; // a form has `data` and one part for each option
+const HEAD = 1024; // bytes of a part's own headers
+
+// The name of the key that the request carries; empty where it carries no valid one.
+//
+// The file is read anew for each request, so that a revoked key ends with the next one.
+function nameOfKey(r) {
+    const given = /^Bearer ([\w-]{43})$/.exec(r.headersIn.Authorization || '');
+    if (!given) {
+        return '';
+    }
+    const hash = crypto.createHash('sha256').update(given[1]).digest('hex');
+    let lines;
+    try {
+        lines = fs.readFileSync(r.variables.api_keys, 'utf8').split('\n');
+    } catch (error) {
+        r.error(`the keys cannot be read: ${error.message}`);
+        return '';
+    }
+    const line = lines.find((line) => line.startsWith(`${hash} `));
+    return line ? line.split(' ')[1] : '';
+}
+
+// Sends a request on to TorchServe, but for a form that would cost it much.
+function inspect(r) {
+    const type = r.variables.content_type || ''; // the one that TorchServe gets
+    const fault = /^\s*multipart\//i.test(type) ? faultOfForm(type, r.requestBuffer) : '';
+    if (!fault) {
+        r.internalRedirect('@torchserve');
+        return;
+    }
+    r.headersOut['Content-Type'] = 'application/json';
+    const failure = { code: 400, type: 'InvalidRequest', message: fault };
+    r.return(400, JSON.stringify(failure));
+}
+
+// Sends a call on to TorchServe once all of it is here.
+function passOnGrpc(r) {
+    r.internalRedirect('@torchserve_grpc');
+}
+
+// What is wrong with a multipart body; empty for nothing.
+function faultOfForm(type, content) {
+    // Stricter than the standard, so that TorchServe cannot see another boundary than this one.
+    const found = /^multipart\/form-data; ?boundary=("?)([\w'()+,./:=?-]{1,70})\1$/i
+        .exec(type);
+    if (!found) {
+        return 'a form has the type multipart/form-data; boundary=... and nothing more';
+    }
+    const body = content || Buffer.from('');
+    const delimiter = Buffer.from(`--${found[2]}`);
+    let delimiters = 0;
+    for (let at = body.indexOf(delimiter); at >= 0; at = body.indexOf(delimiter, at)) {
+        at += delimiter.length;
+        delimiters += 1;
+        if (delimiters > PARTS + 1) { // the last one ends the form
+            return `a form has at most ${PARTS} parts`;
+        }
+        const head = body.slice(at, at + HEAD).toString();
+        if (head.startsWith('--')) {
+            continue; // an end for TorchServe too or not: it was counted
+        }
+        if (head.indexOf('\r\n\r\n') < 0) {
+            return `a part of a form begins with at most ${HEAD} bytes of headers`;
+        }
+        if (/multipart\//i.test(head)) {
+            return 'a part of a form is no form itself';
+        }
+    }
+    return '';
+}
+
+export default { nameOfKey, inspect, passOnGrpc };

@@ -1,0 +1,129 @@
+"""gRPC through the proxy, on the same port as REST."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+
+from client.errors import Refused
+from client.inference_pb2 import PredictionsRequest
+from client.inference_pb2_grpc import InferenceAPIsServiceStub
+from client.rpc import MESSAGE_SIZE, GrpcClient
+from tests.deploy.proxy import Proxy
+from tests.service.exchange import assert_same, expected
+from tests.service.test_rest import JPEG
+
+pytestmark = pytest.mark.service
+MEGABYTE = 2**20
+CHEAP = b"%PDF-1.4"
+
+
+def connect(proxy: Proxy) -> grpc.Channel:
+    trust = grpc.ssl_channel_credentials(proxy.certificate.read_bytes())
+    options = [("grpc.max_send_message_length", MESSAGE_SIZE), ("grpc.enable_http_proxy", 0)]
+    return grpc.secure_channel(f"127.0.0.1:{proxy.port}", trust, options)
+
+
+@pytest.fixture
+def channel(proxy: Proxy) -> Iterator[grpc.Channel]:
+    with connect(proxy) as channel:
+        yield channel
+
+
+def failure(
+    channel: grpc.Channel, photograph: bytes, *metadata: tuple[str, str]
+) -> grpc.RpcError | None:
+    """What a call fails with, if it does."""
+    request = PredictionsRequest(model_name="age", input={"data": photograph})
+    call = InferenceAPIsServiceStub(channel).Predictions.future(
+        request, timeout=60, metadata=metadata
+    )
+    return call.exception()
+
+
+def bearer(key: str) -> tuple[str, str]:
+    return "authorization", f"Bearer {key}"
+
+
+def test_photograph(proxy: Proxy, key, model_file):
+    client = GrpcClient(proxy.url, key=key, certificates=proxy.certificate)
+    assert_same(client.ask(JPEG).content, expected(model_file, JPEG))
+    client.close()
+
+
+def test_nearly_the_largest(proxy: Proxy, key):
+    client = GrpcClient(proxy.url, key=key, certificates=proxy.certificate)
+    assert len(client.ask(JPEG + bytes(19 * MEGABYTE)).faces) == 1
+    client.close()
+
+
+def test_the_service_s_own_failures_pass(proxy: Proxy, key):
+    client = GrpcClient(proxy.url, key=key, certificates=proxy.certificate)
+    with pytest.raises(Refused) as refused:
+        client.ask(CHEAP)
+    assert (refused.value.type, refused.value.code) == ("UnsupportedImageFormat", 415)
+    client.close()
+
+
+@pytest.mark.parametrize("metadata", [(), (bearer("x" * 43),), (("authorization", "x"),)])
+@pytest.mark.parametrize("photograph", [JPEG, bytes(19 * MEGABYTE)], ids=["small", "large"])
+def test_without_a_valid_key(channel, metadata, photograph):
+    error = failure(channel, photograph, *metadata)
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert error.details().startswith("send a valid key")
+    assert "retry-after" not in dict(error.trailing_metadata())
+
+
+def test_too_large(channel, key):
+    error = failure(channel, bytes(21 * MEGABYTE), bearer(key))
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert error.details() == "a request has at most 20 MB"
+    assert "retry-after" not in dict(error.trailing_metadata())
+    assert failure(channel, JPEG, bearer(key)) is None
+
+
+def test_too_many(channel, key):
+    with ThreadPoolExecutor(16) as pool:
+        errors = list(pool.map(lambda _: failure(channel, CHEAP, bearer(key)), range(80)))
+    refused = [error for error in errors if error is not None]
+    assert 0 < len(refused) <= 80 - 21
+    for error in refused:
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert error.details().startswith("too many requests")
+        assert dict(error.trailing_metadata())["retry-after"] == "1"
+
+
+def test_the_client_waits_until_it_is_let_in(proxy: Proxy, channel, key):
+    client = GrpcClient(proxy.url, key=key, certificates=proxy.certificate)
+    with ThreadPoolExecutor(16) as pool:
+        errors = list(pool.map(lambda _: failure(channel, CHEAP, bearer(key)), range(80)))
+    assert any(errors)
+    assert len(client.ask(JPEG).faces) == 1
+    client.close()
+
+
+SERVICE = "org.pytorch.serve.grpc"
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        f"/{SERVICE}.inference.InferenceAPIsService/StreamPredictions",
+        f"/{SERVICE}.inference.InferenceAPIsService/Nothing",
+        f"/{SERVICE}.inference.InferenceAPIsService/",
+        f"/{SERVICE}.management.ManagementAPIsService/RegisterModel",
+        f"/{SERVICE}.management.ManagementAPIsService/ListModels",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+)
+def test_nothing_else_goes_through(channel, key, method):
+    call = channel.unary_unary(method)
+    with pytest.raises(grpc.RpcError) as error:
+        call(b"", timeout=60, metadata=[bearer(key)])
+    assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_health_needs_no_key(channel):
+    answer = channel.unary_unary(f"/{SERVICE}.inference.InferenceAPIsService/Ping")
+    assert b"Healthy" in answer(b"", timeout=60)
