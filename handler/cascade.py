@@ -14,17 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.profiler import record_function
-from torchvision.ops import batched_nms
 
 from handler.areas import CHANNELS, IntegralImages
 from handler.contract import DetectorSettings
 from handler.cropping import Picture
 from handler.mosaic import CELL, STRIDE, Canvas, Level, canvases
 from handler.networks import Networks
+from handler.suppression import best_of_overlapping
 
 PROPOSALS = 4000  # of one picture that R-Net looks at, the best; a crowd of 80 has 2,500
 # Pixels of the pictures that are looked at together; each takes some 60 bytes on the way.
-PIXELS_AT_ONCE = 2**21
+PIXELS_AT_ONCE = 2**20
 # Pixels that a network is given at once: on the CPU what its caches hold, layers included.
 CANVAS_PIXELS = {"cpu": 3 * 2**14, "cuda": 2**22}  # P-Net
 PIXELS_PER_CALL = {"cpu": 2**16, "cuda": 2**22}  # R- and O-Net
@@ -108,8 +108,8 @@ class Cascade:
         at = STRIDE * cells.flip(1) + 1
         corners = (torch.cat([at, at + (CELL - 1)], dim=1) / scale[:, None]).floor()
         boxes = _Boxes(picture, corners, scores)
-        kept = batched_nms(corners, scores, level, 0.5)
-        kept = kept[batched_nms(corners[kept], scores[kept], picture[kept], 0.7)]
+        kept = best_of_overlapping(corners, scores, level, 0.5)
+        kept = kept[best_of_overlapping(corners[kept], scores[kept], picture[kept], 0.7)]
         kept = _best(picture[kept], PROPOSALS, kept)
         boxes = boxes[kept]
         offsets = self._networks.propose.offsets(features[kept])
@@ -144,7 +144,7 @@ class Cascade:
         score, offsets = self._each(self._networks.refine, images, boxes.picture, areas, side=24)
         passed = score > self._thresholds[1]
         boxes = _Boxes(boxes.picture, boxes.corners, score)[passed]
-        kept = batched_nms(boxes.corners, boxes.score, boxes.picture, 0.7)
+        kept = best_of_overlapping(boxes.corners, boxes.score, boxes.picture, 0.7)
         return _squares(_moved(boxes[kept], offsets[passed][kept]))
 
     def _decide(self, images: IntegralImages, boxes: _Boxes) -> Found:

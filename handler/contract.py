@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 SCHEMA = 1
@@ -78,6 +80,35 @@ class Contract:
         )
         contract: Contract = _strict(cls, values, "contract")
         return dataclasses.replace(contract, data=tuple(contract.data))
+
+
+def read_extra(model: Path, name: str) -> bytes | None:
+    """One of the extra files of a TorchScript file, or None where there is none of that name.
+
+    Raises ContractError where the file is no TorchScript.
+    """
+    try:
+        with zipfile.ZipFile(model) as archive:
+            for member in archive.namelist():
+                if member.endswith(f"/extra/{name}"):
+                    return archive.read(member)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ContractError(f"{model} is no exported model: {error}") from error
+    return None
+
+
+def read_contract(model: Path) -> Contract:
+    """The contract inside an exported model.
+
+    Raises ContractError, in one line, where there is none that can be read or honoured.
+    """
+    text = read_extra(model, EXTRA_FILE)
+    if text is None:
+        raise ContractError(f"{model} has no {EXTRA_FILE}: export it with train.export")
+    try:
+        return Contract.from_json(text)
+    except ContractError as error:
+        raise ContractError(f"{model}: {error}") from error
 
 
 def _is_number(value: object) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from handler.contract import EXTRA_FILE, INT8_FILE, Contract, ContractError
+from handler.contract import INT8_FILE, Contract, ContractError, read_contract, read_extra
 from handler.machine import fast_in_bfloat16, fast_in_int8
 from handler.settings import Precision
 
@@ -47,16 +47,12 @@ class AgeEstimator:
         Raises ContractError, in one line, where the file's contract is missing or not known, or it
         does not hold what `precision` asks for.
         """
-        extra: dict[str, str | bytes] = {EXTRA_FILE: "", INT8_FILE: b""}
-        model = torch.jit.load(str(path), map_location=device, _extra_files=extra).eval()
-        if not extra[EXTRA_FILE]:
-            raise ContractError(f"{path.name} has no {EXTRA_FILE}: export it with train.export")
-        contract = Contract.from_json(extra[EXTRA_FILE])
-        int8 = extra[INT8_FILE]
+        contract = read_contract(path)
+        int8 = read_extra(path, INT8_FILE) if precision in ("auto", "int8") else None
         if precision == "auto":
-            precision = _fastest(device, has_int8=bool(int8))
+            precision = _fastest(device, has_int8=int8 is not None)
         if precision == "int8":
-            if device.type != "cpu" or not isinstance(int8, bytes) or not int8:
+            if device.type != "cpu" or int8 is None:
                 raise ContractError(
                     f"precision int8 is for CPUs, and for a model exported with export.int8=true: "
                     f"{path.name} on {device} can be served with precision auto"
@@ -73,6 +69,7 @@ class AgeEstimator:
             except RuntimeError as error:
                 # a model that does not follow the precision of its weights, as ours does
                 logger.warning("the model cannot compute in bfloat16: %s", error)
+        model = torch.jit.load(str(path), map_location=device).eval()
         return cls(_for_inference(model, torch.float32), contract, device)
 
     def estimate(self, faces: NDArray[np.uint8]) -> Estimates:

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from facenet_pytorch import MTCNN
 from torch import Tensor, nn
 
 from handler.areas import CHANNELS
+from handler.suppression import package_folder
 
 WIDTH = 16  # channels: float32 values in one vector register
 _LOWEST = -1e6  # below all that the first layer gives, and still a number after the next two
@@ -126,13 +126,13 @@ class Networks:
 
     @classmethod
     def load(cls, device: torch.device) -> "Networks":
-        """Read facenet-pytorch's weights."""
-        mtcnn = MTCNN(device=torch.device("cpu"))
-        networks = cls(
-            ProposalNet(mtcnn.pnet.state_dict()),
-            RefinementNet(mtcnn.rnet.state_dict()),
-            OutputNet(mtcnn.onet.state_dict()),
-        )
+        """Read facenet-pytorch's weights, from where they lie in its package."""
+        folder = package_folder("facenet_pytorch") / "data"
+        weights = [
+            torch.load(folder / f"{name}.pt", map_location="cpu", weights_only=True)
+            for name in ("pnet", "rnet", "onet")
+        ]
+        networks = cls(ProposalNet(weights[0]), RefinementNet(weights[1]), OutputNet(weights[2]))
         for network in (networks.propose, networks.refine, networks.decide):
             network.requires_grad_(False).eval().to(device)
         return networks

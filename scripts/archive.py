@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `handler`, where the project is not installed
 
-from handler.contract import EXTRA_FILE, Contract, ContractError  # noqa: E402
+from handler.contract import ContractError, read_contract  # noqa: E402
 
 HANDLER = "age_handler.py"  # at the archive's root, where TorchServe looks for it
 MODEL = "age.pt"
@@ -72,7 +72,10 @@ def make(recipe: Recipe, output: Path) -> bool:
     Raises ArchiveError where a source is missing or damaged, or the archiver's work is not what
     was asked for; an archive that was there before is then left as it was.
     """
-    check_model(recipe.model)
+    try:
+        read_contract(recipe.model)
+    except ContractError as error:
+        raise ArchiveError(str(error)) from error
     for source in recipe.files().values():
         if not source.is_file():
             raise ArchiveError(f"{source} is missing")
@@ -91,20 +94,6 @@ def make(recipe: Recipe, output: Path) -> bool:
             beside.unlink(missing_ok=True)
             raise ArchiveError(f"{output} cannot be written: {error.strerror}") from error
     return True
-
-
-def check_model(model: Path) -> Contract:
-    """The contract of an exported model; ArchiveError where it cannot be read or honoured."""
-    try:
-        with zipfile.ZipFile(model) as archive:
-            names = [n for n in archive.namelist() if n.endswith(f"/extra/{EXTRA_FILE}")]
-            if not names:
-                raise ArchiveError(f"{model} has no {EXTRA_FILE}: export it with train.export")
-            return Contract.from_json(archive.read(names[0]))
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ArchiveError(f"{model} is no exported model: {error}") from error
-    except ContractError as error:
-        raise ArchiveError(f"{model}: {error}") from error
 
 
 def fault(recipe: Recipe, archive: Path) -> str | None:

@@ -22,7 +22,7 @@ from typing import Any, Final
 import yaml
 
 import archive
-from handler.contract import Contract
+from handler.contract import read_contract
 from handler.requests import Options
 from handler.settings import Settings
 from loadtests.measure.generator import Direct, Http, Place
@@ -151,7 +151,7 @@ def shipped(share: Share) -> dict[str, Any]:
 
 def _detector(share: Share) -> dict[str, Any]:
     """What the naive detector must be told to look as ours does."""
-    contract: Contract = archive.check_model(share.model)
+    contract = read_contract(share.model)
     settings = Settings.from_mapping(shipped(share)["handler"])
     return {
         "min_face_size": settings.min_face_size,

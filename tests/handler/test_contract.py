@@ -1,15 +1,20 @@
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from handler.contract import (
+    EXTRA_FILE,
     Calibration,
     Contract,
     ContractError,
     CropGeometry,
     DetectorSettings,
+    read_contract,
+    read_extra,
 )
 
 FULL = Contract(
@@ -124,3 +129,41 @@ def test_not_an_object(text: str) -> None:
 )
 def test_value_of_a_wrong_type(path: str, value: Any) -> None:
     assert repr(path.split(".")[-1]) in refused(changed(path, value))
+
+
+class TestFiles:
+    """What is read out of an exported model."""
+
+    def test_the_contract(self, model_file: Path, contract: Contract) -> None:
+        assert read_contract(model_file) == contract
+
+    def test_any_extra_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "age.pt"
+        model = torch.jit.script(torch.nn.Identity())
+        torch.jit.save(model, str(file), _extra_files={"one": b"\x00\xff", "other": "text"})
+        assert read_extra(file, "one") == b"\x00\xff"
+        assert read_extra(file, "other") == b"text"
+        assert read_extra(file, "ther") is None
+
+    def test_refuses_a_truncated_file(self, model_file: Path, tmp_path: Path) -> None:
+        half = tmp_path / "half.pt"
+        half.write_bytes(model_file.read_bytes()[:1000])
+        with pytest.raises(ContractError, match=r"half\.pt is no exported model"):
+            read_contract(half)
+
+    def test_refuses_a_missing_file(self, tmp_path: Path) -> None:
+        with pytest.raises(ContractError, match=r"age\.pt is no exported model: .*No such file"):
+            read_contract(tmp_path / "age.pt")
+
+    def test_refuses_a_model_without_contract(self, tmp_path: Path) -> None:
+        bare = tmp_path / "bare.pt"
+        torch.jit.save(torch.jit.script(torch.nn.Identity()), str(bare))
+        with pytest.raises(ContractError, match=r"bare\.pt has no contract\.json"):
+            read_contract(bare)
+
+    def test_names_the_file_whose_contract_is_refused(self, tmp_path: Path) -> None:
+        newer = tmp_path / "newer.pt"
+        model = torch.jit.script(torch.nn.Identity())
+        torch.jit.save(model, str(newer), _extra_files={EXTRA_FILE: '{"schema": 99}'})
+        with pytest.raises(ContractError, match=r"newer\.pt: the model's contract has schema 99"):
+            read_contract(newer)

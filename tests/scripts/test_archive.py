@@ -12,7 +12,7 @@ import torch
 
 import archive
 from archive import ArchiveError, Recipe, fault, make
-from handler.contract import EXTRA_FILE, Contract
+from handler.contract import EXTRA_FILE
 
 
 @pytest.fixture
@@ -149,34 +149,15 @@ def test_names_an_output_that_cannot_be_written(recipe: Recipe, tmp_path: Path) 
         make(recipe, tmp_path / "nowhere" / "age.mar")
 
 
-class TestModel:
-    """`check_model` reads the contract as the handler will."""
-
-    def test_gives_the_contract(self, model_file: Path, contract: Contract) -> None:
-        assert archive.check_model(model_file) == contract
-
-    def test_refuses_a_truncated_file(self, model_file: Path, tmp_path: Path) -> None:
-        half = tmp_path / "half.pt"
-        half.write_bytes(model_file.read_bytes()[:1000])
-        with pytest.raises(ArchiveError, match=r"half\.pt is no exported model"):
-            archive.check_model(half)
-
-    def test_refuses_a_missing_file(self, tmp_path: Path) -> None:
-        with pytest.raises(ArchiveError, match=r"age\.pt is no exported model: .*No such file"):
-            archive.check_model(tmp_path / "age.pt")
-
-    def test_refuses_a_model_without_contract(self, tmp_path: Path) -> None:
-        bare = tmp_path / "bare.pt"
-        torch.jit.save(torch.jit.script(torch.nn.Identity()), str(bare))
-        with pytest.raises(ArchiveError, match=r"bare\.pt has no contract\.json"):
-            archive.check_model(bare)
-
-    def test_refuses_a_contract_that_the_handler_refuses(self, tmp_path: Path) -> None:
-        newer = tmp_path / "newer.pt"
-        model = torch.jit.script(torch.nn.Identity())
-        torch.jit.save(model, str(newer), _extra_files={EXTRA_FILE: '{"schema": 99}'})
-        with pytest.raises(ArchiveError, match=r"newer\.pt: the model's contract has schema 99"):
-            archive.check_model(newer)
+def test_refuses_a_model_that_the_handler_refuses(
+    recipe: Recipe, tmp_path: Path, output: Path
+) -> None:
+    newer = tmp_path / "newer.pt"
+    model = torch.jit.script(torch.nn.Identity())
+    torch.jit.save(model, str(newer), _extra_files={EXTRA_FILE: '{"schema": 99}'})
+    with pytest.raises(ArchiveError, match=r"newer\.pt: the model's contract has schema 99"):
+        make(replace(recipe, model=newer), output)
+    assert not output.exists()
 
 
 def test_command_line(
