@@ -12,7 +12,7 @@ try:
     import torch
 
     from handler.errors import ExplanationsNotImplemented, Failure
-    from handler.machine import cores, keep_freed_memory
+    from handler.machine import HeapLimit, cores, keep_freed_memory
     from handler.pipeline import Pipeline
     from handler.requests import Request, parse
     from handler.responses import Model, encode
@@ -52,6 +52,8 @@ class AgeHandler:
         file = Path(properties["model_dir"], archived["serializedFile"])
         self._pipeline = Pipeline.load(file, settings, device)
         self._pipeline.warm_up(properties.get("batch_size") or 1)
+        self._heap = HeapLimit()
+        self._heap.keep()
         logger.info(
             "%s %s on %s in %s, torch %s with %d threads; %s; %s; %s",
             self._model.name,
@@ -75,6 +77,7 @@ class AgeHandler:
             else:
                 context.set_response_status(200, "OK", index)
             context.set_response_content_type(index, "application/json")
+        self._heap.keep()
         return [encode(outcome, self._model) for outcome in outcomes]
 
 

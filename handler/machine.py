@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import mmap
 import os
 import sys
 from pathlib import Path
@@ -49,6 +50,33 @@ def keep_freed_memory() -> None:
         if not libc.mallopt(_MMAP_THRESHOLD, _NEVER):
             libc.mallopt(_MMAP_THRESHOLD, _MOST_OF_OLD)
         libc.mallopt(_TRIM_THRESHOLD, _NEVER)
+
+
+class HeapLimit:
+    """Bounds what `keep_freed_memory` keeps.
+
+    Tensors of ever different sizes leave gaps that no later one fits into. When the process has
+    grown far beyond what it needs, the pages of all gaps go back to the system at once, which the
+    next few calls pay for: with fresh pages, as if nothing had been kept.
+    """
+
+    def __init__(self, slack: int = 384 << 20) -> None:
+        """`slack`: bytes that the process may grow by before its gaps are given back."""
+        library = ctypes.CDLL(None) if sys.platform == "linux" else None
+        self._trim = getattr(library, "malloc_trim", None)  # of glibc alone
+        self._slack = slack
+        self._most = 0
+
+    def keep(self) -> None:
+        """To be called when a batch is done."""
+        if self._trim is not None and _resident() > self._most:
+            self._trim(0)
+            self._most = _resident() + self._slack
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
 
 
 def fast_in_bfloat16(device: torch.device) -> bool:

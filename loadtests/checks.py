@@ -12,6 +12,6 @@ def check(answer: Answer, photograph: Photograph) -> None:
     if photograph.faces is not None and len(answer.faces) != photograph.faces:
         raise Malformed(f"{len(answer.faces)} faces where there are {photograph.faces}")
     for face in answer.faces:
-        x, y = (face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2
-        if not (0 <= x <= photograph.width and 0 <= y <= photograph.height):
+        left, top, right, bottom = face.box  # a face that the border cuts reaches past it
+        if not (left < photograph.width and right > 0 and top < photograph.height and bottom > 0):
             raise Malformed("a face outside the photograph")
