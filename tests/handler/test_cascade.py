@@ -5,7 +5,7 @@ import pytest
 import torch
 from facenet_pytorch import MTCNN
 
-from handler.cascade import Cascade, _best
+from handler.cascade import Cascade, _best, _parts
 from handler.contract import DetectorSettings
 from handler.cropping import Picture
 from tests.pictures import astronaut, bordered, scaled, scene, side_by_side
@@ -66,3 +66,11 @@ def test_best_keeps_the_first_of_each_picture() -> None:
     index = torch.arange(10, 16)
     assert _best(picture, 2, index).tolist() == [10, 11, 12, 14, 15]
     assert _best(picture, 6, index).tolist() == index.tolist()
+
+
+def test_pictures_are_looked_at_a_bounded_number_of_pixels_at_once() -> None:
+    sizes = [(700, 1000), (500, 1000), (100, 100), (2000, 2000), (9, 9), (1024, 1023)]
+    pictures: list[Picture] = [np.broadcast_to(np.uint8(0), (*size, 3)) for size in sizes]
+    parts = [[picture.shape[:2] for picture in part] for part in _parts(pictures)]
+    assert parts == [sizes[:1], sizes[1:3], sizes[3:4], sizes[4:]]
+    assert _parts(pictures[:1]) == [pictures[:1]]
