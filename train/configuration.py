@@ -57,10 +57,14 @@ def run_file(config: DictConfig) -> Path:
 
 
 def stages(config: DictConfig) -> list[DictConfig]:
-    """The runs that led to this one's weights, each started from the one before, the last last."""
-    if config.fit.start is None:
+    """The runs that led to this one's weights, each started from the one before, the last last.
+
+    They go back as far as the runs' folders are there.
+    """
+    file = config.fit.start and Path(config.fit.start).parent / "config.yaml"
+    if not file or not file.is_file():
         return [config]
-    before = OmegaConf.load(Path(config.fit.start).parent / "config.yaml")
+    before = OmegaConf.load(file)
     assert isinstance(before, DictConfig)
     return [*stages(before), config]
 

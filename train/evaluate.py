@@ -1,19 +1,17 @@
 """Measure an exported TorchScript file on the held-out faces.
 
     python -m train.evaluate run=runs/mine
-    python -m train.evaluate evaluate.model=model_store/age.pt
+    python -m train.evaluate evaluate.model=model_store/age.pt evaluate.report=report.html
 
 The first exports the run's best checkpoint into the run's folder, scales its interval on the
-validation split, measures the file on the test split and writes `metrics.json`. The second measures
-a file as it is and writes nothing.
+validation split, measures the file on the test split and writes `metrics.json` and `report.html`,
+a page with pictures. The second measures a file as it is and writes the page alone, where one is
+asked for. `evaluate.portraits=FOLDER` measures faces too of which only bounds of the age are known.
 """
 
-import dataclasses
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import hydra
 import numpy as np
@@ -23,38 +21,43 @@ from omegaconf import DictConfig
 
 from handler.contract import Calibration, Contract
 from handler.estimation import AgeEstimator
+from train import portraits, tables
+from train.card import contract_facts, data_facts, run_facts
 from train.checkpoint import load_checkpoint
 from train.configuration import CONFIG, contract_parts, of_run, prepared_folders
 from train.data import CropDataset
 from train.datasets import warn_of_repeats
 from train.files import written_whole
-from train.metrics import Measured, decades, describe, interval_scale
+from train.held_out import HeldOut
+from train.metrics import interval_scale
+from train.report import Report
+from train.report.curves import read as learning_curves
+from train.results import Results
 from train.torchscript import build
 from train.weights import Weights, save_weights
 
 log = logging.getLogger(__name__)
 COVERAGE = 0.9  # of age_interval, as the answer's documentation promises
-Report = dict[str, dict[str, Measured]]  # group of faces -> figure -> measured
 
 
-def export_run(config: DictConfig, calibration: Calibration) -> Path:
-    """Export the best checkpoint of `config.run` into that folder and give the TorchScript file."""
+def export_run(config: DictConfig, calibration: Calibration) -> Weights:
+    """Export the best checkpoint of `config.run` into that folder, TorchScript as `age.pt`."""
     run = Path(config.run)
     geometry, detector = contract_parts(config)
     network, architecture = load_checkpoint(run / "best.ckpt", config.export.mirror)
     contract = Contract(geometry, detector, calibration, tuple(config.data.sources))
-    save_weights(Weights(network, architecture, contract), run / "age.safetensors")
+    weights = Weights(network, architecture, contract)
+    save_weights(weights, run / "age.safetensors")
     build(run / "age.safetensors", run / "age.pt")
-    return run / "age.pt"
+    return weights
 
 
 def estimate(
     model: Path, dataset: CropDataset, batch_size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Ages [n] and intervals [n, 2] of a data set, by the exported file."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # what is measured, and checked at export, must not depend on the machine
-    estimator = AgeEstimator.load(model, device, "float32")
+    estimator = AgeEstimator.load(model, _device(), "float32")
     warn_of_repeats([*estimator.contract.data, *(label.source for label in dataset.labels)])
     size = estimator.contract.crop.size
     if dataset.crops.shape[-1] != size:
@@ -78,66 +81,67 @@ def calibrate(config: DictConfig, model: Path) -> Calibration:
     return Calibration(COVERAGE, interval_scale(age, spread, val.age.numpy(), COVERAGE))
 
 
-def measure(config: DictConfig, model: Path) -> Report:
-    """The figures of the test split: each source, and the decades of each."""
+def measure(
+    config: DictConfig, model: Path, calibration: Calibration
+) -> tuple[Results, HeldOut, portraits.Portraits | None]:
+    """The figures of the test split, and of portraits where there are any; what they are of."""
     test = CropDataset(prepared_folders(config), "test", config.crop.size)
-    age, interval = estimate(model, test, config.evaluate.batch_size)
-    truth = test.age.numpy()
-    source = np.array([label.source for label in test.labels])
-    report: Report = {}
-    for name in config.data.sources:
-        of_source = source == name
-        groups = {name: of_source} | {
-            f"{name} {decade}": mask
-            for decade, mask in decades(np.where(of_source, truth, -1)).items()
-        }
-        for group, mask in groups.items():
-            report[group] = describe(
-                age[mask], truth[mask], interval[mask], config.evaluate.bootstrap
-            )
-    return report
+    faces = HeldOut(test, *estimate(model, test, config.evaluate.batch_size))
+    resamples = config.evaluate.bootstrap
+    shown = bounded = None
+    if config.evaluate.portraits is not None:
+        shown = portraits.estimate(Path(config.evaluate.portraits), model, _device())
+        bounded = shown.results(resamples)
+    results = faces.results(list(config.data.sources), calibration, bounded, resamples)
+    return results, faces, shown
 
 
-def show(report: Report) -> str:
-    """The report as a table for a terminal."""
-    rows = [["test faces", "n", "MAE", "CS@5 %", "bias", "coverage %", "width"]]
-    for group, figures in report.items():
-        cells = [str(figures[name]) for name in ("mae", "cs5", "bias", "coverage", "width")]
-        rows.append([group, str(figures["mae"].count), *cells])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in rows
-    )
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def evaluate(config: DictConfig) -> Report:
+def show(results: Results) -> str:
+    """The figures as tables for a terminal."""
+    every = [tables.sources(results), tables.decades(results), tables.people(results)]
+    return "\n\n".join(t.text() for t in (*every, tables.checks(results)) if t.rows)
+
+
+def evaluate(config: DictConfig) -> Results:
     """Measure as the module's docstring says."""
     if config.evaluate.model is not None:
-        return measure(config, Path(config.evaluate.model))
+        return _evaluate_file(config, Path(config.evaluate.model))
     config = of_run(config)
-    neutral = Calibration(COVERAGE, 1.0)
-    calibration = calibrate(config, export_run(config, neutral))
-    report = measure(config, export_run(config, calibration))
-    write_metrics(Path(config.run) / "metrics.json", calibration, report)
-    return report
+    run = Path(config.run)
+    export_run(config, Calibration(COVERAGE, 1.0))
+    weights = export_run(config, calibrate(config, run / "age.pt"))
+    contract = weights.contract
+    measured = measure(config, run / "age.pt", contract.calibration)
+    with written_whole(run / "metrics.json") as partial:  # what `export` and the model card quote
+        partial.write_text(json.dumps(measured[0].to_json(), indent=2))
+    facts = [*run_facts(config, weights.architecture), *_facts(contract)]
+    page = Path(config.evaluate.report or run / "report.html")
+    Report(f"Report: {run.name}", facts, *measured, learning_curves(config)).write(page)
+    log.info("the report is in %s", page)
+    return measured[0]
 
 
-def write_metrics(path: Path, calibration: Calibration, report: Mapping[str, Any]) -> None:
-    """Store what `export` and the model card quote."""
-    text = {
-        "calibration": dataclasses.asdict(calibration),
-        "test": {
-            group: {name: dataclasses.asdict(each) for name, each in figures.items()}
-            for group, figures in report.items()
-        },
-    }
-    with written_whole(path) as partial:
-        partial.write_text(json.dumps(text, indent=2))
+def _evaluate_file(config: DictConfig, model: Path) -> Results:
+    contract = AgeEstimator.load(model, torch.device("cpu"), "float32").contract
+    measured = measure(config, model, contract.calibration)
+    if config.evaluate.report is not None:
+        page = Path(config.evaluate.report)
+        Report(f"Report: {model.name}", _facts(contract), *measured, []).write(page)
+        log.info("the report is in %s", page)
+    return measured[0]
+
+
+def _facts(contract: Contract) -> list[tuple[str, str]]:
+    return [*contract_facts(contract), ("data", "; ".join(data_facts(contract)))]
 
 
 @hydra.main(**CONFIG)
 def main(config: DictConfig) -> None:
-    """Print the table."""
+    """Print the tables."""
     print(show(evaluate(config)))
 
 

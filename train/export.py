@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch.fx.proxy import TraceError
 
-from handler.contract import Calibration, Contract
+from handler.contract import Contract
 from train.card import model_card
 from train.checkpoint import load_checkpoint
 from train.configuration import CONFIG, contract_parts, of_run, prepared_folders
@@ -25,6 +25,7 @@ from train.evaluate import estimate
 from train.files import written_whole
 from train.model import AgeNetwork
 from train.quantize import Ranges, activation_ranges, quantized
+from train.results import Results
 from train.torchscript import build
 from train.weights import Weights, save_weights
 
@@ -44,17 +45,17 @@ def export(config: DictConfig) -> Path:
     metrics_file = run / "metrics.json"
     if not metrics_file.is_file():
         raise FileNotFoundError(f"{metrics_file} is missing: run python -m train.evaluate first")
-    metrics = json.loads(metrics_file.read_text())
+    results = Results.from_json(json.loads(metrics_file.read_text()), config.data.sources)
     geometry, detector = contract_parts(config)
-    figures = {
-        f"test_mae_{name}": metrics["test"][name]["mae"]["value"] for name in config.data.sources
+    measured = {
+        f"test_mae_{name}": figures["mae"].value for name, figures in results.sources.items()
     }
     contract = Contract(
         geometry,
         detector,
-        Calibration(**metrics["calibration"]),
+        results.calibration,
         tuple(config.data.sources),
-        figures,
+        measured,
     )
     network, architecture = load_checkpoint(run / "best.ckpt", config.export.mirror)
     crops = CropDataset(prepared_folders(config), "val", geometry.size)
@@ -63,7 +64,7 @@ def export(config: DictConfig) -> Path:
     save_weights(weights, run / "age.safetensors")
     build(run / "age.safetensors", run / "age.pt")
     _check_agreement(network, run / "age.pt", crops)
-    card = model_card(config, architecture, contract, metrics)
+    card = model_card(config, architecture, contract, results)
     for name in ("age.safetensors", "age.pt"):
         with written_whole(output / name) as partial:
             partial.write_bytes((run / name).read_bytes())

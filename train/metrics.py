@@ -62,6 +62,36 @@ def describe(age: Floats, truth: Floats, interval: Floats, resamples: int) -> di
     return {name: bootstrap(each, resamples) for name, each in values.items()}
 
 
+def outside(age: Floats, bounds: Floats) -> Floats:
+    """How many years ages [n] lie outside of `bounds` [n, 2]; 0 for what is inside."""
+    return np.maximum(np.maximum(bounds[:, 0] - age, age - bounds[:, 1]), 0)
+
+
+def describe_bounded(
+    age: Floats, bounds: Floats, interval: Floats, resamples: int
+) -> dict[str, Measured]:
+    """The figures of faces of which only bounds of the true age are known.
+
+    Args:
+        age: [n] years.
+        bounds: [n, 2] years, the lowest and the highest age that it can be.
+        interval: [n, 2] years.
+
+    Returns:
+        mae: mean absolute distance to the middle of the bounds, years; bias: mean of age - middle,
+        years; inside5: per cent of faces within the bounds widened by 5 years; width: mean width
+        of the interval, years.
+    """
+    distance = age - bounds.mean(axis=1)
+    values = {
+        "mae": np.abs(distance),
+        "bias": distance,
+        "inside5": 100.0 * (outside(age, bounds) <= 5),
+        "width": interval[:, 1] - interval[:, 0],
+    }
+    return {name: bootstrap(each, resamples) for name, each in values.items()}
+
+
 def decades(truth: Floats) -> dict[str, NDArray[np.bool_]]:
     """Which faces are in which decade of true age, for the decades that have any."""
     starts = range(0, int(truth.max()) + 1, 10)

@@ -8,9 +8,10 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from train.datasets import utkface
 from train.records import MAX_AGE
 
-GENDERS, RACES = 2, 5  # classes of the helper tasks, as UTKFace codes them
+GENDERS, RACES = len(utkface.GENDERS), len(utkface.RACES)  # classes of the helper tasks
 
 
 @dataclass(frozen=True)

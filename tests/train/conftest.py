@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 import train
-from tests.pictures import FACE_BOX, Picture, astronaut
+from tests.pictures import FACE_BOX, Picture, astronaut, encoded, scene
 from train.configuration import contract_parts
 from train.datasets import read
 from train.prepare import CropMaker, prepare
@@ -70,6 +70,28 @@ def appa_real(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i, age in enumerate(ages(WILD)):
             save(face_of_age(age, margin=60), root / "images" / f"{i:06d}.jpg")
             table.writerow((f"{i:06d}.jpg", age, split(i)))
+    return root
+
+
+@pytest.fixture
+def portraits_folder(tmp_path: Path) -> Path:
+    """Two portraits with bounds of the age, one of them darker, and three rows that give none."""
+    root = tmp_path / "portraits"
+    (root / "images").mkdir(parents=True)
+    for name, picture in {
+        "bright.png": astronaut(),
+        "dark.png": astronaut() // 2,
+        "empty.png": scene(300, 200),
+    }.items():
+        (root / "images" / name).write_bytes(encoded(picture))
+    rows = [
+        "bright.png,40,44",
+        "dark.png,60.5,70",
+        "empty.png,1,2",
+        "wrong.png,9,8",
+        "gone.png,1,2",
+    ]
+    (root / "labels.csv").write_text("\n".join(["file,age_low,age_high", *rows]))
     return root
 
 

@@ -1,6 +1,7 @@
 """From a trained checkpoint to a measured, exported and described model."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from omegaconf import DictConfig
 from handler.contract import ContractError, DetectorSettings
 from handler.estimation import AgeEstimator
 from train import export as export_module
+from train import tables
 from train.evaluate import evaluate, show
 from train.export import export
 from train.fit import fit
+from train.metrics import Measured
+from train.results import Results
 from train.weights import load_weights
 
 Make = Callable[..., DictConfig]
@@ -31,11 +35,11 @@ def trained(tiny: Make, tmp_path: Path) -> DictConfig:
 def test_evaluate_and_export_give_a_model_that_is_measured_and_described(
     trained: DictConfig,
 ) -> None:
-    report = evaluate(trained)
-    assert report["utkface"]["mae"].count == 6
-    assert report["appa_real"]["mae"].count == 4
-    assert sum(v["mae"].count for k, v in report.items() if k.startswith("utkface ")) == 6
-    assert "utkface" in show(report)
+    results = evaluate(trained)
+    assert results.sources["utkface"]["mae"].count == 6
+    assert results.sources["appa_real"]["mae"].count == 4
+    assert sum(each["mae"].count for each in results.decades["utkface"].values()) == 6
+    assert "utkface" in show(results)
 
     model = export(trained)
     contract = AgeEstimator.load(model, torch.device("cpu")).contract
@@ -45,17 +49,17 @@ def test_evaluate_and_export_give_a_model_that_is_measured_and_described(
     assert contract.detector == DetectorSettings()
     assert contract.calibration.scale == stored["calibration"]["scale"]
     assert contract.data == ("utkface", "appa_real")
-    assert contract.metrics["test_mae_utkface"] == report["utkface"]["mae"].value
+    assert contract.metrics["test_mae_utkface"] == results.sources["utkface"]["mae"].value
 
     card = (model.parent / "README.md").read_text()
-    mae = report["utkface"]["mae"]
+    mae = results.sources["utkface"]["mae"]
     assert f"| utkface | 6 | {mae} |" in card
     assert "non-commercial research only" in card
 
     trained.evaluate.model = str(model)
     again = evaluate(trained)
-    assert again["utkface"]["mae"].value == pytest.approx(mae.value, abs=0.01)
-    assert again["utkface"]["coverage"].value == report["utkface"]["coverage"].value
+    assert again.sources["utkface"]["mae"].value == pytest.approx(mae.value, abs=0.01)
+    assert again.sources["utkface"]["coverage"] == results.sources["utkface"]["coverage"]
 
 
 def test_a_run_is_exported_with_the_settings_that_it_was_trained_with(
@@ -79,6 +83,33 @@ def test_a_run_is_exported_with_the_settings_that_it_was_trained_with(
     assert "| training | 2 epochs, batch 4" in card
     assert "; then 1 epochs, batch 8" in card
     assert ", heads alone, moving average 0.9, loss l1; seed 0 |" in card
+
+    shutil.rmtree(first)
+    card = (export(careless).parent / "README.md").read_text()
+    assert "from the weights of a run that is not there any more; a distribution" in card
+
+
+def test_report_metrics_and_card_say_the_same(trained: DictConfig, portraits_folder: Path) -> None:
+    trained.evaluate.portraits = str(portraits_folder)
+    evaluate(trained)
+    run = Path(trained.run)
+    stored = json.loads((run / "metrics.json").read_text())
+    assert stored["portraits"]["lost"] == 3
+    figures = stored["portraits"]["figures"]
+    assert figures["inside5"]["count"] == 2
+    page = (run / "report.html").read_text(encoding="utf-8")
+    card = (export(trained).parent / "README.md").read_text()
+    results = Results.from_json(stored, trained.data.sources)
+    every = [table(results) for table in (tables.sources, tables.checks, tables.decades)]
+    assert every[0].rows[-1][2] == str(Measured(**figures["mae"]))
+    for table in (*every, tables.people(results)):
+        assert len(table.rows) >= 4
+        for row in table.rows:
+            assert f"| {' | '.join(row)} |" in card
+            assert "".join(f"<td>{cell}</td>" for cell in row[1:]) in page
+    for text in ("a distribution over the years 0 to 116", "2 epochs, batch 4, AdamW"):
+        assert text in card
+        assert text in page
 
 
 def test_export_wants_a_measured_run(trained: DictConfig) -> None:

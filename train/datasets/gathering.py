@@ -8,16 +8,19 @@ from typing import TypeVar
 from train.records import Problem, Record
 
 T = TypeVar("T")
+R = TypeVar("R")
 Gathered = tuple[list[Record], list[Problem]]
 
 
-def gather(items: Iterable[tuple[str, T]], record: Callable[[str, T], Record]) -> Gathered:
+def gather(
+    items: Iterable[tuple[str, T]], record: Callable[[str, T], R]
+) -> tuple[list[R], list[Problem]]:
     """The record of every item (what lists call it, what its record is made of), in their order.
 
     Where `record` raises ValueError or OSError, and where an item comes twice, the item is a
     problem: none is left out in silence.
     """
-    records: list[Record] = []
+    records: list[R] = []
     problems: list[Problem] = []
     seen: set[str] = set()
     for file, item in items:

@@ -14,6 +14,8 @@ from train.records import SPLITS, Record, Split, age_of, split_of
 
 SOURCE = "utkface"
 WILD = "utkface_wild"
+GENDERS = ("male", "female")  # by their codes, as its makers name them
+RACES = ("White", "Black", "Asian", "Indian", "other")
 # The time is long: what follows an age is no time but the gender where it is one digit.
 _NAME = re.compile(r"(?P<age>\d+)(?:_(?P<gender>[01]?))?(?:_(?P<race>[0-4]))?_+\d{8}", re.ASCII)
 
