@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from handler.areas import CHANNELS
-from handler.suppression import package_folder
+from handler.packages import package_folder
 
 WIDTH = 16  # channels: float32 values in one vector register
 _LOWEST = -1e6  # below all that the first layer gives, and still a number after the next two

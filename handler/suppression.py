@@ -4,22 +4,13 @@ The operator's library is loaded by itself: the rest of torchvision, which nothi
 80 MB of every worker's memory.
 """
 
-import importlib.util
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
+from handler.packages import package_folder
+
 # Up to so many boxes, comparing those of different groups costs less than a call for each group.
 TOGETHER = {"cpu": 1000, "cuda": 5000}
-
-
-def package_folder(name: str) -> Path:
-    """Where an installed package lies, without importing it. Raises ImportError where it is not."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise ImportError(f"No module named {name!r}")
-    return Path(spec.submodule_search_locations[0])
 
 
 def _load_operators() -> None:

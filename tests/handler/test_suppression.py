@@ -8,7 +8,7 @@ import torch
 from torchvision.ops import batched_nms
 
 from handler import suppression
-from handler.suppression import best_of_overlapping, package_folder
+from handler.suppression import best_of_overlapping
 
 
 def boxes(count: int, groups: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -41,11 +41,6 @@ def test_nothing_of_nothing(together: int, monkeypatch: pytest.MonkeyPatch) -> N
     kept = best_of_overlapping(torch.zeros(0, 4), torch.zeros(0), nothing, 0.5)
     assert kept.tolist() == []
     assert kept.dtype == torch.int64
-
-
-def test_a_package_that_is_not_installed() -> None:
-    with pytest.raises(ImportError, match="No module named 'no_such_package'"):
-        package_folder("no_such_package")
 
 
 def test_a_worker_imports_neither_torchvision_nor_facenet_pytorch() -> None:
