@@ -5,14 +5,16 @@ and takes the one class that it finds here.
 """
 
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 try:
     import torch
 
-    from handler.errors import ExplanationsNotImplemented, Failure
-    from handler.machine import HeapLimit, cores, keep_freed_memory
+    from handler.errors import DeviceLost, ExplanationsNotImplemented, Failure
+    from handler.integrity import check_folder
+    from handler.machine import HeapLimit, cores, dump_no_memory, keep_freed_memory
     from handler.pipeline import Pipeline
     from handler.requests import Request, parse
     from handler.responses import Model, encode
@@ -37,8 +39,12 @@ class AgeHandler:
     """The handler that `age.mar` names."""
 
     def initialize(self, context: "Context") -> None:
-        """Load the archive's model as its model-config.yaml says, on the worker's device."""
+        """Load the archive's model as its model-config.yaml says, on the worker's device.
+
+        Raises IntegrityError where a file of the archive is not the one that was packed.
+        """
         properties = context.system_properties
+        check_folder(Path(properties["model_dir"]))
         settings = Settings.from_mapping((context.model_yaml_config or {}).get("handler"))
         gpu = properties.get("gpu_id")
         on_gpu = gpu is not None and torch.cuda.is_available()
@@ -46,6 +52,7 @@ class AgeHandler:
         share = max(1, cores() // torch.cuda.device_count()) if on_gpu else 1
         torch.set_num_threads(settings.threads or share)
         keep_freed_memory()
+        dump_no_memory()
 
         archived = context.manifest["model"]
         self._model = Model(archived["modelName"], archived["modelVersion"])
@@ -68,9 +75,20 @@ class AgeHandler:
         )
 
     def handle(self, data: "list[Mapping[str, object]] | None", context: "Context") -> list[bytes]:
-        """A body for each row, in order, with its own status."""
+        """A body for each row, in order, with its own status.
+
+        Ends the process where its GPU does not compute any more.
+        """
         items = [_item(row, context, index) for index, row in enumerate(data or ())]
-        outcomes = self._pipeline.run(items)
+        try:
+            outcomes = self._pipeline.run(items)
+        except DeviceLost as lost:
+            # An error would leave the worker in its place, to fail with all that comes. By its end
+            # TorchServe answers this batch with 507 and starts another. Not an orderly end: CUDA
+            # may hang in it. Nor one after an answer: the next batch would be here by then.
+            logger.critical("the worker ends, to be replaced: %s", lost)
+            logging.shutdown()
+            os._exit(1)
         for index, outcome in enumerate(outcomes):
             if isinstance(outcome, Failure):
                 context.set_response_status(outcome.code, outcome.phrase, index)

@@ -4,16 +4,16 @@
     python scripts/archive.py --model age-2.pt --version 2.0 --output model_store/age-2.0.mar
 
 The archive is complete: it needs torch, torchvision, facenet-pytorch and Pillow around it and
-not this repository. It is opened again and every file compared with its source before it takes
-the old one's place; an archive that is up to date already is left alone.
+not this repository. The model is tried before it is packed, with a list of every file's SHA-256
+(`handler/integrity.py`). The archive is opened again and every file compared with its source before
+it takes the old one's place; an archive that is up to date already is left alone.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
-import subprocess
+import subprocess  # nosec B404
 import sys
 import tempfile
 import zipfile
@@ -23,12 +23,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `handler`, where the project is not installed
 
-from handler.contract import ContractError, read_contract  # noqa: E402
+from handler.contract import INT8_FILE, ContractError, read_contract, read_extra  # noqa: E402
+from handler.integrity import HASHES, MANIFEST, MODEL, listing, sha256  # noqa: E402
+from handler.settings import Precision  # noqa: E402
 
 HANDLER = "age_handler.py"  # at the archive's root, where TorchServe looks for it
-MODEL = "age.pt"
 CONFIG = "model-config.yaml"
-MANIFEST = "MAR-INF/MANIFEST.json"
 
 
 class ArchiveError(Exception):
@@ -46,7 +46,7 @@ class Recipe:
     version: str = "1.0"
 
     def files(self) -> dict[str, Path]:
-        """Every file's name in the archive and where it comes from."""
+        """The name in the archive of every file but the list of hashes, and where it comes from."""
         modules = sorted(self.package.rglob("*.py"))
         files = {f"handler/{path.relative_to(self.package).as_posix()}": path for path in modules}
         return files | {
@@ -81,6 +81,7 @@ def make(recipe: Recipe, output: Path) -> bool:
             raise ArchiveError(f"{source} is missing")
     if output.exists() and fault(recipe, output) is None:
         return False
+    try_model(recipe.model)
     with tempfile.TemporaryDirectory() as folder:
         fresh = _pack(recipe, Path(folder))
         found = fault(recipe, fresh)
@@ -96,19 +97,49 @@ def make(recipe: Recipe, output: Path) -> bool:
     return True
 
 
+def try_model(model: Path) -> None:
+    """See whether a model gives ages in each precision that it holds, on this machine's CPU.
+
+    Raises ArchiveError, in one line.
+    """
+    # torch takes seconds to import, which an archive that is up to date does not need
+    import numpy as np
+    import torch
+
+    from handler.estimation import AgeEstimator
+
+    size = read_contract(model).crop.size
+    faces = np.zeros((2, 3, size, size), np.uint8)
+    precisions: list[Precision] = ["float32"]
+    if read_extra(model, INT8_FILE) is not None:
+        precisions.append("int8")
+    for precision in precisions:
+        try:
+            AgeEstimator.load(model, torch.device("cpu"), precision).estimate(faces)
+        except Exception as error:  # whatever a file that anybody exported may raise
+            words = str(error).strip().splitlines() or [type(error).__name__]
+            raise ArchiveError(
+                f"{model} gives no ages for faces of {size} px in {precision}: {words[-1]}; "
+                "make it anew with train.export"
+            ) from error
+
+
 def fault(recipe: Recipe, archive: Path) -> str | None:
     """What is wrong with an archive; None where each file's SHA-256 is its source's."""
     sources = recipe.files()
+    wanted = {*sources, HASHES, MANIFEST}
     try:
         with zipfile.ZipFile(archive) as packed:
             names = {name for name in packed.namelist() if not name.endswith("/")}
-            if names != {*sources, MANIFEST}:
-                return f"files that differ: {', '.join(sorted(names ^ {*sources, MANIFEST}))}"
-            for name, source in sources.items():
-                with packed.open(name) as inside, source.open("rb") as outside:
-                    ours = hashlib.file_digest(outside, "sha256").digest()
-                    if hashlib.file_digest(inside, "sha256").digest() != ours:  # type: ignore[arg-type]
-                        return f"{name} is not {source}"
+            if names != wanted:
+                return f"files that differ: {', '.join(sorted(names ^ wanted))}"
+            hashes = listing(sources)
+            for name, ours in json.loads(hashes).items():
+                with packed.open(name) as inside:
+                    if sha256(inside) != ours:
+                        return f"{name} is not {sources[name]}"
+            if packed.read(HASHES).decode() != hashes:
+                return f"{HASHES} is not its files'"
             model = json.loads(packed.read(MANIFEST)).get("model")
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         return f"it cannot be read: {error}"
@@ -122,13 +153,14 @@ def _pack(recipe: Recipe, folder: Path) -> Path:
         target = folder / beside
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+    (folder / "extra" / HASHES).write_text(listing(recipe.files()))
     # The archiver deletes the folder of the model's name in its temporary folder.
     (folder / "tmp").mkdir()
     command = [sys.executable, "-m", "model_archiver.model_packaging"]
     command += ["--model-name", recipe.name, "--version", recipe.version]
     command += ["--serialized-file", MODEL, "--handler", HANDLER]
     command += ["--extra-files", "extra", "--config-file", CONFIG, "--export-path", "."]
-    done = subprocess.run(
+    done = subprocess.run(  # nosec B603  # no shell, no stranger's words
         command,
         cwd=folder,
         env=os.environ | {"TMPDIR": str(folder / "tmp")},

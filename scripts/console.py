@@ -1,5 +1,7 @@
 """Reads what TorchServe prints and keeps the one line that says why it failed."""
 
+import contextlib
+import os
 import re
 import sys
 import threading
@@ -15,9 +17,21 @@ _JAVA = re.compile(r"\[ERROR\] \S+ \S+ - (.*)")
 
 
 def say(line: str) -> None:
-    """Print a line in one write: `print` writes its end apart, and threads would run together."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    """Print a line in one write: `print` writes its end apart, and threads would run together.
+
+    A full disk, or nobody who reads, is no reason to end for a service that answers.
+    """
+    with contextlib.suppress(OSError):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
+def close_output() -> None:
+    """To be called last: what cannot be printed by now would change the exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (it ends with the process)
 
 
 class Console:

@@ -6,11 +6,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
+import subprocess  # nosec B404
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any, TextIO, cast
 
 from console import Console
 
@@ -27,7 +27,11 @@ class State:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._notes = folder / "state.json"
-        self._lock: TextIO = (folder / "lock").open("a")
+        lock = folder / "lock"
+        try:
+            self._lock: TextIO = lock.open("a")
+        except OSError:  # a disk that became read-only under the service, which is to be stopped
+            self._lock = lock.open()
 
     def acquire(self) -> bool:
         """Whether the lock is ours now."""
@@ -56,7 +60,9 @@ class State:
         return notes if isinstance(notes, dict) else {}
 
     def clear(self) -> None:
-        self._notes.unlink(missing_ok=True)
+        """Remove the notes; where they must stay, they tell of what is not there any more."""
+        with contextlib.suppress(OSError):
+            self._notes.unlink()
 
 
 class TorchServe:
@@ -65,11 +71,12 @@ class TorchServe:
     def __init__(self, command: list[str], logs: Path, *, echo: bool) -> None:
         """`command` starts the launcher in the foreground; `echo` prints its log as well."""
         # Sockets lie in it, and their paths may not be longer than about 100 characters.
-        self.folder = Path(tempfile.mkdtemp(prefix="age-", dir="/tmp"))
+        # It is the user's alone: mkdtemp's are.
+        self.folder = Path(tempfile.mkdtemp(prefix="age-", dir="/tmp"))  # nosec B108
         logs.mkdir(parents=True, exist_ok=True)
         places = dict.fromkeys(("TMPDIR", "TEMP"), str(self.folder))
         places |= dict.fromkeys(("LOG_LOCATION", "METRICS_LOCATION"), str(logs.resolve()))
-        self._launcher = subprocess.Popen(
+        self._launcher = subprocess.Popen(  # nosec B603  # no shell, no stranger's words
             command,
             env=os.environ | places,
             stdin=subprocess.DEVNULL,
@@ -77,8 +84,7 @@ class TorchServe:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        assert self._launcher.stdout is not None
-        self.console = Console(self._launcher.stdout, echo=echo)
+        self.console = Console(cast("IO[bytes]", self._launcher.stdout), echo=echo)
 
     def runs(self) -> bool:
         """Whether the launcher, which ends with Java, is alive; orphans are buried on the way."""

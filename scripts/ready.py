@@ -63,12 +63,7 @@ class Addresses:
 
         Raises NotReady on a file that cannot be read or an address that is none.
         """
-        try:
-            lines = [line.strip() for line in config.read_text().splitlines()]
-        except OSError as error:
-            raise NotReady(f"{config} cannot be read: {error.strerror}") from error
-        pairs = (line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
-        properties = {key.strip(): value.strip() for key, value in pairs}
+        properties = read_properties(config)
 
         def value(key: str, default: str) -> str:
             return environ.get(f"TS_{key.upper()}") or properties.get(key, default)
@@ -97,8 +92,18 @@ class Addresses:
         )
 
 
+def read_properties(config: Path) -> dict[str, str]:
+    """What a config.properties says; raises NotReady on a file that cannot be read."""
+    try:
+        lines = [line.strip() for line in config.read_text().splitlines()]
+    except OSError as error:
+        raise NotReady(f"{config} cannot be read: {error.strerror}") from error
+    pairs = (line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
 def _reachable(host: str) -> str:
-    return "127.0.0.1" if host == "0.0.0.0" else host
+    return "127.0.0.1" if host == "0.0.0.0" else host  # nosec B104  # nothing listens there
 
 
 def check(addresses: Addresses, timeout: float = 10) -> str:

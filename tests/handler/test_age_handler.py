@@ -18,6 +18,7 @@ import torch
 
 import handler.age_handler
 from handler.age_handler import AgeHandler
+from handler.integrity import HASHES, IntegrityError, listing
 from handler.machine import fast_in_bfloat16
 from handler.pipeline import Pipeline
 from handler.settings import SettingsError
@@ -47,7 +48,22 @@ def archive(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "model-config.yaml").write_text(YAML)
     shutil.copy(model_file, folder / "age.pt")
     shutil.copy(SOURCE, folder)
+    listed(folder)
     return folder
+
+
+def listed(archive: Path) -> None:
+    """Write the list of hashes of what is there."""
+    names = ("age.pt", SOURCE.name, "model-config.yaml")
+    (archive / HASHES).write_text(listing({name: archive / name for name in names}))
+
+
+def configured(archive: Path, folder: Path, config: str) -> Path:
+    """A copy of the archive with another model-config.yaml."""
+    copy = shutil.copytree(archive, folder / "copy")
+    (copy / "model-config.yaml").write_text(config)
+    listed(copy)
+    return copy
 
 
 def load(archive: Path, module: ModuleType | None = handler.age_handler) -> Service:
@@ -231,22 +247,25 @@ class TestInitialize:
 
     @pytest.mark.parametrize("config", ["", "handler:\n", "batchSize: 4\n"])
     def test_without_settings(self, archive: Path, tmp_path: Path, config: str) -> None:
-        copy = shutil.copytree(archive, tmp_path / "copy")
-        (copy / "model-config.yaml").write_text(config)
-        ((status, *_),) = ask(load(copy), request({"body": SCENE}))
+        service = load(configured(archive, tmp_path, config))
+        ((status, *_),) = ask(service, request({"body": SCENE}))
         assert status == 200
 
     def test_settings_that_are_wrong(self, archive: Path, tmp_path: Path) -> None:
-        copy = shutil.copytree(archive, tmp_path / "copy")
-        (copy / "model-config.yaml").write_text("handler: {max_side: big}")
+        copy = configured(archive, tmp_path, "handler: {max_side: big}")
         with pytest.raises(SettingsError, match=r"handler\.max_side must be a whole number"):
+            load(copy)
+
+    def test_a_file_that_was_exchanged(self, archive: Path, tmp_path: Path) -> None:
+        copy = shutil.copytree(archive, tmp_path / "copy")
+        (copy / "age.pt").write_bytes(b"another")
+        with pytest.raises(IntegrityError, match=r"^'age\.pt' is not the file that was packed$"):
             load(copy)
 
     def test_precision(
         self, archive: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        copy = shutil.copytree(archive, tmp_path / "copy")
-        (copy / "model-config.yaml").write_text("handler: {precision: float32}")
+        copy = configured(archive, tmp_path, "handler: {precision: float32}")
         with caplog.at_level(logging.INFO, "handler"):
             load(copy)
         (line,) = [r.getMessage() for r in caplog.records if r.name == "handler.age_handler"]

@@ -1,5 +1,6 @@
 """scripts/archive.py: what is packed is what was asked for, or the old archive stays."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -12,7 +13,8 @@ import torch
 
 import archive
 from archive import ArchiveError, Recipe, fault, make
-from handler.contract import EXTRA_FILE
+from handler.contract import EXTRA_FILE, INT8_FILE, Contract
+from tests.archives import Brightness, exported, rewritten
 
 
 @pytest.fixture
@@ -33,21 +35,13 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "store" / "any name.mar"
 
 
-def rewritten(path: Path, changes: dict[str, bytes | None]) -> None:
-    """Replace, add or (None) remove files of a zip archive."""
-    with zipfile.ZipFile(path) as old:
-        content = {name: old.read(name) for name in old.namelist()} | changes
-    with zipfile.ZipFile(path, "w") as new:
-        for name, data in content.items():
-            if data is not None:
-                new.writestr(name, data)
-
-
 def test_holds_the_package_the_model_and_the_configuration(recipe: Recipe, output: Path) -> None:
     assert make(recipe, output) is True
     with zipfile.ZipFile(output) as packed:
         contents = {name: packed.read(name) for name in packed.namelist()}
+    hashes = json.loads(contents.pop("hashes.json"))
     manifest = json.loads(contents.pop("MAR-INF/MANIFEST.json"))
+    assert hashes == {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     assert manifest["model"] == {
         "modelName": "age",
         "modelVersion": "3.1",
@@ -100,6 +94,8 @@ def test_replaces_a_truncated_archive(recipe: Recipe, output: Path) -> None:
         ({"handler/errors.py": b"x"}, r"handler/errors\.py is not "),
         ({"handler/spy.py": b"x"}, r"files that differ: handler/spy\.py"),
         ({"age.pt": None}, r"files that differ: age\.pt"),
+        ({"hashes.json": None}, r"files that differ: hashes\.json"),
+        ({"hashes.json": b"{}"}, r"hashes\.json is not its files'"),
         ({archive.MANIFEST: b'{"model": {}}'}, r"its manifest says \{\}"),
         ({archive.MANIFEST: b"{"}, "it cannot be read"),
     ],
@@ -158,6 +154,62 @@ def test_refuses_a_model_that_the_handler_refuses(
     with pytest.raises(ArchiveError, match=r"newer\.pt: the model's contract has schema 99"):
         make(replace(recipe, model=newer), output)
     assert not output.exists()
+
+
+class Flat(torch.nn.Module):
+    """Gives one row of ages and spreads for all faces."""
+
+    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        age = faces.float().mean(dim=(0, 1, 2))
+        return age, age
+
+
+class Misfit(torch.nn.Module):
+    """Has weights of another shape than it needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(5, 2))
+
+    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        age = (faces.float().mean(dim=(2, 3)) @ self.weight)[:, 0]
+        return age, age
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (Flat(), r"the model gives \[64\] ages and \[64\] spreads for 2 faces"),
+        (Misfit(), r"RuntimeError: mat1 and mat2 shapes cannot be multiplied \(2x3 and 5x2\)"),
+    ],
+)
+def test_refuses_a_model_that_gives_no_ages(
+    recipe: Recipe,
+    contract: Contract,
+    tmp_path: Path,
+    output: Path,
+    model: torch.nn.Module,
+    words: str,
+) -> None:
+    file = exported(model, contract, tmp_path / "other.pt")
+    with pytest.raises(ArchiveError) as refused:
+        make(replace(recipe, model=file), output)
+    found = rf"{file} gives no ages for faces of 64 px in float32: {words}; make it anew with .*"
+    assert re.fullmatch(found, str(refused.value))
+    assert not output.exists()
+
+
+def test_tries_the_model_in_8_bits_too(
+    recipe: Recipe, contract: Contract, model_file: Path, tmp_path: Path, output: Path
+) -> None:
+    def packed(int8: bytes) -> Recipe:
+        more = {INT8_FILE: int8}
+        return replace(recipe, model=exported(Brightness(), contract, tmp_path / "two.pt", more))
+
+    misfit = exported(Misfit(), contract, tmp_path / "misfit.pt")
+    with pytest.raises(ArchiveError, match=r"for faces of 64 px in int8: .*cannot be multiplied"):
+        make(packed(misfit.read_bytes()), output)
+    assert make(packed(model_file.read_bytes()), output) is True
 
 
 def test_command_line(

@@ -1,11 +1,12 @@
 """scripts/supervise.py and what it stands on; with a real TorchServe in tests/service."""
 
+import dataclasses
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import zipfile
 from contextlib import closing
 from pathlib import Path
 
@@ -14,8 +15,11 @@ import pytest
 import ready
 import supervise
 from console import Console
+from handler.integrity import HASHES
 from processes import State, end_leftovers
 from supervise import Fault, Service
+from tests.archives import rewritten
+from tests.torchserve import private_addresses
 
 WORKER = "2026-01-01T00:00:00,000 [INFO ] W-9000-age_1.0-stdout MODEL_LOG - "
 DIED = "2026-01-01T00:00:00,000 [INFO ] W-9000-age_1.0 o.p.s.w.WorkerThread - Retry worker: 9000 in"
@@ -81,6 +85,19 @@ class TestConsole:
         assert capsys.readouterr().out == "one\n� two\n"
 
 
+def test_a_full_disk_is_no_reason_to_end() -> None:
+    code = "import console; console.say('x'); console.say('y'); console.close_output()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ready.ROOT / "scripts",
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 class TestState:
     def test_one_holds_it_at_a_time(self, tmp_path: Path) -> None:
         with closing(State(tmp_path)) as second:
@@ -117,9 +134,8 @@ class TestState:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Service:
-    with zipfile.ZipFile(tmp_path / "age.mar", "w") as archive:
-        archive.writestr("MAR-INF/MANIFEST.json", "{}")
+def service(model_store: Path, tmp_path: Path) -> Service:
+    shutil.copy(model_store / "age.mar", tmp_path)
     config = ready.ROOT / "config.properties"
     return Service(config, tmp_path, ["age=age.mar"], tmp_path / "state", echo=False)
 
@@ -147,6 +163,27 @@ class TestChecks:
         (service.model_store / "age.mar").write_bytes(b"PK\x03\x04 and no more")
         with pytest.raises(Fault, match=r"age\.mar is damaged: make it anew"):
             supervise.check(service)
+
+    def test_the_one_that_is_damaged_is_named(self, service: Service) -> None:
+        other = Path(shutil.copy(service.model_store / "age.mar", service.model_store / "2.mar"))
+        rewritten(other, {"handler/spy.py": b""})
+        several = dataclasses.replace(service, models=["age=age.mar", "age=2.mar"])
+        with pytest.raises(Fault) as refused:
+            supervise.check(several)
+        assert str(refused.value) == (
+            f"{other} is damaged: make it anew with scripts/archive.py "
+            "('handler/spy.py' is not in its hashes.json)"
+        )
+
+    def test_somebody_elses_archive_is_served_where_that_is_asked_for(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for key, value in private_addresses().items():
+            monkeypatch.setenv(key, value)
+        rewritten(service.model_store / "age.mar", {HASHES: None})
+        with pytest.raises(Fault, match=r"it has no hashes\.json"):
+            supervise.check(service)
+        supervise.check(dataclasses.replace(service, foreign=True))
 
 
 def test_stop_without_a_service_is_fine(tmp_path: Path) -> None:

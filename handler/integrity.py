@@ -1,0 +1,115 @@
+"""Whether an archive, or the folder that TorchServe unpacked it into, is what was packed.
+
+`scripts/archive.py` tries the model, and then writes the SHA-256 of every file that it packs into
+the archive. So a list that agrees says that the archive is whole and that its model gives ages. It
+tells of accidents and of a file that was exchanged; not of somebody who writes the list anew. Needs
+the standard library alone: it is asked before TorchServe starts, and by each worker.
+"""
+
+import hashlib
+import io
+import json
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from handler.contract import read_contract
+
+MODEL = "age.pt"  # where an archive has its model
+HASHES = "hashes.json"  # and the list: one JSON object, the SHA-256 of each file under its name
+MANIFEST = "MAR-INF/MANIFEST.json"  # torch-model-archiver's own, made after the list
+LARGEST = 2 << 30  # bytes of an archive, unpacked; the shipped one has 57 MB
+
+_UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+class IntegrityError(Exception):
+    """What is there is not what was packed; the message says in one line what differs."""
+
+
+def listing(files: Mapping[str, Path]) -> str:
+    """What `HASHES` holds for files of these names, with the contents that these paths have."""
+    hashes = {}
+    for name, path in sorted(files.items()):
+        with path.open("rb") as file:
+            hashes[name] = sha256(file)
+    return json.dumps(hashes, indent=2) + "\n"
+
+
+def sha256(file: IO[bytes]) -> str:
+    """The hash of the rest of a file, in hexadecimal digits."""
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def check_archive(archive: Path) -> None:
+    """Look at all that can be known of an archive before TorchServe loads it.
+
+    Raises IntegrityError where it is damaged, not as it was packed, larger than `LARGEST`, or would
+    write outside of its folder; ContractError where this package does not know the contract of its
+    model. Both in one line.
+    """
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            _check_paths(packed.infolist())
+            names = [name for name in packed.namelist() if not name.endswith("/")]
+            _check_hashes(names, packed.open)
+            model = packed.read(MODEL) if MODEL in names else b""
+    except _UNREADABLE as error:
+        raise IntegrityError(f"it cannot be read: {error}") from error
+    read_contract(archive / MODEL, io.BytesIO(model))
+
+
+def check_folder(folder: Path) -> None:
+    """Look whether an unpacked archive is as it was packed; what Python compiles there may be.
+
+    Raises IntegrityError, in one line.
+    """
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
+    names = [path.as_posix() for path in paths if "__pycache__" not in path.parts]
+    try:
+        _check_hashes(names, lambda name: (folder / name).open("rb"))
+    except OSError as error:
+        raise IntegrityError(f"it cannot be read: {error}") from error
+
+
+def _check_paths(members: Sequence[zipfile.ZipInfo]) -> None:
+    for member in members:
+        path = PurePosixPath(member.filename.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in member.filename:
+            raise IntegrityError(f"the path {member.filename!r} leads out of it")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise IntegrityError(f"{member.filename!r} is a link")
+    if len({member.filename for member in members}) < len(members):
+        raise IntegrityError("it holds a path twice")
+    if sum(member.file_size for member in members) > LARGEST:
+        raise IntegrityError(f"it has more than {LARGEST >> 30} GB")
+
+
+def _check_hashes(names: Collection[str], opened: Callable[[str], IO[bytes]]) -> None:
+    """Compare files with the list among them."""
+    if HASHES not in names:
+        raise IntegrityError(f"it has no {HASHES}")
+    with opened(HASHES) as file:
+        hashes = _parsed(file.read())
+    present = set(names) - {HASHES, MANIFEST}
+    for name in sorted(hashes.keys() - present):
+        raise IntegrityError(f"it lacks {name!r}")
+    for name in sorted(present - hashes.keys()):
+        raise IntegrityError(f"{name!r} is not in its {HASHES}")
+    for name, packed in hashes.items():
+        with opened(name) as file:
+            if sha256(file) != packed:
+                raise IntegrityError(f"{name!r} is not the file that was packed")
+
+
+def _parsed(text: bytes) -> dict[str, object]:
+    try:
+        hashes = json.loads(text)
+    except ValueError as error:
+        raise IntegrityError(f"its {HASHES} is not JSON: {error}") from error
+    if not isinstance(hashes, dict):
+        raise IntegrityError(f"its {HASHES} is no JSON object")
+    return hashes

@@ -1,0 +1,159 @@
+"""What is not as it was packed is told, whatever it is."""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from handler import integrity
+from handler.contract import SCHEMA, ContractError
+from handler.integrity import (
+    HASHES,
+    MANIFEST,
+    MODEL,
+    IntegrityError,
+    check_archive,
+    check_folder,
+    listing,
+)
+from tests.archives import exported, rewritten
+
+Changes = dict[str, bytes | None]
+CHANGES: list[tuple[Changes, str]] = [
+    ({"handler/errors.py": b"x"}, "'handler/errors.py' is not the file that was packed"),
+    ({"age.pt": None}, "it lacks 'age.pt'"),
+    ({"spy\n.py": b""}, r"'spy\n.py' is not in its hashes.json"),
+    ({HASHES: None}, "it has no hashes.json"),
+    ({HASHES: b"[]"}, "its hashes.json is no JSON object"),
+    ({HASHES: b"{"}, "its hashes.json is not JSON: "),
+    ({HASHES: b"\xff"}, "its hashes.json is not JSON: "),
+]
+
+
+@pytest.fixture
+def archive(model_store: Path, tmp_path: Path) -> Path:
+    """An archive that may be changed."""
+    return Path(shutil.copy(model_store / "age.mar", tmp_path))
+
+
+@pytest.fixture
+def folder(archive: Path, tmp_path: Path) -> Path:
+    """It as TorchServe unpacks it."""
+    folder = tmp_path / "unpacked"
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(folder)
+    return folder
+
+
+def refused(check: Callable[[Path], None], path: Path) -> str:
+    """In which line; there must not be another."""
+    with pytest.raises((IntegrityError, ContractError)) as caught:
+        check(path)
+    (line,) = str(caught.value).splitlines()
+    return line
+
+
+def test_listing_has_each_hash(tmp_path: Path) -> None:
+    (tmp_path / "b").write_bytes(b"")
+    (tmp_path / "a").write_bytes(b"abc")
+    hashes = json.loads(listing({"x/b": tmp_path / "b", "a": tmp_path / "a"}))
+    assert hashes == {
+        "a": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        "x/b": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    }
+
+
+class TestArchive:
+    def test_as_it_was_packed(self, archive: Path) -> None:
+        check_archive(archive)
+
+    @pytest.mark.parametrize(("changes", "words"), CHANGES)
+    def test_changed(self, archive: Path, changes: Changes, words: str) -> None:
+        rewritten(archive, changes)
+        assert refused(check_archive, archive).startswith(words)
+
+    @pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
+    def test_truncated(self, archive: Path, part: float) -> None:
+        content = archive.read_bytes()
+        archive.write_bytes(content[: int(part * len(content))])
+        assert refused(check_archive, archive).startswith("it cannot be read: ")
+
+    def test_a_changed_byte_of_the_model(self, archive: Path) -> None:
+        with zipfile.ZipFile(archive) as packed:
+            member = packed.getinfo(MODEL)
+        content = bytearray(archive.read_bytes())
+        for part in (0.2, 0.5, 0.9):
+            at = member.header_offset + 40 + int(part * (member.compress_size - 20))
+            archive.write_bytes(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :])
+            refused(check_archive, archive)
+
+    @pytest.mark.parametrize(
+        "name", ["../out.py", "/etc/out", "a/../../out", "a\\..\\..\\out", "C:\\out"]
+    )
+    def test_a_path_that_leads_out(self, archive: Path, name: str) -> None:
+        with zipfile.ZipFile(archive, "a") as packed:
+            packed.writestr(name, b"x")
+        assert refused(check_archive, archive) == f"the path {name!r} leads out of it"
+
+    def test_a_link(self, archive: Path) -> None:
+        link = zipfile.ZipInfo("link")
+        link.external_attr = 0o120777 << 16
+        with zipfile.ZipFile(archive, "a") as packed:
+            packed.writestr(link, b"/etc/passwd")
+        assert refused(check_archive, archive) == "'link' is a link"
+
+    def test_a_path_twice(self, archive: Path) -> None:
+        with (
+            zipfile.ZipFile(archive, "a") as packed,
+            pytest.warns(UserWarning, match="Duplicate name"),
+        ):
+            packed.writestr(MODEL, b"x")
+        assert refused(check_archive, archive) == "it holds a path twice"
+
+    def test_a_bomb(self, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(integrity, "LARGEST", 1 << 10)
+        assert refused(check_archive, archive) == "it has more than 0 GB"
+
+    def test_a_contract_that_is_not_known(self, archive: Path, tmp_path: Path) -> None:
+        other = exported(torch.nn.Identity(), '{"schema": 99}', tmp_path / "other.pt")
+        with zipfile.ZipFile(archive) as packed:
+            hashes = json.loads(packed.read(HASHES))
+        hashes |= json.loads(listing({MODEL: other}))
+        rewritten(archive, {MODEL: other.read_bytes(), HASHES: json.dumps(hashes).encode()})
+        words = (
+            f"{archive}/age.pt: the model's contract has schema 99; this handler knows {SCHEMA}: "
+        )
+        assert refused(check_archive, archive).startswith(words)
+
+    def test_no_model(self, archive: Path) -> None:
+        rewritten(archive, {MODEL: None, HASHES: b"{}"})
+        with zipfile.ZipFile(archive) as packed:
+            names = packed.namelist()
+        rewritten(archive, dict.fromkeys(set(names) - {HASHES, MANIFEST}))
+        words = f"{archive}/age.pt is no exported model: "
+        assert refused(check_archive, archive).startswith(words)
+
+
+class TestFolder:
+    def test_as_it_was_packed(self, folder: Path) -> None:
+        (folder / "handler" / "__pycache__").mkdir()
+        (folder / "handler" / "__pycache__" / "errors.cpython-311.pyc").write_bytes(b"x")
+        check_folder(folder)
+
+    @pytest.mark.parametrize(("changes", "words"), CHANGES)
+    def test_changed(self, folder: Path, changes: Changes, words: str) -> None:
+        for name, content in changes.items():
+            if content is None:
+                (folder / name).unlink()
+            else:
+                (folder / name).write_bytes(content)
+        assert refused(check_folder, folder).startswith(words)
+
+    def test_a_link_that_leads_nowhere(self, folder: Path) -> None:
+        (folder / "age.pt").unlink()
+        (folder / "age.pt").symlink_to("nowhere")
+        assert refused(check_folder, folder).startswith("it cannot be read: ")
