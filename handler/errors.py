@@ -11,6 +11,7 @@ Failure
 └── OutOfMemory                507
 
 A failure is raised where it is found and travels as a value beside the answers of its batch.
+`DeviceLost` is none: there is nobody left in this process to answer.
 """
 
 from typing import ClassVar
@@ -27,6 +28,10 @@ class Failure(Exception):
     def message(self) -> str:
         """What is wrong and what to do about it, for the person who sent the request."""
         return str(self.args[0])
+
+
+class DeviceLost(Exception):
+    """CUDA will give every further call the same error, for as long as this process lives."""
 
 
 class InvalidRequest(Failure):

@@ -32,7 +32,7 @@ _ORIENTATION_TAG: Final = 0x0112
 @cache
 def astronaut() -> Picture:
     """Uint8 [512, 512, 3], the face at `FACE_BOX`; read only."""
-    picture: Picture = data.astronaut()  # type: ignore[no-untyped-call]
+    picture: Picture = data.astronaut()
     picture.flags.writeable = False
     return picture
 

@@ -14,6 +14,7 @@ from PIL import Image
 from handler.cropping import Picture
 from handler.decoding import decode, decode_reduced
 from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImageFormat
+from tests.bad_input.parts import run_length_bmp
 from tests.pictures import astronaut, encoded, scaled, scene, turned
 
 LIMIT = 1_000_000
@@ -226,6 +227,15 @@ class TestLimit:
         with pytest.raises(ImageTooLarge, match="3600 megapixels"):
             decode(body, LIMIT)
 
+    def test_of_a_run_length_encoded_bmp_is_lower(self) -> None:
+        picture = decode(run_length_bmp(2000, 2000), 50_000_000)
+        assert picture.shape == (2000, 2000, 3)
+        assert picture[5, :2].tolist() == [[0x1E, 0x1D, 0x1C], [2, 1, 0]]
+        with pytest.raises(ImageTooLarge, match="send a run-length encoded BMP of 4 at most"):
+            decode(run_length_bmp(2000, 2001), 50_000_000)
+        with pytest.raises(ImageTooLarge, match=r"a run-length encoded BMP of 0\.1 at most"):
+            decode(run_length_bmp(2000, 2001), 100_000)
+
     def test_a_little_over_is_not_shown_as_equal(self) -> None:
         with pytest.raises(ImageTooLarge, match=r"has 0\.2 megapixels .* one of 0\.1 at most"):
             decode(encoded(scene(101, 1000), "BMP"), 100_000)
@@ -271,6 +281,20 @@ class TestFailures:
         assert caught.value.message == (
             "the body starts like a TIFF or a camera's raw file; send JPEG, PNG, WebP, BMP or GIF"
         )
+
+    def test_no_other_format_is_tried(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        tried: list[object] = []
+
+        def noted(file: io.BytesIO, **parameters: object) -> Image.Image:
+            tried.append(parameters)
+            raise OSError
+
+        monkeypatch.setattr(Image, "open", noted)
+        others = ("TIFF", "ICO", "PPM", "TGA", "PCX", "JPEG2000", "AVIF", "EPS", "PDF")
+        for kind in ("JPEG", "PNG", "WEBP", "BMP", "GIF", *others):
+            with pytest.raises(Failure):
+                decode(encoded(PICTURE, kind), LIMIT)
+        assert tried == [{"formats": [name]} for name in ("JPEG", "PNG", "WEBP", "BMP", "GIF")]
 
     def test_memory_is_not_blamed_on_the_image(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: object, **__: object) -> None:

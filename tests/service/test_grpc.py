@@ -1,4 +1,4 @@
-"""Photographs, options and failures over gRPC."""
+"""Photographs and options over gRPC; failures are in test_bad_input."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from client.rpc import GrpcClient
 from handler.requests import Options
 from tests.pictures import astronaut, encoded
 from tests.service.exchange import assert_same, expected, over_grpc
-from tests.service.test_rest import JPEG, TWO_FACES, large_picture
+from tests.service.test_rest import JPEG, TWO_FACES
 from tests.torchserve import Service
 
 
@@ -22,27 +22,6 @@ def test_options(service: Service, model_file):
     assert len(content["faces"]) == 1
     options = Options(min_confidence=0.5, max_faces=1)
     assert_same(content, expected(model_file, TWO_FACES, options))
-
-
-FAILURES = {
-    "empty map": ({}, 400, "InvalidRequest"),
-    "no entry data": ({"photo": JPEG}, 400, "InvalidRequest"),
-    "empty entry": ({"data": b""}, 400, "InvalidRequest"),
-    "truncated": ({"data": JPEG[: len(JPEG) // 2]}, 400, "InvalidImage"),
-    "PDF": ({"data": b"%PDF-1.4 hello"}, 415, "UnsupportedImageFormat"),
-    "too many pixels": ({"data": large_picture()}, 413, "ImageTooLarge"),
-    "option no number": ({"data": JPEG, "min_confidence": b"high"}, 400, "InvalidOption"),
-    "option out of range": ({"data": JPEG, "max_faces": b"1001"}, 400, "InvalidOption"),
-    "unknown option": ({"data": JPEG, "max_face": b"1"}, 400, "InvalidOption"),
-}
-
-
-@pytest.mark.parametrize(("entries", "code", "kind"), FAILURES.values(), ids=FAILURES.keys())
-def test_failure(service: Service, entries, code, kind):
-    content = over_grpc(service, entries)
-    assert content.keys() == {"code", "type", "message"}
-    assert (content["code"], content["type"]) == (code, kind)
-    assert content["message"]
 
 
 def test_failure_through_the_client(service: Service):

@@ -1,16 +1,14 @@
-"""Every way to send a photograph over REST, every option, every failure."""
+"""Every way to send a photograph over REST, and every option; failures are in test_bad_input."""
 
 import base64
-import io
 import json
 
 import pytest
-from PIL import Image
 
 from client.errors import Refused
 from client.rest import RestClient
 from handler.requests import Options
-from tests.pictures import astronaut, encoded, scaled, scene, side_by_side, turned
+from tests.pictures import astronaut, encoded, scaled, side_by_side
 from tests.service.exchange import assert_same, expected, multipart, rest
 from tests.torchserve import Service
 
@@ -54,24 +52,6 @@ def test_json(service: Service, wanted, prefix):
     assert_same(reply.content, wanted)
 
 
-def test_photograph_is_turned_upright(service: Service, model_file):
-    upright = expected(model_file, encoded(astronaut()[:, :400]))
-    reply = rest(service, turned(astronaut()[:, :400], 6))
-    assert (reply.content["width"], reply.content["height"]) == (400, 512)
-    assert_same(reply.content, upright)
-
-
-def test_no_face_is_an_empty_list(service: Service):
-    reply = rest(service, encoded(scene(300, 400)))
-    assert reply.status == 200
-    assert reply.content == {
-        "width": 400,
-        "height": 300,
-        "faces": [],
-        "model": {"name": "age", "version": "1.0"},
-    }
-
-
 def test_all_faces_largest_first(service: Service, model_file):
     content = rest(service, TWO_FACES).content
     assert_same(content, expected(model_file, TWO_FACES))
@@ -106,45 +86,6 @@ def test_min_confidence(service: Service, least, count):
 def test_body_wins_over_header(service: Service):
     body, headers = as_json(data=base64_of(TWO_FACES), max_faces=2)
     assert len(rest(service, body, headers | {"X-Max-Faces": "1"}).content["faces"]) == 2
-
-
-def large_picture() -> bytes:
-    file = io.BytesIO()
-    Image.new("1", (10_000, 6_000)).save(file, "PNG")
-    return file.getvalue()
-
-
-JSON = {"Content-Type": "application/json"}
-FAILURES = {
-    "empty body": ((b"", {}), 400, "InvalidRequest"),
-    "no part data": (multipart({"photo": (JPEG, "image/jpeg")}), 400, "InvalidRequest"),
-    "empty part": (multipart({"data": (b"", "image/jpeg")}), 400, "InvalidRequest"),
-    "no key data": (as_json(photo="x"), 400, "InvalidRequest"),
-    "JSON list": ((b"[1]", JSON), 400, "InvalidRequest"),
-    "bad base64": (as_json(data="@@@@"), 400, "InvalidRequest"),
-    "bad JSON": ((b'{"data": ', JSON), 400, "InvalidRequest"),
-    "truncated": ((JPEG[: len(JPEG) // 2], {}), 400, "InvalidImage"),
-    "truncated in JSON": (as_json(data=base64_of(JPEG[:2000])), 400, "InvalidImage"),
-    "PDF": ((b"%PDF-1.4 hello", {}), 415, "UnsupportedImageFormat"),
-    "too many pixels": ((large_picture(), {}), 413, "ImageTooLarge"),
-    "option no number": ((JPEG, {"X-Min-Confidence": "high"}), 400, "InvalidOption"),
-    "option out of range": ((JPEG, {"X-Max-Faces": "0"}), 400, "InvalidOption"),
-    "option of another type": (
-        as_json(data=base64_of(JPEG), max_faces="many"),
-        400,
-        "InvalidOption",
-    ),
-    "unknown option": (as_json(data=base64_of(JPEG), max_face=1), 400, "InvalidOption"),
-}
-
-
-@pytest.mark.parametrize(("sent", "code", "kind"), FAILURES.values(), ids=FAILURES.keys())
-def test_failure(service: Service, sent, code, kind):
-    reply = rest(service, *sent)
-    assert (reply.status, reply.type) == (code, "application/json")
-    assert reply.content.keys() == {"code", "type", "message"}
-    assert (reply.content["code"], reply.content["type"]) == (code, kind)
-    assert reply.content["message"]
 
 
 def test_explanations_are_not_implemented(service: Service):

@@ -1,0 +1,125 @@
+"""Files without what no decoder needs, so that the time for one follows from its pixels.
+
+Pillow reads all metadata, in Python, and joins or unpacks some of it: files of 20 MB were seen to
+take it minutes. libjpeg goes over the whole picture for each scan, which may have 80 bytes. What
+`without_metadata` leaves of a JPEG or PNG is what its pixels and its orientation are made of.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+from handler.errors import InvalidImage
+
+# What a file may have. Cameras' and editors' have some 30 segments and up to 20 scans; the chunks
+# of a PNG of 20 MB are 2,500 where its writer makes them short.
+SEGMENTS: Final = 20_000
+SCANS: Final = 100
+CHUNKS: Final = 100_000
+
+_SOS, _EOI, _APP1 = 0xDA, 0xD9, 0xE1
+_FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+_PROGRESSIVE: Final = (0xC2, 0xC6, 0xCA, 0xCE)
+_ALONE: Final = (0x01, *range(0xD0, 0xD9))  # markers without a segment
+# Comments and applications' own segments, but for JFIF (APP0) and Adobe (APP14): they tell colours
+_METADATA: Final = (*range(0xE1, 0xEE), 0xEF, 0xFE)
+_MARKER: Final = re.compile(rb"\xff[\x01-\xfe]")
+_MARKER_IN_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_EXIF: Final = b"Exif\0\0"
+
+_NEEDED_CHUNKS: Final = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_EXIF_BYTES: Final = 2**16  # of a chunk; a JPEG's segment cannot have more
+
+_Part = tuple[int, int]  # from, to
+
+
+def without_metadata(body: bytes, name: str) -> bytes:
+    """The JPEG or PNG without metadata but for its first EXIF; any other format as it is.
+
+    A damaged file is cut no further than to where the damage begins.
+
+    Raises:
+        InvalidImage: it has more segments, scans or chunks than any photograph.
+    """
+    if name == "JPEG":
+        parts = _of_jpeg(body)
+    elif name == "PNG":
+        parts = _of_png(body)
+    else:
+        return body
+    view = memoryview(body)
+    return b"".join(view[start:end] for start, end in parts)
+
+
+def _of_jpeg(body: bytes) -> Iterator[_Part]:
+    yield 0, 2
+    at, has_exif, components = 2, False, b""
+    for _ in range(SEGMENTS):
+        found = _MARKER.search(body, at)
+        if found is None:
+            return
+        start, marker = found.start(), body[found.start() + 1]
+        at = start + 2
+        if marker in _ALONE:
+            continue
+        end = _end_of_segment(body, at)
+        if end is None or marker in (_SOS, _EOI):
+            # a first scan with all components is the only one that a baseline decoder reads
+            if body[at + 2 : at + 3] != components:
+                _refuse_many_scans(body, start)
+            yield start, len(body)
+            return
+        if marker in _FRAMES:
+            components = b"" if marker in _PROGRESSIVE else body[at + 7 : at + 8]
+        is_exif = marker == _APP1 and body.startswith(_EXIF, at + 2)
+        if marker not in _METADATA or (is_exif and not has_exif):
+            yield start, end
+        has_exif |= is_exif
+        at = end
+    raise InvalidImage(f"the JPEG has more than {SEGMENTS} segments; save it without metadata")
+
+
+def _refuse_many_scans(body: bytes, at: int) -> None:
+    # Most often this is all: other bytes may read like a scan's start, and do not often.
+    if body.count(bytes((0xFF, _SOS)), at) <= SCANS:
+        return
+    scans = 0
+    while (found := _MARKER_IN_SCAN.search(body, at)) is not None:
+        marker = body[found.start() + 1]
+        scans += marker == _SOS
+        if scans > SCANS:
+            raise InvalidImage(f"the JPEG has more than {SCANS} scans; save it as a baseline JPEG")
+        end = found.end() if marker in _ALONE else _end_of_segment(body, found.end())
+        if end is None or marker == _EOI:
+            return
+        at = end
+
+
+def _end_of_segment(body: bytes, at: int) -> int | None:
+    """Where the segment ends whose length is at `at`; None where the body ends before it."""
+    length = int.from_bytes(body[at : at + 2])
+    return at + length if length >= 2 and at + length <= len(body) else None
+
+
+def _of_png(body: bytes) -> Iterator[_Part]:
+    yield 0, 8
+    at, has_exif = 8, False
+    for _ in range(CHUNKS):
+        if at + 12 > len(body):
+            break
+        length, name = struct.unpack_from(">I4s", body, at)
+        end = at + 12 + length  # with its name and checksum
+        if end > len(body):
+            break
+        if name in _NEEDED_CHUNKS:
+            yield at, end
+        elif name == b"eXIf" and length <= _EXIF_BYTES and not has_exif:
+            has_exif = True
+            yield at, end
+        if name == b"IEND":
+            return
+        at = end
+    else:
+        raise InvalidImage(f"the PNG has more than {CHUNKS} chunks; save it anew")
+    yield at, len(body)
