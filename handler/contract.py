@@ -1,14 +1,15 @@
 """What travels inside an exported model, so that training and serving cannot drift apart."""
 
 import dataclasses
+import itertools
 import json
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-SCHEMA = 1
+SCHEMA = 2
 EXTRA_FILE = "contract.json"  # its name among the TorchScript archive's extra files
 INT8_FILE = "int8.pt"  # there too, where it is: TorchScript of the same model in 8 bits, for CPUs
 
@@ -37,10 +38,26 @@ class DetectorSettings:
 
 @dataclass(frozen=True)
 class Calibration:
-    """`age_interval` is age ± scale * spread and holds the true age in `coverage` of cases."""
+    """How far faces of an age are from what is estimated of them: see `handler.intervals`.
+
+    (true age - estimated age) / spread of faces of `ages[i]` lies between `lower[i]` and
+    `upper[i]` in `coverage` of cases.
+    """
 
     coverage: float
-    scale: float
+    ages: tuple[float, ...]  # rising, years; what lies between two is interpolated
+    lower: tuple[float, ...]  # 0 or less
+    upper: tuple[float, ...]  # 0 or more
+
+    def __post_init__(self) -> None:
+        """Raise ContractError where the values do not belong together."""
+        rising = all(a < b for a, b in itertools.pairwise(self.ages))
+        if len(self.ages) < 2 or not rising:
+            raise ContractError("the model's calibration needs two ages or more, rising")
+        if not len(self.ages) == len(self.lower) == len(self.upper):
+            raise ContractError("the model's calibration has not one lower and upper for each age")
+        if max(self.lower) > 0 or min(self.upper) < 0:
+            raise ContractError("the model's calibration leaves the estimate out of its interval")
 
 
 @dataclass(frozen=True)
@@ -75,34 +92,34 @@ class Contract:
         parts = {"crop": CropGeometry, "detector": DetectorSettings, "calibration": Calibration}
         for key, part in parts.items():
             values[key] = _strict(part, values.get(key), key)
-        values["detector"] = dataclasses.replace(
-            values["detector"], thresholds=tuple(values["detector"].thresholds)
-        )
         contract: Contract = _strict(cls, values, "contract")
-        return dataclasses.replace(contract, data=tuple(contract.data))
+        return contract
 
 
-def read_extra(model: Path, name: str) -> bytes | None:
+def read_extra(model: Path, name: str, content: IO[bytes] | None = None) -> bytes | None:
     """One of the extra files of a TorchScript file, or None where there is none of that name.
+
+    `content` is the file where it does not lie in the file system: `model` only names it then.
 
     Raises ContractError where the file is no TorchScript.
     """
     try:
-        with zipfile.ZipFile(model) as archive:
+        with zipfile.ZipFile(content or model) as archive:
             for member in archive.namelist():
                 if member.endswith(f"/extra/{name}"):
                     return archive.read(member)
     except (OSError, zipfile.BadZipFile) as error:
-        raise ContractError(f"{model} is no exported model: {error}") from error
+        words = f"{model} is no exported model: {error}"
+        raise ContractError(f"{words}; make it with train.export") from error
     return None
 
 
-def read_contract(model: Path) -> Contract:
-    """The contract inside an exported model.
+def read_contract(model: Path, content: IO[bytes] | None = None) -> Contract:
+    """The contract inside an exported model, which is read as by `read_extra`.
 
     Raises ContractError, in one line, where there is none that can be read or honoured.
     """
-    text = read_extra(model, EXTRA_FILE)
+    text = read_extra(model, EXTRA_FILE, content)
     if text is None:
         raise ContractError(f"{model} has no {EXTRA_FILE}: export it with train.export")
     try:
@@ -122,6 +139,7 @@ _CHECKS: Mapping[Any, Callable[[Any], bool]] = {
     tuple[float, float, float]: lambda value: (
         isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
     ),
+    tuple[float, ...]: lambda value: isinstance(value, list) and all(map(_is_number, value)),
     tuple[str, ...]: lambda value: (
         isinstance(value, list) and all(isinstance(part, str) for part in value)
     ),
@@ -141,7 +159,8 @@ def _strict(kind: Any, values: object, name: str) -> Any:
             raise ContractError(f"the model's contract has an unknown key {key!r} in {name!r}")
         if types[key] in _CHECKS and not _CHECKS[types[key]](value):
             raise ContractError(f"the model's contract has {key!r} in {name!r} as {value!r}")
+    plain = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
     try:
-        return kind(**values)
+        return kind(**plain)
     except TypeError as error:
         raise ContractError(f"the model's contract, {name!r}: {error}") from error

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from handler.contract import INT8_FILE, Contract, ContractError, read_contract, read_extra
+from handler.intervals import age_intervals
 from handler.machine import fast_in_bfloat16, fast_in_int8
 from handler.settings import Precision
 
@@ -21,10 +22,14 @@ FACES_PER_CALL = 64  # more faces than that are estimated in several calls, to b
 
 @dataclass(frozen=True)
 class Estimates:
-    """What the model says of n faces, in years."""
+    """What the model says of n faces, in years; a part of them by slicing."""
 
     age: NDArray[np.float32]  # [n]
+    spread: NDArray[np.float32]  # [n], standard deviation
     interval: NDArray[np.float32]  # [n, 2]: holds the true age in `calibration.coverage` of cases
+
+    def __getitem__(self, part: slice) -> "Estimates":
+        return Estimates(self.age[part], self.spread[part], self.interval[part])
 
 
 class AgeEstimator:
@@ -73,21 +78,28 @@ class AgeEstimator:
         return cls(_for_inference(model, torch.float32), contract, device)
 
     def estimate(self, faces: NDArray[np.uint8]) -> Estimates:
-        """Ages of the crops `faces`, uint8 [n, 3, S, S] as the contract's geometry makes them."""
+        """Ages of the crops `faces`, uint8 [n, 3, S, S] as the contract's geometry makes them.
+
+        Raises ContractError where the model gives anything but an age and a spread for each.
+        """
         parts = [
             self._call(faces[start : start + FACES_PER_CALL])
             for start in range(0, len(faces), FACES_PER_CALL)
         ]
         if not parts:
-            return Estimates(np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
-        age = np.concatenate([age for age, _ in parts])
-        half = self.contract.calibration.scale * np.concatenate([spread for _, spread in parts])
-        interval = np.stack([np.maximum(age - half, 0), age + half], axis=1)
-        return Estimates(age, interval)
+            none = np.zeros(0, np.float32)
+            return Estimates(none, none, np.zeros((0, 2), np.float32))
+        age, spread = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return Estimates(age, spread, age_intervals(age, spread, self.contract.calibration))
 
     @torch.inference_mode()
     def _call(self, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         age, spread = self._model(torch.from_numpy(faces).to(self._device))
+        if not age.shape == spread.shape == (len(faces),):
+            raise ContractError(
+                f"the model gives {list(age.shape)} ages and {list(spread.shape)} spreads for "
+                f"{len(faces)} faces"
+            )
         return age.float().cpu().numpy(), spread.float().cpu().numpy()
 
 
@@ -98,7 +110,13 @@ def _fastest(device: torch.device, *, has_int8: bool) -> Precision:
 
 
 def _for_inference(model: Any, dtype: torch.dtype) -> Any:
-    """`model` frozen, with its weights laid out and rounded for speed; it is used up.
+    """`model` frozen, with its weights laid out and rounded for speed; it is used up."""
+    round_weights(model, dtype)
+    return torch.jit.freeze(model)
+
+
+def round_weights(model: Any, dtype: torch.dtype) -> None:
+    """Give the weights of `model`, TorchScript or not, the precision and layout they serve in.
 
     Norms stay in float32 and are folded into the layers before them where that is possible.
     """
@@ -109,4 +127,3 @@ def _for_inference(model: Any, dtype: torch.dtype) -> Any:
             parameter.data = parameter.data.to(dtype)
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return torch.jit.freeze(model)

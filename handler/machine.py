@@ -40,6 +40,19 @@ def _quota() -> float | None:
     return share if share > 0 else None
 
 
+def dump_no_memory() -> None:
+    """Have no core dump made of this process, which would hold photographs.
+
+    A limit of 1 byte is the only one that Linux also heeds where dumps are piped to a program.
+    """
+    if sys.platform == "linux":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_CORE)
+        least = 1 if most == resource.RLIM_INFINITY else min(1, most)
+        resource.setrlimit(resource.RLIMIT_CORE, (least, least))
+
+
 def keep_freed_memory() -> None:
     """Let the C library keep large blocks for the next tensors.
 

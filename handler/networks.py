@@ -9,6 +9,7 @@ offsets only where asked.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -199,8 +200,8 @@ def _first_conv(weights: Weights, name: str, outputs: int) -> nn.Conv2d:
     layer = _conv(weights, name, CHANNELS, outputs)
     weight = layer.weight.detach() / 128
     layer.weight = nn.Parameter(weight)
-    assert layer.bias is not None
-    layer.bias = nn.Parameter(layer.bias.detach() - 127.5 * weight.sum(dim=(1, 2, 3)))
+    bias = cast("Tensor", layer.bias).detach()  # facenet-pytorch's layers have one
+    layer.bias = nn.Parameter(bias - 127.5 * weight.sum(dim=(1, 2, 3)))
     return layer
 
 

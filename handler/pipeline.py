@@ -15,7 +15,7 @@ from torch.profiler import record_function
 from handler.cropping import crop_faces, square
 from handler.decoding import Reduced, decode, decode_reduced
 from handler.detection import FaceDetector, Faces
-from handler.errors import Failure, InternalError, OutOfMemory
+from handler.errors import DeviceLost, Failure, InternalError, OutOfMemory
 from handler.estimation import AgeEstimator, Estimates
 from handler.requests import Options, Request
 from handler.settings import Settings
@@ -25,6 +25,23 @@ logger = logging.getLogger(__name__)
 # How an allocation that failed reads when it is no exception of its own: inside TorchScript every
 # exception becomes a RuntimeError with the original's text.
 _NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
+
+# The errors after which, by CUDA's reference of cudaError_t, a process must end and start again;
+# in the words of cudaGetErrorString.
+_LOST = (
+    "an illegal memory access was encountered",
+    "an illegal instruction was encountered",
+    "context is destroyed",
+    "device-side assert triggered",
+    "hardware stack error",
+    "invalid program counter",
+    "misaligned address",
+    "operation not supported on global/shared address space",
+    "the launch timed out and was terminated",
+    "uncorrectable ECC error encountered",
+    "uncorrectable NVLink error detected during the execution",
+    "unspecified launch failure",
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +95,8 @@ class Pipeline:
     def run(self, items: Sequence[Request | Failure]) -> list[Answer | Failure]:
         """One answer or failure for each item, in order; an item's failure is its own.
 
-        A photograph's answer does not depend on the others in its batch.
+        A photograph's answer does not depend on the others in its batch. Raises DeviceLost where
+        the process can compute nothing more.
         """
         with record_function("decode"):
             opened = self._opened(items)
@@ -120,7 +138,10 @@ class Pipeline:
         except Exception as error:  # an exception that leaves the handler fails the whole batch
             failure = _failure(error)
         # Here, after the except block, nothing holds on to the tensors of the failed batch.
-        torch.cuda.empty_cache()
+        try:
+            torch.cuda.empty_cache()
+        except RuntimeError as error:
+            failure = _failure(error)
         if len(photographs) == 1:
             return [failure]
         return [answer for photograph in photographs for answer in self._answer([photograph])]
@@ -140,7 +161,7 @@ class Pipeline:
             raise ArithmeticError("the model gave an age that is no number")
         ends = np.cumsum([len(f) for f in faces])
         return [
-            _assembled(p.reduced, f, Estimates(estimates.age[a:b], estimates.interval[a:b]))
+            _assembled(p.reduced, f, estimates[a:b])
             for p, f, a, b in zip(photographs, faces, [0, *ends], ends, strict=False)
         ]
 
@@ -182,10 +203,15 @@ def _assembled(reduced: Reduced, faces: Faces, estimates: Estimates) -> Answer:
 
 
 def _failure(error: Exception) -> Failure:
-    """What the client is told of an exception; what was not foreseen goes to the log."""
+    """What the client is told of an exception; what was not foreseen goes to the log.
+
+    Raises DeviceLost where nobody can be told anything more.
+    """
     if isinstance(error, Failure):
         return error
     logger.error("unexpected exception in the pipeline", exc_info=error)
+    if "CUDA error: " in str(error) and any(words in str(error) for words in _LOST):
+        raise DeviceLost("CUDA can do nothing more in this process") from error
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
     ):

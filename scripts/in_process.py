@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,9 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `handler`, where the project is not installed
 
+from batching import batch_size  # noqa: E402
 from handler.age_handler import AgeHandler  # noqa: E402
+from handler.integrity import HASHES, listing  # noqa: E402
 
 with warnings.catch_warnings(action="ignore"):  # TorchServe's own imports
     from ts.context import Context, RequestProcessor
@@ -35,18 +38,20 @@ class Worker:
         settings = yaml.safe_load(config.read_text())
         if threads is not None:
             settings["handler"] = (settings.get("handler") or {}) | {"threads": threads}
-        archived = {"modelName": "age", "modelVersion": "1.0", "serializedFile": model.name}
-        self._context = Context(
-            "age",
-            str(model.resolve(strict=True).parent),
-            {"model": archived},
-            settings.get("batchSize", 1),
-            0 if torch.cuda.is_available() else None,
-            "1.0",
-            model_yaml_config=settings,
-        )
-        self._handler = AgeHandler()
-        self._handler.initialize(self._context)
+        archived = {"modelName": "age", "modelVersion": "1.0", "serializedFile": MODEL.name}
+        with tempfile.TemporaryDirectory() as folder:
+            _unpacked(model.resolve(strict=True), Path(folder))
+            self._context = Context(
+                "age",
+                folder,
+                {"model": archived},
+                batch_size(),
+                0 if torch.cuda.is_available() else None,
+                "1.0",
+                model_yaml_config=settings,
+            )
+            self._handler = AgeHandler()
+            self._handler.initialize(self._context)
 
     def ask(self, photographs: Sequence[bytes]) -> list[bytes]:
         """The bodies that a batch of `photographs` is answered with, in order."""
@@ -60,3 +65,9 @@ class Worker:
     def contents(self, photographs: Sequence[bytes]) -> list[dict[str, Any]]:
         """The same, read."""
         return [json.loads(body) for body in self.ask(photographs)]
+
+
+def _unpacked(model: Path, folder: Path) -> None:
+    """What the handler looks for where TorchServe unpacks an archive."""
+    (folder / MODEL.name).symlink_to(model)
+    (folder / HASHES).write_text(listing({MODEL.name: model}))

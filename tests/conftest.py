@@ -1,5 +1,7 @@
 """What tests of several packages share."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,30 +10,17 @@ import torch
 import yaml
 
 import archive
-from handler.contract import EXTRA_FILE, Calibration, Contract, CropGeometry, DetectorSettings
+from handler.contract import Calibration, Contract, CropGeometry, DetectorSettings
+from tests.archives import Brightness, Darkness, exported
 from tests.torchserve import FEW_WORKERS, Service, running
 
 # Small tensors are faster so, and much faster on a machine that has other work.
 torch.set_num_threads(1)
 
+NGINX_MODULES = [Path(f"/usr/lib/nginx/modules/ngx_http_{m}_module.so") for m in ("js", "lua")]
+
 # One worker that waits a second for the batch to be full.
 PATIENCE = {"minWorkers": 1, "maxWorkers": 1, "batchSize": 8, "maxBatchDelay": 1000}
-
-
-class Brightness(torch.nn.Module):
-    """A stand-in whose age is the crop's mean grey level, 0 to 100 years, so it can be told."""
-
-    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        age = faces.float().mean(dim=(1, 2, 3)) * (100 / 255)
-        return age, torch.full_like(age, 5.0)
-
-
-class Darkness(torch.nn.Module):
-    """Version 2.0: what `Brightness`, version 1.0, lacks to 100 years."""
-
-    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        age = 100 - faces.float().mean(dim=(1, 2, 3)) * (100 / 255)
-        return age, torch.full_like(age, 5.0)
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +29,7 @@ def contract() -> Contract:
     return Contract(
         crop=CropGeometry(size=64, margin=0.0, fill=0),
         detector=DetectorSettings(),
-        calibration=Calibration(coverage=0.9, scale=2.0),
+        calibration=Calibration(coverage=0.9, ages=(0, 120), lower=(-2, -2), upper=(2, 2)),
         data=("made",),
         metrics={"mae": 5.0},
     )
@@ -49,10 +38,7 @@ def contract() -> Contract:
 @pytest.fixture(scope="session")
 def model_file(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An exported model: `Brightness`, with `contract` inside."""
-    file = tmp_path_factory.mktemp("model") / "age.pt"
-    model = torch.jit.script(Brightness().eval())
-    torch.jit.save(model, str(file), _extra_files={EXTRA_FILE: contract.to_json()})
-    return file
+    return exported(Brightness(), contract, tmp_path_factory.mktemp("model") / "age.pt")
 
 
 @pytest.fixture(scope="session")
@@ -61,12 +47,7 @@ def model_store(
 ) -> Path:
     """age.mar, version 1.0, and age-2.0.mar, which waits for eight concurrent requests."""
     store = tmp_path_factory.mktemp("model_store")
-    other = store / "darkness.pt"
-    torch.jit.save(
-        torch.jit.script(Darkness().eval()),
-        str(other),
-        _extra_files={EXTRA_FILE: contract.to_json()},
-    )
+    other = exported(Darkness(), contract, store / "darkness.pt")
     patient = store / "model-config.yaml"
     shipped = yaml.safe_load(archive.Recipe(model_file).config.read_text())
     patient.write_text(yaml.safe_dump(shipped | PATIENCE))
@@ -82,3 +63,11 @@ def service(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     state = tmp_path_factory.mktemp("state")
     with running(model_store, state, *models, environ=FEW_WORKERS) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def nginx() -> None:
+    """nginx with its modules; skips where there is none, unless .ci/run has installed it."""
+    if not (shutil.which("nginx") and all(module.exists() for module in NGINX_MODULES)):
+        assert "PROXY_IS_TESTED" not in os.environ, "there is no nginx with its modules"
+        pytest.skip("no nginx: apt install nginx libnginx-mod-http-js libnginx-mod-http-lua")

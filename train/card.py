@@ -90,7 +90,7 @@ def contract_facts(contract: Contract) -> list[tuple[str, str]]:
         ),
         (
             "age_interval",
-            f"age ± {calibration.scale:.2f} x spread, scaled on validation residuals to hold "
+            "calibrated on validation faces of each age, to hold "
             f"{calibration.coverage:.0%} of true ages",
         ),
     ]

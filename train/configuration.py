@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -31,8 +31,8 @@ def contract_parts(config: DictConfig) -> tuple[CropGeometry, DetectorSettings]:
 def of_run(config: DictConfig) -> DictConfig:
     """The configuration that `config.run` was trained with: crop, data, model and schedule.
 
-    What the command line says of evaluation, export and places is kept, so that a run trained with
-    other settings than today's defaults is exported with its own.
+    What the command line says of evaluation, export, variants and places is kept, so that a run
+    trained with other settings than today's defaults is exported with its own.
 
     Raises FileNotFoundError, saying what to do, where there is no run.
     """
@@ -42,10 +42,9 @@ def of_run(config: DictConfig) -> DictConfig:
         "data": {"prepared": config.data.prepared},
         "evaluate": config.evaluate,
         "export": config.export,
+        "variants": config.variants,
     }
-    merged = OmegaConf.merge(trained, here)
-    assert isinstance(merged, DictConfig)
-    return merged
+    return cast("DictConfig", OmegaConf.merge(trained, here))
 
 
 def run_file(config: DictConfig) -> Path:
@@ -64,8 +63,7 @@ def stages(config: DictConfig) -> list[DictConfig]:
     file = config.fit.start and Path(config.fit.start).parent / "config.yaml"
     if not file or not file.is_file():
         return [config]
-    before = OmegaConf.load(file)
-    assert isinstance(before, DictConfig)
+    before = cast("DictConfig", OmegaConf.load(file))
     return [*stages(before), config]
 
 

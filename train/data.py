@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import numpy as np
@@ -43,6 +43,13 @@ class CropDataset(Dataset[Batch]):
         self.age = torch.tensor([label.age for label in self.labels], dtype=torch.float32)
         self.gender = torch.tensor([label.gender for label in self.labels])
         self.race = torch.tensor([label.race for label in self.labels])
+
+    def thin_out(self, count: int) -> None:
+        """Keep `count` crops, evenly spread over all; or all, where there are no more."""
+        chosen = torch.linspace(0, len(self) - 1, min(count, len(self))).long()
+        self.labels = [self.labels[i] for i in chosen.tolist()]
+        self.crops, self.age = self.crops[chosen], self.age[chosen]
+        self.gender, self.race = self.gender[chosen], self.race[chosen]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -99,8 +106,8 @@ class CropBatches(lightning.LightningDataModule):
         )
 
     def _ranks(self) -> tuple[int, int]:
-        trainer = self.trainer
-        assert trainer is not None  # Lightning asks for loaders only once it has one
+        # Lightning asks for loaders only once it has a trainer
+        trainer = cast("lightning.Trainer", self.trainer)
         return trainer.world_size, trainer.global_rank
 
 

@@ -3,9 +3,9 @@
     python -m train.evaluate run=runs/mine
     python -m train.evaluate evaluate.model=model_store/age.pt evaluate.report=report.html
 
-The first exports the run's best checkpoint into the run's folder, scales its interval on the
-validation split, measures the file on the test split and writes `metrics.json` and `report.html`,
-a page with pictures. The second measures a file as it is and writes the page alone, where one is
+The first exports the run's best checkpoint into the run's folder, calibrates its interval on the
+validation split, measures the file on the test split and writes `metrics.json` and `report.html`, a
+page with pictures. The second measures a file as it is and writes the page alone, where one is
 asked for. `evaluate.portraits=FOLDER` measures faces too of which only bounds of the age are known.
 """
 
@@ -16,12 +16,12 @@ from pathlib import Path
 import hydra
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from handler.contract import Calibration, Contract
-from handler.estimation import AgeEstimator
+from handler.estimation import AgeEstimator, Estimates
 from train import portraits, tables
+from train.calibration import calibrated, neutral
 from train.card import contract_facts, data_facts, run_facts
 from train.checkpoint import load_checkpoint
 from train.configuration import CONFIG, contract_parts, of_run, prepared_folders
@@ -29,7 +29,6 @@ from train.data import CropDataset
 from train.datasets import warn_of_repeats
 from train.files import written_whole
 from train.held_out import HeldOut
-from train.metrics import interval_scale
 from train.report import Report
 from train.report.curves import read as learning_curves
 from train.results import Results
@@ -52,10 +51,8 @@ def export_run(config: DictConfig, calibration: Calibration) -> Weights:
     return weights
 
 
-def estimate(
-    model: Path, dataset: CropDataset, batch_size: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Ages [n] and intervals [n, 2] of a data set, by the exported file."""
+def estimate(model: Path, dataset: CropDataset, batch_size: int) -> Estimates:
+    """What the exported file says of the faces of a data set."""
     # what is measured, and checked at export, must not depend on the machine
     estimator = AgeEstimator.load(model, _device(), "float32")
     warn_of_repeats([*estimator.contract.data, *(label.source for label in dataset.labels)])
@@ -66,19 +63,18 @@ def estimate(
     parts = [
         estimator.estimate(crops[i : i + batch_size]) for i in range(0, len(crops), batch_size)
     ]
-    age = np.concatenate([part.age for part in parts])
-    return age, np.concatenate([part.interval for part in parts])
+    return Estimates(
+        np.concatenate([part.age for part in parts]),
+        np.concatenate([part.spread for part in parts]),
+        np.concatenate([part.interval for part in parts]),
+    )
 
 
 def calibrate(config: DictConfig, model: Path) -> Calibration:
-    """The factor between spread and interval, from the validation split.
-
-    `model` must carry the neutral calibration, whose interval is age ± spread.
-    """
+    """What the interval must be, from the validation split."""
     val = CropDataset(prepared_folders(config), "val", config.crop.size)
-    age, interval = estimate(model, val, config.evaluate.batch_size)
-    spread = interval[:, 1] - age  # the lower end is cut off at birth
-    return Calibration(COVERAGE, interval_scale(age, spread, val.age.numpy(), COVERAGE))
+    found = estimate(model, val, config.evaluate.batch_size)
+    return calibrated(found.age, found.spread, val.age.numpy(), COVERAGE)
 
 
 def measure(
@@ -86,7 +82,8 @@ def measure(
 ) -> tuple[Results, HeldOut, portraits.Portraits | None]:
     """The figures of the test split, and of portraits where there are any; what they are of."""
     test = CropDataset(prepared_folders(config), "test", config.crop.size)
-    faces = HeldOut(test, *estimate(model, test, config.evaluate.batch_size))
+    found = estimate(model, test, config.evaluate.batch_size)
+    faces = HeldOut(test, found.age, found.interval)
     resamples = config.evaluate.bootstrap
     shown = bounded = None
     if config.evaluate.portraits is not None:
@@ -112,7 +109,7 @@ def evaluate(config: DictConfig) -> Results:
         return _evaluate_file(config, Path(config.evaluate.model))
     config = of_run(config)
     run = Path(config.run)
-    export_run(config, Calibration(COVERAGE, 1.0))
+    export_run(config, neutral(COVERAGE))
     weights = export_run(config, calibrate(config, run / "age.pt"))
     contract = weights.contract
     measured = measure(config, run / "age.pt", contract.calibration)

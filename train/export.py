@@ -99,7 +99,7 @@ def _ranges(network: AgeNetwork, crops: CropDataset) -> Ranges | None:
 def _check_agreement(network: AgeNetwork, exported: Path, crops: CropDataset) -> None:
     chosen = torch.linspace(0, len(crops) - 1, min(CHECKED, len(crops))).long()
     crops.crops = crops.crops[chosen]
-    served, _ = estimate(exported, crops, batch_size=64)
+    served = estimate(exported, crops, batch_size=64).age
     difference = float(np.abs(served - _eager(network, crops.crops)).max())
     if not difference <= TOLERANCE:
         raise ValueError(

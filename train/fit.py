@@ -11,6 +11,8 @@ and step, so that an interrupted run ends with the numbers of an unbroken one.
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -26,7 +28,7 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     TQDMProgressBar,
 )
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -38,12 +40,11 @@ from train.data import CropBatches
 from train.datasets import warn_of_repeats
 from train.learner import AgeFit, Recipe
 from train.losses import AgeLoss
-from train.model import Architecture
+from train.model import AgeNetwork, Architecture
 
 Precision = Literal["bf16-mixed", "32-true"]
 log = logging.getLogger(__name__)
-# What Lightning warns of and is meant to be so.
-EXPECTED_WARNINGS = (
+_EXPECTED = (
     ".*does not have many workers",  # the crops lie in memory; a worker would only copy them
     "Checkpoint directory .* exists and is not empty",  # the run's configuration is in it
     "The number of training batches .* is smaller than the logging interval",
@@ -74,13 +75,7 @@ def fit(config: DictConfig) -> float:
     warn_of_repeats(config.data.sources)
     lightning.seed_everything(config.seed)
     module = learner(config)
-    batches = CropBatches(
-        prepared_folders(config),
-        config.crop.size,
-        config.fit.batch_size,
-        config.fit.balance,
-        config.seed,
-    )
+    batches = crop_batches(config)
     best = ModelCheckpoint(
         run,
         filename="best",
@@ -91,18 +86,14 @@ def fit(config: DictConfig) -> float:
     if trainer.is_global_zero:
         run.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(config, run / "config.yaml", resolve=True)
-    assert trainer.logger is not None
-    trainer.logger.log_hyperparams(
+    cast("Logger", trainer.logger).log_hyperparams(
         cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     )
-    with warnings.catch_warnings():
-        for message in EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message)
+    with quiet():
         trainer.fit(module, batches, ckpt_path=last if config.fit.resume else None)
     if isinstance(trainer.logger, WandbLogger):
         trainer.logger.experiment.finish()  # a sweep's next run would go on in this one's
-    assert best.best_model_score is not None
-    return float(best.best_model_score)
+    return float(cast("torch.Tensor", best.best_model_score))
 
 
 def learner(config: DictConfig) -> AgeFit:
@@ -113,7 +104,19 @@ def learner(config: DictConfig) -> AgeFit:
     if source:
         before = load_architecture(source)  # weights know only the pixels they were trained with
         architecture = replace(architecture, mean=before.mean, std=before.std)
-    module = AgeFit(
+    options = {} if source else published_weights(model)
+    network = AgeNetwork(architecture, drop_path_rate=model.drop_path, **options)
+    module = task(network, architecture, config)
+    if fit.start is not None:
+        module.load_state_dict(load_state(Path(fit.start)))
+    return module
+
+
+def task(network: AgeNetwork, architecture: Architecture, config: DictConfig) -> AgeFit:
+    """The training of `network` as `config` says, with fresh helper heads."""
+    fit = config.fit
+    return AgeFit(
+        network,
         architecture,
         Recipe(
             learning_rate=fit.learning_rate,
@@ -125,13 +128,34 @@ def learner(config: DictConfig) -> AgeFit:
         ),
         AgeLoss(fit.loss, fit.sigma, fit.expectation_weight),
         Augmentation(**config.augment),
-        model.frozen,
-        drop_path_rate=model.drop_path,
-        **({} if source else published_weights(model)),
+        config.model.frozen,
     )
-    if fit.start is not None:
-        module.load_state_dict(load_state(Path(fit.start)))
-    return module
+
+
+def crop_batches(config: DictConfig) -> CropBatches:
+    """The prepared crops that `config` names, as it says."""
+    return CropBatches(
+        prepared_folders(config),
+        config.crop.size,
+        config.fit.batch_size,
+        config.fit.balance,
+        config.seed,
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what Lightning warns of and is meant to be so."""
+    with warnings.catch_warnings():
+        for message in _EXPECTED:
+            warnings.filterwarnings("ignore", message)
+        yield
+
+
+def chosen_precision(config: DictConfig) -> Precision:
+    """What `fit.precision` asks for, here."""
+    chosen: Precision = config.fit.precision
+    return fastest_precision() if config.fit.precision == "auto" else chosen
 
 
 def published_weights(model: DictConfig) -> dict[str, Any]:
@@ -160,11 +184,10 @@ def callbacks(config: DictConfig) -> list[Callback]:
 def make_trainer(config: DictConfig, callbacks: list[Callback]) -> lightning.Trainer:
     """Lightning's trainer, as `config` and torchrun say."""
     fit = config.fit
-    precision: Precision = fastest_precision() if fit.precision == "auto" else fit.precision
-    rank_zero_only(log.info)("precision %s", precision)
+    rank_zero_only(log.info)("precision %s", chosen_precision(config))
     return lightning.Trainer(
         max_epochs=fit.epochs,
-        precision=precision,
+        precision=chosen_precision(config),
         gradient_clip_val=fit.clip,
         accumulate_grad_batches=fit.accumulate,
         limit_train_batches=fit.limit_train_batches,

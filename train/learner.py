@@ -1,7 +1,7 @@
 """What Lightning trains: the network, its losses and its schedule."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import lightning
 import torch
@@ -31,21 +31,21 @@ class AgeFit(lightning.LightningModule):
 
     def __init__(
         self,
+        network: AgeNetwork,
         architecture: Architecture,
         recipe: Recipe,
         loss: AgeLoss,
         augmentation: Augmentation,
         frozen: bool,
-        **timm_options: Any,
     ) -> None:
-        """`frozen`: only the heads are trained. `timm_options`: of `timm.create_model`."""
+        """`network` is of that `architecture`. `frozen`: only the heads are trained."""
         super().__init__()
         self.architecture = architecture
         self.recipe = recipe
         self.loss = loss
         self.augmentation = augmentation
         self.frozen = frozen
-        self.network = AgeNetwork(architecture, **timm_options)
+        self.network = network
         self.helpers = nn.ModuleDict(
             {
                 "gender": nn.Linear(self.network.width, GENDERS),
@@ -90,8 +90,7 @@ class AgeFit(lightning.LightningModule):
         """
         counts = torch.stack([(batch[name] >= 0).sum() for name in self.helpers]).float()
         shared = self.trainer.strategy.reduce(counts, reduce_op="mean")
-        assert isinstance(shared, Tensor)
-        return shared.clamp(min=1 / self.trainer.world_size)
+        return cast("Tensor", shared).clamp(min=1 / self.trainer.world_size)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Log the mean absolute error in years."""

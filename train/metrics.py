@@ -97,14 +97,3 @@ def decades(truth: Floats) -> dict[str, NDArray[np.bool_]]:
     starts = range(0, int(truth.max()) + 1, 10)
     masks = {f"{start}-{start + 9}": (truth >= start) & (truth < start + 10) for start in starts}
     return {name: mask for name, mask in masks.items() if mask.any()}
-
-
-def interval_scale(age: Floats, spread: Floats, truth: Floats, coverage: float) -> float:
-    """The factor k for which age ± k * spread holds the truth of `coverage` of the faces.
-
-    The split-conformal quantile of the normalised residuals (Lei et al., JASA 2018), with its
-    correction for a finite sample.
-    """
-    residuals = np.abs(age - truth) / np.maximum(spread, 1e-6)
-    rank = min(1.0, np.ceil((len(residuals) + 1) * coverage) / len(residuals))
-    return float(np.quantile(residuals, rank, method="higher"))

@@ -85,7 +85,8 @@ class Results:
     def from_json(cls, values: Mapping[str, Any], sources: Iterable[str]) -> Self:
         """`sources` tells which groups of `test` are sources; the others are their decades.
 
-        What earlier versions did not measure may be missing.
+        What earlier versions did not measure may be missing; ValueError where the calibration is
+        theirs.
         """
         test = _groups(values["test"])
         decades: dict[str, dict[str, Figures]] = {name: {} for name in sources}
@@ -94,7 +95,7 @@ class Results:
             decades[source][decade] = test[key]
         portraits = values.get("portraits")
         return cls(
-            Calibration(**values["calibration"]),
+            _calibration(values["calibration"]),
             {name: test[name] for name in decades},
             decades,
             _groups(values.get("together", {})),
@@ -102,6 +103,13 @@ class Results:
             {source: _groups(groups) for source, groups in values.get("race", {}).items()},
             portraits and Bounded(_figures(portraits["figures"]), portraits["lost"]),
         )
+
+
+def _calibration(values: Mapping[str, Any]) -> Calibration:
+    if "scale" in values:
+        raise ValueError("an earlier version evaluated it: run python -m train.evaluate again")
+    ages, lower, upper = (tuple(values[key]) for key in ("ages", "lower", "upper"))
+    return Calibration(values["coverage"], ages, lower, upper)
 
 
 def _groups(values: Mapping[str, Any]) -> Groups:

@@ -7,6 +7,7 @@ Needs neither Lightning nor Hydra, so that a serving machine can build its model
 
 import argparse
 import io
+import sys
 import warnings
 from pathlib import Path
 
@@ -17,17 +18,22 @@ from handler.contract import EXTRA_FILE, INT8_FILE
 from train.files import written_whole
 from train.model import AgeNetwork
 from train.quantize import quantized
-from train.weights import load_weights
+from train.weights import Weights, load_weights
 
 
 def build(weights: Path, output: Path) -> None:
     """Write the model in `weights` to `output` as TorchScript, its contract inside.
 
-    The same model in 8 bits is inside too where its ranges are among the weights.
-
     Raises ValueError where `weights` holds no age model.
     """
-    stored = load_weights(weights)
+    save(load_weights(weights), output)
+
+
+def save(stored: Weights, output: Path) -> None:
+    """Write the model `stored` to `output` as TorchScript, its contract inside.
+
+    The same model in 8 bits is inside too where its ranges are known.
+    """
     size = stored.architecture.size
     faces = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
     extra: dict[str, str | bytes] = {EXTRA_FILE: stored.contract.to_json()}
@@ -47,15 +53,20 @@ def _traced(network: AgeNetwork, faces: Tensor, extra: dict[str, str | bytes]) -
     return file.getvalue()
 
 
-def main() -> None:
-    """Build one file from the other."""
+def main() -> int:
+    """Build one file from the other; 1 where that cannot be done, with one line that says why."""
     parser = argparse.ArgumentParser(description="Build the served TorchScript from weights.")
     parser.add_argument("--weights", type=Path, default=Path("model_store/age.safetensors"))
     parser.add_argument("--output", type=Path, default=Path("model_store/age.pt"))
     arguments = parser.parse_args()
-    build(arguments.weights, arguments.output)
+    try:
+        build(arguments.weights, arguments.output)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     print(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

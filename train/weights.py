@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from handler.contract import Contract
@@ -42,17 +42,28 @@ def save_weights(weights: Weights, path: Path) -> None:
 def load_weights(path: Path) -> Weights:
     """What `save_weights` wrote, the network in full precision and ready to be evaluated.
 
-    Raises ValueError where `path` holds something else.
+    Raises ValueError, in one line, where `path` holds something else.
     """
-    with safe_open(path, framework="pt") as stored:
-        metadata = stored.metadata() or {}
-        if not {"architecture", "contract"} <= metadata.keys():
-            raise ValueError(f"{path} holds no age model: make one with python -m train.export")
-        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
+    advice = "make it anew with python -m train.export"
+    try:
+        with safe_open(path, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+            if not {"architecture", "contract"} <= metadata.keys():
+                raise ValueError(f"{path} holds no age model: make one with python -m train.export")
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path} cannot be read: {advice} ({error})") from error
     architecture = Architecture.from_json(metadata["architecture"])
     network = AgeNetwork(architecture)
-    network.load_state_dict(
-        {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
-    )
+    try:
+        network.load_state_dict(
+            {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
+        )
+    except RuntimeError as error:  # a heading, and a line for each tensor
+        _, _, found = str(error).partition("\n")
+        first = (found or str(error)).strip().partition("\n")[0]
+        raise ValueError(
+            f"{path} holds weights of another shape than its architecture: {advice} ({first})"
+        ) from error
     ranges = json.loads(metadata.get("ranges", "null"))
     return Weights(network.eval(), architecture, Contract.from_json(metadata["contract"]), ranges)

@@ -20,7 +20,7 @@ from handler.contract import (
 FULL = Contract(
     crop=CropGeometry(size=128, margin=-0.02, fill=7),
     detector=DetectorSettings(thresholds=(0.5, 0.6, 0.8), factor=0.8, border=0.25),
-    calibration=Calibration(coverage=0.9, scale=1.64),
+    calibration=Calibration(0.9, ages=(0, 50, 116), lower=(-1, -2.5, -2), upper=(2, 1.5, 0)),
     data=("utkface", "appa_real"),
     metrics={"mae": 4.9},
 )
@@ -67,10 +67,10 @@ def test_what_has_defaults_may_be_absent() -> None:
     assert Contract.from_json(lacking("detector.factor")).detector.factor == 0.709
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None])
+@pytest.mark.parametrize("schema", [0, 1, "2", None])
 def test_another_schema(schema: Any) -> None:
     message = refused(changed("schema", schema))
-    assert f"has schema {schema!r}; this handler knows 1" in message
+    assert f"has schema {schema!r}; this handler knows 2" in message
 
 
 def test_without_schema() -> None:
@@ -95,7 +95,7 @@ def test_missing_part(part: str) -> None:
     assert refused(changed(part, 5)) == f"the model's contract lacks {part!r}"
 
 
-@pytest.mark.parametrize("path", ["crop.size", "crop.margin", "calibration.scale"])
+@pytest.mark.parametrize("path", ["crop.size", "crop.margin", "calibration.upper"])
 def test_missing_value(path: str) -> None:
     part, key = path.split(".")
     message = refused(lacking(path))
@@ -122,13 +122,29 @@ def test_not_an_object(text: str) -> None:
         ("detector.thresholds", 0.6),
         ("detector.thresholds", [0.6, 0.7]),
         ("detector.factor", "big"),
-        ("calibration.scale", []),
+        ("calibration.coverage", []),
+        ("calibration.ages", 5),
+        ("calibration.lower", ["-1"]),
         ("data", 5),
         ("metrics", 5),
     ],
 )
 def test_value_of_a_wrong_type(path: str, value: Any) -> None:
     assert repr(path.split(".")[-1]) in refused(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("calibration.ages", [0], "needs two ages or more, rising"),
+        ("calibration.ages", [0, 50, 50], "needs two ages or more, rising"),
+        ("calibration.lower", [-1, -1], "has not one lower and upper for each age"),
+        ("calibration.lower", [-1, 0.1, -1], "leaves the estimate out of its interval"),
+        ("calibration.upper", [1, -0.1, 1], "leaves the estimate out of its interval"),
+    ],
+)
+def test_a_calibration_that_cannot_be(path: str, value: Any, message: str) -> None:
+    assert refused(changed(path, value)) == f"the model's calibration {message}"
 
 
 class TestFiles:

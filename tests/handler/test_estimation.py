@@ -82,16 +82,18 @@ def test_a_model_with_another_contract(
     model_file: Path, contract: Contract, tmp_path: Path
 ) -> None:
     file = tmp_path / "newer.pt"
-    text = contract.to_json().replace('"schema": 1', '"schema": 2')
+    text = contract.to_json().replace('"schema": 2', '"schema": 3')
     model = torch.jit.load(str(model_file))  # type: ignore[no-untyped-call]
     torch.jit.save(model, str(file), _extra_files={"contract.json": text})
-    with pytest.raises(ContractError, match="schema 2; this handler knows 1"):
+    with pytest.raises(ContractError, match="schema 3; this handler knows 2"):
         AgeEstimator.load(file, CPU)
 
 
 def test_calibration_is_the_contracts(model_file: Path, contract: Contract) -> None:
-    assert contract.calibration == Calibration(0.9, 2.0)
-    low, high = AgeEstimator.load(model_file, CPU).estimate(greys(128)).interval[0]
+    assert contract.calibration == Calibration(0.9, (0, 120), (-2, -2), (2, 2))
+    estimates = AgeEstimator.load(model_file, CPU).estimate(greys(128))
+    assert estimates.spread[0] == 5
+    low, high = estimates.interval[0]
     assert high - low == pytest.approx(2 * 2.0 * 5.0)
 
 
@@ -149,7 +151,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AgeEstimator]
 @pytest.fixture(scope="module")
 def portraits(shipped: dict[str, AgeEstimator]) -> NDArray[np.uint8]:
     """One face, framed in several ways, in several lights."""
-    boxes = np.random.default_rng(0).normal(FACE_BOX, 8, (12, 4)).astype(np.float32)
+    boxes = np.random.default_rng(0).normal(FACE_BOX, 8, (48, 4)).astype(np.float32)
     faces = crop_faces(astronaut(), boxes, shipped["float32"].contract.crop)
     light = np.linspace(0.5, 1, len(faces))[:, None, None, None]
     return (faces * light).astype(np.uint8)
@@ -157,7 +159,7 @@ def portraits(shipped: dict[str, AgeEstimator]) -> NDArray[np.uint8]:
 
 class TestPrecision:
     @pytest.mark.parametrize(
-        ("precision", "mean", "most"), [("bfloat16", 0.05, 0.2), ("int8", 0.4, 1.5)]
+        ("precision", "mean", "most"), [("bfloat16", 0.01, 0.2), ("int8", 0.04, 1.5)]
     )
     def test_rounding_changes_the_shipped_model_s_ages_little(
         self,
@@ -170,10 +172,11 @@ class TestPrecision:
         assert [shipped[p].precision for p in PRECISIONS] == PRECISIONS
         exact, rounded = (shipped[p].estimate(portraits) for p in ("float32", precision))
         difference = np.abs(exact.age - rounded.age)
-        assert 0 < difference.mean() < mean
+        # of what the model itself leaves open: surer weights have less to lose
+        assert 0 < difference.mean() < mean * exact.spread.mean()
         assert difference.max() < most
-        assert np.abs(exact.interval - rounded.interval).max() < 2 * most
-        assert rounded.age.dtype == rounded.interval.dtype == np.float32
+        assert np.abs(exact.spread - rounded.spread).max() < most
+        assert rounded.age.dtype == rounded.spread.dtype == rounded.interval.dtype == np.float32
 
     @pytest.mark.parametrize("precision", PRECISIONS)
     def test_one_face_does_not_change_another_s_age(

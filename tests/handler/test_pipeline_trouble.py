@@ -2,6 +2,8 @@
 
 import gc
 import logging
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable, Sequence
 
@@ -15,6 +17,7 @@ from handler.cropping import Picture
 from handler.decoding import Reduced, decode_reduced
 from handler.detection import FaceDetector, Faces
 from handler.errors import (
+    DeviceLost,
     Failure,
     InternalError,
     InvalidRequest,
@@ -59,7 +62,7 @@ class Estimator(AgeEstimator):
         if self.error and (len(faces) > self.most or not age.all()):
             kind, text = self.error
             raise kind(text)
-        return Estimates(age, np.stack([age, age], axis=1))
+        return Estimates(age, np.zeros_like(age), np.stack([age, age], axis=1))
 
 
 def ages(outcomes: Sequence[Answer | Failure]) -> list[float | str]:
@@ -154,6 +157,67 @@ class TestTrouble:
         finally:
             gc.enable()
         assert len(held) == 3
+
+
+LOST = [
+    "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be ...",
+    "... in the TorchScript interpreter.\nRuntimeError: CUDA error: device-side assert triggered",
+    "CUDA error: unspecified launch failure",
+]
+
+
+class TestDeviceLost:
+    @pytest.mark.parametrize("text", LOST)
+    def test_nothing_more_is_tried(self, contract: Contract, text: str) -> None:
+        calls = []
+
+        class Watched(Estimator):
+            def estimate(self, faces: NDArray[np.uint8]) -> Estimates:
+                calls.append(len(faces))
+                return super().estimate(faces)
+
+        pipeline = Pipeline(Detector(), Watched(contract, 1, (RuntimeError, text)), Settings())
+        with pytest.raises(DeviceLost):
+            pipeline.run([grey(51), InvalidRequest("?"), grey(255)])
+        assert calls == [2]
+
+    def test_found_when_memory_is_given_back(
+        self, contract: Contract, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken() -> None:
+            raise RuntimeError(LOST[0])
+
+        monkeypatch.setattr(torch.cuda, "empty_cache", broken)
+        error = (RuntimeError, "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+        with pytest.raises(DeviceLost):
+            Pipeline(Detector(), Estimator(contract, 0, error), Settings()).run([grey(51)])
+
+    @pytest.mark.parametrize(
+        "text", ["CUDA error: invalid argument", "no misaligned address of CUDA's"]
+    )
+    def test_another_error_is_one_photographs(self, contract: Contract, text: str) -> None:
+        pipeline = Pipeline(Detector(), Estimator(contract, 9, (RuntimeError, text)), Settings())
+        assert ages(pipeline.run([grey(0), grey(255)])) == ["InternalError", 100]
+
+    @pytest.mark.gpu
+    def test_the_words_are_torch_s(self) -> None:
+        """In a process of its own, whose GPU is lost afterwards."""
+        code = (
+            "import torch\n"
+            "from handler.errors import DeviceLost\n"
+            "from handler.pipeline import _failure\n"
+            "try:\n"
+            "    torch.zeros(1, device='cuda')[torch.tensor([5], device='cuda')].cpu()\n"
+            "except Exception as error:\n"
+            "    try:\n"
+            "        _failure(error)\n"
+            "    except DeviceLost:\n"
+            "        print('lost')\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert done.stdout == "lost\n", done.stderr
 
 
 def test_warm_up_goes_through_every_size(contract: Contract) -> None:

@@ -47,7 +47,7 @@ def test_evaluate_and_export_give_a_model_that_is_measured_and_described(
     assert contract.crop.size == 64
     assert contract.crop.margin == trained.crop.margin
     assert contract.detector == DetectorSettings()
-    assert contract.calibration.scale == stored["calibration"]["scale"]
+    assert list(contract.calibration.upper) == stored["calibration"]["upper"]
     assert contract.data == ("utkface", "appa_real")
     assert contract.metrics["test_mae_utkface"] == results.sources["utkface"]["mae"].value
 

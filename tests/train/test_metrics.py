@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from train.metrics import bootstrap, decades, describe, interval_scale
+from train.metrics import bootstrap, decades, describe
 
 
 def test_describe_says_what_the_errors_are() -> None:
@@ -27,17 +27,3 @@ def test_decades_hold_every_face_once() -> None:
     groups = decades(truth)
     assert list(groups) == ["0-9", "10-19", "30-39", "110-119"]
     assert sum(mask.sum() for mask in groups.values()) == 5
-
-
-def test_interval_scale_covers_as_much_as_was_asked() -> None:
-    generator = np.random.default_rng(1)
-    spread = generator.uniform(2, 6, 5000)
-    age = generator.uniform(10, 80, 5000)
-    truth = age + generator.normal(0, spread)
-    scale = interval_scale(age, spread, truth, coverage=0.9)
-    assert scale == pytest.approx(1.645, abs=0.06)  # of a normal distribution
-    assert np.mean(np.abs(age - truth) <= scale * spread) == pytest.approx(0.9, abs=0.001)
-
-
-def test_interval_scale_of_few_faces_takes_the_largest_residual() -> None:
-    assert interval_scale(np.zeros(3), np.ones(3), np.array([1.0, 2, 3]), 0.9) == 3

@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from handler.contract import Calibration
 from tests.train.conftest import configuration
+from train.calibration import neutral
 from train.crops import CropLabel
 from train.data import CropDataset
 from train.evaluate import evaluate
@@ -94,7 +94,7 @@ def report(
 ) -> Report:
     """As `evaluate` puts it together."""
     bounded = portraits and portraits.results(5)
-    results = faces.results(sources, Calibration(0.9, 1.0), bounded, resamples=5)
+    results = faces.results(sources, neutral(0.9), bounded, resamples=5)
     return Report("A <title>", [("network", "x < y")], results, faces, portraits, [])
 
 
@@ -252,5 +252,5 @@ def test_a_file_is_reported_where_that_is_asked_for(
     results = evaluate(config)
     text = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
     assert "<title>Report: age.pt</title>" in text
-    assert "age ± 2.00 x spread" in text
+    assert "calibrated on validation faces of each age, to hold 90% of true ages" in text
     assert str(results.sources["utkface"]["mae"]) in text

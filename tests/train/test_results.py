@@ -20,7 +20,7 @@ def figures(coverage: float = 90.0, count: int = 40) -> Figures:
 
 
 RESULTS = Results(
-    Calibration(0.9, 1.5),
+    Calibration(0.9, (0, 116), (-1.5, -2), (1.5, 1)),
     sources={"my faces": figures(), "my": figures(count=3)},
     decades={"my faces": {"0-9": figures(), "10-19": figures()}, "my": {"0-9": figures(count=3)}},
     together={"all": figures(87.99), "0-9": figures(85.0), "10-19": figures(84.9)},
