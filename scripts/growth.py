@@ -128,7 +128,8 @@ def _by_stage(seconds: float, found: Mapping[stages.Path, stages.Cost]) -> dict[
 def memory(key: str) -> float:
     """MB of this process: VmRSS, what it has now, or VmHWM, the most since `forget_peak`."""
     found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found
+    if not found:
+        raise LookupError(f"/proc/self/status has no {key}")
     return int(found[1]) / 1024
 
 

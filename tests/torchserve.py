@@ -1,13 +1,21 @@
 """A real TorchServe, on free ports and in its own folders."""
 
+import json
 import os
-import socket
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
+
+import ready
+from loadtests.measure.torchserve import free_ports
+from processes import processes_of
 
 ROOT = Path(__file__).resolve().parents[1]
 # The others have as many as this, on whatever machine.
@@ -40,13 +48,13 @@ class Service:
         )
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listened on a moment ago."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+def await_logged(log: Path, words: str, seconds: float = 60) -> str:
+    """The text of `log` when `words` are in it: TorchServe and nginx write after they answer."""
+    until = time.monotonic() + seconds
+    while words not in (text := log.read_text()):
+        assert time.monotonic() < until, f"{words!r} in {log}:\n{text}"
+        time.sleep(0.1)
+    return text
 
 
 def private_addresses() -> dict[str, str]:
@@ -81,3 +89,106 @@ def running(
         yield Service.at(addresses, state)
     finally:
         subprocess.run([*command, "--stop"], cwd=ROOT, check=True)
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """A TorchServe, and the supervisor whose exit code tells how it ended."""
+
+    service: Service
+    supervisor: subprocess.Popen[str]
+    state: Path
+
+    @property
+    def folder(self) -> str:
+        """What every process of it names on its command line."""
+        return str(json.loads((self.state / "state.json").read_text())["folder"])
+
+
+@contextmanager
+def supervised(
+    store: Path, state: Path, environ: dict[str, str], prefix: Sequence[str] = ()
+) -> Iterator[Supervised]:
+    """TorchServe in the foreground of a supervisor, ready; ended by SIGTERM if it still runs.
+
+    `environ` is what `private_addresses` gave, and more; `prefix` a command that executes another.
+    """
+    supervisor = subprocess.Popen(
+        [*prefix, *SUPERVISE, "--state", state, "--model-store", store],
+        cwd=ROOT,
+        env=os.environ | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with supervisor:
+        try:
+            assert supervisor.stdout is not None
+            for line in supervisor.stdout:
+                if line.startswith("serving: "):
+                    break
+            assert supervisor.poll() is None
+            yield Supervised(Service.at(environ, state), supervisor, state)
+        finally:
+            supervisor.send_signal(signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """TorchServe as the README types it, without the supervisor."""
+
+    folder: Path  # where it runs; its TMPDIR, with the pid file and the sockets, is `t` in it
+    store: Path
+    environ: dict[str, str]  # what `private_addresses` gave, and more
+
+    @property
+    def temporary(self) -> Path:
+        return self.folder / "t"
+
+    @property
+    def pid(self) -> int:
+        """Java's, by the pid file."""
+        return int((self.temporary / ".model_server.pid").read_text())
+
+    def start(self, *models: str) -> None:
+        """The start line; return when it is ready."""
+        for name in ("config.properties", "log4j2.xml"):
+            shutil.copyfile(ROOT / name, self.folder / name)
+        self.temporary.mkdir(exist_ok=True)
+        words = f"--start --ncs --model-store {self.store} --ts-config config.properties --models"
+        with (self.folder / "output").open("w") as output:
+            self._torchserve(*words.split(), *(models or ["age=age.mar"]), output=output)
+        at = ready.Addresses.read(self.folder / "config.properties", self.environ)
+        until = time.monotonic() + 120
+        while True:
+            try:
+                ready.check(at)
+                return
+            except ready.NotReady:
+                assert time.monotonic() < until, (self.folder / "output").read_text()[-3000:]
+            time.sleep(0.1)
+
+    @contextmanager
+    def running(self, *models: str) -> Iterator[None]:
+        """Start it; at the end nothing of it is left."""
+        try:
+            self.start(*models)
+            yield
+        finally:
+            with (self.folder / "output").open("a") as output:
+                self._torchserve("--stop", output=output)
+            until = time.monotonic() + 30
+            while processes_of(str(self.temporary)):
+                assert time.monotonic() < until
+                time.sleep(0.1)
+
+    def _torchserve(self, *words: str, output: TextIO) -> None:
+        temporary = dict.fromkeys(("TMPDIR", "TEMP"), str(self.temporary))
+        subprocess.run(
+            [str(Path(sys.executable).with_name("torchserve")), *words],
+            cwd=self.folder,
+            env=os.environ | self.environ | temporary,
+            stdout=output,
+            stderr=output,
+            check=True,
+        )

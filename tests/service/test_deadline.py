@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -82,8 +82,8 @@ class Log:
 
 
 @contextmanager
-def worker_stopped(service: Service) -> Iterator[None]:
-    """Meanwhile the worker takes what TorchServe gives it, and does nothing."""
+def worker_stopped(service: Service) -> Iterator[int]:
+    """Meanwhile the worker, of this process id, takes what it is given and does nothing."""
     address = urlsplit(service.management).netloc
     with closing(http.client.HTTPConnection(address, timeout=60)) as management:
         management.request("GET", "/models/age")
@@ -91,9 +91,10 @@ def worker_stopped(service: Service) -> Iterator[None]:
     (worker,) = model["workers"]
     os.kill(worker["pid"], signal.SIGSTOP)
     try:
-        yield
+        yield worker["pid"]
     finally:
-        os.kill(worker["pid"], signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.kill(worker["pid"], signal.SIGCONT)
 
 
 class Asker:

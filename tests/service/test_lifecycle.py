@@ -4,22 +4,22 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import archive
 import ready
+from batching import ON_A_GPU, batch_size
 from handler.machine import cores
 from processes import processes_of
 from tests import pictures
@@ -28,6 +28,7 @@ from tests.torchserve import (
     ROOT,
     SUPERVISE,
     WORKERS,
+    Plain,
     Service,
     private_addresses,
 )
@@ -78,11 +79,16 @@ def await_(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
-def workers(management: str) -> list[str]:
-    """The states of the default version's workers."""
+def described(management: str) -> dict[str, Any]:
+    """What TorchServe tells of the default version."""
     with urllib.request.urlopen(f"{management}/models/age", timeout=10) as response:
         (model,) = json.load(response)
-    return [worker["status"] for worker in model["workers"]]
+    return model  # type: ignore[no-any-return]
+
+
+def workers(management: str) -> list[str]:
+    """The states of the default version's workers."""
+    return [worker["status"] for worker in described(management)["workers"]]
 
 
 class TestReady:
@@ -165,6 +171,7 @@ def test_from_background_to_stop(own: Own) -> None:
     assert curl == f"curl -T {shlex.quote(str(ready.PHOTOGRAPH))} {rest}/predictions/age"
     answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)
     assert len(json.loads(answer.stdout)["faces"]) == 1
+    assert described(own.environ["TS_MANAGEMENT_ADDRESS"])["batchSize"] == batch_size()
 
     again = own.run("--background")
     assert again.returncode == 0
@@ -178,6 +185,16 @@ def test_from_background_to_stop(own: Own) -> None:
     assert processes_of(folder) == []
     assert not Path(folder).exists()
     assert own.run("--stop").stdout == "nothing runs\n"
+
+
+def test_batches_are_larger_where_there_is_a_gpu(own: Own, tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n[ \"$1\" = -L ] && echo 'GPU 0: NVIDIA H200 (UUID: GPU-1)'\n")
+    program.chmod(0o755)
+    own.environ["PATH"] = f"{program.parent}:{own.environ['PATH']}"
+    own.start()
+    assert described(own.environ["TS_MANAGEMENT_ADDRESS"])["batchSize"] == ON_A_GPU
 
 
 def test_a_killed_supervisor_leaves_nothing_for_long(own: Own) -> None:
@@ -228,38 +245,14 @@ def test_a_worker_that_dies_at_start_is_told_at_once(
     assert not (own.state / "state.json").exists()
 
 
-def test_torchserve_as_the_readme_types_it(model_store: Path, own: Own, tmp_path: Path) -> None:
-    store = tmp_path / "model_store"
-    shutil.copytree(model_store, store)
-    shutil.copyfile(ROOT / "config.properties", tmp_path / "config.properties")
-    folder = tmp_path / "t"
-    folder.mkdir()
-    environ = own.environ | {"TMPDIR": str(folder), "TEMP": str(folder)}
-    for name in FEW_WORKERS:
-        del environ[name]
-    torchserve = str(Path(sys.executable).with_name("torchserve"))
-    start = "--start --ncs --model-store model_store --models age=age.mar"
-    command = [torchserve, *start.split(), "--ts-config", "config.properties"]
-    with (tmp_path / "output").open("w") as output:
-        subprocess.run(command, cwd=tmp_path, env=environ, stdout=output, check=True)
-    pid = int((folder / ".model_server.pid").read_text())
-    try:
-        addresses = ready.Addresses.read(tmp_path / "config.properties", environ)
-
-        def answers() -> bool:
-            try:
-                return ready.check(addresses).startswith("ready: ")
-            except ready.NotReady:
-                return False
-
-        await_(answers, 120)
+def test_torchserve_as_the_readme_types_it(model_store: Path, tmp_path: Path) -> None:
+    torchserve = Plain(tmp_path, model_store, private_addresses())
+    with torchserve.running():
+        addresses = ready.Addresses.read(tmp_path / "config.properties", torchserve.environ)
         for address in vars(addresses).values():
             socket.create_connection((address.host, address.port), 5).close()
         assert not (tmp_path / "key_file.json").exists()  # the tokens are off
+        assert described(addresses.management.url)["batchSize"] == 1
         count = len(workers(addresses.management.url))
         if not torch.cuda.is_available():
             assert count in (cores(), cores() + 1)  # Java rounds a share of a core up
-    finally:
-        subprocess.run([torchserve, "--stop"], env=environ, capture_output=True, check=True)
-        await_(lambda: not Path(f"/proc/{pid}").exists(), 20)
-        await_(lambda: not processes_of(str(folder)), 20)

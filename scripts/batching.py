@@ -1,0 +1,51 @@
+"""How many photographs one call of the handler takes together, for the machine it runs on."""
+
+import json
+import shutil
+import subprocess  # nosec B404
+import sys
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `handler`
+
+from handler.integrity import MANIFEST
+from ready import read_properties
+
+# On a CPU two are nearly as fast as eight, and only one waits for a crowd beside it; few calls of
+# large batches are what a GPU wants.
+ON_A_CPU, ON_A_GPU = 2, 8  # photographs
+
+
+def batch_size() -> int:
+    """What suits this machine."""
+    return ON_A_GPU if has_gpu() else ON_A_CPU
+
+
+def has_gpu() -> bool:
+    """Whether nvidia-smi, which TorchServe itself asks, lists a GPU."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return False
+    listed = subprocess.run(  # nosec B603  # no shell, no stranger's words
+        [program, "-L"], capture_output=True, text=True, check=False
+    )
+    return listed.returncode == 0 and listed.stdout.startswith("GPU")
+
+
+def with_batches(config: Path, models: Iterable[tuple[str, Path]], copy: Path) -> Path:
+    """A configuration in which the models, each a name and an archive, have this machine's batches.
+
+    It is `config` itself where that has a line `models` of its own, else `copy`, which is written.
+    Raises NotReady where `config` cannot be read.
+    """
+    if "models" in read_properties(config):
+        return config
+    sizes: dict[str, dict[str, dict[str, int]]] = {}
+    for name, archive in models:
+        with zipfile.ZipFile(archive) as packed:
+            version = json.loads(packed.read(MANIFEST))["model"]["modelVersion"]
+        sizes.setdefault(name, {})[version] = {"batchSize": batch_size()}
+    copy.write_text(f"{config.read_text()}\nmodels={json.dumps(sizes)}\n")
+    return copy
