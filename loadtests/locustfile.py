@@ -3,9 +3,12 @@
     locust -f loadtests/locustfile.py --headless -u 8 -r 8 -t 30s --html report.html
     locust -f loadtests/locustfile.py --headless -u 8 -r 8 -t 30s RestUser
     locust -f loadtests/locustfile.py --photos FOLDER --host http://127.0.0.1:8080
+    locust -f loadtests/locustfile.py --headless -u 10 -t 60s -s 60 --arrivals 4
+    locust -f loadtests/locustfile.py --headless -u 40 -t 10m --shape spike --max-p95 500
 
-Exits with 1 when a request failed, or its answer was wrong in any way, or there was none at all.
-Makes its photographs as it goes, which takes a core at some 200 a second: use `--processes` beyond.
+A user waits for its answer before it sends the next photograph, or, with `--arrivals`, does not.
+Exits with 1 when a request failed, or its answer was wrong in any way, or there was none at all, or
+a limit that was given does not hold.
 """
 
 import itertools
@@ -13,108 +16,260 @@ import json
 import random
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+import gevent  # type: ignore[import-untyped]
 import grpc.experimental.gevent
-from locust import User, events, task
-from locust.argument_parser import LocustArgumentParser
+from gevent.lock import BoundedSemaphore  # type: ignore[import-untyped]
+from gevent.pool import Group  # type: ignore[import-untyped]
+from locust import FastHttpUser, LoadTestShape, User, events, task
 from locust.env import Environment
+from locust.runners import WorkerRunner
+from locust.stats import CSV_STATS_INTERVAL_SEC
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # for `client` and `loadtests`, which locust does not look for
+# for `client`, `loadtests` and what these have from `scripts`, which locust does not look for
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from client.errors import AskError, Unreachable  # noqa: E402
-from client.parallel import Client  # noqa: E402
-from client.rest import RestClient  # noqa: E402
+from client.answer import Answer, parse  # noqa: E402
+from client.errors import AskError, Interrupted, Unreachable  # noqa: E402
+from client.rest import refusal  # noqa: E402
 from client.rpc import GrpcClient  # noqa: E402
+from loadtests import distributed, mix, shapes  # noqa: E402
 from loadtests.checks import check  # noqa: E402
-from loadtests.photographs import find, variants  # noqa: E402
+from loadtests.distributed import punctuality  # noqa: E402
+from loadtests.open_loop import Arrivals  # noqa: E402
+from loadtests.options import add_options  # noqa: E402
+from loadtests.photographs import Photograph  # noqa: E402
+from loadtests.thresholds import Limits, Outcome, exceeded  # noqa: E402
 
-CANNED = ROOT / "scripts" / "canned.jpg"  # has one face
+TIMEOUT = 120.0  # seconds for an answer
+TICK = 0.2  # seconds between two looks at the number of requests
 
-grpc.experimental.gevent.init_gevent()  # or one gRPC call would stop every user
-_seeds = itertools.count(time.time_ns())  # another run, or process, sends other photographs
+_numbers = itertools.count()
+events.init_command_line_parser.add_listener(add_options)  # type: ignore[no-untyped-call]
 
 
-@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
-def add_options(parser: LocustArgumentParser) -> None:
-    """The options of these users, beside locust's own."""
-    parser.add_argument(
-        "--grpc-host", default="127.0.0.1:7070", help="where gRPC users ask (127.0.0.1:7070)"
-    )
-    parser.add_argument("--photos", default="", help="folder to make photographs from")
-    parser.add_argument(
-        "--think", type=float, default=0.0, help="longest pause of a user, seconds (0)"
-    )
+@events.init.add_listener  # type: ignore[untyped-decorator]
+def prepare(environment: Environment, **_: Any) -> None:
+    """What must be there before users are; in each process, for a fork would not survive it."""
+    options: Any = environment.parsed_options
+    grpc.experimental.gevent.init_gevent()  # or one gRPC call would stop every user
+    lack = distributed.prepare(environment, partial(_lack, options))
+    if lack:
+        runner: Any = environment.runner
+        runner.quit()
+        sys.exit(f"error: {lack}")
+    if isinstance(environment.runner, WorkerRunner):
+        return
+    shares = {"RestUser": 1 - options.grpc_share, "GrpcUser": options.grpc_share}
+    if len(environment.user_classes) > 1:  # where a name was given, there is nothing to share
+        for user in environment.user_classes:
+            user.weight = shares[user.__name__]
+        environment.user_classes[:] = [u for u in environment.user_classes if u.weight]
+    if options.shape:
+        if not options.run_time:
+            sys.exit("error: --shape needs --run-time")
+        environment.shape_class = Shape(options.shape, options.num_users or 1, options.run_time)
+    if options.requests:
+        gevent.spawn(_end_after, options.requests, environment)
+
+
+_making = BoundedSemaphore()
+
+
+def _mix(options: Any) -> mix.Mix:
+    """Made once, by a thread: a worker has to tell its master meanwhile that it lives."""
+    with _making:
+        made: mix.Mix | ValueError = gevent.get_hub().threadpool.apply(_made, (options,))
+    if isinstance(made, ValueError):
+        raise made
+    return made
+
+
+def _lack(options: Any) -> str:
+    try:
+        _mix(options)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _made(options: Any) -> mix.Mix | ValueError:
+    try:
+        return mix.made(options.photos, options.mix, options.large)
+    except ValueError as error:
+        return error  # raised in that thread, gevent would print it
+
+
+def _end_after(requests: int, environment: Environment) -> None:
+    while environment.stats.total.num_requests < requests:
+        gevent.sleep(TICK)
+    runner: Any = environment.runner
+    runner.quit()
+
+
+class Shape(LoadTestShape):
+    """One of `loadtests.shapes`; abstract, so that locust does not take it unasked."""
+
+    abstract = True
+
+    def __init__(self, name: str, most: int, seconds: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._name, self._most, self._seconds = name, most, seconds
+
+    def tick(self) -> tuple[int, float] | None:
+        """The users of this moment, and how many of them may come in a second: all."""
+        at = self.get_run_time()  # type: ignore[no-untyped-call]
+        users = shapes.users(self._name, self._most, self._seconds, at)
+        return None if users is None else (users, min(100, self._most))
 
 
 @events.quitting.add_listener  # type: ignore[untyped-decorator]
-def fail_when_idle(environment: Environment, **_: Any) -> None:
-    """A run without one request has shown nothing."""
-    if environment.stats.total.num_requests == 0:
+def judge(environment: Environment, **_: Any) -> None:
+    """Sets the exit code by the limits, and says below locust's tables which do not hold."""
+    if isinstance(environment.runner, WorkerRunner):
+        return
+    options: Any = environment.parsed_options
+    runner: Any = environment.runner
+    total = environment.stats.total
+    limits = Limits(options.max_p95, options.max_p99, options.max_error_rate, options.min_rate)
+    p95, p99 = (total.get_response_time_percentile(part) for part in (0.95, 0.99))
+    outcome = Outcome(total.num_requests, total.num_failures, p95, p99, total.total_rps)
+    lines = exceeded(limits, outcome)
+    if lines:
         environment.process_exit_code = 1
+    elif total.num_failures and not runner.exceptions:
+        environment.process_exit_code = 0  # as many as may be, which locust would not let pass
+    lines = [f"failed: {line}" for line in lines]
+    if options.arrivals:
+        lines.append(str(punctuality))
+    if options.csv_prefix:
+        gevent.sleep(1.1 * CSV_STATS_INTERVAL_SEC)  # or the files would lack the last answers
+    quit_event: Any = environment.events.quit
+    quit_event.add_listener(lambda **_: [print(line, file=sys.stderr) for line in lines])
 
 
 class AgeUser(User):
-    """Sends photographs one after the other and reads the answers."""
+    """Sends photographs and reads the answers, one after the other or at times of its own."""
 
     abstract = True
     protocol: ClassVar[str]
-    client: Client
 
     def on_start(self) -> None:
         """Each user has its own photographs and its own connection."""
-        folder = self.environment.parsed_options.photos
-        paths, faces = (find(Path(folder)), None) if folder else ([CANNED], 1)
-        self.photographs = variants(paths, faces, next(_seeds))
-        self.client = self.connect()
+        options = self.environment.parsed_options
+        self.name = f"{time.time_ns()}/{next(_numbers)}"  # another run, or user, has another
+        self.random = random.Random(self.name)  # nosec B311  # no secret
+        self.mix = _mix(options)
+        self.sent = itertools.count()
+        self.under_way = Group()
+        self.connect()
+        if options.arrivals:
+            now = time.perf_counter()
+            self.arrivals = Arrivals(options.arrivals, now, self.random)
+            self.due = self.arrivals.next()
+            gevent.sleep(self.due - now)
 
     def on_stop(self) -> None:
-        """Leave no connection behind."""
-        self.client.close()
+        """Leave no request and no connection behind."""
+        self.under_way.join(self.environment.stop_timeout)
+        punctuality.unanswered += len(self.under_way)
+        self.under_way.kill()
+        self.disconnect()
 
-    def connect(self) -> Client:
-        """The client of this user's protocol."""
+    def connect(self) -> None:
+        """Make the client of this user's protocol."""
+        raise NotImplementedError
+
+    def disconnect(self) -> None:
+        """Close it."""
+        raise NotImplementedError
+
+    def answer(self, body: bytes) -> Answer:
+        """The answer to a photograph; raises AskError."""
         raise NotImplementedError
 
     def wait_time(self) -> float:
-        """Seconds between an answer and the next photograph."""
-        return random.uniform(0, self.environment.parsed_options.think)
+        """Seconds to the next photograph."""
+        options = self.environment.parsed_options
+        if not options.arrivals:
+            return self.random.uniform(0, options.think)
+        self.due = self.arrivals.next()
+        return max(0.0, self.due - time.perf_counter())
 
     @task
     def ask(self) -> None:
-        """One photograph; whatever is wrong with its answer is a failure in the report."""
-        photograph = next(self.photographs)
+        """One photograph."""
+        kind, photograph = self.mix.draw(self.random, f"{self.name}/{next(self.sent)}")
+        if self.environment.parsed_options.arrivals:
+            punctuality.note(time.perf_counter() - self.due)
+            exchange = self.under_way.spawn(self.exchange, kind, photograph, self.due)
+            exchange.link_exception(self.tell)
+        elif isinstance(self.exchange(kind, photograph, time.perf_counter()), Unreachable):
+            time.sleep(1)  # refusals come by the thousand and say nothing new
+
+    def tell(self, exchange: gevent.Greenlet) -> None:
+        """Let locust know of a fault of ours, as it does of one in a task."""
+        user_error: Any = self.environment.events.user_error
+        error = exchange.exception
+        user_error.fire(user_instance=self, exception=error, tb=error.__traceback__)
+
+    def exchange(self, kind: str, photograph: Photograph, due: float) -> AskError | None:
+        """Its answer; whatever is wrong with it is a failure in the report."""
         length, failure = 0, None
-        start = time.perf_counter()
         try:
-            answer = self.client.ask(photograph.body)
+            answer = self.answer(photograph.body)
             length = len(json.dumps(answer.content, separators=(",", ":")))
             check(answer, photograph)
         except AskError as error:
             failure = error
         self.environment.events.request.fire(
             request_type=self.protocol,
-            name="/predictions/age",
-            response_time=1000 * (time.perf_counter() - start),
+            name=kind,
+            response_time=1000 * (time.perf_counter() - due),
             response_length=length,
             exception=failure,
             context=self.context(),
         )
-        if isinstance(failure, Unreachable):
-            time.sleep(1)  # refusals come by the thousand and say nothing new
+        return failure
 
 
-class RestUser(AgeUser):
+class RestUser(AgeUser, FastHttpUser):
     """Asks over REST."""
 
     host = "http://127.0.0.1:8080"
     protocol = "REST"
+    network_timeout = connection_timeout = TIMEOUT
+    concurrency = 1000  # connections, opened as they are needed: arrivals wait for none
 
-    def connect(self) -> Client:
-        """Its own keep-alive connection."""
-        return RestClient(self.host)
+    def connect(self) -> None:
+        """Locust has made a session for each user."""
+
+    def disconnect(self) -> None:
+        """Close its connections."""
+        self.client.client.close()
+
+    def answer(self, body: bytes) -> Answer:
+        """The answer to a photograph; raises AskError."""
+        session: Any = self.client
+        response = session.post(  # reported by us: nobody enters the context that this is
+            "/predictions/age",
+            data=body,
+            headers={"Content-Type": "application/octet-stream"},
+            catch_response=True,
+        )
+        content, status = response.content or b"", response.status_code
+        if status == 200 and content:
+            return parse(content)
+        if status:
+            raise refusal(status, content)
+        error = response.error
+        if isinstance(error, ConnectionRefusedError):
+            raise Unreachable(f"{self.host} does not answer: {error}")
+        raise Interrupted(f"{self.host} broke off: {error or type(error).__name__}")
 
 
 class GrpcUser(AgeUser):
@@ -122,6 +277,15 @@ class GrpcUser(AgeUser):
 
     protocol = "gRPC"
 
-    def connect(self) -> Client:
-        """Its own channel."""
-        return GrpcClient(self.environment.parsed_options.grpc_host)
+    def connect(self) -> None:
+        """Its own channel, over its own connection."""
+        host = self.environment.parsed_options.grpc_host
+        self.client = GrpcClient(host, timeout=TIMEOUT, own_connection=True)
+
+    def disconnect(self) -> None:
+        """Close it."""
+        self.client.close()
+
+    def answer(self, body: bytes) -> Answer:
+        """The answer to a photograph; raises AskError."""
+        return self.client.ask(body)

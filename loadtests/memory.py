@@ -37,10 +37,10 @@ from client.parallel import Client, in_parallel  # noqa: E402
 from client.rest import RestClient  # noqa: E402
 from growth_photographs import CANVAS, crowd, encoded, of_size  # noqa: E402
 from loadtests.checks import check  # noqa: E402
+from loadtests.measure.tenths import PARTS, part  # noqa: E402
 from loadtests.photographs import Photograph, find, variants  # noqa: E402
 
 MOST: Final = 0.02  # growth of the workers' memory over the last half
-PARTS: Final = 10
 SAMPLES: Final = 20  # in each part
 FEW: Final = 5  # kinds of wrong answers that are told
 SMALL: Final = 300  # longest side of a small photograph, pixels
@@ -82,26 +82,26 @@ class Run:
     def growth(self) -> float:
         """Of the workers' memory over the last half, from its first part to its last."""
         first, last = (
-            median(sample.workers for sample in self.part(part)) for part in (PARTS // 2, PARTS - 1)
+            median(sample.workers for sample in self.part(tenth))
+            for tenth in (PARTS // 2, PARTS - 1)
         )
         return last / first - 1
 
-    def part(self, number: int) -> list[Sample]:
+    def part(self, number: int) -> Sequence[Sample]:
         """The samples of one part."""
-        count = len(self.samples)
-        return self.samples[count * number // PARTS : count * (number + 1) // PARTS]
+        return part(self.samples, number)
 
     def table(self) -> str:
         """Medians of each part."""
         lines = ["requests  requests/s  workers MB  shares MB  Java MB"]
         before = 0.0
         for number in range(PARTS):
-            part = self.part(number)
-            speed = self.requests / PARTS / (part[-1].seconds - before)
-            before = part[-1].seconds
-            workers = median(sample.workers for sample in part)
-            shares = median(sample.shares for sample in part)
-            java = median(sample.java for sample in part)
+            tenth = self.part(number)
+            speed = self.requests / PARTS / (tenth[-1].seconds - before)
+            before = tenth[-1].seconds
+            workers = median(sample.workers for sample in tenth)
+            shares = median(sample.shares for sample in tenth)
+            java = median(sample.java for sample in tenth)
             sent = self.requests * (number + 1) // PARTS
             lines.append(f"{sent:>8}{speed:>12.1f}{workers:>12.1f}{shares:>11.1f}{java:>9.1f}")
         return "\n".join(lines)
@@ -159,7 +159,7 @@ def messages(paths: Sequence[Path], count: int) -> list[Message]:
         small = [_reduced(path, Path(folder)) for path in paths]
         portraits = [_good(photograph) for photograph in islice(variants(small, None, SEED), 200)]
     any_size = [_good(photograph) for photograph in islice(variants(paths, None, SEED), 100)]
-    draw = random.Random(SEED)
+    draw = random.Random(SEED)  # nosec B311  # no secret
     with Image.open(draw.choice(paths)) as file:
         large = of_size(ImageOps.exif_transpose(file).convert("RGB"), 12)
     kinds: dict[int, list[Message]] = {  # by their shares of a hundred

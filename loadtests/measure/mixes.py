@@ -49,7 +49,7 @@ def portrait(file: Path) -> Mix:
 def folder(path: Path, seed: int) -> Mix:
     """The photographs of a folder as they are; ValueError where there are none."""
     paths = find(path)
-    random.Random(seed).shuffle(paths)
+    random.Random(seed).shuffle(paths)  # nosec B311  # no secret
     return Mix("photographs as they are", tuple(p.read_bytes() for p in paths))
 
 
@@ -63,7 +63,7 @@ def large(mix: Mix, faces: Sequence[int]) -> Mix:
     chosen = sorted(distinct, key=_pixels, reverse=True)[:LARGE]
     if not chosen:
         raise ValueError("no photograph shows one to three faces")
-    return Mix("12 megapixels", tuple(map(_enlarged, chosen)))
+    return Mix("12 megapixels", tuple(map(enlarged, chosen)))
 
 
 def _pixels(body: bytes) -> int:
@@ -71,7 +71,8 @@ def _pixels(body: bytes) -> int:
         return image.width * image.height
 
 
-def _enlarged(body: bytes) -> bytes:
+def enlarged(body: bytes) -> bytes:
+    """A photograph scaled to 12 megapixels."""
     with Image.open(io.BytesIO(body)) as file:
         image = ImageOps.exif_transpose(file).convert("RGB")
     scale = math.sqrt(MEGAPIXELS / (image.width * image.height))

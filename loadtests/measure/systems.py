@@ -3,17 +3,14 @@
 Every one of these is a context: what it has started ends with its block.
 """
 
-import http.client
-import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
+import subprocess  # nosec B404
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,19 +19,14 @@ from typing import Any, Final
 import yaml
 
 import archive
+from batching import batch_size
 from handler.contract import read_contract
 from handler.requests import Options
 from handler.settings import Settings
 from loadtests.measure.generator import Direct, Http, Place
-from processes import State
+from loadtests.measure.torchserve import GRACE, STARTUP, StartError, free_ports, started
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-STARTUP: Final = 180.0  # seconds
-GRACE: Final = 10.0  # seconds to end
-
-
-class StartError(Exception):
-    """A system did not start as it was asked to; the message is for the person who asked."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +50,8 @@ class Running:
 @contextmanager
 def ours(share: Share, folder: Path) -> Iterator[Running]:
     """The service as it is shipped."""
-    store = folder / "store"
-    store.mkdir()
-    config = shipped(share)
-    file = _write(folder / archive.CONFIG, config)
-    archive.make(archive.Recipe(share.model, config=file), store / "age.mar")
-    with _torchserve(store, share, folder) as (pid, port):
-        yield Running((pid,), Http(port), 2 * share.workers * config["batchSize"])
+    with started(packed(share, folder), folder, share.workers) as torchserve:
+        yield Running((torchserve.pid,), Http(torchserve.rest), 8 * share.workers)
 
 
 @contextmanager
@@ -83,7 +70,7 @@ def direct(share: Share, folder: Path) -> Iterator[Running]:
             _await("the pipeline", path.exists, process, folder / "log")
         pids = tuple(process.pid for process in processes)
         place = Direct(sockets, config["batchSize"])
-        yield Running(pids, place, 2 * share.workers * config["batchSize"])
+        yield Running(pids, place, 8 * share.workers)
 
 
 @contextmanager
@@ -93,19 +80,20 @@ def naive_torchserve(share: Share, folder: Path, *, same: bool) -> Iterator[Runn
     config = {
         "minWorkers": share.workers,
         "maxWorkers": share.workers,
+        "batchSize": 1,
         "deviceType": "gpu",
         "responseTimeout": 120,
         "naive": {"threads": share.threads, **detector},
     }
     _pack(share.model, config, folder)
-    with _torchserve(folder / "store", share, folder) as (pid, port):
-        yield Running((pid,), Http(port), 2 * share.workers)
+    with started(folder / "store", folder, share.workers) as torchserve:
+        yield Running((torchserve.pid,), Http(torchserve.rest), 2 * share.workers)
 
 
 @contextmanager
 def naive_fastapi(share: Share, folder: Path) -> Iterator[Running]:
     """The naive code behind FastAPI and uvicorn."""
-    (port,) = _free_ports(1)
+    (port,) = free_ports(1)
     module = [sys.executable, "-m", "uvicorn", "loadtests.naive.app:app", "--port", str(port)]
     words = ["--workers", str(share.workers), "--no-access-log"]
     variables = {"NAIVE_MODEL": str(share.model), "OMP_NUM_THREADS": str(share.threads)}
@@ -142,11 +130,21 @@ SYSTEMS: Final[Mapping[str, System]] = {
 
 
 def shipped(share: Share) -> dict[str, Any]:
-    """Our model-config.yaml with the share's workers and threads."""
+    """Our model-config.yaml with the batches of this machine, the share's workers and threads."""
     config: dict[str, Any] = yaml.safe_load(archive.Recipe(share.model).config.read_text())
     config |= {"minWorkers": share.workers, "maxWorkers": share.workers}
+    config |= {"batchSize": batch_size()}
     config["handler"] |= {"threads": share.threads}
     return config
+
+
+def packed(share: Share, folder: Path) -> Path:
+    """A model store in `folder` with our archive, made for the share."""
+    store = folder / "store"
+    store.mkdir()
+    config = _write(folder / archive.CONFIG, shipped(share))
+    archive.make(archive.Recipe(share.model, config=config), store / "age.mar")
+    return store
 
 
 def _detector(share: Share) -> dict[str, Any]:
@@ -176,7 +174,7 @@ def _pack(model: Path, config: dict[str, Any], folder: Path) -> None:
     command += ["--model-name", "age", "--version", "1.0", "--serialized-file", model]
     command += ["--handler", naive / "handler.py", "--extra-files", folder / "extra"]
     command += ["--config-file", _write(folder / archive.CONFIG, config)]
-    subprocess.run(
+    subprocess.run(  # nosec B603  # no shell, no stranger's words
         [*command, "--export-path", folder / "store"],
         env=os.environ | {"TMPDIR": str(folder / "tmp")},
         capture_output=True,
@@ -185,64 +183,11 @@ def _pack(model: Path, config: dict[str, Any], folder: Path) -> None:
 
 
 @contextmanager
-def _torchserve(store: Path, share: Share, folder: Path) -> Iterator[tuple[int, int]]:
-    """TorchServe with `store`/age.mar, under scripts/supervise.py as always: process and port."""
-    rest, management, metrics, grpc, grpc_management = _free_ports(5)
-    addresses = {
-        "TS_INFERENCE_ADDRESS": f"http://127.0.0.1:{rest}",
-        "TS_MANAGEMENT_ADDRESS": f"http://127.0.0.1:{management}",
-        "TS_METRICS_ADDRESS": f"http://127.0.0.1:{metrics}",
-        "TS_GRPC_INFERENCE_PORT": str(grpc),
-        "TS_GRPC_MANAGEMENT_PORT": str(grpc_management),
-    }
-    state = folder / "state"
-    command = [sys.executable, str(ROOT / "scripts" / "supervise.py")]
-    command += ["--state", str(state), "--model-store", str(store)]
-    command += ["--config", str(ROOT / "config.properties")]
-    try:
-        done = subprocess.run(
-            [*command, "--background"],
-            env=os.environ | addresses,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise StartError(done.stderr.strip())
-        _await_workers(management, share.workers)
-        yield State(state).read()["pid"], rest
-    finally:
-        _stop([*command, "--stop"])
-
-
-def _stop(command: list[str]) -> None:
-    """End a TorchServe; one that is only just starting refuses to be ended, for a moment."""
-    until = time.monotonic() + GRACE
-    while subprocess.run(command, capture_output=True, check=False).returncode:
-        if time.monotonic() > until:
-            raise StartError(f"this did not end TorchServe: {' '.join(command)}")
-        time.sleep(0.5)
-
-
-def _await_workers(port: int, count: int) -> None:
-    until = time.monotonic() + STARTUP
-    while time.monotonic() < until:
-        with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
-            connection.request("GET", "/models/age")
-            (model,) = json.load(connection.getresponse())
-        states = [worker["status"] for worker in model["workers"]]
-        if states == ["READY"] * count:
-            return
-        time.sleep(0.2)
-    raise StartError(f"{count} workers were asked for, and there are: {', '.join(states)}")
-
-
-@contextmanager
 def _process(
     command: list[Any], variables: Mapping[str, str], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # nosec B603  # no shell, no stranger's words
             [str(word) for word in command],
             cwd=ROOT,
             env=os.environ | variables,
@@ -265,15 +210,6 @@ def _process(
 def _write(file: Path, config: dict[str, Any]) -> Path:
     file.write_text(yaml.safe_dump(config))
     return file
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listened on a moment ago."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def _await(

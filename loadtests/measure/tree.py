@@ -1,9 +1,9 @@
-"""What a process and all that it has started take: CPU time and memory (Linux)."""
+"""What a process and all that it has started take: CPU time, memory, handles (Linux)."""
 
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -28,6 +28,18 @@ class ProcessTree:
                 total += times.user + times.system + times.children_user + times.children_system
         return total
 
+    def pids(self) -> set[int]:
+        """Those of the processes that there are."""
+        return {process.pid for process in self._alive()}
+
+    def threads(self) -> int:
+        """Of all processes."""
+        return sum(self._each(lambda process: process.num_threads()))
+
+    def handles(self) -> int:
+        """Open files, sockets and the like of all processes."""
+        return sum(self._each(lambda process: process.num_fds()))
+
     def own_memory(self) -> int:
         """Bytes that belong to no file; what several of the processes share counts once."""
         total = 0
@@ -49,6 +61,11 @@ class ProcessTree:
             with contextlib.suppress(OSError):
                 largest |= _files(Path(f"/proc/{process.pid}/smaps").read_text())
         return largest.total()
+
+    def _each(self, number: Callable[[psutil.Process], int]) -> Iterator[int]:
+        for process in self._alive():
+            with contextlib.suppress(psutil.Error):  # one that is just ending may deny it
+                yield number(process)
 
     def _alive(self) -> Iterator[psutil.Process]:
         for root in self._roots:

@@ -15,6 +15,8 @@ import torch
 from facenet_pytorch import MTCNN
 from PIL import Image, ImageOps
 
+NORMAL = 1.645  # standard deviations that hold 90 % of a normal distribution
+
 
 @dataclass(frozen=True)
 class Detector:
@@ -38,7 +40,6 @@ class Ages:
         contract = json.loads(extra["contract.json"])
         self._size = contract["crop"]["size"]
         self._margin = contract["crop"]["margin"]
-        self._scale = contract["calibration"]["scale"]
         self._detector = detector
         self._device = device
         self._mtcnn = MTCNN(
@@ -61,7 +62,7 @@ class Ages:
             for box, sure, age, spread in zip(
                 boxes.tolist(), confidence.tolist(), ages.tolist(), spreads.tolist(), strict=True
             ):
-                half = self._scale * spread
+                half = NORMAL * spread
                 interval = [max(age - half, 0), age + half]
                 face = {"box": box, "confidence": sure, "age": age, "age_interval": interval}
                 found.append(face)

@@ -2,6 +2,7 @@ import mmap
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 
@@ -104,8 +105,25 @@ Anonymous:            40 kB
     assert tree._files(text) == Counter({"/usr/bin/my python": 8 * 1024})
 
 
+def test_threads_and_handles_of_all(process, tmp_path):
+    family = ProcessTree([process.pid, os.getpid()])
+    assert family.pids() > {process.pid, os.getpid()}  # and the child
+    threads, handles = family.threads(), family.handles()
+    assert threads >= 3
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    with (tmp_path / "a").open("w"), (tmp_path / "b").open("w"):
+        assert family.threads() == threads + 1
+        assert family.handles() == handles + 2
+    done.set()
+    thread.join()
+    assert family.handles() == handles
+
+
 def test_a_process_that_is_gone_takes_nothing():
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         family = ProcessTree([process.pid])
     assert family.cpu_seconds() == 0
+    assert family.threads() == family.handles() == 0
     assert family.own_memory() == family.file_memory() == 0

@@ -35,8 +35,8 @@ def test_age_is_the_models_of_our_crop(model_file, contract):
     crops = crop_faces(astronaut(), np.array([face["box"]], np.float32), contract.crop)
     assert face["age"] == pytest.approx(crops.mean() * 100 / 255, abs=0.5)
     low, high = face["age_interval"]
-    assert high - face["age"] == pytest.approx(contract.calibration.scale * 5.0, abs=1e-4)
-    assert face["age"] - low == pytest.approx(contract.calibration.scale * 5.0, abs=1e-4)
+    assert high - face["age"] == pytest.approx(1.645 * 5.0, abs=1e-4)
+    assert face["age"] - low == pytest.approx(1.645 * 5.0, abs=1e-4)
 
 
 def test_photograph_without_a_face(model_file):

@@ -1,5 +1,7 @@
 """The load test against a real service, and against none."""
 
+import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,20 +18,8 @@ def locust(tmp_path: Path, *words: str, file: Path = LOCUSTFILE):
     return subprocess.run(
         [
             *(sys.executable, "-m", "locust", "-f", str(file)),
-            *(
-                "--headless",
-                "-u",
-                "4",
-                "-r",
-                "4",
-                "-t",
-                "4s",
-                "-s",
-                "60",
-                "--html",
-                "report.html",
-                *words,
-            ),
+            *("--headless", "--only-summary", "-u", "4", "-r", "4", "-t", "4s", "-s", "60"),
+            *("--large", "0", *words),
         ],
         cwd=tmp_path,
         capture_output=True,
@@ -42,19 +32,67 @@ def addresses(service: Service) -> list[str]:
     return ["--host", service.rest, "--grpc-host", service.grpc]
 
 
-@pytest.mark.parametrize("own", [False, True], ids=["canned", "own photographs"])
-def test_good_service_passes(service: Service, tmp_path, own):
-    words = []
-    if own:
-        (tmp_path / "photographs").mkdir()
-        (tmp_path / "photographs" / "face.png").write_bytes(encoded(astronaut()))
-        (tmp_path / "photographs" / "none.jpg").write_bytes(encoded(scene(200, 300), "JPEG"))
-        words = ["--photos", "photographs"]
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "load_stats.csv").open() as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_good_service_passes(service: Service, tmp_path):
+    """Arrivals of their own, from two processes, within limits that anything would keep."""
+    for name, picture in (("one", astronaut()), ("none", scene(200, 300))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "picture.png").write_bytes(encoded(picture))
+    words = ["--photos", ".", "--mix", "none=1,one=1", "--arrivals", "2", "--processes", "2"]
+    words += ["--max-p95", "60000", "--max-p99", "60000", "--min-rate", "0.001"]
+    words += ["--csv", "load", "--html", "report.html"]
     done = locust(tmp_path, *addresses(service), *words)
     assert done.returncode == 0, done.stderr
-    report = (tmp_path / "report.html").read_text()
-    assert "REST" in report
-    assert "gRPC" in report
+    kinds = {(row["Type"], row["Name"]): int(row["Request Count"]) for row in rows_of(tmp_path)}
+    total = kinds.pop(("", "Aggregated"))
+    assert {name for _, name in kinds} == {"small, faces: none", "small, faces: one"}
+    assert {protocol for protocol, _ in kinds} == {"REST", "gRPC"}
+    assert sum(kinds.values()) == total
+    assert "REST" in (tmp_path / "report.html").read_text()
+    last = done.stderr[done.stderr.index("arrivals: ") :].splitlines()[0]
+    assert last.startswith(f"arrivals: {total}, of which ")  # the last answers count too
+    assert last.endswith("; 0 had no answer yet at the end and are not counted")
+    assert 8 < total < 72  # 4 users, 2 a second, 4 seconds: 32, of a Poisson process
+
+
+def test_limits_fail_the_run(service: Service, tmp_path):
+    """Each that does not hold is told, below everything else; the shape's users come and go."""
+    words = ["--shape", "spike", "--large", "0.5", "--mix", "none=1,one=1,many=1"]
+    words += ["--max-p95", "1", "--max-p99", "1", "--min-rate", "100000"]
+    done = locust(tmp_path, *addresses(service), *words)
+    assert done.returncode == 1
+    *_, p95, p99, rate = done.stderr.splitlines()
+    assert re.fullmatch(r"failed: p95 is \d+ ms, over --max-p95 1", p95)
+    assert re.fullmatch(r"failed: p99 is \d+ ms, over --max-p99 1", p99)
+    assert re.fullmatch(r"failed: [\d.]+ answers a second, under --min-rate 100000", rate)
+    users = re.findall(r"Shape test updating to (\d+) users", done.stderr)
+    assert users == ["1", "4", "1"]
+
+
+def test_an_end_after_so_many_requests(service: Service, tmp_path):
+    words = ["--requests", "20", "--grpc-share", "1", "-t", "600s"]
+    done = locust(tmp_path, *addresses(service), *words, "--csv", "load")
+    assert done.returncode == 0, done.stderr
+    kinds = {row["Type"]: int(row["Request Count"]) for row in rows_of(tmp_path)}
+    assert kinds.keys() == {"gRPC", ""}
+    assert 20 <= kinds[""] < 200
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--mix", "two=1"], "'two' is not one of none, one, many"),
+        (["--photos", "nowhere", "--processes", "2"], "nowhere holds no photographs"),
+    ],
+)
+def test_what_cannot_be_sent_is_told(tmp_path, words, reason):
+    done = locust(tmp_path, *words)
+    assert done.returncode == 1
+    assert f"error: {reason}" in done.stderr
 
 
 def test_failed_requests_fail_the_run(service: Service, tmp_path):
@@ -68,19 +106,25 @@ def test_failed_requests_fail_the_run(service: Service, tmp_path):
 def test_wrong_answers_fail_the_run(service: Service, tmp_path):
     """Photographs that are said to have one face, and have none."""
     (tmp_path / "scripts").mkdir()
+    for name in ("growth_photographs.py", "ready.py"):
+        (tmp_path / "scripts" / name).write_bytes((ROOT / "scripts" / name).read_bytes())
     for folder in ("client", "loadtests"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     loadtests = tmp_path / "copy"
     loadtests.mkdir()
     (loadtests / "locustfile.py").write_bytes((ROOT / "loadtests" / "locustfile.py").read_bytes())
     (tmp_path / "scripts" / "canned.jpg").write_bytes(encoded(scene(200, 300), "JPEG"))
-    done = locust(tmp_path, *addresses(service), "RestUser", file=loadtests / "locustfile.py")
+    words = ["--mix", "one=1", "RestUser"]
+    done = locust(tmp_path, *addresses(service), *words, file=loadtests / "locustfile.py")
     assert done.returncode == 1
     assert "0 faces where there are 1" in done.stdout + done.stderr
 
 
-def test_no_service_fails_the_run(tmp_path):
+@pytest.mark.parametrize("words", [[], ["--max-error-rate", "1", "--arrivals", "3"]])
+def test_no_service_fails_the_run_unless_it_may(tmp_path, words):
     (port,) = free_ports(1)
-    done = locust(tmp_path, "--host", f"http://127.0.0.1:{port}", "RestUser")
-    assert done.returncode == 1
+    host = f"http://127.0.0.1:{port}"
+    done = locust(tmp_path, "--host", host, "-t", "2s", "--mix", "one=1", *words, "RestUser")
+    assert done.returncode == (0 if words else 1), done.stderr
     assert "Connection refused" in done.stdout + done.stderr
+    assert ("over --max-error-rate 0" in done.stderr) == (not words)

@@ -1,0 +1,102 @@
+"""What locust's master and workers do not tell each other by themselves; imports locust."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import gevent  # type: ignore[import-untyped]
+from locust import events
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+
+from loadtests.open_loop import Punctuality
+
+PREPARING: Final = 120.0  # seconds that workers have to make their photographs
+MARGIN: Final = 5.0  # seconds that a worker has to say that its users have ended
+ASKING: Final = 0.5  # seconds between two questions whether they are ready
+TICK: Final = 0.05  # seconds
+NEEDED: Final = ("photos", "mix", "large")  # options that say what photographs there are
+
+punctuality = Punctuality()  # of this process, and on the master of all
+
+
+_prepared: dict[str, str] = {}  # worker -> what it lacks, or ""
+_finished: set[str] = set()
+
+
+def prepare(environment: Environment, make: Callable[[], str]) -> str:
+    """Let master and workers begin together, and end together; gives what one of them lacks.
+
+    `make` makes the photographs that the options ask for, and gives "" or what it lacks. By itself
+    a master begins when its workers are there, prepared or not, and at the end it waits for them
+    for half a second, whatever --stop-timeout says, and counts what has come.
+    """
+    runner: Any = environment.runner
+    if isinstance(runner, WorkerRunner):
+        runner.register_message("prepare", partial(_prepare, make), concurrent=True)
+        runner.register_message("finish", _finish)
+        return ""
+    if isinstance(runner, MasterRunner):
+        runner.register_message("prepared", _note_prepared)
+        runner.register_message("finished", lambda msg, **_: _finished.add(msg.node_id))
+        return _await_workers(runner, environment.parsed_options)
+    return make()
+
+
+def _await_workers(runner: MasterRunner, options: Any) -> str:
+    """The master's beginning, where nobody else says when."""
+    words = {name: getattr(options, name) for name in NEEDED}
+    with gevent.Timeout(PREPARING, exception=False):
+        while options.headless and len(_prepared) < options.expect_workers:
+            for client in runner.clients.ready:
+                if client.id not in _prepared:  # asked again: who only just connects may not hear
+                    runner.send_message("prepare", words, client.id)
+            gevent.sleep(ASKING)
+    return next((lack for lack in _prepared.values() if lack), "")
+
+
+def _prepare(make: Callable[[], str], environment: Environment, msg: Any) -> None:
+    """A worker's beginning, with the master's options."""
+    runner: Any = environment.runner
+    vars(environment.parsed_options).update(msg.data)
+    runner.send_message("prepared", {"lack": make()})
+
+
+def _note_prepared(msg: Any, **_: Any) -> None:
+    _prepared[msg.node_id] = msg.data["lack"]
+
+
+@events.test_stopping.add_listener  # type: ignore[untyped-decorator]
+def wait_for_workers(environment: Environment, **_: Any) -> None:
+    """The master's end of a run."""
+    runner: Any = environment.runner
+    if not isinstance(runner, MasterRunner):
+        return
+    _finished.clear()
+    runner.send_message("finish")
+    with gevent.Timeout(environment.stop_timeout + MARGIN, exception=False):
+        while not _finished >= {client.id for client in runner.clients.all}:
+            gevent.sleep(TICK)
+
+
+def _finish(environment: Environment, **_: Any) -> None:
+    """A worker's end: its users', a last report and the word that there is no other."""
+    runner: Any = environment.runner
+    runner.stop()
+    data: dict[str, Any] = {}
+    report_to_master: Any = environment.events.report_to_master
+    report_to_master.fire(client_id=runner.client_id, data=data)
+    runner.send_message("stats", data)
+    runner.send_message("finished")
+
+
+@events.report_to_master.add_listener  # type: ignore[untyped-decorator]
+def report(data: dict[str, Any], **_: Any) -> None:
+    """Whether a worker kept its times."""
+    data["punctuality"] = punctuality.take()
+
+
+@events.worker_report.add_listener  # type: ignore[untyped-decorator]
+def take_report(data: dict[str, Any], **_: Any) -> None:
+    """Whether all did."""
+    punctuality.add(data["punctuality"])

@@ -1,0 +1,1 @@
+"""A handler that does nothing, to tell what the load generators can do."""

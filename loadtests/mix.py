@@ -1,0 +1,130 @@
+"""What the users send: photographs without a face, with one and with many, small and large ones."""
+
+import argparse
+import io
+import random
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from PIL import Image, ImageOps
+
+from growth_photographs import CANVAS, COLUMNS, ROWS, crowd
+from loadtests.measure.mixes import enlarged
+from loadtests.photographs import Photograph, find, marked, variants
+from ready import PHOTOGRAPH
+
+FACES: Final = ("none", "one", "many")
+ANY: Final = "any"  # number of faces, of photographs that are not sorted
+WEIGHTS: Final = "none=10,one=80,many=10"
+LARGE: Final = 0.05  # of all photographs
+SMALL_ONES: Final = 40  # different photographs of each number of faces
+LARGE_ONES: Final = 3
+ACROSS: Final = 6  # faces of a made photograph of many, in two rows
+BORDER: Final = 60  # pixels around them
+SEED: Final = 1
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Photographs of which one is as good as another."""
+
+    name: str  # in the report
+    weight: float
+    photographs: Sequence[Photograph]
+
+
+class Mix:
+    """Kinds by their weights."""
+
+    def __init__(self, kinds: Sequence[Kind]) -> None:
+        self._kinds = kinds
+        self._weights = [kind.weight for kind in kinds]
+
+    def draw(self, source: random.Random, name: str) -> tuple[str, Photograph]:
+        """The name of a kind, and a photograph that no other `name` has the bytes of."""
+        (kind,) = source.choices(self._kinds, self._weights)
+        return kind.name, marked(source.choice(kind.photographs), name)
+
+
+@cache
+def made(folder: str, weights: str, large: float) -> Mix:
+    """The mix of photographs from a folder, or of our own where it is ""; takes a second or two.
+
+    `weights` as `weights_of` takes them; `large`: the share of photographs with 12 megapixels. A
+    folder's photographs lie in none/, one/ and many/; where it has none of these folders they are
+    one kind. Raises ValueError where there are no photographs of a weight.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        sources = _sorted(Path(folder)) if folder else _own(Path(place))
+        of = {ANY: 1.0} if ANY in sources else weights_of(weights)
+        kinds = []
+        for name, weight in of.items():
+            if weight and name not in sources:
+                raise ValueError(f"{folder}/{name} is missing, and its weight is {weight:g}")
+            for size, share in (("small", 1 - large), ("large", large)):
+                if weight * share:
+                    photographs = _photographs(*sources[name], size)
+                    kinds.append(Kind(f"{size}, faces: {name}", weight * share, photographs))
+    return Mix(kinds)
+
+
+def weights_of(text: str) -> dict[str, float]:
+    """How often photographs without a face, with one, with many: "none=10,one=80,many=10".
+
+    What is not named has the weight 0. Raises ValueError.
+    """
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        if name not in FACES:
+            raise ValueError(f"{name!r} is not one of {', '.join(FACES)}")
+        weights[name] = float(number)
+        if not 0 <= weights[name] < float("inf"):
+            raise ValueError(f"{number} is no weight")
+    if not sum(weights.values()):
+        raise ValueError("all weights are 0")
+    return weights
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1, for argparse."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return number
+
+
+_Source = tuple[list[Path], int | None]  # files, and the faces in each of them where that is known
+
+
+def _sorted(folder: Path) -> Mapping[str, _Source]:
+    there = [name for name in FACES if (folder / name).is_dir()]
+    if not there:
+        return {ANY: (find(folder), None)}
+    return {name: (find(folder / name), None) for name in there}
+
+
+def _own(place: Path) -> Mapping[str, _Source]:
+    none, many = place / "none.png", place / "many.png"
+    crowd(0).resize((512, 512)).save(none)
+    cells = (0, 0, CANVAS // COLUMNS * ACROSS, CANVAS // ROWS * 2)
+    faces = crowd(COLUMNS + ACROSS).crop(cells)
+    ImageOps.expand(faces, BORDER, (128, 128, 128)).save(many)
+    return {"none": ([none], 0), "one": ([PHOTOGRAPH], 1), "many": ([many], 2 * ACROSS)}
+
+
+def _photographs(paths: Sequence[Path], faces: int | None, size: str) -> list[Photograph]:
+    if size == "small":
+        return list(islice(variants(paths, faces, SEED), SMALL_ONES))
+    return [_large(one) for one in islice(variants(paths, faces, SEED), LARGE_ONES)]
+
+
+def _large(photograph: Photograph) -> Photograph:
+    body = enlarged(photograph.body)
+    with Image.open(io.BytesIO(body)) as image:
+        return Photograph(body, *image.size, photograph.faces)

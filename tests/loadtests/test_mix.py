@@ -1,0 +1,118 @@
+import argparse
+import io
+import random
+from collections import Counter
+
+import pytest
+from PIL import Image
+
+from client.answer import parse
+from loadtests import mix
+from loadtests.checks import check
+from loadtests.empty.handler import EmptyHandler
+from loadtests.mix import Kind, Mix, made, share, weights_of
+from loadtests.photographs import Photograph, marked
+from tests.pictures import astronaut, encoded, scene
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    monkeypatch.setattr(mix, "SMALL_ONES", 3)
+    monkeypatch.setattr(mix, "LARGE_ONES", 1)
+    made.cache_clear()
+    yield
+    made.cache_clear()
+
+
+def drawn(of: Mix, count: int) -> list[tuple[str, Photograph]]:
+    source = random.Random(5)
+    return [of.draw(source, f"name/{number}") for number in range(count)]
+
+
+def test_own_photographs_in_the_mix_that_is_stated():
+    photographs = drawn(made("", "none=1,one=6,many=3", 0.2), 1000)
+    kinds = Counter(kind for kind, _ in photographs)
+    for name, weight in (("none", 0.1), ("one", 0.6), ("many", 0.3)):
+        assert kinds[f"small, faces: {name}"] == pytest.approx(800 * weight, rel=0.25)
+        assert kinds[f"large, faces: {name}"] == pytest.approx(200 * weight, rel=0.4)
+    assert sum(kinds.values()) == 1000
+    faces = {"none": 0, "one": 1, "many": 12}
+    for kind, photograph in photographs:
+        size, name = kind.split(", faces: ")
+        assert photograph.faces == faces[name]
+        assert (photograph.width * photograph.height > 11.9e6) == (size == "large")
+    assert len({photograph.body for _, photograph in photographs}) == 1000
+
+
+def test_a_folder_with_a_folder_for_each_number_of_faces(tmp_path):
+    for name, picture in (("one", astronaut()), ("none", scene(200, 300))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_bytes(encoded(picture))
+    photographs = drawn(made(str(tmp_path), "none=1,one=1", 0), 50)
+    assert {kind for kind, _ in photographs} == {"small, faces: none", "small, faces: one"}
+    for kind, photograph in photographs:
+        assert photograph.faces is None
+        assert (photograph.width > 1.3 * photograph.height) == kind.endswith("none")
+    with pytest.raises(ValueError, match="many is missing, and its weight is 2"):
+        made(str(tmp_path), "one=1,many=2", 0)
+
+
+def test_a_folder_as_it_is(tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(scene(200, 300)))
+    assert {kind for kind, _ in drawn(made(str(tmp_path), "many=1", 0), 5)} == {"small, faces: any"}
+    with pytest.raises(ValueError, match="holds no photographs"):
+        made(str(tmp_path / "nowhere"), "many=1", 0)
+
+
+def test_weights():
+    assert weights_of("none=1,many=2.5") == {"none": 1.0, "many": 2.5}
+    assert set(weights_of(mix.WEIGHTS)) == set(mix.FACES)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("two=1", "'two' is not one of none, one, many"),
+        ("", "'' is not one of"),
+        ("one=-1", "-1 is no weight"),
+        ("one=nan", "nan is no weight"),
+        ("one=inf", "inf is no weight"),
+        ("one=x", "could not convert"),
+        ("one", "could not convert"),
+        ("one=0,many=0", "all weights are 0"),
+    ],
+)
+def test_wrong_weights(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        weights_of(text)
+
+
+def test_share():
+    assert share("0.25") == 0.25
+    for text in ("-0.1", "1.1", "nan"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            share(text)
+
+
+def test_a_mark_changes_the_bytes_and_no_pixel():
+    kind = Kind("one", 1, [Photograph(encoded(astronaut(), "JPEG"), 512, 512, 1)])
+    plain = kind.photographs[0]
+    (_, first), (_, second) = drawn(Mix([kind]), 2)
+    assert len({plain.body, first.body, second.body}) == 3
+    pixels = [Image.open(io.BytesIO(p.body)).tobytes() for p in (plain, first, second)]
+    assert pixels[0] == pixels[1] == pixels[2]
+    with Image.open(io.BytesIO(second.body)) as image:
+        assert image.info["comment"] == b"name/1 512x512 1"
+
+
+@pytest.mark.parametrize("faces", [None, 0, 1, 12])
+def test_the_handler_that_does_nothing_answers_so_that_it_passes_every_check(faces):
+    photograph = Photograph(encoded(scene(20, 30), "JPEG", comment="other"), 30, 20, faces)
+    sent = marked(photograph, "1795216862000000000/12/345")
+    rows = [{"body": bytearray(sent.body)}, {"data": sent.body}]
+    answers = [parse(body) for body in EmptyHandler().handle(rows, None)]
+    for answer in answers:
+        check(answer, photograph)
+        assert len(answer.faces) == (faces or 0)
+    (other,) = EmptyHandler().handle([{"body": bytearray(b"no comment")}], None)
+    assert len(parse(other).faces) == 1  # what scripts/ready.py asks for
