@@ -1,0 +1,51 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+import archive
+from tests.faults.table import Table
+
+TABLE = pytest.StashKey[Table]()
+Making = Callable[..., Path]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[TABLE] = Table()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.service)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if rows := str(config.stash[TABLE]):
+        terminalreporter.section("what was lost")
+        terminalreporter.write_line(rows)
+
+
+@pytest.fixture(scope="session")
+def table(pytestconfig: pytest.Config) -> Table:
+    """Printed at the end of the run, to be pasted into the README."""
+    return pytestconfig.stash[TABLE]
+
+
+@pytest.fixture(scope="session")
+def store(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Making:
+    """Makes folders with an age.mar."""
+
+    def make(model: Path = model_file, **changes: object) -> Path:
+        """`changes`: of the shipped model-config.yaml."""
+        folder = tmp_path_factory.mktemp("store")
+        config = folder / "model-config.yaml"
+        shipped = yaml.safe_load(archive.Recipe(model).config.read_text())
+        config.write_text(yaml.safe_dump(shipped | changes))
+        archive.make(archive.Recipe(model, config=config), folder / "age.mar")
+        return folder
+
+    return make

@@ -1,0 +1,199 @@
+"""Archives and models that cannot serve are refused before TorchServe starts, in one line.
+
+By itself TorchServe would start without them, and say Healthy; what is good beside them serves.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from handler.contract import SCHEMA, Contract
+from handler.integrity import HASHES, MODEL, listing
+from tests.archives import exported, rewritten
+from tests.faults.load import direct, load
+from tests.faults.table import Table
+from tests.torchserve import (
+    FEW_WORKERS,
+    ROOT,
+    SUPERVISE,
+    Plain,
+    await_logged,
+    private_addresses,
+)
+from train.model import AgeNetwork, Architecture
+from train.weights import Weights, save_weights
+
+USERS = 8
+
+
+def truncated(archive: Path) -> None:
+    content = archive.read_bytes()
+    archive.write_bytes(content[: len(content) // 2])
+
+
+def tampered(archive: Path) -> None:
+    with zipfile.ZipFile(archive) as packed:
+        content = packed.read("handler/decoding.py")
+    rewritten(archive, {"handler/decoding.py": content + b"\n"})
+
+
+def climbing(archive: Path) -> None:
+    with zipfile.ZipFile(archive, "a") as packed:
+        packed.writestr("../../climbed", b"x")
+
+
+def with_another_model(archive: Path) -> None:
+    """One that gives no ages, in the place of the one that was packed."""
+    other = exported(torch.nn.Identity(), "{}", archive.with_suffix(".pt"))
+    rewritten(archive, {MODEL: other.read_bytes()})
+
+
+def of_another_contract(archive: Path) -> None:
+    """As another version of this package would make it."""
+    other = exported(torch.nn.Identity(), '{"schema": 99}', archive.with_suffix(".pt"))
+    with zipfile.ZipFile(archive) as packed:
+        hashes = json.loads(packed.read(HASHES)) | json.loads(listing({MODEL: other}))
+    rewritten(archive, {MODEL: other.read_bytes(), HASHES: json.dumps(hashes).encode()})
+
+
+ANEW = "age.mar is damaged: make it anew with scripts/archive.py ("
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (truncated, f"{ANEW}it cannot be read: File is not a zip file)"),
+        (tampered, f"{ANEW}'handler/decoding.py' is not the file that was packed)"),
+        (climbing, f"{ANEW}the path '../../climbed' leads out of it)"),
+        (with_another_model, f"{ANEW}'age.pt' is not the file that was packed)"),
+        (
+            of_another_contract,
+            f"age.mar/age.pt: the model's contract has schema 99; this handler knows {SCHEMA}: "
+            "export the model again, or serve it with the package it came from",
+        ),
+    ],
+)
+def test_entrypoint_refuses(
+    model_store: Path, tmp_path: Path, spoil: Callable[[Path], None], words: str
+) -> None:
+    shutil.copy(model_store / "age.mar", tmp_path)
+    spoil(tmp_path / "age.mar")
+    state = tmp_path / "state"
+    done = subprocess.run(
+        [*SUPERVISE, "--state", state, "--echo", "--model-store", tmp_path],
+        cwd=ROOT,
+        env=os.environ | private_addresses(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: {tmp_path}/{words}\n"
+    assert not (state / "logs" / "ts_log.log").exists()
+
+
+@pytest.fixture
+def clone(tmp_path: Path, contract: Contract) -> Path:
+    """The project with another model in it, and this environment installed."""
+    for folder in ("handler", "train", "scripts"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    for file in ("setup.cfg", "pyproject.toml", "constraints.txt", "config.properties"):
+        shutil.copy(ROOT / file, tmp_path)
+    environment = Path(sys.prefix)
+    (tmp_path / ".venv").mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (tmp_path / ".venv" / name).symlink_to(environment / name)
+    stamp = "cat setup.cfg pyproject.toml constraints.txt | cksum"
+    summed = subprocess.run(
+        ["bash", "-c", stamp], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    installed = f"{summed.stdout.strip()} {tmp_path}\n"
+    (tmp_path / ".venv" / "installed-client").write_text(installed)
+    store = tmp_path / "model_store"
+    store.mkdir()
+    shutil.copy(ROOT / "model_store" / "model-config.yaml", store)
+    save(AgeNetwork(ARCHITECTURE), contract, store)
+    return tmp_path
+
+
+ARCHITECTURE = Architecture("test_resnet", 64)
+
+
+def save(network: AgeNetwork, contract: Contract, store: Path) -> None:
+    weights = Weights(network.eval(), ARCHITECTURE, contract)
+    save_weights(weights, store / "age.safetensors")
+
+
+def weights_of_another_shape(store: Path, contract: Contract) -> str:
+    network = AgeNetwork(ARCHITECTURE)
+    kernel = next(p for p in network.parameters() if p.ndim == 4)
+    kernel.data = kernel.data[:, :, :1, :1]
+    save(network, contract, store)
+    return (
+        "model_store/age.safetensors holds weights of another shape than its architecture: make it "
+        "anew with python -m train.export (size mismatch for "
+    )
+
+
+def model_of_another_contract(store: Path, contract: Contract) -> str:
+    exported(torch.nn.Identity(), '{"schema": 99}', store / "age.pt")
+    return (
+        f"{store}/age.pt: the model's contract has schema 99; this handler knows {SCHEMA}: export "
+    )
+
+
+def model_without_ages(store: Path, contract: Contract) -> str:
+    exported(torch.nn.Identity(), contract, store / "age.pt")
+    return f"{store}/age.pt gives no ages for faces of 64 px in float32: "
+
+
+@pytest.mark.parametrize(
+    "spoil", [weights_of_another_shape, model_of_another_contract, model_without_ages]
+)
+def test_serve_script_refuses(
+    clone: Path, contract: Contract, spoil: Callable[[Path, Contract], str]
+) -> None:
+    words = spoil(clone / "model_store", contract)
+    done = subprocess.run(
+        [clone / "scripts" / "serve.sh"],
+        env=os.environ | private_addresses(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {words}")
+    assert "train.export" in line or "export the model again" in line
+    assert not (clone / ".serve" / "logs").exists()
+
+
+def test_good_version_serves_beside_bad_ones(
+    model_store: Path, tmp_path: Path, table: Table
+) -> None:
+    """On TorchServe's own start line, which nobody looks at before."""
+    store = tmp_path / "store"
+    shutil.copytree(model_store, store)
+    for spoil in (truncated, climbing, tampered):
+        spoil(Path(shutil.copy(store / "age-2.0.mar", store / f"{spoil.__name__}.mar")))
+    torchserve = Plain(tmp_path, store, private_addresses() | FEW_WORKERS)
+    models = ("truncated.mar", "age.mar", "climbing.mar", "tampered.mar")
+    told = "IntegrityError: 'handler/decoding.py' is not the file that was packed"
+    with (
+        torchserve.running(*(f"age={model}" for model in models)),
+        load(direct(torchserve.environ["TS_INFERENCE_ADDRESS"]), USERS) as users,
+    ):
+        users.await_answers(3 * USERS)
+        await_logged(tmp_path / "logs" / "model_log.log", told)
+    assert users.lost == {}
+    assert len(users.exchanges) == len(users.of("answered"))
+    assert not [*tmp_path.rglob("climbed")]
+    table.add("three damaged versions beside a good one, `torchserve --start`", users)
