@@ -23,7 +23,8 @@ def patiently(ask: Callable[[], Answer], seconds: float) -> Answer:
             if refusal.retry_after is None:
                 raise
             # or all that were refused together would come back together
-            pause = max(refusal.retry_after, LEAST) * random.uniform(1, 1.5)
+            spread = random.uniform(1, 1.5)  # nosec B311  # no secret
+            pause = max(refusal.retry_after, LEAST) * spread
             if time.monotonic() + pause > until:
                 raise
         time.sleep(pause)

@@ -72,7 +72,7 @@ class RestClient:
             raise Interrupted(f"{self._url} broke off: {_reason(error)}") from error
         if response.status == http.HTTPStatus.OK:
             return parse(body)
-        raise _refusal(response, body)
+        raise refusal(response.status, body, response.getheader("Retry-After"))
 
     def _exchange(self, body: bytes, headers: Mapping[str, str]) -> _Response:
         if self._connection.sock is None:
@@ -107,16 +107,16 @@ def _trust(certificates: Path | None) -> ssl.SSLContext:
     return ssl.create_default_context(cadata=certificates.read_text() if certificates else None)
 
 
-def _refusal(response: http.client.HTTPResponse, body: bytes) -> Refused:
-    status = response.status
-    retry_after = seconds_of(response.getheader("Retry-After"))
+def refusal(status: int, body: bytes, retry_after: str | None = None) -> Refused:
+    """What a response that is not 200 says, with its header Retry-After."""
+    seconds = seconds_of(retry_after)
     try:
         content = json.loads(body)
-        return Refused(content["type"], content["message"], status, retry_after)
+        return Refused(content["type"], content["message"], status, seconds)
     except (ValueError, TypeError, KeyError):
         pass
     if status == http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         words = "the service does not take that many bytes"
-        return Refused(f"HTTP {status}", words, status, retry_after)
+        return Refused(f"HTTP {status}", words, status, seconds)
     text = " ".join(body[:200].decode(errors="replace").split())
-    return Refused(f"HTTP {status}", text or "no reason was given", status, retry_after)
+    return Refused(f"HTTP {status}", text or "no reason was given", status, seconds)

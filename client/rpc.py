@@ -26,11 +26,13 @@ class GrpcClient:
         timeout: float = 120,
         key: str = "",
         certificates: Path | None = None,
+        own_connection: bool = False,
     ) -> None:
         """`address` as in 127.0.0.1:7070, or https://example.org:443; `timeout` in seconds.
 
         `key` is for a proxy in front, `certificates` a PEM file of whom to trust instead of the
-        system's authorities.
+        system's authorities. Channels to one address share a connection, but for those with an
+        `own_connection`.
         """
         self._address = address
         self._model, self._version, self._timeout = model, version, timeout
@@ -39,6 +41,7 @@ class GrpcClient:
             ("grpc.max_send_message_length", MESSAGE_SIZE),
             ("grpc.max_receive_message_length", MESSAGE_SIZE),
             ("grpc.enable_http_proxy", 0),
+            ("grpc.use_local_subchannel_pool", int(own_connection)),
         ]
         name = address.removeprefix("https://")
         if name == address:

@@ -29,11 +29,13 @@ class Servicer(InferenceAPIsServiceServicer):
         self.status: tuple[grpc.StatusCode, str] | None = None
         self.requests: list[PredictionsRequest] = []
         self.metadata: list[dict[str, str]] = []
+        self.peers: list[str] = []
         self.busy = 0  # calls that are told to come again at once
 
     def Predictions(self, request, context):  # noqa: N802
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata()))
+        self.peers.append(context.peer())
         if len(self.requests) <= self.busy:
             context.set_trailing_metadata((("retry-after", "0"),))
             context.abort(grpc.StatusCode.UNAVAILABLE, "busy")
@@ -70,6 +72,16 @@ def test_request(servicer, client):
     (request,) = servicer.requests
     assert (request.model_name, request.model_version) == ("age", "2.0")
     assert dict(request.input) == {"data": b"photograph", "max_faces": b"3"}
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_connections(servicer, address, own):
+    clients = [GrpcClient(address, timeout=5, own_connection=own) for _ in range(2)]
+    for client in clients:
+        client.ask(b"photograph")
+    for client in clients:
+        client.close()
+    assert len(set(servicer.peers)) == (2 if own else 1)
 
 
 def test_large_photograph(servicer, client):

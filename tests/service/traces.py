@@ -1,0 +1,128 @@
+"""Photographs that can be recognised in whatever is left of them, and where to look."""
+
+import base64
+import gzip
+import io
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote_from_bytes
+
+import numpy as np
+from PIL import Image
+
+from processes import processes_of
+from tests.pictures import Picture, astronaut, encoded
+from tests.torchserve import ROOT
+
+_DESCRIPTION: Final = 0x010E  # EXIF
+_UNSEARCHED: Final = {".venv", ".git", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+
+
+class Marker:
+    """ASCII that nobody else writes, and what it looks like in other spellings."""
+
+    def __init__(self) -> None:
+        self.text = f"mark{secrets.token_hex(16)}"
+        self.raw = self.text.encode()
+        escaped = (
+            "".join(f"%{byte:02x}" for byte in self.raw),
+            self.raw.hex(),
+            self.text,
+            quote_from_bytes(base64.b64encode(self.raw)),
+        )
+        # Each in small letters, because netty writes some of a request's words in capitals.
+        self._spellings = [spelling.lower().encode() for spelling in escaped]
+        # Three, by where in a group of three bytes it begins; without what neighbours change.
+        self._spellings += [
+            base64.b64encode(bytes(shift) + self.raw)[4:-4].lower() for shift in range(3)
+        ]
+
+    def is_in(self, content: bytes) -> bool:
+        # A zero byte after each letter is UTF-16.
+        small = content.lower()
+        return any(word in text for word in self._spellings for text in (small, small[::2]))
+
+    def picture(self) -> Picture:
+        """The astronaut with the marker for pixels in its first rows, as RGB and as BGR."""
+        picture = astronaut().copy()
+        words = np.frombuffer(self.raw * (3 * picture.shape[1] // len(self.raw)), np.uint8)
+        picture[:8].reshape(8, -1)[:, : len(words)] = words
+        picture[:4] = picture[:4, :, ::-1]
+        return picture
+
+    def jpeg(self) -> bytes:
+        """In EXIF, in a comment and behind the end."""
+        exif = Image.Exif()
+        exif[_DESCRIPTION] = self.text
+        return encoded(self.picture(), "JPEG", exif=exif, comment=self.raw) + self.raw
+
+    def bmp(self) -> bytes:
+        """In its pixels, which are not compressed."""
+        file = io.BytesIO()
+        Image.fromarray(self.picture()).save(file, "BMP")
+        assert self.is_in(file.getvalue())
+        return file.getvalue()
+
+
+def traces(marker: Marker, files: Iterable[Path]) -> list[str]:
+    """Those of the files, compressed logs among them, that the marker is in."""
+    found = []
+    for file in files:
+        try:
+            content = file.read_bytes()
+        except FileNotFoundError:
+            continue
+        if file.suffix == ".gz":
+            content = gzip.decompress(content)
+        if marker.is_in(content):
+            found.append(str(file))
+    return found
+
+
+def kept(folders: Iterable[Path]) -> Iterator[Path]:
+    """The files below folders."""
+    for folder in folders:
+        for file in folder.rglob("*"):
+            if file.is_file():
+                yield file
+
+
+def held_open(pids: Iterable[int]) -> Iterator[Path]:
+    """The files that processes have open, those that have no name any more among them."""
+    for pid in pids:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                if stat.S_ISREG(entry.stat().st_mode):
+                    yield entry
+            except FileNotFoundError:
+                continue
+
+
+def strewn(since: float) -> Iterator[Path]:
+    """Files that somebody wrote since then where a process writes that was told no folder."""
+    places = [*kept(_searched(ROOT)), *ROOT.iterdir()]
+    for folder in {Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"), Path("/dev/shm")}:
+        places += folder.iterdir()
+    for file in places:
+        try:
+            about = file.lstat()
+        except FileNotFoundError:
+            continue
+        if stat.S_ISREG(about.st_mode) and about.st_mtime >= since and os.access(file, os.R_OK):
+            yield file
+
+
+def _searched(folder: Path) -> list[Path]:
+    return [p for p in folder.iterdir() if p.is_dir() and p.name not in _UNSEARCHED]
+
+
+def processes(folder: str) -> list[int]:
+    """Java and its workers."""
+    pids = processes_of(folder)
+    assert len(pids) >= 2
+    return pids
