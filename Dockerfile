@@ -1,5 +1,6 @@
 # docker build -t face-age .
 # docker run --gpus all -p 8080:8080 -p 7070:7070 face-age     (without --gpus it serves on the CPU)
+# docker run --rm --entrypoint cat face-age sbom.cdx.json > sbom.cdx.json     what it consists of
 
 ARG BASE_IMAGE=debian:bookworm-slim
 
@@ -34,11 +35,21 @@ COPY scripts/archive.py scripts/
 COPY model_store model_store
 RUN python -m train.torchscript && python scripts/archive.py
 
+# What the image consists of, written by tools that are no part of it.
+FROM environment AS bill
+ARG PIP_CERT
+COPY constraints.txt scripts/sbom.py ./
+RUN /usr/bin/python3 -m venv /tools \
+    && /tools/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt cyclonedx-bom \
+    && /tools/bin/python sbom.py --environment .venv/bin/python --output sbom.cdx.json
+
 FROM environment
-COPY config.properties ./
-COPY scripts/supervise.py scripts/processes.py scripts/console.py scripts/
-COPY scripts/ready.py scripts/canned.jpg scripts/
+COPY config.properties log4j2.xml ./
+COPY handler/__init__.py handler/contract.py handler/integrity.py handler/
+COPY scripts/supervise.py scripts/processes.py scripts/console.py scripts/check_archive.py scripts/
+COPY scripts/batching.py scripts/ready.py scripts/canned.jpg scripts/
 COPY --from=archive /app/model_store/age.mar model_store/
+COPY --from=bill /app/sbom.cdx.json ./
 # Management and metrics stay inside.
 ENV TS_INFERENCE_ADDRESS=http://0.0.0.0:8080 \
     TS_GRPC_INFERENCE_ADDRESS=0.0.0.0 \

@@ -12,4 +12,5 @@ unlock_environment
 "$VENV/bin/ruff" check .
 "$VENV/bin/ruff" format --check .
 "$VENV/bin/mypy"
+"$VENV/bin/python" scripts/audit.py
 exec "$VENV/bin/python" -m pytest --cov "$@"

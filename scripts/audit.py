@@ -1,0 +1,131 @@
+"""Looks for known holes: bandit in the code, pip-audit in the versions of constraints.txt.
+
+    python scripts/audit.py        exit 1 where a hole is known that SECURITY.md does not explain
+
+pip-audit asks PyPI. Where PyPI does not answer, or a mirror knows nothing of holes, that is said
+in so many words and is no failure: nothing was found out then, and nothing is claimed. What is
+excepted stands in SECURITY.md, in a table whose first column is the hole's name.
+"""
+
+import argparse
+import json
+import re
+import subprocess  # nosec B404
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE = ("client", "deploy", "handler", "loadtests", "scripts", "train")
+PROBE = "pillow"  # a package that every list of holes has
+_HOLE = re.compile(r"^\| ((?:CVE|GHSA|PYSEC)-[\w-]+) \|", re.MULTILINE)
+
+
+class NotAsked(Exception):
+    """The vulnerability service gave no answer; the message says why."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What pip-audit found out about a list of pinned packages."""
+
+    audited: int
+    holes: tuple[tuple[str, str, frozenset[str]], ...]  # package, version, names of the hole
+    unknown: tuple[str, ...]  # packages that the service knows nothing of
+
+    @classmethod
+    def parse(cls, output: str) -> Self:
+        """From pip-audit's JSON. Raises NotAsked where it is none."""
+        try:
+            packages: list[dict[str, Any]] = json.loads(output)["dependencies"]
+        except (ValueError, KeyError, TypeError):
+            raise NotAsked("pip-audit gave no result") from None
+        audited = [package for package in packages if "skip_reason" not in package]
+        return cls(
+            len(audited),
+            tuple(
+                (package["name"], package["version"], frozenset((hole["id"], *hole["aliases"])))
+                for package in audited
+                for hole in package["vulns"]
+            ),
+            tuple(package["name"] for package in packages if "skip_reason" in package),
+        )
+
+    def unexplained(self, excepted: Iterable[str]) -> list[str]:
+        """A line for each hole that is not excepted under any of its names."""
+        excused = set(excepted)
+        return [
+            f"{name} {version}: {', '.join(sorted(names))}"
+            for name, version, names in self.holes
+            if not names & excused
+        ]
+
+
+def excepted(text: str) -> list[str]:
+    """The holes that a SECURITY.md has a line of a table for."""
+    return _HOLE.findall(text)
+
+
+def ask(pins: Sequence[str]) -> Findings:
+    """What the service knows about pinned versions, name==version each. Raises NotAsked."""
+    command = [sys.executable, "-m", "pip_audit", "--no-deps", "--disable-pip"]
+    command += ["--format", "json", "--progress-spinner", "off", "--requirement"]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("\n".join(pins))
+        file.flush()
+        done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+            [*command, file.name], capture_output=True, text=True, check=False
+        )
+    if not done.stdout.strip():
+        raise NotAsked((done.stderr.strip() or "pip-audit said nothing").splitlines()[-1])
+    return Findings.parse(done.stdout)
+
+
+def audit_packages() -> bool:
+    """Whether no unexplained hole is known; says what was found, or that nothing could be."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = [line for line in lines if "==" in line and not line.startswith("#")]
+    try:
+        # A mirror without the list of holes does not have it for one package either.
+        first = ask([pin for pin in pins if pin.startswith(f"{PROBE}==")])
+        if not first.audited:
+            raise NotAsked(f"it knows nothing of {PROBE}; a mirror without the list of holes?")
+        findings = ask(pins)
+    except NotAsked as reason:
+        print(f"pip-audit: NOT CHECKED, nothing is known of {len(pins)} packages: {reason}")
+        return True
+    bad = findings.unexplained(excepted((ROOT / "SECURITY.md").read_text()))
+    for line in bad:
+        print(f"pip-audit: {line}")
+    if findings.unknown:
+        print(f"pip-audit: NOT CHECKED: {', '.join(findings.unknown)}")
+    print(
+        f"pip-audit: {findings.audited} of {len(pins)} packages checked, {len(findings.holes)} "
+        f"known holes, {len(bad)} of them not explained in SECURITY.md"
+    )
+    return not bad
+
+
+def audit_code() -> bool:
+    """Whether bandit, of every severity and confidence, has nothing to say."""
+    command = [sys.executable, "-m", "bandit", "--quiet", "--recursive", *CODE]
+    # Its warnings are about exceptions that hold for one of a line's two findings.
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # nosec B603
+    if done.returncode:
+        print(done.stdout, done.stderr, sep="\n")
+    return not done.returncode
+
+
+def main() -> int:
+    argparse.ArgumentParser(description="Look for known holes in code and packages.").parse_args()
+    clean = [audit_code(), audit_packages()]
+    if clean[0]:
+        print(f"bandit: nothing found in {', '.join(CODE)}")
+    return 0 if all(clean) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

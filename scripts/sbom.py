@@ -1,0 +1,156 @@
+"""Writes the software bill of materials of an environment that serves, in CycloneDX 1.6.
+
+    python scripts/sbom.py --environment .venv/bin/python --output sbom.cdx.json
+
+It lists the Python packages, the Debian packages of the system, TorchServe's Java archive and, of
+the libraries inside that, those that say their version. The archive is one file without a list of
+its own, so what it holds is marked as incomplete. Needs cyclonedx-bom, in any environment.
+"""
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+import subprocess  # nosec B404
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+Component = dict[str, Any]
+
+SCHEMA = "1.6"
+JAR = "ts/frontend/model-server.jar"  # below site-packages
+_NETTY = re.compile(rb"^netty-codec-http\.version=(\S+)", re.MULTILINE)
+_MAVEN = re.compile(r"\) ([\w.-]+):([\w.-]+):jar:([\w.-]+)")
+# io.grpc.internal.GrpcUtil's constant: a length of two bytes, then the text.
+_GRPC = re.compile(rb"\x01\x00.(1\.\d+\.\d+)", re.DOTALL)
+
+
+class Fault(Exception):
+    """There is no bill to be written; the message is the line for the operator."""
+
+
+def bill(python: Path) -> dict[str, Any]:
+    """The bill of the environment that `python` runs in, and of the system around it."""
+    content = python_packages(python)
+    components: list[Component] = content["components"]
+    components += debian_packages()
+    for folder in site_packages(python):
+        if (folder / JAR).is_file():
+            jar = java_archive(folder / JAR)
+            components.append(jar)
+            content.setdefault("compositions", []).append(
+                {"aggregate": "incomplete", "assemblies": [jar["bom-ref"]]}
+            )
+    faults = JsonStrictValidator(SchemaVersion.from_version(SCHEMA)).validate_str(
+        json.dumps(content)
+    )
+    if faults:
+        raise Fault(f"the bill is no CycloneDX {SCHEMA}: {faults}")
+    return content
+
+
+def python_packages(python: Path) -> dict[str, Any]:
+    """A bill of the environment's distributions, by cyclonedx-py."""
+    command = [sys.executable, "-m", "cyclonedx_py", "environment", str(python)]
+    command += ["--spec-version", SCHEMA, "--output-reproducible", "--output-format", "JSON"]
+    done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+        command, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise Fault(f"cyclonedx-py: {done.stderr.strip()}")
+    content: dict[str, Any] = json.loads(done.stdout)
+    return content
+
+
+def debian_packages() -> list[Component]:
+    """What dpkg has installed; empty on a system without it."""
+    dpkg = shutil.which("dpkg-query")
+    if dpkg is None:
+        return []
+    command = [
+        dpkg,
+        "--show",
+        "--showformat",
+        "${db:Status-Status} ${Package} ${Version} ${Architecture}\n",
+    ]
+    done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+        command, capture_output=True, text=True, check=True
+    )
+    rows = (line.split() for line in done.stdout.splitlines())
+    return [
+        _library(name, version, f"pkg:deb/debian/{name}@{_quoted(version)}?arch={architecture}")
+        for status, name, version, architecture in rows
+        if status == "installed"
+    ]
+
+
+def site_packages(python: Path) -> list[Path]:
+    """Where the environment's packages lie."""
+    command = [str(python), "-c", "import json, sys; print(json.dumps(sys.path))"]
+    done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+        command, capture_output=True, text=True, check=True
+    )
+    return [Path(folder) for folder in json.loads(done.stdout) if folder.endswith("-packages")]
+
+
+def java_archive(file: Path) -> Component:
+    """TorchServe's server with its SHA-256, and what it holds of which the version is known."""
+    with zipfile.ZipFile(file) as jar:
+        libraries = list(_java_libraries(jar))
+    return {
+        "type": "application",
+        "bom-ref": f"jar:{file.name}",
+        "name": file.name,
+        "description": "TorchServe's server in Java; a part of the Python package torchserve",
+        "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(file.read_bytes()).hexdigest()}],
+        "components": libraries,
+    }
+
+
+def _java_libraries(jar: zipfile.ZipFile) -> Iterator[Component]:
+    if netty := _NETTY.search(jar.read("META-INF/io.netty.versions.properties")):
+        yield _maven("io.netty", "netty-codec-http", netty[1].decode())
+    if grpc := _GRPC.search(jar.read("io/grpc/internal/GrpcUtil.class")):
+        yield _maven("io.grpc", "grpc-core", grpc[1].decode())
+    for group, name, version in _MAVEN.findall(jar.read("META-INF/DEPENDENCIES").decode()):
+        yield _maven(group, name, version)
+
+
+def _maven(group: str, name: str, version: str) -> Component:
+    return {**_library(name, version, f"pkg:maven/{group}/{name}@{version}"), "group": group}
+
+
+def _library(name: str, version: str, purl: str) -> Component:
+    return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
+
+
+def _quoted(version: str) -> str:
+    return version.replace(":", "%3A").replace("+", "%2B").replace("~", "%7E")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write a bill of materials in CycloneDX.")
+    parser.add_argument(
+        "--environment", type=Path, default=Path(sys.executable), help="the Python that serves"
+    )
+    parser.add_argument("--output", type=Path, default=Path("sbom.cdx.json"))
+    arguments = parser.parse_args()
+    try:
+        content = bill(arguments.environment)
+    except Fault as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        return 1
+    arguments.output.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"{arguments.output}: {len(content['components'])} components")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
