@@ -1,31 +1,38 @@
-"""What is taken out of one of Lightning's checkpoints."""
+"""What is taken out of one of Lightning's checkpoints, and what a run starts from."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from train.model import AgeNetwork, Architecture
+from train.weights import load_weights
 
 _PREFIX = "network."  # AgeFit keeps the exported network under this name
 
 
-def load_state(path: Path) -> dict[str, torch.Tensor]:
-    """All weights of a checkpoint that `fit` wrote, helper heads included.
+@dataclass(frozen=True)
+class Start:
+    """Weights to train on from."""
 
-    Raises FileNotFoundError, saying what to do, where there is none.
+    state: Mapping[str, torch.Tensor]  # of `AgeFit`; without helper heads where they are not kept
+    architecture: Architecture
+
+
+def load_start(path: Path) -> Start:
+    """What is in a checkpoint that `fit` wrote, or in an age.safetensors that `export` wrote.
+
+    Raises FileNotFoundError, saying what to do, where there is none, and ValueError where a
+    safetensors file holds something else.
     """
-    state: dict[str, torch.Tensor] = _read(path)["state_dict"]
-    return state
-
-
-def load_architecture(path: Path) -> Architecture:
-    """The architecture of a checkpoint that `fit` wrote.
-
-    Raises FileNotFoundError, saying what to do, where there is none.
-    """
-    return Architecture(**_read(path)["architecture"])
+    if path.suffix == ".safetensors" and path.is_file():
+        weights = load_weights(path)
+        state = weights.network.state_dict()
+        return Start({_PREFIX + name: state[name] for name in state}, weights.architecture)
+    checkpoint = _read(path)
+    return Start(checkpoint["state_dict"], Architecture(**checkpoint["architecture"]))
 
 
 def load_checkpoint(path: Path, mirror: bool = False) -> tuple[AgeNetwork, Architecture]:

@@ -34,7 +34,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from train.augment import Augmentation
 from train.callbacks import MovingAverage, Patience
-from train.checkpoint import load_architecture, load_state
+from train.checkpoint import load_start
 from train.configuration import CONFIG, prepared_folders
 from train.data import CropBatches
 from train.datasets import warn_of_repeats
@@ -97,18 +97,29 @@ def fit(config: DictConfig) -> float:
 
 
 def learner(config: DictConfig) -> AgeFit:
-    """What is trained, with the weights that it starts from."""
+    """What is trained, with the weights that it starts from.
+
+    Raises FileNotFoundError where these are missing, and ValueError where they are of something
+    else.
+    """
     fit, model = config.fit, config.model
     architecture = Architecture.of_timm(model.backbone, config.crop.size)
     source = Path(config.run, "last.ckpt") if fit.resume else fit.start and Path(fit.start)
-    if source:
-        before = load_architecture(source)  # weights know only the pixels they were trained with
-        architecture = replace(architecture, mean=before.mean, std=before.std)
-    options = {} if source else published_weights(model)
-    network = AgeNetwork(architecture, drop_path_rate=model.drop_path, **options)
+    if not source:
+        network = AgeNetwork(
+            architecture, drop_path_rate=model.drop_path, **published_weights(model)
+        )
+        return task(network, architecture, config)
+    start = load_start(source)
+    before = start.architecture
+    if before.backbone != architecture.backbone:
+        raise ValueError(f"{source} holds weights of {before.backbone}: set model.backbone to it")
+    # weights know only the pixels they were trained with
+    architecture = replace(architecture, mean=before.mean, std=before.std)
+    network = AgeNetwork(architecture, drop_path_rate=model.drop_path)
     module = task(network, architecture, config)
-    if fit.start is not None:
-        module.load_state_dict(load_state(Path(fit.start)))
+    fresh = {name: v for name, v in module.state_dict().items() if name.startswith("helpers.")}
+    module.load_state_dict({**fresh, **start.state})
     return module
 
 

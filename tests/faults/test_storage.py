@@ -1,6 +1,7 @@
 """The disk of the logs is full, or may not be written to any more: photographs are answered."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -34,6 +35,23 @@ def small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@contextmanager
+def breakable_disk(folder: Path) -> Iterator[None]:
+    """An ext4 of 16 MB, which `-o remount,abort` breaks: then it is read-only, as after a fault."""
+    image = folder.with_suffix(".img")
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("no mkfs.ext4 to make a file system with")
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    folder.mkdir()
+    mount("-o", "loop", str(image), str(folder))
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
 def fill(file: Path) -> None:
     """Write until nothing more fits."""
     with pytest.raises(OSError, match="No space left on device"):
@@ -61,6 +79,23 @@ def test_full(model_store: Path, tmp_path: Path, table: Table) -> None:
         full.unlink()
         assert loaded()[1] > 0  # it goes on by itself
         fill(full)  # it can be stopped, too
+
+
+def test_turns_read_only(model_store: Path, table: Table) -> None:
+    """All that the service writes to: its logs and state, its temporary files and sockets."""
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp") as short,  # a socket's path has 107 bytes at most
+        breakable_disk(state := Path(short, "disk")),
+        running(model_store, state, environ=FEW_WORKERS | {"TMPDIR": str(state)}) as service,
+    ):
+        with load(direct(service.rest), USERS) as users:
+            mount("-o", "remount,abort", str(state))
+            with pytest.raises(OSError, match="Read-only file system"):
+                (state / "probe").touch()
+            users.await_answers(3 * USERS)
+        assert users.lost == {}
+        # and it can be stopped
+    table.add("the file system turns read-only", users)
 
 
 def test_read_only(model_store: Path, tmp_path: Path, table: Table) -> None:

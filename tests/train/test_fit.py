@@ -18,12 +18,15 @@ from omegaconf import DictConfig
 from safetensors.torch import save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from handler.contract import Contract
 from tests.train.conftest import configuration
 from train.augment import Augmentation
 from train.checkpoint import load_checkpoint
 from train.configuration import prepared_folders
 from train.data import CropDataset
 from train.fit import fastest_precision, fit, learner
+from train.model import AgeNetwork, Architecture
+from train.weights import Weights, save_weights
 
 Make = Callable[..., DictConfig]
 LOG_EACH = "+trainer.log_every_n_steps=1"
@@ -198,6 +201,24 @@ def test_a_run_starts_from_another_one_s_weights(tiny: Make, tmp_path: Path) -> 
     assert torch.allclose(before["network.head.weight"], after["network.head.weight"], atol=1e-6)
     with pytest.raises(FileNotFoundError, match=r"run python -m train\.fit first"):
         fit(tiny(f"run={tmp_path / 'none'}", f"fit.start={tmp_path / 'none.ckpt'}"))
+
+
+def test_a_run_starts_from_shipped_weights(tiny: Make, tmp_path: Path, contract: Contract) -> None:
+    """They have no helper heads: those are new."""
+    architecture = Architecture("test_resnet", 64, mean=(0.4, 0.3, 0.2))
+    network = AgeNetwork(architecture)
+    start = tmp_path / "age.safetensors"
+    save_weights(Weights(network, architecture, contract), start)
+    module = learner(tiny(f"fit.start={start}"))
+    assert module.architecture.mean == (0.4, 0.3, 0.2)
+    for name, value in network.state_dict().items():
+        assert torch.allclose(module.network.state_dict()[name], value, atol=1e-3)  # kept in half
+    fit(tiny("fit.epochs=1", f"fit.start={start}"))
+    assert "helpers.gender.weight" in checkpoint(tmp_path / "run")["state_dict"]
+    with pytest.raises(ValueError, match="holds weights of test_resnet: set model.backbone to it"):
+        learner(tiny(f"fit.start={start}", "model.backbone=resnet18"))
+    with pytest.raises(FileNotFoundError, match=r"missing"):
+        learner(tiny(f"fit.start={tmp_path / 'none.safetensors'}"))
 
 
 def test_a_start_keeps_the_pixels_that_its_weights_know(tiny: Make, tmp_path: Path) -> None:
