@@ -215,7 +215,7 @@ def test_a_run_starts_from_shipped_weights(tiny: Make, tmp_path: Path, contract:
         assert torch.allclose(module.network.state_dict()[name], value, atol=1e-3)  # kept in half
     fit(tiny("fit.epochs=1", f"fit.start={start}"))
     assert "helpers.gender.weight" in checkpoint(tmp_path / "run")["state_dict"]
-    with pytest.raises(ValueError, match=r"holds weights of test_resnet: set model\.backbone to it"):
+    with pytest.raises(ValueError, match=r"holds weights of test_resnet: set model\.backbone"):
         learner(tiny(f"fit.start={start}", "model.backbone=resnet18"))
     with pytest.raises(FileNotFoundError, match=r"missing"):
         learner(tiny(f"fit.start={tmp_path / 'none.safetensors'}"))
