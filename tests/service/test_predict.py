@@ -141,6 +141,29 @@ def test_evaluation(service: Service, labelled, against, code):
     assert verdict.endswith("ok" if code == 0 else "too far apart")
 
 
+def test_evaluation_by_bounds(service: Service, labelled):
+    """4 years wide, their middle 3 years above what the model says."""
+    table = labelled / "labels.csv"
+    rows = [row.split(",") for row in table.read_text().splitlines()[1:]]
+    bounds = [f"{file},{float(age) - 1},{float(age) + 3}" for file, age in rows]
+    table.write_text("\n".join(["file,age_low,age_high", *bounds]) + "\n")
+    words = ["--url", service.rest, "--labels", table, "--against", "3.2"]
+    done = run("evaluate_service.py", labelled, *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    _, errors, inside, verdict = done.stdout.splitlines()
+    assert errors.startswith("MAE to the middle 3.00 [3.00, 3.00] years, bias -3.00")
+    assert inside.startswith("100.00")
+    assert verdict == "-0.20 years against 3.2: ok"
+
+
+def test_evaluation_without_ages(service: Service, labelled):
+    (labelled / "labels.csv").write_text("file,age_low\n0.png,30\n")
+    words = ["--url", service.rest, "--labels", labelled / "labels.csv"]
+    done = run("evaluate_service.py", labelled, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("has no columns file and age, or file, age_low and age_high\n")
+
+
 def test_evaluation_with_a_picture_that_fails(service: Service, labelled):
     (labelled / "0.png").unlink()
     words = ["--url", service.rest, "--labels", labelled / "labels.csv"]
