@@ -38,11 +38,11 @@ def small_disk(folder: Path) -> Iterator[None]:
 @contextmanager
 def breakable_disk(folder: Path) -> Iterator[None]:
     """An ext4 of 16 MB, which `-o remount,abort` breaks: then it is read-only, as after a fault."""
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("no mkfs.ext4 to make a file system with")
     image = folder.with_suffix(".img")
     with image.open("wb") as file:
         file.truncate(16 << 20)
-    if shutil.which("mkfs.ext4") is None:
-        pytest.skip("no mkfs.ext4 to make a file system with")
     subprocess.run(["mkfs.ext4", "-q", image], check=True)
     folder.mkdir()
     mount("-o", "loop", str(image), str(folder))
