@@ -27,7 +27,7 @@ PATIENCE = {"minWorkers": 1, "maxWorkers": 1, "batchSize": 8, "maxBatchDelay": 1
 def contract() -> Contract:
     """A contract with round numbers."""
     return Contract(
-        crop=CropGeometry(size=64, margin=0.0, fill=0),
+        crop=CropGeometry(size=64, margin=-0.02, fill=0),
         detector=DetectorSettings(),
         calibration=Calibration(coverage=0.9, ages=(0, 120), lower=(-2, -2), upper=(2, 2)),
         data=("made",),

@@ -72,8 +72,8 @@ def run_facts(config: DictConfig, architecture: Architecture) -> list[tuple[str,
         ),
         (
             "output",
-            "mean of the distribution (age) and its standard deviation (spread)"
-            + _mirror(architecture),
+            "median of the distribution (age) and its standard deviation (spread)"
+            + _views(architecture),
         ),
         ("training", f"{'; then '.join(map(_stage, chain))}; seed {config.seed}"),
     ]
@@ -113,8 +113,10 @@ def _figures(results: Results) -> str:
     return "\n\n".join(parts)
 
 
-def _mirror(architecture: Architecture) -> str:
-    return ", averaged with the mirrored face" if architecture.mirror else ""
+def _views(architecture: Architecture) -> str:
+    shift = architecture.shift
+    views = f", of two views averaged: {shift} px higher, and mirrored {shift} px lower"
+    return views if shift else ""
 
 
 def _stage(config: DictConfig) -> str:

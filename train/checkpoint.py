@@ -35,15 +35,15 @@ def load_start(path: Path) -> Start:
     return Start(checkpoint["state_dict"], Architecture(**checkpoint["architecture"]))
 
 
-def load_checkpoint(path: Path, mirror: bool = False) -> tuple[AgeNetwork, Architecture]:
+def load_checkpoint(path: Path, shift: int = 0) -> tuple[AgeNetwork, Architecture]:
     """The served network of a checkpoint that `fit` wrote, ready to be evaluated.
 
-    `mirror` as in `Architecture`: it is chosen when a model is exported.
+    `shift` as in `Architecture`: it is chosen when a model is exported.
 
     Raises FileNotFoundError, saying what to do, where there is none.
     """
     checkpoint = _read(path)
-    architecture = replace(Architecture(**checkpoint["architecture"]), mirror=mirror)
+    architecture = replace(Architecture(**checkpoint["architecture"]), shift=shift)
     network = AgeNetwork(architecture)
     network.load_state_dict(
         {

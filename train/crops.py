@@ -51,7 +51,13 @@ def stored_geometry(served: CropGeometry) -> CropGeometry:
     size = round(served.size * CONTEXT)
     if size != served.size * CONTEXT or (size - served.size) % 2:
         raise ValueError(f"crop size {served.size} is not a multiple of 8")
-    return CropGeometry(size, (1 + served.margin) * CONTEXT - 1, served.fill)
+    return widened(served, size)
+
+
+def widened(geometry: CropGeometry, size: int) -> CropGeometry:
+    """The geometry of the crop of `size` pixels whose centre, pixel for pixel, is `geometry`'s."""
+    margin = (1 + geometry.margin) * size / geometry.size - 1
+    return CropGeometry(size, margin, geometry.fill)
 
 
 def served_part(crops: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

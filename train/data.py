@@ -1,5 +1,6 @@
 """Cached crops -> batches."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -8,11 +9,14 @@ import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from omegaconf import DictConfig
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from train.crops import CropLabel, read_shards, served_part
-from train.sampling import BalancedSampler, balancing_weights
+from handler.contract import CropGeometry
+from train.configuration import contract_parts, prepared_folders
+from train.crops import CONTEXT, CropLabel, read_shards, served_part, widened
+from train.sampling import Balance, BalancedSampler, balancing_weights
 
 Batch = dict[str, Tensor]
 
@@ -43,6 +47,8 @@ class CropDataset(Dataset[Batch]):
         self.age = torch.tensor([label.age for label in self.labels], dtype=torch.float32)
         self.gender = torch.tensor([label.gender for label in self.labels])
         self.race = torch.tensor([label.race for label in self.labels])
+        sources = sorted({label.source for label in self.labels})
+        self.source = torch.tensor([sources.index(label.source) for label in self.labels])
 
     def thin_out(self, count: int) -> None:
         """Keep `count` crops, evenly spread over all; or all, where there are no more."""
@@ -50,6 +56,7 @@ class CropDataset(Dataset[Batch]):
         self.labels = [self.labels[i] for i in chosen.tolist()]
         self.crops, self.age = self.crops[chosen], self.age[chosen]
         self.gender, self.race = self.gender[chosen], self.race[chosen]
+        self.source = self.source[chosen]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,13 +74,28 @@ class CropDataset(Dataset[Batch]):
         }
 
 
+def model_crops(config: DictConfig, split: str, model: CropGeometry) -> CropDataset:
+    """The prepared crops of a split, as a model of that geometry takes them.
+
+    Raises ValueError, saying what to do, where the prepared ones do not hold such crops.
+    """
+    prepared, _ = contract_parts(config)
+    margin = widened(prepared, model.size).margin
+    if model.size > CONTEXT * prepared.size or not math.isclose(margin, model.margin, abs_tol=1e-6):
+        raise ValueError(
+            f"the model takes {model.size} px crops, {1 + model.margin:.2f} times the box: set "
+            "crop.size and crop.margin to what it was trained with, and prepare again"
+        )
+    return CropDataset(prepared_folders(config), split, model.size)
+
+
 class CropBatches(lightning.LightningDataModule):
     """Training batches of stored crops, shuffled by (seed, epoch); validation of served ones."""
 
     def __init__(
-        self, folders: Sequence[Path], size: int, batch_size: int, balance: float, seed: int
+        self, folders: Sequence[Path], size: int, batch_size: int, balance: Balance, seed: int
     ) -> None:
-        """`balance`: 0 looks at each training crop once an epoch, 1 at all ages as often."""
+        """`size`: side of the served crop, pixels; `batch_size`: of each process."""
         super().__init__()
         self.folders = folders
         self.size = size
@@ -88,7 +110,7 @@ class CropBatches(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The order depends on seed and epoch alone, so that a resumed run goes on as it would."""
-        weights = balancing_weights(self.train.age, self.balance)
+        weights = balancing_weights(self.train.age, self.train.source, self.balance)
         sampler = BalancedSampler(weights, *self._ranks(), self.seed)
         return self._loader(self.train, sampler, drop_last=True)
 

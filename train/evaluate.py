@@ -18,14 +18,15 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from handler.contract import Calibration, Contract
+from handler.contract import Calibration, Contract, read_contract
 from handler.estimation import AgeEstimator, Estimates
 from train import portraits, tables
 from train.calibration import calibrated, neutral
 from train.card import contract_facts, data_facts, run_facts
 from train.checkpoint import load_checkpoint
-from train.configuration import CONFIG, contract_parts, of_run, prepared_folders
-from train.data import CropDataset
+from train.configuration import CONFIG, contract_parts, of_run
+from train.crops import widened
+from train.data import CropDataset, model_crops
 from train.datasets import warn_of_repeats
 from train.files import written_whole
 from train.held_out import HeldOut
@@ -43,8 +44,9 @@ def export_run(config: DictConfig, calibration: Calibration) -> Weights:
     """Export the best checkpoint of `config.run` into that folder, TorchScript as `age.pt`."""
     run = Path(config.run)
     geometry, detector = contract_parts(config)
-    network, architecture = load_checkpoint(run / "best.ckpt", config.export.mirror)
-    contract = Contract(geometry, detector, calibration, tuple(config.data.sources))
+    network, architecture = load_checkpoint(run / "best.ckpt", config.export.shift)
+    crop = widened(geometry, architecture.crop_size)
+    contract = Contract(crop, detector, calibration, tuple(config.data.sources))
     weights = Weights(network, architecture, contract)
     save_weights(weights, run / "age.safetensors")
     build(run / "age.safetensors", run / "age.pt")
@@ -52,13 +54,10 @@ def export_run(config: DictConfig, calibration: Calibration) -> Weights:
 
 
 def estimate(model: Path, dataset: CropDataset, batch_size: int) -> Estimates:
-    """What the exported file says of the faces of a data set."""
+    """What the exported file says of the faces of a data set, cropped as it takes them."""
     # what is measured, and checked at export, must not depend on the machine
     estimator = AgeEstimator.load(model, _device(), "float32")
     warn_of_repeats([*estimator.contract.data, *(label.source for label in dataset.labels)])
-    size = estimator.contract.crop.size
-    if dataset.crops.shape[-1] != size:
-        raise ValueError(f"{model} takes {size} px crops; set crop.size and prepare again")
     crops = dataset.crops.numpy()
     parts = [
         estimator.estimate(crops[i : i + batch_size]) for i in range(0, len(crops), batch_size)
@@ -72,7 +71,7 @@ def estimate(model: Path, dataset: CropDataset, batch_size: int) -> Estimates:
 
 def calibrate(config: DictConfig, model: Path) -> Calibration:
     """What the interval must be, from the validation split."""
-    val = CropDataset(prepared_folders(config), "val", config.crop.size)
+    val = model_crops(config, "val", read_contract(model).crop)
     found = estimate(model, val, config.evaluate.batch_size)
     return calibrated(found.age, found.spread, val.age.numpy(), COVERAGE)
 
@@ -81,7 +80,7 @@ def measure(
     config: DictConfig, model: Path, calibration: Calibration
 ) -> tuple[Results, HeldOut, portraits.Portraits | None]:
     """The figures of the test split, and of portraits where there are any; what they are of."""
-    test = CropDataset(prepared_folders(config), "test", config.crop.size)
+    test = model_crops(config, "test", read_contract(model).crop)
     found = estimate(model, test, config.evaluate.batch_size)
     faces = HeldOut(test, found.age, found.interval)
     resamples = config.evaluate.bootstrap

@@ -19,8 +19,9 @@ from torch.fx.proxy import TraceError
 from handler.contract import Contract
 from train.card import model_card
 from train.checkpoint import load_checkpoint
-from train.configuration import CONFIG, contract_parts, of_run, prepared_folders
-from train.data import CropDataset
+from train.configuration import CONFIG, contract_parts, of_run
+from train.crops import widened
+from train.data import CropDataset, model_crops
 from train.evaluate import estimate
 from train.files import written_whole
 from train.model import AgeNetwork
@@ -46,19 +47,20 @@ def export(config: DictConfig) -> Path:
     if not metrics_file.is_file():
         raise FileNotFoundError(f"{metrics_file} is missing: run python -m train.evaluate first")
     results = Results.from_json(json.loads(metrics_file.read_text()), config.data.sources)
+    network, architecture = load_checkpoint(run / "best.ckpt", config.export.shift)
     geometry, detector = contract_parts(config)
+    crop = widened(geometry, architecture.crop_size)
     measured = {
         f"test_mae_{name}": figures["mae"].value for name, figures in results.sources.items()
     }
     contract = Contract(
-        geometry,
+        crop,
         detector,
         results.calibration,
         tuple(config.data.sources),
         measured,
     )
-    network, architecture = load_checkpoint(run / "best.ckpt", config.export.mirror)
-    crops = CropDataset(prepared_folders(config), "val", geometry.size)
+    crops = model_crops(config, "val", crop)
     ranges = _ranges(network, crops) if config.export.int8 else None
     weights = Weights(network, architecture, contract, ranges)
     save_weights(weights, run / "age.safetensors")

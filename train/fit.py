@@ -41,6 +41,7 @@ from train.datasets import warn_of_repeats
 from train.learner import AgeFit, Recipe
 from train.losses import AgeLoss
 from train.model import AgeNetwork, Architecture
+from train.sampling import Balance
 
 Precision = Literal["bf16-mixed", "32-true"]
 log = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ def crop_batches(config: DictConfig) -> CropBatches:
         prepared_folders(config),
         config.crop.size,
         config.fit.batch_size,
-        config.fit.balance,
+        Balance(**config.fit.balance),
         config.seed,
     )
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,18 +14,28 @@ KERNEL = 3.0  # years over which neighbouring ages count as the same one
 MOST = 6.0  # times that a crop is looked at in an epoch, on average, at most
 
 
-def balancing_weights(ages: Tensor, strength: float) -> Tensor:
+@dataclass(frozen=True)
+class Balance:
+    """How far an epoch evens out what the data has more of: 0 not at all, 1 wholly."""
+
+    age: float = 0.0
+    source: float = 0.0  # the data set
+
+
+def balancing_weights(ages: Tensor, sources: Tensor, balance: Balance) -> Tensor:
     """How often each crop is looked at in an epoch, float64 [N] with mean 1.
 
-    The weight of an age is its smoothed count to the power of -`strength`: 0 leaves the data as it
-    is, 1 makes all ages alike (Yang et al., Delving into Deep Imbalanced Regression, ICML 2021).
+    The weight of a crop is the smoothed count of its age to the power of -`balance.age` (Yang et
+    al., Delving into Deep Imbalanced Regression, ICML 2021), times the count of its source to the
+    power of -`balance.source`. `ages` [N] in years, `sources` int64 [N] from 0.
     """
     years = torch.arange(MAX_AGE + 1, dtype=torch.float64)
     counts = torch.bincount(ages.round().long(), minlength=MAX_AGE + 1).double()
     kernel = torch.exp(-((years[:, None] - years) ** 2) / (2 * KERNEL**2))
     density = (kernel / kernel.sum(dim=1, keepdim=True)) @ counts
-    weights = density[ages.round().long()] ** -strength
-    return _limited(weights)
+    of_age = density[ages.round().long()] ** -balance.age
+    of_source = torch.bincount(sources).double()[sources] ** -balance.source
+    return _limited(of_age * of_source)
 
 
 def _limited(weights: Tensor) -> Tensor:

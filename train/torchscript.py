@@ -34,7 +34,7 @@ def save(stored: Weights, output: Path) -> None:
 
     The same model in 8 bits is inside too where its ranges are known.
     """
-    size = stored.architecture.size
+    size = stored.architecture.crop_size
     faces = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
     extra: dict[str, str | bytes] = {EXTRA_FILE: stored.contract.to_json()}
     if stored.ranges is not None:

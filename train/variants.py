@@ -33,8 +33,8 @@ from handler.contract import INT8_FILE, read_contract, read_extra
 from handler.estimation import AgeEstimator, round_weights
 from handler.settings import Precision
 from train import torchscript
-from train.configuration import CONFIG, of_run, prepared_folders
-from train.data import CropDataset
+from train.configuration import CONFIG, of_run
+from train.data import CropDataset, model_crops
 from train.model import AgeNetwork, Architecture
 from train.pruning import pruned, retrained
 from train.quantize import activation_ranges
@@ -165,7 +165,7 @@ def make(model: Weights, config: DictConfig) -> list[Variant]:
     Raises ValueError where one of the files takes other crops than the model.
     """
     wanted, name = config.variants, model.architecture.backbone
-    observed = CropDataset(prepared_folders(config), "val", model.contract.crop.size)
+    observed = model_crops(config, "val", model.contract.crop)
     observed.thin_out(OBSERVED)
     contract = replace(model.contract, metrics={})  # which say nothing of the others
 
@@ -187,7 +187,7 @@ def make(model: Weights, config: DictConfig) -> list[Variant]:
         variants += exported(f"{name}-pruned-{round(100 * part)}", smaller)
     for backbone in wanted.untrained:
         architecture = Architecture.of_timm(backbone, model.architecture.size)
-        other = AgeNetwork(replace(architecture, mirror=model.architecture.mirror)).eval()
+        other = AgeNetwork(replace(architecture, shift=model.architecture.shift)).eval()
         variants += exported(f"{backbone}-untrained", other, measured=False)
     for file in map(Path, wanted.files):
         if read_contract(file).crop != model.contract.crop:
@@ -214,11 +214,8 @@ def compare(config: DictConfig) -> Table:
     if wanted.weights is None:
         config = of_run(config)
     model = load_weights(Path(wanted.weights or Path(config.run, "age.safetensors")))
-    size = model.contract.crop.size
-    if config.crop.size != size:
-        raise ValueError(f"the model takes {size} px crops; set crop.size and prepare again")
+    test = model_crops(config, wanted.split, model.contract.crop)
     variants = make(model, config)
-    test = CropDataset(prepared_folders(config), wanted.split, size)
     if wanted.limit is not None:
         test.thin_out(wanted.limit)
     torch.set_num_threads(wanted.threads)

@@ -14,7 +14,8 @@ MODELS = {
     "resnet50": "resnet50",
     "mobilenetv3": "mobilenetv3_large_100",
 }
-PLAIN = {"coarse", "fine", "finish"}  # experiments with whatever model there is
+# experiments with whatever model there is
+PLAIN = {"coarse", "coarse_again", "fine", "fine_again", "finish"}
 
 
 def names(group: str) -> set[str]:

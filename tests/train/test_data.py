@@ -11,9 +11,11 @@ from lightning.pytorch.callbacks import Callback
 
 from train.crops import CropLabel, Shard, write_shard
 from train.data import Batch, CropBatches, CropDataset
+from train.sampling import Balance
 
 SIZE, STORED = 8, 10
 COUNTS = {"train": 21, "val": 7}
+AS_IT_IS = Balance()
 
 
 def crop(number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -88,7 +90,7 @@ class TestCropDataset:
 
 
 def batches(
-    folders: Sequence[Path], balance: float = 0.0, ranks: tuple[int, int] = (1, 0)
+    folders: Sequence[Path], balance: Balance = AS_IT_IS, ranks: tuple[int, int] = (1, 0)
 ) -> CropBatches:
     """The data module as rank ranks[1] of ranks[0] has it."""
     module = CropBatches(folders, SIZE, batch_size=4, balance=balance, seed=3)
@@ -108,15 +110,15 @@ class TestCropBatches:
         assert set(numbers) <= set(range(21))
 
     def test_balance_looks_less_often_at_the_frequent_age(self, folders: list[Path]) -> None:
-        def frequent(balance: float) -> int:
-            loader = batches(folders, balance).train_dataloader()
+        def frequent(age: float) -> int:
+            loader = batches(folders, Balance(age=age)).train_dataloader()
             return sum(int((batch["age"] == 30).sum()) for batch in loader)
 
         assert frequent(0.0) >= 14
         assert 2 <= frequent(1.0) <= 8
 
     def test_validation_is_every_crop_in_order(self, folders: list[Path]) -> None:
-        loader = batches(folders, balance=1.0).val_dataloader()
+        loader = batches(folders, Balance(age=1.0)).val_dataloader()
         seen = list(loader)
         assert [len(batch["age"]) for batch in seen] == [4, 3]
         dataset = CropDataset(folders, "val", SIZE)
@@ -190,7 +192,7 @@ def test_lightning_shuffles_each_epoch_anew(folders: list[Path], tmp_path: Path)
             enable_model_summary=False,
             default_root_dir=tmp_path,
         )
-        trainer.fit(Nothing(), CropBatches(folders, SIZE, 4, balance=0.5, seed=3))
+        trainer.fit(Nothing(), CropBatches(folders, SIZE, 4, Balance(age=0.5), seed=3))
         return noting.epochs
 
     epochs = train()

@@ -13,7 +13,14 @@ from tests.train.conftest import configuration
 
 ROOT = Path(__file__).parents[2]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-RUNS = {"fit": "age", "finish": "age-finish", "coarse": "age-coarse", "fine": "age-fine"}
+RUNS = {
+    "fit": "age",
+    "finish": "age-finish",
+    "coarse": "age-coarse",
+    "fine": "age-fine",
+    "coarse_again": "age-coarse-again",
+    "fine_again": "age-fine-again",
+}
 
 
 def overrides(stage: str) -> list[str]:
@@ -83,7 +90,7 @@ def test_a_run_depends_on_its_experiment_and_its_start(stage: str, run: str) -> 
 
 
 def test_the_last_run_is_the_one_that_is_measured_and_exported() -> None:
-    run = f"runs/{RUNS['fine']}"
+    run = f"runs/{RUNS['fine_again']}"
     assert composed("evaluate").run == composed("export").run == run
     assert paths("evaluate", "metrics") == [f"{run}/metrics.json"]
     assert paths("evaluate", "outs") == [f"{run}/report.html"]

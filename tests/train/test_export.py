@@ -15,6 +15,9 @@ from handler.contract import ContractError, DetectorSettings
 from handler.estimation import AgeEstimator
 from train import export as export_module
 from train import tables
+from train.configuration import contract_parts
+from train.crops import widened
+from train.data import model_crops
 from train.evaluate import evaluate, show
 from train.export import export
 from train.fit import fit
@@ -44,8 +47,9 @@ def test_evaluate_and_export_give_a_model_that_is_measured_and_described(
     model = export(trained)
     contract = AgeEstimator.load(model, torch.device("cpu")).contract
     stored = json.loads((Path(trained.run) / "metrics.json").read_text())
-    assert contract.crop.size == 64
-    assert contract.crop.margin == trained.crop.margin
+    assert contract.crop.size == 64 + 2 * trained.export.shift
+    # what is seen of it is the crop that was trained on
+    assert (1 + contract.crop.margin) * 64 / 76 == pytest.approx(1 + trained.crop.margin)
     assert contract.detector == DetectorSettings()
     assert list(contract.calibration.upper) == stored["calibration"]["upper"]
     assert contract.data == ("utkface", "appa_real")
@@ -78,7 +82,7 @@ def test_a_run_is_exported_with_the_settings_that_it_was_trained_with(
     evaluate(careless)
     model = export(careless)
     contract = AgeEstimator.load(model, torch.device("cpu")).contract
-    assert contract.crop.margin == 0.1
+    assert contract.crop.margin == pytest.approx(1.1 * 76 / 64 - 1)
     card = (model.parent / "README.md").read_text()
     assert "| training | 2 epochs, batch 4" in card
     assert "; then 1 epochs, batch 8" in card
@@ -176,8 +180,18 @@ def test_a_model_that_differs_from_the_network_is_not_installed(
     assert not Path(trained.export.output).exists()
 
 
+def test_a_model_with_two_views_takes_more_around_the_same_crops(trained: DictConfig) -> None:
+    served, _ = contract_parts(trained)
+    narrow = model_crops(trained, "val", served).crops
+    wide = model_crops(trained, "val", widened(served, 76)).crops
+    assert wide.shape[-1] == 76
+    assert torch.equal(wide[..., 6:-6, 6:-6], narrow)
+    with pytest.raises(ValueError, match="takes 88 px crops"):  # 80 are stored
+        model_crops(trained, "val", widened(served, 88))
+
+
 def test_evaluate_refuses_crops_of_another_size(trained: DictConfig, model_file: Path) -> None:
     trained.evaluate.model = str(model_file)
     trained.crop.size = 32
-    with pytest.raises(ValueError, match=r"takes 64 px crops; set crop\.size and prepare again"):
+    with pytest.raises(ValueError, match=r"takes 64 px crops.*crop\.size.*prepare again"):
         evaluate(trained)

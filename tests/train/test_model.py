@@ -1,7 +1,9 @@
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from train.model import AgeNetwork, Architecture, target_distribution
+from train.model import AgeNetwork, Architecture, median, target_distribution
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +19,25 @@ def test_moments_of_known_distributions(network: AgeNetwork) -> None:
     mean, spread = network.moments(shares)
     assert mean.tolist() == pytest.approx([30, 30], abs=1e-3)
     assert spread.tolist() == pytest.approx([0, 10], abs=1e-3)
+
+
+def test_median_of_known_distributions() -> None:
+    shares = torch.zeros(5, 117)
+    shares[0, 30] = 1
+    shares[1, [20, 41]] = torch.tensor([0.75, 0.25])  # two thirds into the year around 20
+    shares[2, [20, 21]] = 0.5
+    shares[3, 0] = shares[4, 116] = 1
+    assert median(shares).tolist() == pytest.approx([30, 20 + 1 / 6, 20.5, 0, 116])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 20), min_size=117, max_size=117))
+def test_half_of_any_distribution_lies_below_its_median(logits: list[float]) -> None:
+    shares = torch.tensor(logits).softmax(dim=0)
+    found = float(median(shares[None]))
+    starts = torch.arange(117) - 0.5
+    below = float((shares * (found - starts).clamp(0, 1)).sum())
+    assert below == pytest.approx(0.5, abs=1e-4) or found in (0, 116)
 
 
 @torch.no_grad()
@@ -67,34 +88,39 @@ def test_target_distribution_is_a_gaussian_around_the_age() -> None:
     assert float(target[0, 32] / target[0, 30]) == pytest.approx(0.6065, abs=1e-3)  # exp(-1/2)
 
 
-@torch.no_grad()
-def test_a_mirrored_face_gives_the_same_age_where_both_are_averaged(network: AgeNetwork) -> None:
-    averaged = AgeNetwork(Architecture("test_resnet", 64, mirror=True)).eval()
-    averaged.load_state_dict(network.state_dict())
-    faces = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
-    (age, spread), (mirrored, _) = averaged(faces), averaged(faces.flip(3))
-    assert torch.allclose(age, mirrored, atol=1e-3)
-    one, other = network(faces)[0], network(faces.flip(3))[0]
-    assert not torch.allclose(one, other, atol=1e-3)
-    assert torch.allclose(age, (one + other) / 2, atol=1e-3)
-    assert (spread > 0).all()
+def moved(network: AgeNetwork, shift: int) -> AgeNetwork:
+    """The same weights, with two views."""
+    two = AgeNetwork(Architecture("test_resnet", 64, shift=shift)).eval()
+    two.load_state_dict(network.state_dict())
+    return two
 
 
 @torch.no_grad()
-def test_both_views_go_through_the_backbone_together() -> None:
-    averaged = AgeNetwork(Architecture("test_resnet", 64, mirror=True)).eval()
+def test_two_views_are_averaged_before_the_median(network: AgeNetwork) -> None:
+    faces = torch.randint(0, 256, (3, 3, 70, 70), dtype=torch.uint8)
+    higher, lower = faces[:, :, 0:64, 3:67], faces[:, :, 6:70, 3:67].flip(3)
+    one, other = (network.shares(network.features(view.float())) for view in (higher, lower))
+    age, spread = moved(network, 3)(faces)
+    assert torch.allclose(age, median((one + other) / 2), atol=1e-3)
+    assert torch.allclose(spread, network.moments((one + other) / 2)[1], atol=1e-3)
+    assert not torch.allclose(age, median(one), atol=1e-3)
+
+
+@torch.no_grad()
+def test_both_views_go_through_the_backbone_together(network: AgeNetwork) -> None:
+    two = moved(network, 3)
     shapes = []
-    averaged.backbone.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape))
-    averaged(torch.zeros(3, 3, 64, 64, dtype=torch.uint8))
+    two.backbone.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape))
+    two(torch.zeros(3, 3, 70, 70, dtype=torch.uint8))
     assert shapes == [(6, 3, 64, 64)]
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("mirror", [False, True])
-def test_computes_in_the_precision_of_its_weights(network: AgeNetwork, mirror: bool) -> None:
-    lower = AgeNetwork(Architecture("test_resnet", 64, mirror=mirror)).eval()
-    lower.load_state_dict(network.state_dict())
-    faces = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+@pytest.mark.parametrize("shift", [0, 2])
+def test_computes_in_the_precision_of_its_weights(network: AgeNetwork, shift: int) -> None:
+    lower = moved(network, shift)
+    side = 64 + 2 * shift
+    faces = torch.randint(0, 256, (3, 3, side, side), dtype=torch.uint8)
     exact = lower(faces)
     for part in (lower.backbone, lower.head):
         part.to(torch.bfloat16)

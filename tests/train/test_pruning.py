@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from train.model import AgeNetwork, Architecture
 from train.pruning import pruned, retrained
 
-ARCHITECTURE = Architecture("test_resnet", 64, mirror=True)
+ARCHITECTURE = Architecture("test_resnet", 64, shift=4)
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 def faces(count: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (count, 3, 64, 64), dtype=torch.uint8, generator=generator)
+    return torch.randint(0, 256, (count, 3, 72, 72), dtype=torch.uint8, generator=generator)
 
 
 def test_without_a_part_nothing_changes(network: AgeNetwork) -> None:
