@@ -38,6 +38,7 @@ from train.checkpoint import load_start
 from train.configuration import CONFIG, prepared_folders
 from train.data import CropBatches
 from train.datasets import warn_of_repeats
+from train.distillation import Teachers, load_teacher
 from train.learner import AgeFit, Recipe
 from train.losses import AgeLoss
 from train.model import AgeNetwork, Architecture
@@ -138,20 +139,29 @@ def task(network: AgeNetwork, architecture: Architecture, config: DictConfig) ->
             side=fit.side,
             seed=config.seed,
         ),
-        AgeLoss(fit.loss, fit.sigma, fit.expectation_weight),
+        AgeLoss(fit.loss, fit.sigma, fit.expectation_weight, fit.teacher_weight),
         Augmentation(**config.augment),
         config.model.frozen,
     )
 
 
 def crop_batches(config: DictConfig) -> CropBatches:
-    """The prepared crops that `config` names, as it says."""
+    """The prepared crops that `config` names, as it says.
+
+    Raises FileNotFoundError where a teacher is missing, and ValueError where the loss cannot learn
+    from one.
+    """
+    fit = config.fit
+    if fit.teachers and fit.loss != "dldl_v2":
+        raise ValueError(f"fit.loss={fit.loss} learns from no teachers: set fit.loss=dldl_v2")
+    networks = [load_teacher(Path(path), config.export.shift) for path in fit.teachers]
     return CropBatches(
         prepared_folders(config),
         config.crop.size,
-        config.fit.batch_size,
-        Balance(**config.fit.balance),
+        fit.batch_size,
+        Balance(**fit.balance),
         config.seed,
+        Teachers(networks, chosen_precision(config) == "bf16-mixed") if networks else None,
     )
 
 

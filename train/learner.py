@@ -73,7 +73,7 @@ class AgeFit(lightning.LightningModule):
         features = self.network.features(faces.contiguous(memory_format=torch.channels_last))
         logits = self.network.head(features).float()
         mean, _ = self.network.moments(logits.softmax(dim=1))
-        loss = self.loss(logits, mean, batch["age"])
+        loss = self.loss(logits, mean, batch["age"], batch.get("taught"))
         for (name, head), known in zip(self.helpers.items(), self._known(batch), strict=True):
             # an unknown label is -1; the sum over none of them is 0, where a mean would be NaN
             error = functional.cross_entropy(

@@ -15,7 +15,8 @@ Kind = Literal["dldl_v2", "cross_entropy", "l1"]
 class AgeLoss:
     """One of three losses of a distribution over the years and of its mean.
 
-    - dldl_v2: cross-entropy to a Gaussian around the age, `sigma` years wide, plus
+    - dldl_v2: cross-entropy to a Gaussian around the age, `sigma` years wide, or to a mixture of
+      it and of what teachers say, `teacher_weight` of that; plus
       `expectation_weight` times the mean's L1 error (Gao et al., Age Estimation Using Expectation
       of Label Distribution Learning, IJCAI 2018)
     - cross_entropy: to the age's own year; the mean is looked at only when ages are estimated
@@ -26,17 +27,25 @@ class AgeLoss:
     kind: Kind
     sigma: float
     expectation_weight: float
+    teacher_weight: float = 0.5
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"fit.loss={self.kind}: choose one of {', '.join(get_args(Kind))}")
 
-    def __call__(self, logits: Tensor, mean: Tensor, ages: Tensor) -> Tensor:
-        """Logits [N, 117], their distributions' means [N] and the ages [N] -> the mean loss."""
+    def __call__(
+        self, logits: Tensor, mean: Tensor, ages: Tensor, taught: Tensor | None = None
+    ) -> Tensor:
+        """Logits [N, 117], their distributions' means [N] and the ages [N] -> the mean loss.
+
+        `taught`: the teachers' distributions, [N, 117]; only dldl_v2 knows them.
+        """
         if self.kind == "cross_entropy":
             return functional.cross_entropy(logits, ages.round().long())
         error = functional.l1_loss(mean, ages)
         if self.kind == "l1":
             return error
         target = target_distribution(ages, self.sigma)
+        if taught is not None:
+            target = target.lerp(taught, self.teacher_weight)
         return functional.cross_entropy(logits, target) + self.expectation_weight * error

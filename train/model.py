@@ -64,6 +64,7 @@ class AgeNetwork(nn.Module):
     def __init__(self, architecture: Architecture, **timm_options: Any) -> None:
         super().__init__()
         self.size, self.shift = architecture.size, architecture.shift
+        self.crop_size = architecture.crop_size
         trained: Any = timm.get_pretrained_cfg(architecture.backbone)
         if trained.fixed_input_size:  # as of most transformers, which must be told another one
             timm_options["img_size"] = architecture.size
@@ -99,13 +100,17 @@ class AgeNetwork(nn.Module):
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 [N, 3, C, C] -> age [N], spread [N], float32 in years."""
-        if self.shift:
-            shares = self.shares(self.features(self._views(faces).float()))
-            shares = shares.unflatten(0, (-1, 2)).mean(dim=1)
-        else:
-            shares = self.shares(self.features(faces.float()))
+        shares = self.distribution(faces)
         _, spread = self.moments(shares)
         return median(shares), spread
+
+    def distribution(self, faces: Tensor) -> Tensor:
+        """uint8 [N, 3, C, C] -> float32 [N, 117], the share of each year, averaged over views."""
+        if not self.shift:
+            return self.shares(self.features(faces.float()))
+        shares = self.shares(self.features(self._views(faces).float()))
+        averaged: Tensor = shares.unflatten(0, (-1, 2)).mean(dim=1)
+        return averaged
 
     def _views(self, faces: Tensor) -> Tensor:
         """[N, 3, C, C] -> [2 N, 3, S, S]: both of the first face, both of the second, ..."""

@@ -40,3 +40,18 @@ def test_the_width_is_that_of_sigma() -> None:
 def test_an_unknown_one_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(ValueError, match=r"fit\.loss=l2: choose one of dldl_v2, cross_entropy, l1"):
         AgeLoss("l2", 2.0, 0.1)  # type: ignore[arg-type]
+
+
+def test_what_teachers_say_is_mixed_into_the_target() -> None:
+    taught = torch.zeros(2, 117)
+    taught[0, 30] = taught[1, 60] = 1.0
+    sure = torch.full((2, 117), -20.0)
+    sure[0, 30] = sure[1, 60] = 20.0
+
+    def taught_value(weight: float) -> float:
+        loss = AgeLoss("dldl_v2", sigma=2.0, expectation_weight=0.1, teacher_weight=weight)
+        return float(loss(sure, MEAN, AGES, taught))
+
+    assert taught_value(1.0) == pytest.approx(0.1 * 2.0, abs=1e-3)  # the mean's error remains
+    assert taught_value(0.0) == pytest.approx(value("dldl_v2", sure))
+    assert taught_value(0.5) == pytest.approx((taught_value(0.0) + taught_value(1.0)) / 2)
