@@ -7,6 +7,7 @@ The first exports the run's best checkpoint into the run's folder, calibrates it
 validation split, measures the file on the test split and writes `metrics.json` and `report.html`, a
 page with pictures. The second measures a file as it is and writes the page alone, where one is
 asked for. `evaluate.portraits=FOLDER` measures faces too of which only bounds of the age are known.
+`evaluate.split=val` is for choosing between runs and settings: it writes `metrics-val.json` alone.
 """
 
 import json
@@ -79,10 +80,10 @@ def calibrate(config: DictConfig, model: Path) -> Calibration:
 def measure(
     config: DictConfig, model: Path, calibration: Calibration
 ) -> tuple[Results, HeldOut, portraits.Portraits | None]:
-    """The figures of the test split, and of portraits where there are any; what they are of."""
-    test = model_crops(config, "test", read_contract(model).crop)
-    found = estimate(model, test, config.evaluate.batch_size)
-    faces = HeldOut(test, found.age, found.interval)
+    """The figures of `evaluate.split`, and of portraits where there are any; what they are of."""
+    crops = model_crops(config, config.evaluate.split, read_contract(model).crop)
+    found = estimate(model, crops, config.evaluate.batch_size)
+    faces = HeldOut(crops, found.age, found.interval)
     resamples = config.evaluate.bootstrap
     shown = bounded = None
     if config.evaluate.portraits is not None:
@@ -112,8 +113,12 @@ def evaluate(config: DictConfig) -> Results:
     weights = export_run(config, calibrate(config, run / "age.pt"))
     contract = weights.contract
     measured = measure(config, run / "age.pt", contract.calibration)
-    with written_whole(run / "metrics.json") as partial:  # what `export` and the model card quote
+    chosen = config.evaluate.split
+    name = "metrics.json" if chosen == "test" else f"metrics-{chosen}.json"
+    with written_whole(run / name) as partial:  # `export` and the model card quote metrics.json
         partial.write_text(json.dumps(measured[0].to_json(), indent=2))
+    if chosen != "test":
+        return measured[0]
     facts = [*run_facts(config, weights.architecture), *_facts(contract)]
     page = Path(config.evaluate.report or run / "report.html")
     Report(f"Report: {run.name}", facts, *measured, learning_curves(config)).write(page)

@@ -28,7 +28,7 @@ from train.model import AgeNetwork
 from train.quantize import Ranges, activation_ranges, quantized
 from train.results import Results
 from train.torchscript import build
-from train.weights import Weights, save_weights
+from train.weights import Weights, load_weights, save_weights
 
 TOLERANCE = 0.05  # years between the trained network and the exported file
 INT8_COST = 0.05  # years of mean absolute error that 8 bits may cost
@@ -39,13 +39,21 @@ def export(config: DictConfig) -> Path:
     """Write age.safetensors, age.pt and README.md to `export.output`, and give the TorchScript.
 
     Raises FileNotFoundError where the run was not evaluated, and ValueError, before anything in
-    the output folder is touched, where the exported file does not agree with the network.
+    the output folder is touched, where it was evaluated with other views, or where the exported
+    file does not agree with the network.
     """
     config = of_run(config)
     run, output = Path(config.run), Path(config.export.output)
-    metrics_file = run / "metrics.json"
-    if not metrics_file.is_file():
-        raise FileNotFoundError(f"{metrics_file} is missing: run python -m train.evaluate first")
+    metrics_file, measured_file = run / "metrics.json", run / "age.safetensors"
+    for file in (metrics_file, measured_file):
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} is missing: run python -m train.evaluate first")
+    measured_shift = load_weights(measured_file).architecture.shift
+    if measured_shift != config.export.shift:
+        raise ValueError(
+            f"the run was evaluated with export.shift={measured_shift}: evaluate it again with "
+            f"export.shift={config.export.shift}"
+        )
     results = Results.from_json(json.loads(metrics_file.read_text()), config.data.sources)
     network, architecture = load_checkpoint(run / "best.ckpt", config.export.shift)
     geometry, detector = contract_parts(config)

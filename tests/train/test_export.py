@@ -116,6 +116,26 @@ def test_report_metrics_and_card_say_the_same(trained: DictConfig, portraits_fol
         assert text in page
 
 
+def test_another_split_is_measured_beside_the_test_split(trained: DictConfig) -> None:
+    first = evaluate(trained)
+    run = Path(trained.run)
+    kept = {name: (run / name).read_bytes() for name in ("metrics.json", "report.html")}
+    trained.evaluate.split = "val"
+    other = evaluate(trained)
+    assert other.sources["utkface"]["mae"].value != first.sources["utkface"]["mae"].value
+    stored = json.loads((run / "metrics-val.json").read_text())
+    assert Results.from_json(stored, trained.data.sources) == other
+    assert {name: (run / name).read_bytes() for name in kept} == kept
+
+
+def test_figures_of_other_views_are_not_exported(trained: DictConfig) -> None:
+    evaluate(trained)
+    trained.export.shift = 2
+    with pytest.raises(ValueError, match=r"evaluated with export\.shift=6: evaluate it again with"):
+        export(trained)
+    assert not Path(trained.export.output).exists()
+
+
 def test_export_wants_a_measured_run(trained: DictConfig) -> None:
     with pytest.raises(FileNotFoundError, match=r"run python -m train\.evaluate first"):
         export(trained)
