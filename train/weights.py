@@ -53,7 +53,12 @@ def load_weights(path: Path) -> Weights:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path} cannot be read: {advice} ({error})") from error
-    architecture = Architecture.from_json(metadata["architecture"])
+    try:
+        architecture = Architecture.from_json(metadata["architecture"])
+    except (TypeError, KeyError) as error:
+        raise ValueError(
+            f"{path} was written by another version of this package: {advice} ({error})"
+        ) from error
     network = AgeNetwork(architecture)
     try:
         network.load_state_dict(

@@ -1,3 +1,4 @@
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -5,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from handler.contract import Contract
 from handler.estimation import AgeEstimator
@@ -39,8 +42,6 @@ def test_weights_come_back_as_they_were_but_for_half_precision(
 
 
 def test_load_weights_refuses_another_file(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"holds no age model: make one with python -m train"):
         load_weights(tmp_path / "other.safetensors")
@@ -50,6 +51,16 @@ def test_load_weights_refuses_a_truncated_file(weights: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"age\.safetensors cannot be read: make it anew with "):
         load_weights(weights)
+
+
+def test_load_weights_refuses_those_of_another_version(weights: Path, tmp_path: Path) -> None:
+    with safe_open(weights, framework="pt") as stored:
+        metadata = stored.metadata()
+    architecture = json.loads(metadata["architecture"]) | {"mirror": True}
+    other = tmp_path / "other.safetensors"
+    save_file(load_file(weights), other, metadata | {"architecture": json.dumps(architecture)})
+    with pytest.raises(ValueError, match=r"another version of this package: make it anew .*mirror"):
+        load_weights(other)
 
 
 def test_weights_of_another_shape(
