@@ -130,6 +130,8 @@ def _stage(config: DictConfig) -> str:
         said += f", moving average {fit.ema:g}"
     if fit.get("loss", "dldl_v2") != "dldl_v2":
         said += f", loss {fit.loss}"
+    if teachers := fit.get("teachers"):
+        said += f", {fit.teacher_weight:.0%} of the target by {len(teachers)} other networks"
     return said
 
 

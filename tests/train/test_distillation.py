@@ -6,6 +6,7 @@ import torch
 from omegaconf import DictConfig
 
 from handler.contract import Contract
+from train.card import run_facts
 from train.distillation import Teachers, load_teacher
 from train.fit import crop_batches, fit
 from train.model import AgeNetwork, Architecture
@@ -79,3 +80,8 @@ class TestFit:
     def test_a_loss_that_cannot_learn_from_them(self, tiny: Make, loss: str) -> None:
         with pytest.raises(ValueError, match=rf"fit\.loss={loss} learns from no teachers: set"):
             crop_batches(tiny("fit.teachers=[any.ckpt]", f"fit.loss={loss}"))
+
+    def test_the_card_tells_of_them(self, tiny: Make) -> None:
+        config = tiny("fit.teachers=[a.ckpt,b.ckpt]", "fit.teacher_weight=0.3")
+        (said,) = (v for k, v in run_facts(config, Architecture("resnet18", 64)) if k == "training")
+        assert ", 30% of the target by 2 other networks; seed 0" in said
