@@ -124,14 +124,15 @@ def _stage(config: DictConfig) -> str:
     # what earlier versions did not write into a run's configuration, they did not do
     batch = fit.batch_size * fit.get("accumulate", 1)
     said = f"{fit.epochs} epochs, batch {batch}, AdamW, one cycle up to {fit.learning_rate:g}"
-    if config.model.get("frozen"):
-        said += ", heads alone"
+    if frozen := config.model.get("frozen"):
+        said += ", heads alone" if frozen is True else f", {', '.join(frozen)} frozen"
     if fit.get("ema"):
         said += f", moving average {fit.ema:g}"
     if fit.get("loss", "dldl_v2") != "dldl_v2":
         said += f", loss {fit.loss}"
     if teachers := fit.get("teachers"):
-        said += f", {fit.teacher_weight:.0%} of the target by {len(teachers)} other networks"
+        names = " and ".join(Path(teacher).parent.name for teacher in teachers)
+        said += f", {fit.teacher_weight:.0%} of the target by the networks of {names}"
     return said
 
 

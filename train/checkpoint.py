@@ -55,6 +55,16 @@ def load_checkpoint(path: Path, shift: int = 0) -> tuple[AgeNetwork, Architectur
     return network.eval(), architecture
 
 
+def trained_side(path: Path) -> int:
+    """Side of the faces, in pixels, that a checkpoint was trained with: `fit.side`.
+
+    Raises FileNotFoundError, saying what to do, where there is none.
+    """
+    checkpoint = _read(path)
+    side: int = checkpoint.get("side", checkpoint["architecture"]["size"])  # earlier ones kept none
+    return side
+
+
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: run python -m train.fit first, or set run=")

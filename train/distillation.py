@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from train.checkpoint import load_checkpoint
+from train.checkpoint import load_checkpoint, trained_side
 from train.crops import served_part
 from train.model import AgeNetwork
 from train.records import MAX_AGE
@@ -23,33 +23,43 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Teachers:
-    """Trained networks, and whether they are to compute in bfloat16."""
+class Teacher:
+    """A trained network."""
 
-    networks: Sequence[AgeNetwork]
+    network: AgeNetwork
+    side: int  # of the faces that it was trained with, pixels
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """Several, and whether they are to compute in bfloat16."""
+
+    several: Sequence[Teacher]
     half: bool
 
     @torch.no_grad()
     def shares(self, crops: Tensor, device: torch.device) -> Tensor:
         """Stored crops, uint8 [N, 3, W, W] -> float32 [N, 117], the mean of their distributions.
 
-        They see the served part, with as many views as they are exported with: what is learnt of a
-        crop is the same however it is augmented.
+        They see the served part, with as many views as they are exported with, at the side that
+        they know: what is learnt of a crop is the same however it is augmented.
         """
-        log.info("asking %d teachers about %d crops", len(self.networks), len(crops))
+        log.info("asking %d teachers about %d crops", len(self.several), len(crops))
         total = torch.zeros(len(crops), MAX_AGE + 1)
-        for network in self.networks:
+        for teacher in self.several:
+            network = teacher.network
             network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             served = torch.from_numpy(served_part(crops.numpy(), network.crop_size))
             parts = (part.to(device) for part in served.split(_BATCH))
             with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
-                total += torch.cat([network.distribution(part).cpu() for part in parts])
+                found = [network.distribution(part, teacher.side).cpu() for part in parts]
+            total += torch.cat(found)
             network.cpu()
-        return total / len(self.networks)
+        return total / len(self.several)
 
 
-def load_teacher(path: Path, shift: int) -> AgeNetwork:
-    """The network of a checkpoint that `fit` wrote, or of an age.safetensors that `export` wrote.
+def load_teacher(path: Path, shift: int) -> Teacher:
+    """That of a checkpoint that `fit` wrote, or of an age.safetensors that `export` wrote.
 
     `shift`, as in `Architecture`, is a checkpoint's; a safetensors file has its own.
 
@@ -57,5 +67,6 @@ def load_teacher(path: Path, shift: int) -> AgeNetwork:
     safetensors file holds something else.
     """
     if path.suffix == ".safetensors" and path.is_file():
-        return load_weights(path).network
-    return load_checkpoint(path, shift)[0]
+        network = load_weights(path).network
+        return Teacher(network, network.size)
+    return Teacher(load_checkpoint(path, shift)[0], trained_side(path))

@@ -154,14 +154,14 @@ def crop_batches(config: DictConfig) -> CropBatches:
     fit = config.fit
     if fit.teachers and fit.loss != "dldl_v2":
         raise ValueError(f"fit.loss={fit.loss} learns from no teachers: set fit.loss=dldl_v2")
-    networks = [load_teacher(Path(path), config.export.shift) for path in fit.teachers]
+    teachers = [load_teacher(Path(path), config.export.shift) for path in fit.teachers]
     return CropBatches(
         prepared_folders(config),
         config.crop.size,
         fit.batch_size,
         Balance(**fit.balance),
         config.seed,
-        Teachers(networks, chosen_precision(config) == "bf16-mixed") if networks else None,
+        Teachers(teachers, chosen_precision(config) == "bf16-mixed") if teachers else None,
     )
 
 

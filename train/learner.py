@@ -1,5 +1,6 @@
 """What Lightning trains: the network, its losses and its schedule."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self, cast
 
@@ -36,15 +37,18 @@ class AgeFit(lightning.LightningModule):
         recipe: Recipe,
         loss: AgeLoss,
         augmentation: Augmentation,
-        frozen: bool,
+        frozen: bool | Sequence[str],
     ) -> None:
-        """`network` is of that `architecture`. `frozen`: only the heads are trained."""
+        """`network` is of that `architecture`.
+
+        `frozen`: the parts of its backbone, by timm's names, that stay as they are; or whether all
+        of it does. Raises ValueError where it has no such part.
+        """
         super().__init__()
         self.architecture = architecture
         self.recipe = recipe
         self.loss = loss
         self.augmentation = augmentation
-        self.frozen = frozen
         self.network = network
         self.helpers = nn.ModuleDict(
             {
@@ -52,15 +56,17 @@ class AgeFit(lightning.LightningModule):
                 "race": nn.Linear(self.network.width, RACES),
             }
         )
-        self.network.backbone.requires_grad_(not frozen)
+        self.frozen = _parts(self.network.backbone, frozen)
+        for part in self.frozen:
+            part.requires_grad_(False)
         self.train()
         self.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> Self:
-        """As a module's; a frozen backbone stays in evaluation, batch-norm statistics included."""
+        """As a module's; what is frozen stays in evaluation, batch-norm statistics included."""
         super().train(mode)
-        if self.frozen:
-            self.network.backbone.eval()
+        for part in self.frozen:
+            part.eval()
         return self
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -120,5 +126,16 @@ class AgeFit(lightning.LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what `export` needs to build the network again."""
+        """Keep what is needed to build the network again, and the side of the faces it knows."""
         checkpoint["architecture"] = asdict(self.architecture)
+        checkpoint["side"] = self.recipe.side
+
+
+def _parts(backbone: nn.Module, frozen: bool | Sequence[str]) -> list[nn.Module]:
+    if isinstance(frozen, bool):
+        return [backbone] if frozen else []
+    try:
+        return [backbone.get_submodule(name) for name in frozen]
+    except AttributeError as error:
+        known = ", ".join(name for name, _ in backbone.named_children())
+        raise ValueError(f"model.frozen: {error}; its parts are {known}, and theirs") from error

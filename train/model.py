@@ -7,6 +7,7 @@ from typing import Any
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from train.datasets import utkface
 from train.records import MAX_AGE
@@ -104,11 +105,17 @@ class AgeNetwork(nn.Module):
         _, spread = self.moments(shares)
         return median(shares), spread
 
-    def distribution(self, faces: Tensor) -> Tensor:
-        """uint8 [N, 3, C, C] -> float32 [N, 117], the share of each year, averaged over views."""
+    def distribution(self, faces: Tensor, side: int | None = None) -> Tensor:
+        """uint8 [N, 3, C, C] -> float32 [N, 117], the share of each year, averaged over views.
+
+        `side`: pixels that the backbone is to see, for one that was trained with smaller faces.
+        """
+        views = (self._views(faces) if self.shift else faces).float()
+        if side not in (None, self.size):
+            views = functional.interpolate(views, size=side, mode="bilinear", antialias=True)
+        shares = self.shares(self.features(views))
         if not self.shift:
-            return self.shares(self.features(faces.float()))
-        shares = self.shares(self.features(self._views(faces).float()))
+            return shares
         averaged: Tensor = shares.unflatten(0, (-1, 2)).mean(dim=1)
         return averaged
 

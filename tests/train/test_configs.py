@@ -15,7 +15,7 @@ MODELS = {
     "mobilenetv3": "mobilenetv3_large_100",
 }
 # experiments with whatever model there is
-PLAIN = {"coarse", "coarse_again", "fine", "fine_again", "finish"}
+PLAIN = {"coarse", "coarse_again", "distilled", "fine", "fine_again", "finish", "teacher"}
 
 
 def names(group: str) -> set[str]:

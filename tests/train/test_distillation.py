@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import DictConfig
+from torch.nn import functional
 
 from handler.contract import Contract
 from train.card import run_facts
-from train.distillation import Teachers, load_teacher
+from train.distillation import Teacher, Teachers, load_teacher
 from train.fit import crop_batches, fit
 from train.model import AgeNetwork, Architecture
 from train.weights import Weights, save_weights
@@ -30,7 +31,7 @@ def stored() -> torch.Tensor:
 class TestTeachers:
     def test_their_mean_of_the_served_part(self) -> None:
         one, other, crops = network(0), network(1, shift=2), stored()
-        found = Teachers([one, other], half=False).shares(crops, CPU)
+        found = Teachers([Teacher(one, 32), Teacher(other, 32)], half=False).shares(crops, CPU)
         assert found.dtype == torch.float32
         assert found.sum(dim=1) == pytest.approx(torch.ones(150), abs=1e-5)
         with torch.no_grad():
@@ -38,9 +39,18 @@ class TestTeachers:
             expected += other.distribution(crops[:, :, 2:38, 2:38])  # its two views need a border
         assert torch.allclose(found, expected / 2, atol=1e-5)
 
+    def test_the_side_that_they_know(self) -> None:
+        crops = stored()
+        found = Teachers([Teacher(network(0), 24)], half=False).shares(crops, CPU)
+        served = crops[:, :, 4:36, 4:36].float()
+        smaller = functional.interpolate(served, size=24, mode="bilinear", antialias=True)
+        with torch.no_grad():
+            expected = network(0).shares(network(0).features(smaller))
+        assert torch.allclose(found, expected, atol=1e-5)
+
     def test_bfloat16_is_close(self) -> None:
-        exact = Teachers([network(0)], half=False).shares(stored(), CPU)
-        half = Teachers([network(0)], half=True).shares(stored(), CPU)
+        exact = Teachers([Teacher(network(0), 32)], half=False).shares(stored(), CPU)
+        half = Teachers([Teacher(network(0), 32)], half=True).shares(stored(), CPU)
         assert 0 < float((exact - half).abs().max()) < 0.01
 
 
@@ -51,11 +61,21 @@ class TestLoading:
         path = tmp_path / "age.safetensors"
         architecture = Architecture("test_resnet", 32, shift=4)
         save_weights(Weights(network(0, 4), architecture, contract), path)
-        assert load_teacher(path, shift=6).crop_size == 40
+        teacher = load_teacher(path, shift=6)
+        assert (teacher.network.crop_size, teacher.side) == (40, 32)
 
     def test_a_checkpoint_has_those_asked_for(self, tiny: Make, tmp_path: Path) -> None:
+        fit(tiny("fit.epochs=1", "fit.side=48"))
+        teacher = load_teacher(tmp_path / "run" / "best.ckpt", shift=6)
+        assert (teacher.network.crop_size, teacher.side) == (64 + 12, 48)
+
+    def test_a_checkpoint_that_kept_no_side(self, tiny: Make, tmp_path: Path) -> None:
         fit(tiny("fit.epochs=1"))
-        assert load_teacher(tmp_path / "run" / "best.ckpt", shift=6).crop_size == 64 + 12
+        path = tmp_path / "run" / "best.ckpt"
+        stored = torch.load(path, weights_only=True)
+        del stored["side"]
+        torch.save(stored, path)
+        assert load_teacher(path, shift=0).side == 64
 
     def test_a_missing_one(self, tiny: Make, tmp_path: Path) -> None:
         for name in ("none.ckpt", "none.safetensors"):
@@ -82,6 +102,6 @@ class TestFit:
             crop_batches(tiny("fit.teachers=[any.ckpt]", f"fit.loss={loss}"))
 
     def test_the_card_tells_of_them(self, tiny: Make) -> None:
-        config = tiny("fit.teachers=[a.ckpt,b.ckpt]", "fit.teacher_weight=0.3")
+        config = tiny("fit.teachers=[runs/a/best.ckpt,runs/b/best.ckpt]", "fit.teacher_weight=0.3")
         (said,) = (v for k, v in run_facts(config, Architecture("resnet18", 64)) if k == "training")
-        assert ", 30% of the target by 2 other networks; seed 0" in said
+        assert ", 30% of the target by the networks of a and b; seed 0" in said

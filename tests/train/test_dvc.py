@@ -20,6 +20,8 @@ RUNS = {
     "fine": "age-fine",
     "coarse_again": "age-coarse-again",
     "fine_again": "age-fine-again",
+    "teacher": "age-teacher",
+    "distilled": "age-distilled",
 }
 
 
@@ -82,15 +84,16 @@ def test_a_run_depends_on_its_experiment_and_its_start(stage: str, run: str) -> 
     files = [file for entry in STAGES[stage]["params"] for file in entry]
     assert [f"train/config/experiment/{name}.yaml" in files for name in said] == [True] * len(said)
     if stage == "fit":
-        assert (said, config.fit.start) == ([], None)
         assert f"train/config/model/{config.model.backbone}.yaml" in files
     else:
         assert said == [stage]
-        assert config.fit.start in paths(stage, "deps")
+    started = [config.fit.start] if config.fit.start else []
+    assert (started == []) == (stage in ("fit", "teacher"))
+    assert {*started, *config.fit.teachers} <= set(paths(stage, "deps"))
 
 
 def test_the_last_run_is_the_one_that_is_measured_and_exported() -> None:
-    run = f"runs/{RUNS['fine_again']}"
+    run = f"runs/{RUNS['distilled']}"
     assert composed("evaluate").run == composed("export").run == run
     assert paths("evaluate", "metrics") == [f"{run}/metrics.json"]
     assert paths("evaluate", "outs") == [f"{run}/report.html"]

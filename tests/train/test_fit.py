@@ -141,6 +141,19 @@ def test_a_frozen_backbone_stays_as_it_is(tiny: Make, tmp_path: Path) -> None:
     assert any("running_mean" in name for name in before.keys() - changed)
 
 
+def test_parts_of_the_backbone_are_frozen_by_name(tiny: Make, tmp_path: Path) -> None:
+    config = tiny("model.frozen=[conv1,bn1,layer1.0]", "fit.learning_rate=1e-2", "fit.epochs=1")
+    torch.manual_seed(config.seed)
+    before = learner(config).state_dict()
+    fit(config)
+    after = weights(tmp_path / "run")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    frozen = tuple(f"network.backbone.{part}." for part in ("conv1", "bn1", "layer1.0"))
+    assert changed == {name for name in before if not name.startswith(frozen)}
+    with pytest.raises(ValueError, match=r"model\.frozen: .*stem.*; its parts are conv1, bn1, "):
+        learner(tiny("model.frozen=[stem]"))
+
+
 def test_batches_are_accumulated_and_augmented_each_on_its_own(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
