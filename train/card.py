@@ -1,8 +1,9 @@
 """The model card, generated from what `evaluate` measured."""
 
 from pathlib import Path
+from typing import cast
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from handler.contract import Contract
 from train import tables
@@ -131,9 +132,18 @@ def _stage(config: DictConfig) -> str:
     if fit.get("loss", "dldl_v2") != "dldl_v2":
         said += f", loss {fit.loss}"
     if teachers := fit.get("teachers"):
-        names = " and ".join(Path(teacher).parent.name for teacher in teachers)
-        said += f", {fit.teacher_weight:.0%} of the target by the networks of {names}"
+        names = " and ".join(_teacher(Path(teacher)) for teacher in teachers)
+        said += f", {fit.teacher_weight:.0%} of the target by {names}"
     return said
+
+
+def _teacher(path: Path) -> str:
+    settings = path.parent / "config.yaml"
+    if not settings.is_file():
+        return path.stem if path.suffix == ".safetensors" else path.parent.name
+    trained = cast("DictConfig", OmegaConf.load(settings))
+    start = _start(stages(trained)[0])
+    return f"{path.parent.name} ({trained.model.backbone}, from {start})"
 
 
 def _start(config: DictConfig) -> str:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch.nn import functional
 
 from handler.contract import Contract
@@ -101,7 +101,11 @@ class TestFit:
         with pytest.raises(ValueError, match=rf"fit\.loss={loss} learns from no teachers: set"):
             crop_batches(tiny("fit.teachers=[any.ckpt]", f"fit.loss={loss}"))
 
-    def test_the_card_tells_of_them(self, tiny: Make) -> None:
-        config = tiny("fit.teachers=[runs/a/best.ckpt,runs/b/best.ckpt]", "fit.teacher_weight=0.3")
+    def test_the_card_tells_of_them(self, tiny: Make, tmp_path: Path) -> None:
+        run = tmp_path / "a"
+        run.mkdir()
+        OmegaConf.save(tiny(f"run={run}", "model.pretrained=true"), run / "config.yaml")
+        config = tiny(f"fit.teachers=[{run}/best.ckpt,b/last.ckpt,c.safetensors]")
         (said,) = (v for k, v in run_facts(config, Architecture("resnet18", 64)) if k == "training")
-        assert ", 30% of the target by the networks of a and b; seed 0" in said
+        teacher = "a (test_resnet, from timm's pre-trained weights)"
+        assert f", 50% of the target by {teacher} and b and c; seed 0" in said
