@@ -33,6 +33,7 @@ from train.weights import Weights, load_weights, save_weights
 TOLERANCE = 0.05  # years between the trained network and the exported file
 INT8_COST = 0.05  # years of mean absolute error that 8 bits may cost
 CHECKED = 512  # validation crops
+RANGED = 2048  # validation crops: one half for the ranges of 8 bits, the other for their cost
 
 
 def export(config: DictConfig) -> Path:
@@ -48,11 +49,11 @@ def export(config: DictConfig) -> Path:
     for file in (metrics_file, measured_file):
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing: run python -m train.evaluate first")
-    measured_shift = load_weights(measured_file).architecture.shift
-    if measured_shift != config.export.shift:
+    evaluated = load_weights(measured_file)
+    if evaluated.architecture.shift != config.export.shift:
         raise ValueError(
-            f"the run was evaluated with export.shift={measured_shift}: evaluate it again with "
-            f"export.shift={config.export.shift}"
+            f"the run was evaluated with export.shift={evaluated.architecture.shift}: evaluate it "
+            f"again with export.shift={config.export.shift}"
         )
     results = Results.from_json(json.loads(metrics_file.read_text()), config.data.sources)
     network, architecture = load_checkpoint(run / "best.ckpt", config.export.shift)
@@ -69,7 +70,8 @@ def export(config: DictConfig) -> Path:
         measured,
     )
     crops = model_crops(config, "val", crop)
-    ranges = _ranges(network, crops) if config.export.int8 else None
+    # of the weights as the file keeps them, in half precision
+    ranges = _ranges(evaluated.network, crops) if config.export.int8 else None
     weights = Weights(network, architecture, contract, ranges)
     save_weights(weights, run / "age.safetensors")
     build(run / "age.safetensors", run / "age.pt")
@@ -88,7 +90,7 @@ def _ranges(network: AgeNetwork, crops: CropDataset) -> Ranges | None:
 
     Raises ValueError where the backbone is none that torch's FX can trace.
     """
-    sample = torch.linspace(0, len(crops) - 1, min(2 * CHECKED, len(crops))).long()
+    sample = torch.linspace(0, len(crops) - 1, min(RANGED, len(crops))).long()
     faces, truth = crops.crops[sample], crops.age[sample].numpy()
     try:
         ranges = activation_ranges(network, faces[::2])
