@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ from train.export import export
 from train.fit import fit
 from train.metrics import Measured
 from train.results import Results
-from train.weights import load_weights
+from train.weights import Weights, load_weights
 
 Make = Callable[..., DictConfig]
 
@@ -172,14 +171,13 @@ def test_a_backbone_that_cannot_be_in_8_bits(
             return faces if faces.sum() > 0 else -faces
 
     evaluate(trained)
-    true_load = export_module.load_checkpoint
 
-    def winding(*arguments: Any) -> Any:
-        network, architecture = true_load(*arguments)
-        network.backbone = Winding()
-        return network, architecture
+    def winding(path: Path) -> Weights:
+        weights = load_weights(path)
+        weights.network.backbone = Winding()
+        return weights
 
-    monkeypatch.setattr(export_module, "load_checkpoint", winding)
+    monkeypatch.setattr(export_module, "load_weights", winding)
     with pytest.raises(ValueError, match=r"no 8 bits for this backbone, set export\.int8=false: "):
         export(trained)
 
