@@ -104,6 +104,18 @@ class Augmentation:
         return torch.where(box[:, None], colour, faces)
 
 
+def blended(faces: Tensor, part: float) -> tuple[Tensor, Tensor]:
+    """Lay another one of the batch over a `part` of the faces, [N, 3, S, S]; and which, bool [N].
+
+    How much of the other shows through is anything from none to all (Zhang et al., mixup, ICLR
+    2018).
+    """
+    n, device = len(faces), faces.device
+    chosen = torch.rand(n, device=device) < part
+    ratio = torch.rand(n, device=device) * chosen
+    return faces.lerp(faces.roll(1, 0), ratio.view(n, 1, 1, 1)), chosen
+
+
 def _uniform(n: int, device: torch.device) -> Tensor:
     """`n` numbers between -1 and 1."""
     return 2 * torch.rand(n, device=device) - 1

@@ -134,6 +134,8 @@ def _stage(config: DictConfig) -> str:
     if teachers := fit.get("teachers"):
         names = " and ".join(_teacher(Path(teacher)) for teacher in teachers)
         said += f", {fit.teacher_weight:.0%} of the target by {names}"
+    if blend := fit.get("blend"):
+        said += f" and all of that of the {blend:.0%} of faces that another is laid over"
     return said
 
 

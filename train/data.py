@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from handler.contract import CropGeometry
 from train.configuration import contract_parts, prepared_folders
 from train.crops import CONTEXT, CropLabel, read_shards, served_part, widened
-from train.distillation import Teachers
 from train.sampling import Balance, BalancedSampler, balancing_weights
 
 Batch = dict[str, Tensor]
@@ -25,8 +24,7 @@ Batch = dict[str, Tensor]
 class CropDataset(Dataset[Batch]):
     """The crops of one split of several prepared data sets, held in memory.
 
-    An item is {"crop": uint8 [3, W, W], "age": float32, "gender": int64, "race": int64}, and has
-    "taught", float32 [117], where teachers were asked.
+    An item is {"crop": uint8 [3, W, W], "age": float32, "gender": int64, "race": int64}.
     """
 
     def __init__(self, folders: Sequence[Path], split: str, size: int | None = None) -> None:
@@ -51,7 +49,6 @@ class CropDataset(Dataset[Batch]):
         self.race = torch.tensor([label.race for label in self.labels])
         sources = sorted({label.source for label in self.labels})
         self.source = torch.tensor([sources.index(label.source) for label in self.labels])
-        self.taught: Tensor | None = None  # [N, 117]
 
     def thin_out(self, count: int) -> None:
         """Keep `count` crops, evenly spread over all; or all, where there are no more."""
@@ -69,13 +66,12 @@ class CropDataset(Dataset[Batch]):
 
     def __getitems__(self, indices: list[int]) -> Batch:
         """A whole batch at once, which DataLoader asks for where it can."""
-        batch = {
+        return {
             "crop": self.crops[indices],
             "age": self.age[indices],
             "gender": self.gender[indices],
             "race": self.race[indices],
         }
-        return batch if self.taught is None else batch | {"taught": self.taught[indices]}
 
 
 def model_crops(config: DictConfig, split: str, model: CropGeometry) -> CropDataset:
@@ -103,7 +99,6 @@ class CropBatches(lightning.LightningDataModule):
         batch_size: int,
         balance: Balance,
         seed: int,
-        teachers: Teachers | None = None,
     ) -> None:
         """`size`: side of the served crop, pixels; `batch_size`: of each process."""
         super().__init__()
@@ -112,14 +107,10 @@ class CropBatches(lightning.LightningDataModule):
         self.batch_size = batch_size
         self.balance = balance
         self.seed = seed
-        self.teachers = teachers
 
     def setup(self, stage: str) -> None:
-        """Read both splits, and ask the teachers."""
+        """Read both splits."""
         self.train = CropDataset(self.folders, "train")
-        if self.teachers:
-            device = cast("lightning.Trainer", self.trainer).strategy.root_device
-            self.train.taught = self.teachers.shares(self.train.crops, device)
         self.val = CropDataset(self.folders, "val", self.size)
 
     def train_dataloader(self) -> DataLoader[Batch]:

@@ -1,10 +1,12 @@
-"""What other networks say of the training crops, for `fit` to learn beside the labels.
+"""What other networks say of a face, for `fit` to learn beside its label.
 
 Where the label of one photograph is far off, several networks that have seen thousands of others
-are not (Hinton et al., Distilling the Knowledge in a Neural Network, 2015).
+are not (Hinton et al., Distilling the Knowledge in a Neural Network, 2015). They are asked about
+the very faces that the network in training sees, augmented as they are: what they say of a
+photograph that they were trained with is half its label, of another view of it less (Beyer et al.,
+Knowledge distillation: A good teacher is patient and consistent, CVPR 2022).
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +15,8 @@ import torch
 from torch import Tensor
 
 from train.checkpoint import load_checkpoint, trained_side
-from train.crops import served_part
-from train.model import AgeNetwork
-from train.records import MAX_AGE
+from train.model import AgeNetwork, resized
 from train.weights import load_weights
-
-_BATCH = 128  # crops at a time
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,36 +29,32 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Teachers:
-    """Several, and whether they are to compute in bfloat16."""
+    """Several, of one opinion."""
 
     several: Sequence[Teacher]
-    half: bool
+
+    @property
+    def side(self) -> int:
+        """Of the largest faces that one of them was trained with, pixels."""
+        return max(teacher.side for teacher in self.several)
+
+    def to(self, device: torch.device) -> None:
+        """Take the networks there."""
+        for teacher in self.several:
+            teacher.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.no_grad()
-    def shares(self, crops: Tensor, device: torch.device) -> Tensor:
-        """Stored crops, uint8 [N, 3, W, W] -> float32 [N, 117], the mean of their distributions.
-
-        They see the served part, with as many views as they are exported with, at the side that
-        they know: what is learnt of a crop is the same however it is augmented.
-        """
-        log.info("asking %d teachers about %d crops", len(self.several), len(crops))
-        total = torch.zeros(len(crops), MAX_AGE + 1)
+    def shares(self, faces: Tensor) -> Tensor:
+        """Faces with values 0 to 255, [N, 3, S, S] -> float32 [N, 117], the mean distribution."""
+        total = torch.zeros(())
         for teacher in self.several:
-            network = teacher.network
-            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            served = torch.from_numpy(served_part(crops.numpy(), network.crop_size))
-            parts = (part.to(device) for part in served.split(_BATCH))
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
-                found = [network.distribution(part, teacher.side).cpu() for part in parts]
-            total += torch.cat(found)
-            network.cpu()
+            seen = resized(faces, teacher.side).contiguous(memory_format=torch.channels_last)
+            total = total + teacher.network.shares(teacher.network.features(seen))
         return total / len(self.several)
 
 
-def load_teacher(path: Path, shift: int) -> Teacher:
+def load_teacher(path: Path) -> Teacher:
     """That of a checkpoint that `fit` wrote, or of an age.safetensors that `export` wrote.
-
-    `shift`, as in `Architecture`, is a checkpoint's; a safetensors file has its own.
 
     Raises FileNotFoundError, saying what to do, where there is none, and ValueError where a
     safetensors file holds something else.
@@ -69,4 +62,4 @@ def load_teacher(path: Path, shift: int) -> Teacher:
     if path.suffix == ".safetensors" and path.is_file():
         network = load_weights(path).network
         return Teacher(network, network.size)
-    return Teacher(load_checkpoint(path, shift)[0], trained_side(path))
+    return Teacher(load_checkpoint(path)[0], trained_side(path))

@@ -126,8 +126,17 @@ def learner(config: DictConfig) -> AgeFit:
 
 
 def task(network: AgeNetwork, architecture: Architecture, config: DictConfig) -> AgeFit:
-    """The training of `network` as `config` says, with fresh helper heads."""
+    """The training of `network` as `config` says, with fresh helper heads.
+
+    Raises FileNotFoundError where a teacher is missing, and ValueError where the loss cannot learn
+    from one, or where faces are to be blended and there is none.
+    """
     fit = config.fit
+    if fit.teachers and fit.loss != "dldl_v2":
+        raise ValueError(f"fit.loss={fit.loss} learns from no teachers: set fit.loss=dldl_v2")
+    if fit.blend and not fit.teachers:
+        raise ValueError("fit.blend: a face made of two has no age but what teachers say of it")
+    teachers = [load_teacher(Path(path)) for path in fit.teachers]
     return AgeFit(
         network,
         architecture,
@@ -137,31 +146,25 @@ def task(network: AgeNetwork, architecture: Architecture, config: DictConfig) ->
             weight_decay=fit.weight_decay,
             helper_weight=fit.helper_weight,
             side=fit.side,
+            blend=fit.blend,
             seed=config.seed,
         ),
         AgeLoss(fit.loss, fit.sigma, fit.expectation_weight, fit.teacher_weight),
         Augmentation(**config.augment),
         config.model.frozen,
+        Teachers(teachers) if teachers else None,
     )
 
 
 def crop_batches(config: DictConfig) -> CropBatches:
-    """The prepared crops that `config` names, as it says.
-
-    Raises FileNotFoundError where a teacher is missing, and ValueError where the loss cannot learn
-    from one.
-    """
+    """The prepared crops that `config` names, as it says."""
     fit = config.fit
-    if fit.teachers and fit.loss != "dldl_v2":
-        raise ValueError(f"fit.loss={fit.loss} learns from no teachers: set fit.loss=dldl_v2")
-    teachers = [load_teacher(Path(path), config.export.shift) for path in fit.teachers]
     return CropBatches(
         prepared_folders(config),
         config.crop.size,
         fit.batch_size,
         Balance(**fit.balance),
         config.seed,
-        Teachers(teachers, chosen_precision(config) == "bf16-mixed") if teachers else None,
     )
 
 

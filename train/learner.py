@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.augment import Augmentation
+from train.augment import Augmentation, blended
 from train.data import Batch
-from train.losses import AgeLoss
-from train.model import GENDERS, RACES, AgeNetwork, Architecture
+from train.distillation import Teachers
+from train.losses import AgeLoss, Taught
+from train.model import GENDERS, RACES, AgeNetwork, Architecture, resized
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Recipe:
     weight_decay: float
     helper_weight: float
     side: int
+    blend: float
     seed: int
 
 
@@ -38,6 +40,7 @@ class AgeFit(lightning.LightningModule):
         loss: AgeLoss,
         augmentation: Augmentation,
         frozen: bool | Sequence[str],
+        teachers: Teachers | None = None,
     ) -> None:
         """`network` is of that `architecture`.
 
@@ -50,6 +53,7 @@ class AgeFit(lightning.LightningModule):
         self.loss = loss
         self.augmentation = augmentation
         self.network = network
+        self.teachers = teachers  # no part of this module: neither trained nor kept
         self.helpers = nn.ModuleDict(
             {
                 "gender": nn.Linear(self.network.width, GENDERS),
@@ -69,17 +73,31 @@ class AgeFit(lightning.LightningModule):
             part.eval()
         return self
 
+    def on_fit_start(self) -> None:
+        """Take the teachers to the device, where Lightning has taken the rest."""
+        if self.teachers:
+            self.teachers.to(self.device)
+
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """The loss of one batch."""
         # Seeding every step makes augmentation and drop path independent of how often the run
         # was interrupted before.
         step = self.current_epoch * int(self.trainer.num_training_batches) + index
         torch.manual_seed((self.recipe.seed * 1_000_003 + step) * 4099 + self.global_rank)
-        faces = self.augmentation(batch["crop"], self.architecture.size, self.recipe.side)
-        features = self.network.features(faces.contiguous(memory_format=torch.channels_last))
+        side = self.recipe.side
+        largest = max(side, self.teachers.side) if self.teachers else side
+        faces = self.augmentation(batch["crop"], self.architecture.size, largest)
+        taught = None
+        if self.teachers:
+            faces, alone = blended(faces, self.recipe.blend)
+            taught = Taught(self.teachers.shares(faces), alone)
+            # a face made of two has the gender and race of neither
+            batch = batch | {name: batch[name].masked_fill(alone, -1) for name in self.helpers}
+        faces = resized(faces, side).contiguous(memory_format=torch.channels_last)
+        features = self.network.features(faces)
         logits = self.network.head(features).float()
         mean, _ = self.network.moments(logits.softmax(dim=1))
-        loss = self.loss(logits, mean, batch["age"], batch.get("taught"))
+        loss = self.loss(logits, mean, batch["age"], taught)
         for (name, head), known in zip(self.helpers.items(), self._known(batch), strict=True):
             # an unknown label is -1; the sum over none of them is 0, where a mean would be NaN
             error = functional.cross_entropy(

@@ -3,12 +3,21 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from train.model import target_distribution
 
 Kind = Literal["dldl_v2", "cross_entropy", "l1"]
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What teachers say of a batch of faces."""
+
+    shares: Tensor  # their distributions over the years, [N, 117]
+    alone: Tensor  # of which faces nothing else is known: bool [N]
 
 
 @dataclass(frozen=True)
@@ -34,18 +43,20 @@ class AgeLoss:
             raise ValueError(f"fit.loss={self.kind}: choose one of {', '.join(get_args(Kind))}")
 
     def __call__(
-        self, logits: Tensor, mean: Tensor, ages: Tensor, taught: Tensor | None = None
+        self, logits: Tensor, mean: Tensor, ages: Tensor, taught: Taught | None = None
     ) -> Tensor:
         """Logits [N, 117], their distributions' means [N] and the ages [N] -> the mean loss.
 
-        `taught`: the teachers' distributions, [N, 117]; only dldl_v2 knows them.
+        Only dldl_v2 learns what is `taught`.
         """
         if self.kind == "cross_entropy":
             return functional.cross_entropy(logits, ages.round().long())
-        error = functional.l1_loss(mean, ages)
+        error = (mean - ages).abs()
         if self.kind == "l1":
-            return error
+            return error.mean()
         target = target_distribution(ages, self.sigma)
         if taught is not None:
-            target = target.lerp(taught, self.teacher_weight)
-        return functional.cross_entropy(logits, target) + self.expectation_weight * error
+            weight = torch.where(taught.alone, 1.0, self.teacher_weight)
+            target = target.lerp(taught.shares, weight[:, None])
+            error = error * ~taught.alone
+        return functional.cross_entropy(logits, target) + self.expectation_weight * error.mean()

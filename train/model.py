@@ -105,14 +105,9 @@ class AgeNetwork(nn.Module):
         _, spread = self.moments(shares)
         return median(shares), spread
 
-    def distribution(self, faces: Tensor, side: int | None = None) -> Tensor:
-        """uint8 [N, 3, C, C] -> float32 [N, 117], the share of each year, averaged over views.
-
-        `side`: pixels that the backbone is to see, for one that was trained with smaller faces.
-        """
+    def distribution(self, faces: Tensor) -> Tensor:
+        """uint8 [N, 3, C, C] -> float32 [N, 117], the share of each year, averaged over views."""
         views = (self._views(faces) if self.shift else faces).float()
-        if side not in (None, self.size):
-            views = functional.interpolate(views, size=side, mode="bilinear", antialias=True)
         shares = self.shares(self.features(views))
         if not self.shift:
             return shares
@@ -124,6 +119,13 @@ class AgeNetwork(nn.Module):
         across = faces[..., self.shift : self.shift + self.size]
         upper, lower = across[:, :, : self.size], across[:, :, 2 * self.shift :]
         return torch.stack([upper, lower.flip(3)], dim=1).flatten(0, 1)
+
+
+def resized(faces: Tensor, side: int) -> Tensor:
+    """Float [N, 3, S, S] -> [N, 3, side, side], averaging where they become smaller."""
+    if faces.shape[-1] == side:
+        return faces
+    return functional.interpolate(faces, size=side, mode="bilinear", antialias=True)
 
 
 def median(shares: Tensor) -> Tensor:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from train.augment import Augmentation
+from train.augment import Augmentation, blended
 
 NOTHING = {
     "rotation": 0.0, "scale": (1.0, 1.0), "shift": 0.0, "brightness": 0.0, "contrast": 0.0,
@@ -85,3 +85,21 @@ def test_the_seed_decides() -> None:
         views.append(augment(crops(), 32, 32))
     assert torch.equal(views[0], views[1])
     assert not torch.equal(views[0], views[2])
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
+def test_blended_faces_lie_between_two(part: float) -> None:
+    torch.manual_seed(0)
+    faces = crops(400).float()
+    before = faces.clone()
+    found, chosen = blended(faces, part)
+    assert torch.equal(faces, before)
+    assert float(chosen.float().mean()) == pytest.approx(part, abs=0.07)
+    assert torch.equal(found[~chosen], faces[~chosen])
+    other = faces.roll(1, 0)
+    low, high = torch.minimum(faces, other), torch.maximum(faces, other)
+    assert bool(((found >= low - 1e-3) & (found <= high + 1e-3)).all())
+    moved = (found - faces).abs().mean(dim=(1, 2, 3)) / (other - faces).abs().mean(dim=(1, 2, 3))
+    if part:  # from none to all of the other
+        assert moved[chosen].min() < 0.1
+        assert moved[chosen].max() > 0.9

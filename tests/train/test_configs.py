@@ -15,7 +15,10 @@ MODELS = {
     "mobilenetv3": "mobilenetv3_large_100",
 }
 # experiments with whatever model there is
-PLAIN = {"coarse", "coarse_again", "distilled", "fine", "fine_again", "finish", "teacher"}
+PLAIN = {
+    "coarse", "coarse_again", "coarse_taught", "fine", "fine_again", "fine_taught", "finish",
+    "teacher",
+}  # fmt: skip
 
 
 def names(group: str) -> set[str]:

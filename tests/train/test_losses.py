@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from train.losses import AgeLoss
+from train.losses import AgeLoss, Taught
 
 AGES = torch.tensor([30.0, 60.4])
 MEAN = torch.tensor([33.0, 59.4])
@@ -42,16 +42,29 @@ def test_an_unknown_one_is_refused_with_those_that_there_are() -> None:
         AgeLoss("l2", 2.0, 0.1)  # type: ignore[arg-type]
 
 
-def test_what_teachers_say_is_mixed_into_the_target() -> None:
-    taught = torch.zeros(2, 117)
-    taught[0, 30] = taught[1, 60] = 1.0
+def sure_of_its_year() -> torch.Tensor:
+    """Logits, or their distributions many times over, of 30 and of 60."""
     sure = torch.full((2, 117), -20.0)
     sure[0, 30] = sure[1, 60] = 20.0
+    return sure
 
-    def taught_value(weight: float) -> float:
-        loss = AgeLoss("dldl_v2", sigma=2.0, expectation_weight=0.1, teacher_weight=weight)
-        return float(loss(sure, MEAN, AGES, taught))
 
-    assert taught_value(1.0) == pytest.approx(0.1 * 2.0, abs=1e-3)  # the mean's error remains
-    assert taught_value(0.0) == pytest.approx(value("dldl_v2", sure))
-    assert taught_value(0.5) == pytest.approx((taught_value(0.0) + taught_value(1.0)) / 2)
+def taught_value(weight: float, alone: list[bool]) -> float:
+    """Of teachers who say what the network says."""
+    loss = AgeLoss("dldl_v2", sigma=2.0, expectation_weight=0.1, teacher_weight=weight)
+    taught = Taught(sure_of_its_year().softmax(dim=1), torch.tensor(alone))
+    return float(loss(sure_of_its_year(), MEAN, AGES, taught))
+
+
+def test_what_teachers_say_is_mixed_into_the_target() -> None:
+    both = [False, False]
+    assert taught_value(1.0, both) == pytest.approx(0.1 * 2.0, abs=1e-3)  # the mean's error remains
+    assert taught_value(0.0, both) == pytest.approx(value("dldl_v2", sure_of_its_year()))
+    half = (taught_value(0.0, both) + taught_value(1.0, both)) / 2
+    assert taught_value(0.5, both) == pytest.approx(half)
+
+
+def test_of_some_faces_teachers_alone_tell() -> None:
+    assert taught_value(0.0, [True, True]) == pytest.approx(0, abs=1e-3)
+    first, second = (taught_value(0.3, [i == 1, i == 0]) for i in range(2))
+    assert first + second == pytest.approx(taught_value(0.3, [False, False]), abs=1e-3)
