@@ -16,6 +16,9 @@ from console import Console
 
 TICK = 0.2  # seconds between two looks
 GRACE = 10.0  # seconds that Java and the workers have to end by themselves
+# Pages of 2 MB for tensors, where the kernel leaves that to programs: fewer faults, and a few per
+# cent less time for a batch of photographs. glibc reads it before any of our code runs.
+LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
 class State:
@@ -78,7 +81,7 @@ class TorchServe:
         places |= dict.fromkeys(("LOG_LOCATION", "METRICS_LOCATION"), str(logs.resolve()))
         self._launcher = subprocess.Popen(  # nosec B603  # no shell, no stranger's words
             command,
-            env=os.environ | places,
+            env=LARGE_PAGES | os.environ | places,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import ready
 import supervise
 from console import Console
 from handler.integrity import HASHES
-from processes import State, end_leftovers
+from processes import State, TorchServe, end_leftovers
 from supervise import Fault, Service
 from tests.archives import rewritten
 from tests.torchserve import private_addresses
@@ -184,6 +185,26 @@ class TestChecks:
         with pytest.raises(Fault, match=r"it has no hashes\.json"):
             supervise.check(service)
         supervise.check(dataclasses.replace(service, foreign=True))
+
+
+@pytest.mark.parametrize("own", [None, "glibc.malloc.hugetlb=0"])
+def test_large_pages_unless_the_user_says_otherwise(
+    own: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if own is None:
+        monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    else:
+        monkeypatch.setenv("GLIBC_TUNABLES", own)
+    tell = f"import os; open({str(tmp_path / 'told')!r}, 'w').write(os.environ['GLIBC_TUNABLES'])"
+    started = TorchServe([sys.executable, "-c", tell], tmp_path / "logs", echo=False)
+    try:
+        until = time.monotonic() + 30
+        while started.runs():
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    finally:
+        started.end()
+    assert (tmp_path / "told").read_text() == (own or "glibc.malloc.hugetlb=1")
 
 
 def test_stop_without_a_service_is_fine(tmp_path: Path) -> None:
