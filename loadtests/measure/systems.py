@@ -25,6 +25,7 @@ from handler.requests import Options
 from handler.settings import Settings
 from loadtests.measure.generator import Direct, Http, Place
 from loadtests.measure.torchserve import GRACE, STARTUP, StartError, free_ports, started
+from processes import LARGE_PAGES
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -63,7 +64,9 @@ def direct(share: Share, folder: Path) -> Iterator[Running]:
     module = [sys.executable, "-m", "loadtests.measure.direct_worker"]
     with ExitStack() as stack:
         processes = [
-            stack.enter_context(_process([*module, s, share.model, file], {}, folder / "log"))
+            stack.enter_context(
+                _process([*module, s, share.model, file], LARGE_PAGES, folder / "log")
+            )
             for s in sockets
         ]
         for process, path in zip(processes, sockets, strict=True):
@@ -86,7 +89,8 @@ def naive_torchserve(share: Share, folder: Path, *, same: bool) -> Iterator[Runn
         "naive": {"threads": share.threads, **detector},
     }
     _pack(share.model, config, folder)
-    with started(folder / "store", folder, share.workers) as torchserve:
+    plain = dict.fromkeys(LARGE_PAGES, "")  # what only our supervisor sets
+    with started(folder / "store", folder, share.workers, plain) as torchserve:
         yield Running((torchserve.pid,), Http(torchserve.rest), 2 * share.workers)
 
 

@@ -7,7 +7,7 @@ import socket
 import subprocess  # nosec B404
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +35,12 @@ class TorchServe:
 
 
 @contextmanager
-def started(store: Path, folder: Path, workers: int) -> Iterator[TorchServe]:
+def started(
+    store: Path, folder: Path, workers: int, variables: Mapping[str, str] | None = None
+) -> Iterator[TorchServe]:
     """TorchServe with `store`/age.mar and so many workers; its state and logs go to `folder`.
 
-    Ends with the block. Raises StartError.
+    `variables`: of its environment, over this process's. Ends with the block. Raises StartError.
     """
     rest, management, metrics, grpc, grpc_management = free_ports(5)
     addresses = {
@@ -55,7 +57,7 @@ def started(store: Path, folder: Path, workers: int) -> Iterator[TorchServe]:
     try:
         done = subprocess.run(  # nosec B603  # no shell, no stranger's words
             [*command, "--background"],
-            env=os.environ | addresses,
+            env=os.environ | addresses | (variables or {}),
             capture_output=True,
             text=True,
             check=False,
