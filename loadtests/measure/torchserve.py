@@ -7,7 +7,7 @@ import socket
 import subprocess  # nosec B404
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ class TorchServe:
 
 @contextmanager
 def started(
-    store: Path, folder: Path, workers: int, variables: Mapping[str, str] | None = None
+    store: Path, folder: Path, workers: int, variables: dict[str, str] | None = None
 ) -> Iterator[TorchServe]:
     """TorchServe with `store`/age.mar and so many workers; its state and logs go to `folder`.
 
