@@ -43,7 +43,7 @@ def test_an_unknown_one_is_refused_with_those_that_there_are() -> None:
 
 
 def sure_of_its_year() -> torch.Tensor:
-    """Logits, or their distributions many times over, of 30 and of 60."""
+    """Logits that leave no doubt: 30 for the first face, 60 for the second."""
     sure = torch.full((2, 117), -20.0)
     sure[0, 30] = sure[1, 60] = 20.0
     return sure
