@@ -82,6 +82,20 @@ def test_strangers_learn_nothing_of_it(alone: Proxy):
     assert alone.ask(path="/models", method="GET").failure == (404, "NotFound")
 
 
+def test_a_photograph_in_the_address_is_not_logged(alone: Proxy):
+    """nginx writes the address of whatever fails behind it: only names get there."""
+    key = alone.new_key()
+    log = alone.folder / "error.log"
+    written = len(log.read_text())
+    for path in ("/predictions/{}", "/predictions/age/{}", "/explanations/{}"):
+        name, long = 64 * "a", 65 * "a"
+        assert alone.ask(b"x", BYTES, path.format(long), key=key).failure == (404, "NotFound")
+        assert len(log.read_text()) == written
+        assert alone.ask(b"x", BYTES, path.format(name), key=key).status == 503
+        assert path.format(name) in log.read_text()[written:]
+        written = len(log.read_text())
+
+
 def test_queue_is_full(nobody: Service):
     """TorchServe's own words, with when to ask again."""
     head = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
