@@ -14,7 +14,6 @@ Floats = NDArray[np.floating]
 APART = 5  # years between two ages that are looked at
 REACH = APART / 2  # years on either side of such an age whose faces count
 LEAST = 150  # faces that count, where fewer are within reach
-SPARE = 0.01  # part of all faces covered beyond what is asked: not every age is covered alike
 LEVELS = np.arange(0.5, 1, 0.0025)  # that the ends of the interval are tried at
 
 
@@ -23,14 +22,15 @@ def neutral(coverage: float) -> Calibration:
     return Calibration(coverage, (0, MAX_AGE), (-1, -1), (1, 1))
 
 
-def calibrated(age: Floats, spread: Floats, truth: Floats, coverage: float) -> Calibration:
+def calibrated(
+    age: Floats, spread: Floats, truth: Floats, coverage: float, spare: float
+) -> Calibration:
     """From estimates, spreads and true ages [n] of faces that were not trained on, in years.
 
     At each end of the interval lies the split-conformal quantile, with its correction for a finite
     sample (Lei et al., JASA 2018), of the residuals of faces of that age. An interval reaches to
     the last age that is inside, past others that are not, and so holds more faces than its ends
-    promise: their level is the lowest at which it holds `coverage` of these faces, and a little
-    more.
+    promise: their level is the lowest at which it holds `coverage` and `spare` of these faces.
     """
 
     def held(level: float) -> float:
@@ -38,7 +38,7 @@ def calibrated(age: Floats, spread: Floats, truth: Floats, coverage: float) -> C
         low, high = age_intervals(age.astype("f4"), spread.astype("f4"), ends).T
         return float(((low <= truth) & (truth <= high)).mean())
 
-    lowest = bisect_left(LEVELS, coverage + SPARE, hi=len(LEVELS) - 1, key=held)
+    lowest = bisect_left(LEVELS, coverage + spare, hi=len(LEVELS) - 1, key=held)
     return _at_level(age, spread, truth, LEVELS[lowest], coverage)
 
 

@@ -6,7 +6,7 @@ from typing import cast
 from omegaconf import DictConfig, OmegaConf
 
 from handler.contract import Contract
-from train import tables
+from train import imagenet, tables
 from train.configuration import stages
 from train.model import Architecture
 from train.records import MAX_AGE
@@ -28,7 +28,11 @@ def model_card(
     """Markdown; every figure comes from `results`, which `train.evaluate` wrote."""
     about = [*run_facts(config, architecture), *contract_facts(contract)]
     about.append(
-        ("files", "`age.safetensors` (half precision); `age.pt` and `age.mar` are built from it")
+        (
+            "files",
+            "`age.safetensors` (large kernels in half precision); `age.pt` and `age.mar` are "
+            "built from it",
+        )
     )
     data = "\n".join(f"- {description}" for description in data_facts(contract))
     return f"""# Model card: age
@@ -132,7 +136,10 @@ def _stage(config: DictConfig) -> str:
     if fit.get("loss", "dldl_v2") != "dldl_v2":
         said += f", loss {fit.loss}"
     if teachers := fit.get("teachers"):
-        names = " and ".join(_teacher(Path(teacher)) for teacher in teachers)
+        names = " and ".join(
+            "the weights that it began from" if teacher == fit.start else _teacher(Path(teacher))
+            for teacher in teachers
+        )
         said += f", {fit.teacher_weight:.0%} of the target by {names}"
     if blend := fit.get("blend"):
         said += f" and all of that of the {blend:.0%} of faces that another is laid over"
@@ -152,5 +159,6 @@ def _start(config: DictConfig) -> str:
     if config.fit.start is not None:
         return "the weights of a run that is not there any more"
     if config.model.get("weights"):
-        return f"the weights in {Path(config.model.weights).name}"
+        file = Path(config.model.weights)
+        return imagenet.origin(file) or f"the weights in {file.name}"
     return "timm's pre-trained weights" if config.model.pretrained else "scratch"

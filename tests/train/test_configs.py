@@ -15,10 +15,7 @@ MODELS = {
     "mobilenetv3": "mobilenetv3_large_100",
 }
 # experiments with whatever model there is
-PLAIN = {
-    "coarse", "coarse_again", "coarse_taught", "fine", "fine_again", "fine_taught", "finish",
-    "teacher",
-}  # fmt: skip
+PLAIN = {"coarse", "fine", "teacher"}
 
 
 def names(group: str) -> set[str]:

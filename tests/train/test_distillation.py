@@ -122,3 +122,9 @@ class TestFit:
         teacher = "a (test_resnet, from timm's pre-trained weights)"
         assert f", 50% of the target by {teacher} and b and c" in said
         assert " and all of that of the 25% of faces that another is laid over; seed 0" in said
+
+    def test_the_card_names_no_run_twice(self, tiny: Make, tmp_path: Path) -> None:
+        start = f"{tmp_path}/a/last.ckpt"
+        config = tiny(f"fit.start={start}", f"fit.teachers=[{start},b/last.ckpt]")
+        (said,) = (v for k, v in run_facts(config, Architecture("resnet18", 64)) if k == "training")
+        assert ", 50% of the target by the weights that it began from and b; seed 0" in said

@@ -9,18 +9,12 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from tests.train.conftest import configuration
+from tests.train.conftest import CONFIGS, configuration
+from train import imagenet
 
 ROOT = Path(__file__).parents[2]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-RUNS = {
-    "fit": "age",
-    "finish": "age-finish",
-    "coarse": "age-coarse",
-    "fine": "age-fine",
-    "coarse_again": "age-coarse-again",
-    "fine_again": "age-fine-again",
-}
+RUNS = {"teacher": "age-teacher", "coarse": "age-coarse", "fine": "age-fine"}
 
 
 def overrides(stage: str) -> list[str]:
@@ -43,7 +37,7 @@ def paths(stage: str, *parts: str) -> list[str]:
 
 
 def test_the_stages_stand_in_their_order() -> None:
-    assert list(STAGES) == ["prepare", *RUNS, "evaluate", "export"]
+    assert list(STAGES) == ["prepare", "imagenet", *RUNS, "evaluate", "export"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -59,7 +53,7 @@ def test_a_dependency_is_data_or_code_or_made_before(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_parameter_is_in_its_file(stage: str) -> None:
-    for entry in STAGES[stage]["params"]:
+    for entry in STAGES[stage].get("params", []):
         for file, keys in entry.items():
             written = OmegaConf.load(ROOT / file)
             for key in keys or []:
@@ -78,20 +72,25 @@ def test_a_run_depends_on_its_experiment_and_its_start(stage: str, run: str) -> 
     assert config.run == f"runs/{run}"
     parts = ("best.ckpt", "last.ckpt", "config.yaml", config.logger.version)
     assert paths(stage, "outs") == [f"{config.run}/{part}" for part in parts]
-    said = [part.partition("=")[2] for part in overrides(stage) if "experiment=" in part]
+    assert overrides(stage)[0] == f"+experiment={stage}"
     files = [file for entry in STAGES[stage]["params"] for file in entry]
-    assert [f"train/config/experiment/{name}.yaml" in files for name in said] == [True] * len(said)
-    if stage == "fit":
-        assert f"train/config/model/{config.model.backbone}.yaml" in files
-    else:
-        assert said == [stage]
-        assert config.fit.start in paths(stage, "deps")
-    assert (config.fit.start is None) == (stage == "fit")
-    assert set(config.fit.teachers) <= set(paths(stage, "deps"))
+    assert f"train/config/experiment/{stage}.yaml" in files
+    for inherited in OmegaConf.load(CONFIGS / "experiment" / f"{stage}.yaml").get("defaults", []):
+        assert inherited == "_self_" or f"train/config/experiment/{inherited}.yaml" in files
+    begun = config.model.weights if config.fit.start is None else config.fit.start
+    assert {begun, *config.fit.teachers} <= set(paths(stage, "deps"))
+
+
+def test_the_weights_that_runs_begin_from_are_fetched() -> None:
+    files = [str(imagenet.OUTPUT / f"{package.backbone}.pth") for package in imagenet.PACKAGES]
+    assert paths("imagenet", "outs") == files
+    assert {composed(stage).model.weights for stage in ("teacher", "coarse")} == set(files)
+    assert composed("teacher").model.backbone == Path(composed("teacher").model.weights).stem
+    assert composed("coarse").model.backbone == Path(composed("coarse").model.weights).stem
 
 
 def test_the_last_run_is_the_one_that_is_measured_and_exported() -> None:
-    run = f"runs/{RUNS['fine_again']}"
+    run = f"runs/{RUNS['fine']}"
     assert composed("evaluate").run == composed("export").run == run
     assert paths("evaluate", "metrics") == [f"{run}/metrics.json"]
     assert paths("evaluate", "outs") == [f"{run}/report.html"]

