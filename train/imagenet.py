@@ -8,7 +8,7 @@ Where the Hugging Face hub can be reached, `model.pretrained=true` takes timm's 
 
 import argparse
 import io
-import subprocess
+import subprocess  # nosec B404
 import sys
 import tempfile
 import zipfile
