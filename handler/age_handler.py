@@ -19,6 +19,7 @@ try:
     from handler.requests import Request, parse
     from handler.responses import Model, encode
     from handler.settings import Settings
+    from handler.watchdog import Watchdog
 except ImportError as error:
     # TorchServe takes an ImportError to mean that the handler is one of its own, and reports
     # "No module named 'ts.torch_handler.age_handler'" instead of what is missing.
@@ -57,7 +58,8 @@ class AgeHandler:
         archived = context.manifest["model"]
         self._model = Model(archived["modelName"], archived["modelVersion"])
         file = Path(properties["model_dir"], archived["serializedFile"])
-        self._pipeline = Pipeline.load(file, settings, device)
+        self._watchdog = Watchdog(settings.longest_step)
+        self._pipeline = Pipeline.load(file, settings, device, self._watchdog.progress)
         self._pipeline.warm_up(properties.get("batch_size") or 1)
         self._heap = HeapLimit()
         self._heap.keep()
@@ -77,11 +79,12 @@ class AgeHandler:
     def handle(self, data: "list[Mapping[str, object]] | None", context: "Context") -> list[bytes]:
         """A body for each row, in order, with its own status.
 
-        Ends the process where its GPU does not compute any more.
+        Ends the process where its GPU does not compute any more, or nothing happens in it.
         """
         items = [_item(row, context, index) for index, row in enumerate(data or ())]
         try:
-            outcomes = self._pipeline.run(items)
+            with self._watchdog:
+                outcomes = self._pipeline.run(items)
         except DeviceLost as lost:
             # An error would leave the worker in its place, to fail with all that comes. By its end
             # TorchServe answers this batch with 507 and starts another. Not an orderly end: CUDA

@@ -2,6 +2,7 @@
 
 import io
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,15 +78,18 @@ class AgeEstimator:
         model = torch.jit.load(str(path), map_location=device).eval()
         return cls(_for_inference(model, torch.float32), contract, device)
 
-    def estimate(self, faces: NDArray[np.uint8]) -> Estimates:
+    def estimate(
+        self, faces: NDArray[np.uint8], progress: Callable[[], object] = lambda: None
+    ) -> Estimates:
         """Ages of the crops `faces`, uint8 [n, 3, S, S] as the contract's geometry makes them.
 
-        Raises ContractError where the model gives anything but an age and a spread for each.
+        `progress` is called after each `FACES_PER_CALL` of them. Raises ContractError where the
+        model gives anything but an age and a spread for each.
         """
-        parts = [
-            self._call(faces[start : start + FACES_PER_CALL])
-            for start in range(0, len(faces), FACES_PER_CALL)
-        ]
+        parts = []
+        for start in range(0, len(faces), FACES_PER_CALL):
+            parts.append(self._call(faces[start : start + FACES_PER_CALL]))
+            progress()
         if not parts:
             none = np.zeros(0, np.float32)
             return Estimates(none, none, np.zeros((0, 2), np.float32))

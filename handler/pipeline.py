@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,22 +75,36 @@ class Photograph:
 class Pipeline:
     """A detector and an estimator under one contract; keeps nothing from batch to batch."""
 
-    def __init__(self, detector: FaceDetector, estimator: AgeEstimator, settings: Settings) -> None:
+    def __init__(
+        self,
+        detector: FaceDetector,
+        estimator: AgeEstimator,
+        settings: Settings,
+        progress: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`progress` is called after each step of a batch that may take long."""
         self.contract = estimator.contract
         self.precision = estimator.precision
         self._detector = detector
         self._estimator = estimator
         self._settings = settings
+        self._progress = progress
         self._decoders = ThreadPoolExecutor(torch.get_num_threads(), "decode")
 
     @classmethod
-    def load(cls, model: Path, settings: Settings, device: torch.device) -> "Pipeline":
+    def load(
+        cls,
+        model: Path,
+        settings: Settings,
+        device: torch.device,
+        progress: Callable[[], object] = lambda: None,
+    ) -> "Pipeline":
         """The pipeline around an exported model; ContractError when it cannot be honoured."""
         estimator = AgeEstimator.load(model, device, settings.precision)
         detector = FaceDetector(
             estimator.contract.detector, settings.min_face_size, settings.max_side, device
         )
-        return cls(detector, estimator, settings)
+        return cls(detector, estimator, settings, progress)
 
     def run(self, items: Sequence[Request | Failure]) -> list[Answer | Failure]:
         """One answer or failure for each item, in order; an item's failure is its own.
@@ -129,6 +143,8 @@ class Pipeline:
             return Photograph(item, reduced)
         except Exception as error:  # whatever it is, it is this item's and not its batch's
             return _failure(error)
+        finally:
+            self._progress()
 
     def _answer(self, photographs: list[Photograph]) -> list[Answer | Failure]:
         """All photographs at once; if that fails, one at a time, to find whose fault it is."""
@@ -152,11 +168,15 @@ class Pipeline:
             return []
         with record_function("detect"):
             detected = self._detector.detect([p.reduced.picture for p in photographs])
+        self._progress()
         faces = [_wanted(f, p.request.options) for f, p in zip(detected, photographs, strict=True)]
         with record_function("crop"):
-            crops = [self._crops(p, f) for p, f in zip(photographs, faces, strict=True)]
+            crops = []
+            for photograph, found in zip(photographs, faces, strict=True):
+                crops.append(self._crops(photograph, found))
+                self._progress()
         with record_function("estimate"):
-            estimates = self._estimator.estimate(np.concatenate(crops))
+            estimates = self._estimator.estimate(np.concatenate(crops), self._progress)
         if not np.isfinite(estimates.interval).all():
             raise ArithmeticError("the model gave an age that is no number")
         ends = np.cumsum([len(f) for f in faces])

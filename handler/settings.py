@@ -7,7 +7,7 @@ from typing import Literal, get_args
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
 # The lowest values. MTCNN looks through a window of 12 pixels.
-_LOWEST = {"max_pixels": 1, "min_face_size": 12, "max_side": 64, "threads": 0}
+_LOWEST = {"max_pixels": 1, "min_face_size": 12, "max_side": 64, "threads": 0, "longest_step": 0}
 _CHOICES = {"precision": get_args(Precision)}
 
 
@@ -34,6 +34,11 @@ class Settings:
     # Threads that one worker computes with on the CPU. 0: one for a worker on the CPU, as there is
     # a worker for each core then; the worker's share of the cores beside a GPU.
     threads: int = 0
+
+    # Seconds that one step of a batch may take: one photograph's decoding, the search for faces,
+    # ages of 64 of them. A worker in which one takes longer hangs, and ends to be replaced. 0: only
+    # responseTimeout tells.
+    longest_step: int = 10
 
     # What the ages are computed in. auto: the fastest that the hardware and the model have; int8
     # is for CPUs and needs a model that was exported with it.

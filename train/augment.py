@@ -1,8 +1,8 @@
 """Random views of stored crops, a whole batch at a time, on whatever device it lies.
 
 What is varied is what differs between a training picture and a user's: pose and framing, light and
-colour, resolution, things in front of the face. Random numbers come from torch's global generator,
-which `fit` seeds for every step.
+colour, resolution, compression, things in front of the face. Random numbers come from torch's
+global generator, which `fit` seeds for every step.
 """
 
 import math
@@ -11,6 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torchvision.io import decode_jpeg, encode_jpeg
+
+QUALITY = (15, 90)  # of the compressed ones, libjpeg's scale
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Augmentation:
     soften: float
     sharpen: float
     erase: float
+    compress: float = 0.0
     mirror: float = 0.5
 
     def __call__(self, crops: Tensor, served: int, side: int) -> Tensor:
@@ -35,10 +39,20 @@ class Augmentation:
 
         `served`: side of the served crop in the middle of the stored one, pixels.
         """
-        faces = self._frame(crops.float(), served, side)
+        faces = self._frame(self._compress(crops).float(), served, side)
         faces = self._sharpen(self._soften(faces))
         faces = self._light(faces)
         return self._erase(faces)
+
+    def _compress(self, crops: Tensor) -> Tensor:
+        """JPEG, and back, of some of the batch; on the processor, wherever it lies."""
+        n = len(crops)
+        chosen = (torch.rand(n) < self.compress).nonzero().flatten().tolist()
+        qualities = torch.randint(*QUALITY, (n,)).tolist()
+        crops = crops.clone() if chosen else crops
+        for i in chosen:
+            crops[i] = decode_jpeg(encode_jpeg(crops[i].cpu(), qualities[i]))
+        return crops
 
     def _frame(self, crops: Tensor, served: int, side: int) -> Tensor:
         """Rotate, scale, shift and mirror; the identity is the served crop, scaled to `side`."""

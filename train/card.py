@@ -82,7 +82,10 @@ def run_facts(config: DictConfig, architecture: Architecture) -> list[tuple[str,
             "median of the distribution (age) and its standard deviation (spread)"
             + _views(architecture),
         ),
-        ("training", f"{'; then '.join(map(_stage, chain))}; seed {config.seed}"),
+        (
+            "training",
+            f"{'; then '.join(map(_stage, chain))}{_averaged(config)}; seed {config.seed}",
+        ),
     ]
 
 
@@ -146,6 +149,11 @@ def _stage(config: DictConfig) -> str:
     if blend := fit.get("blend"):
         said += f" and all of that of the {blend:.0%} of faces that another is laid over"
     return said
+
+
+def _averaged(config: DictConfig) -> str:
+    names = [f"{path.parent.name} ({path.stem})" for path in map(Path, config.export.average)]
+    return f"; its best weights averaged with {' and '.join(names)}" if names else ""
 
 
 def _teacher(path: Path) -> str:

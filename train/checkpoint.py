@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import DictConfig
 
 from train.model import AgeNetwork, Architecture
 from train.weights import load_weights
@@ -53,6 +54,29 @@ def load_checkpoint(path: Path, shift: int = 0) -> tuple[AgeNetwork, Architectur
         }
     )
     return network.eval(), architecture
+
+
+def chosen_network(config: DictConfig) -> tuple[AgeNetwork, Architecture]:
+    """The network of `config.run` that is to be measured and exported, as `config.export` says.
+
+    The weights of the best checkpoint, averaged with those of `export.average` (Wortsman et al.,
+    Model soups, ICML 2022). Raises FileNotFoundError, saying what to do, where one is missing, and
+    ValueError where one is of another network.
+    """
+    shift = config.export.shift
+    network, architecture = load_checkpoint(Path(config.run, "best.ckpt"), shift)
+    states = [network.state_dict()]
+    for path in map(Path, config.export.average):
+        other, its = load_checkpoint(path, shift)
+        if its != architecture:
+            raise ValueError(f"export.average: {path} is of another network, {its}")
+        states.append(other.state_dict())
+    mean = {
+        name: torch.stack([state[name].double() for state in states]).mean(0).to(value.dtype)
+        for name, value in states[0].items()
+    }
+    network.load_state_dict(mean)
+    return network, architecture
 
 
 def trained_side(path: Path) -> int:

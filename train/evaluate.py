@@ -3,11 +3,12 @@
     python -m train.evaluate run=runs/mine
     python -m train.evaluate evaluate.model=model_store/age.pt evaluate.report=report.html
 
-The first exports the run's best checkpoint into the run's folder, calibrates its interval on the
-validation split, measures the file on the test split and writes `metrics.json` and `report.html`, a
-page with pictures. The second measures a file as it is and writes the page alone, where one is
-asked for. `evaluate.portraits=FOLDER` measures faces too of which only bounds of the age are known.
-`evaluate.split=val` is for choosing between runs and settings: it writes `metrics-val.json` alone.
+The first exports the run's best checkpoint into the run's folder, calibrates its
+interval on the validation split, measures the file on the test split and writes `metrics.json` and
+`report.html`, a page with pictures. The second measures a file as it is and writes the page alone,
+where one is asked for. `evaluate.portraits=FOLDER` measures faces too of which only bounds of the
+age are known. `evaluate.split=val` is for choosing between runs and settings: it writes
+`metrics-val.json` alone.
 """
 
 import json
@@ -24,7 +25,7 @@ from handler.estimation import AgeEstimator, Estimates
 from train import portraits, tables
 from train.calibration import calibrated, neutral
 from train.card import contract_facts, data_facts, run_facts
-from train.checkpoint import load_checkpoint
+from train.checkpoint import chosen_network
 from train.configuration import CONFIG, contract_parts, of_run
 from train.crops import widened
 from train.data import CropDataset, model_crops
@@ -48,7 +49,7 @@ def export_run(config: DictConfig, calibration: Calibration) -> Weights:
     """Export the best checkpoint of `config.run` into that folder, TorchScript as `age.pt`."""
     run = Path(config.run)
     geometry, detector = contract_parts(config)
-    network, architecture = load_checkpoint(run / "best.ckpt", config.export.shift)
+    network, architecture = chosen_network(config)
     crop = widened(geometry, architecture.crop_size)
     contract = Contract(crop, detector, calibration, tuple(config.data.sources))
     weights = Weights(network, architecture, contract)

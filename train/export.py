@@ -18,7 +18,7 @@ from torch.fx.proxy import TraceError
 
 from handler.contract import Contract
 from train.card import model_card
-from train.checkpoint import load_checkpoint
+from train.checkpoint import chosen_network
 from train.configuration import CONFIG, contract_parts, of_run
 from train.crops import widened
 from train.data import CropDataset, model_crops
@@ -28,7 +28,7 @@ from train.model import AgeNetwork
 from train.quantize import Ranges, activation_ranges, quantized
 from train.results import Results
 from train.torchscript import build
-from train.weights import Weights, load_weights, save_weights
+from train.weights import Weights, load_weights, save_weights, stored
 
 TOLERANCE = 0.05  # years between the trained network and the exported file
 INT8_COST = 0.05  # years of mean absolute error that 8 bits may cost
@@ -40,7 +40,8 @@ def export(config: DictConfig) -> Path:
     """Write age.safetensors, age.pt and README.md to `export.output`, and give the TorchScript.
 
     Raises FileNotFoundError where the run was not evaluated, and ValueError, before anything in
-    the output folder is touched, where it was evaluated with other views, or where the exported
+    the output folder is touched, where it was evaluated with other views or
+    weights, or where the exported
     file does not agree with the network.
     """
     config = of_run(config)
@@ -56,7 +57,12 @@ def export(config: DictConfig) -> Path:
             f"again with export.shift={config.export.shift}"
         )
     results = Results.from_json(json.loads(metrics_file.read_text()), config.data.sources)
-    network, architecture = load_checkpoint(run / "best.ckpt", config.export.shift)
+    network, architecture = chosen_network(config)
+    if not _same(network, evaluated.network):
+        raise ValueError(
+            f"other weights were evaluated than those of {run / 'best.ckpt'} and export.average="
+            f"{config.export.average}: evaluate it again with these"
+        )
     geometry, detector = contract_parts(config)
     crop = widened(geometry, architecture.crop_size)
     measured = {
@@ -83,6 +89,13 @@ def export(config: DictConfig) -> Path:
     with written_whole(output / "README.md") as partial:
         partial.write_text(card)
     return output / "age.pt"
+
+
+def _same(network: AgeNetwork, measured: AgeNetwork) -> bool:
+    ours, theirs = stored(network), stored(measured)
+    return ours.keys() == theirs.keys() and all(
+        torch.equal(ours[name], theirs[name]) for name in ours
+    )
 
 
 def _ranges(network: AgeNetwork, crops: CropDataset) -> Ranges | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from handler.contract import Contract
 from train.files import written_whole
@@ -31,17 +32,21 @@ class Weights:
 
 def save_weights(weights: Weights, path: Path) -> None:
     """Write `weights` to `path`, the large kernels in half precision."""
-    tensors = {
-        name: (value.half() if value.numel() > _SMALL else value).contiguous().cpu()
-        for name, value in weights.network.state_dict().items()
-    }
     metadata = {
         "architecture": json.dumps(asdict(weights.architecture)),
         "contract": weights.contract.to_json(),
         "ranges": json.dumps(weights.ranges),
     }
     with written_whole(path) as partial:
-        save_file(tensors, partial, metadata)
+        save_file(stored(weights.network), partial, metadata)
+
+
+def stored(network: AgeNetwork) -> dict[str, Tensor]:
+    """The tensors of a network as a file keeps them; those of a file's network, exactly."""
+    return {
+        name: (value.half() if value.numel() > _SMALL else value).contiguous().cpu()
+        for name, value in network.state_dict().items()
+    }
 
 
 def load_weights(path: Path) -> Weights:
@@ -51,11 +56,11 @@ def load_weights(path: Path) -> Weights:
     """
     advice = "make it anew with python -m train.export"
     try:
-        with safe_open(path, framework="pt") as stored:
-            metadata = stored.metadata() or {}
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
             if not {"architecture", "contract"} <= metadata.keys():
                 raise ValueError(f"{path} holds no age model: make one with python -m train.export")
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path} cannot be read: {advice} ({error})") from error
     try:

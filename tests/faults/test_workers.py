@@ -22,14 +22,14 @@ from tests.torchserve import FEW_WORKERS, WORKERS, Service, running
 
 USERS = 12  # more than the batches: some wait while a worker dies
 BATCH = batch_size()  # the most that can be inside of a worker
-HANG = 10  # responseTimeout in seconds, for the shipped 60
+STOPPED = 10  # responseTimeout in seconds, for the shipped 60
 DIED = {"500", "507"}  # what TorchServe answers what was inside of a worker with
 
 
 @pytest.fixture(scope="module")
 def service(store: Making, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     state = tmp_path_factory.mktemp("state")
-    with running(store(responseTimeout=HANG), state, environ=FEW_WORKERS) as service:
+    with running(store(responseTimeout=STOPPED), state, environ=FEW_WORKERS) as service:
         yield service
 
 
@@ -48,7 +48,7 @@ def test_kill(service: Service, table: Table, killed: int, name: str) -> None:
     table.add(f"`kill -9` of {name}", users, max(recovery, users.recovery(since)))
 
 
-def test_hang(service: Service, table: Table) -> None:
+def test_stopped(service: Service, table: Table) -> None:
     pids = sorted(ready_workers(service))[:1]
     with load(direct(service.rest), USERS) as users:
         since = time.monotonic()
@@ -59,7 +59,7 @@ def test_hang(service: Service, table: Table) -> None:
     assert users.lost.keys() <= DIED
     assert sum(users.lost.values()) <= BATCH
     assert not psutil.pid_exists(pids[0])  # a stopped process does not hear SIGTERM
-    name = f"a worker hangs (`responseTimeout` {HANG} s here, 60 s as shipped)"
+    name = f"a worker is stopped, SIGSTOP (`responseTimeout` {STOPPED} s here, 60 s as shipped)"
     table.add(name, users, max(recovery, users.recovery(since)))
 
 

@@ -321,7 +321,7 @@ class TestInitialize:
         available: bool,
         device: str,
     ) -> None:
-        def loaded(file: Path, settings: object, device: torch.device) -> None:
+        def loaded(file: Path, settings: object, device: torch.device, progress: object) -> None:
             raise Loaded(file.name, str(device))
 
         monkeypatch.setattr(torch.cuda, "is_available", lambda: available)

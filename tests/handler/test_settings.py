@@ -14,6 +14,7 @@ def test_defaults() -> None:
     assert settings == Settings.from_mapping({}) == Settings()
     assert (settings.max_pixels, settings.min_face_size) == (50_000_000, 40)
     assert (settings.max_side, settings.threads, settings.precision) == (1280, 0, "auto")
+    assert settings.longest_step == 10
 
 
 def test_each_can_be_set() -> None:
@@ -22,9 +23,10 @@ def test_each_can_be_set() -> None:
         "min_face_size": 20,
         "max_side": 640,
         "threads": 2,
+        "longest_step": 5,
         "precision": "float32",
     }
-    assert Settings.from_mapping(values) == Settings(1, 20, 640, 2, "float32")
+    assert Settings.from_mapping(values) == Settings(1, 20, 640, 2, 5, "float32")
     assert vars(Settings()).keys() == values.keys()
 
 
@@ -38,7 +40,7 @@ def test_unknown_key() -> None:
         Settings.from_mapping({"max_pixel": 5})
     assert str(caught.value) == (
         "model-config.yaml: handler has an unknown key 'max_pixel'; "
-        "known are max_pixels, min_face_size, max_side, threads, precision"
+        "known are max_pixels, min_face_size, max_side, threads, longest_step, precision"
     )
 
 
@@ -52,7 +54,14 @@ def test_wrong_value(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "low"), [("max_pixels", 1), ("min_face_size", 12), ("max_side", 64), ("threads", 0)]
+    ("key", "low"),
+    [
+        ("max_pixels", 1),
+        ("min_face_size", 12),
+        ("max_side", 64),
+        ("threads", 0),
+        ("longest_step", 0),
+    ],
 )
 def test_lowest_values(key: str, low: int) -> None:
     assert getattr(Settings.from_mapping({key: low}), key) == low

@@ -56,7 +56,7 @@ def test_no_change_to_another_side_is_the_served_crop_scaled(side: int) -> None:
     [
         {"rotation": 20.0}, {"scale": (0.8, 0.9)}, {"shift": 0.1}, {"brightness": 0.5},
         {"contrast": 0.5}, {"saturation": 0.9}, {"gamma": 0.5}, {"grey": 1.0}, {"soften": 1.0},
-        {"sharpen": 1.0}, {"erase": 1.0},
+        {"sharpen": 1.0}, {"erase": 1.0}, {"compress": 1.0},
     ],
 )  # fmt: skip
 def test_each_change_changes_pixels_and_keeps_them_in_range(

@@ -14,6 +14,7 @@ from handler.contract import ContractError, DetectorSettings
 from handler.estimation import AgeEstimator
 from train import export as export_module
 from train import tables
+from train.checkpoint import chosen_network
 from train.configuration import contract_parts
 from train.crops import widened
 from train.data import model_crops
@@ -21,6 +22,7 @@ from train.evaluate import evaluate, show
 from train.export import export
 from train.fit import fit
 from train.metrics import Measured
+from train.model import AgeNetwork, Architecture
 from train.results import Results
 from train.weights import Weights, load_weights
 
@@ -135,6 +137,37 @@ def test_figures_of_other_views_are_not_exported(trained: DictConfig) -> None:
     assert not Path(trained.export.output).exists()
 
 
+def test_weights_are_averaged_and_measured_before_they_are_exported(
+    trained: DictConfig, tmp_path: Path
+) -> None:
+    checkpoint = torch.load(Path(trained.run, "best.ckpt"), weights_only=True)
+    name = next(name for name in checkpoint["state_dict"] if name.startswith("network."))
+    before = checkpoint["state_dict"][name].clone()
+    checkpoint["state_dict"][name] += 0.02
+    torch.save(checkpoint, tmp_path / "other.ckpt")
+
+    evaluate(trained)
+    trained.export.average = [str(tmp_path / "other.ckpt")]
+    with pytest.raises(ValueError, match=r"export\.average=.*other\.ckpt.*: evaluate it again"):
+        export(trained)
+    assert not Path(trained.export.output).exists()
+
+    evaluate(trained)
+    model = export(trained)
+    exported = load_weights(model.with_name("age.safetensors")).network.state_dict()
+    assert torch.allclose(exported[name.removeprefix("network.")], before + 0.01, atol=1e-4)
+    assert "; its best weights averaged with " in (model.parent / "README.md").read_text()
+
+
+def test_weights_of_another_network_are_not_averaged(trained: DictConfig, tmp_path: Path) -> None:
+    checkpoint = torch.load(Path(trained.run, "best.ckpt"), weights_only=True)
+    checkpoint["architecture"]["size"] += 8
+    torch.save(checkpoint, tmp_path / "other.ckpt")
+    trained.export.average = [str(tmp_path / "other.ckpt")]
+    with pytest.raises(ValueError, match=r"other\.ckpt is of another network"):
+        evaluate(trained)
+
+
 def test_export_wants_a_measured_run(trained: DictConfig) -> None:
     with pytest.raises(FileNotFoundError, match=r"run python -m train\.evaluate first"):
         export(trained)
@@ -172,12 +205,18 @@ def test_a_backbone_that_cannot_be_in_8_bits(
 
     evaluate(trained)
 
-    def winding(path: Path) -> Weights:
+    def measured(path: Path) -> Weights:
         weights = load_weights(path)
         weights.network.backbone = Winding()
         return weights
 
-    monkeypatch.setattr(export_module, "load_weights", winding)
+    def chosen(config: DictConfig) -> tuple[AgeNetwork, Architecture]:
+        network, architecture = chosen_network(config)
+        network.backbone = Winding()
+        return network, architecture
+
+    monkeypatch.setattr(export_module, "load_weights", measured)
+    monkeypatch.setattr(export_module, "chosen_network", chosen)
     with pytest.raises(ValueError, match=r"no 8 bits for this backbone, set export\.int8=false: "):
         export(trained)
 
