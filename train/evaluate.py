@@ -3,9 +3,9 @@
     python -m train.evaluate run=runs/mine
     python -m train.evaluate evaluate.model=model_store/age.pt evaluate.report=report.html
 
-The first exports the run's best checkpoint into the run's folder, calibrates its
-interval on the validation split, measures the file on the test split and writes `metrics.json` and
-`report.html`, a page with pictures. The second measures a file as it is and writes the page alone,
+The first exports the run's best checkpoint into the run's folder, calibrates its interval on the
+validation split, measures the file on the test split and writes `metrics.json` and `report.html`, a
+page with pictures. The second measures a file as it is and writes the page alone,
 where one is asked for. `evaluate.portraits=FOLDER` measures faces too of which only bounds of the
 age are known. `evaluate.split=val` is for choosing between runs and settings: it writes
 `metrics-val.json` alone.
