@@ -1,7 +1,7 @@
 """The whole way, with the real detector and a model whose ages can be told."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Barrier, Event
 
@@ -165,9 +165,9 @@ class TestBatch:
         calls = []
         estimate = pipeline._estimator.estimate
 
-        def counted(faces: NDArray[np.uint8]) -> Estimates:
+        def counted(faces: NDArray[np.uint8], progress: Callable[[], object]) -> Estimates:
             calls.append(len(faces))
-            return estimate(faces)
+            return estimate(faces, progress)
 
         monkeypatch.setattr(pipeline._estimator, "estimate", counted)
         face, two = encoded(astronaut()), encoded(side_by_side(astronaut(), astronaut()))

@@ -32,6 +32,10 @@ from tests.pictures import (
 )
 
 CPU = torch.device("cpu")
+Progress = Callable[[], object]
+
+
+def nothing() -> None: ...
 
 
 class Detector(FaceDetector):
@@ -57,7 +61,7 @@ class Estimator(AgeEstimator):
         self.contract, self.most, self.error = contract, most, error
         self.precision = "float32"
 
-    def estimate(self, faces: NDArray[np.uint8]) -> Estimates:
+    def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
         age = faces.mean(axis=(1, 2, 3), dtype=np.float32) * np.float32(100 / 255)
         if self.error and (len(faces) > self.most or not age.all()):
             kind, text = self.error
@@ -117,8 +121,8 @@ class TestTrouble:
 
     def test_a_model_that_gives_no_number(self, contract: Contract) -> None:
         class Broken(Estimator):
-            def estimate(self, faces: NDArray[np.uint8]) -> Estimates:
-                found = super().estimate(faces)
+            def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
+                found = super().estimate(faces, progress)
                 found.interval[found.age == 0] = np.nan
                 return found
 
@@ -144,10 +148,10 @@ class TestTrouble:
         held: list[weakref.ref[NDArray[np.uint8]]] = []
 
         class Watched(Estimator):
-            def estimate(self, faces: NDArray[np.uint8]) -> Estimates:
+            def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
                 assert [ref() for ref in held] == [None] * len(held)
                 held.append(weakref.ref(faces))
-                return super().estimate(faces)
+                return super().estimate(faces, progress)
 
         estimator = Watched(contract, most=1, error=OUT_OF_MEMORY[0])
         pipeline = Pipeline(Detector(), estimator, Settings())
@@ -172,9 +176,9 @@ class TestDeviceLost:
         calls = []
 
         class Watched(Estimator):
-            def estimate(self, faces: NDArray[np.uint8]) -> Estimates:
+            def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
                 calls.append(len(faces))
-                return super().estimate(faces)
+                return super().estimate(faces, progress)
 
         pipeline = Pipeline(Detector(), Watched(contract, 1, (RuntimeError, text)), Settings())
         with pytest.raises(DeviceLost):
@@ -224,9 +228,9 @@ def test_warm_up_goes_through_every_size(contract: Contract) -> None:
     sizes = []
 
     class Counting(Estimator):
-        def estimate(self, faces: NDArray[np.uint8]) -> Estimates:
+        def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
             sizes.append(faces.shape)
-            return super().estimate(faces)
+            return super().estimate(faces, progress)
 
     looked_at = []
     detector = Detector(lambda picture: looked_at.append(picture.shape))
