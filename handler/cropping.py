@@ -10,6 +10,10 @@ from handler.contract import CropGeometry
 
 Picture = NDArray[np.uint8]  # [height, width, 3] RGB, upright
 
+# Of a pixel. A box differs by 1e-4 pixels with what else is in its batch; without steps that would
+# change a hundred of the crop's bytes by 1, and ages in 8 bits by up to half a year.
+STEPS = 16
+
 
 def crop_faces(
     picture: Picture, boxes: NDArray[np.float32], geometry: CropGeometry
@@ -34,10 +38,11 @@ def crop_faces(
 
 
 def square(box: NDArray[np.float32], margin: float) -> tuple[float, float, float]:
-    """The crop's left and top edge and its side, in pixels of the picture."""
+    """The crop's left and top edge and its side, in pixels of the picture, to 1 / `STEPS`."""
     x1, y1, x2, y2 = (float(v) for v in box)
     side = max(1.0, (1 + margin) * (x2 - x1 + y2 - y1) / 2)
-    return (x1 + x2 - side) / 2, (y1 + y2 - side) / 2, side
+    left, top = (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
+    return round(left * STEPS) / STEPS, round(top * STEPS) / STEPS, round(side * STEPS) / STEPS
 
 
 def padding(shape: tuple[int, ...], box: NDArray[np.float32], margin: float) -> float:

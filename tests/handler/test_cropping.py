@@ -24,6 +24,10 @@ class TestSquare:
         left, top, found = square(boxes((0, 0, 40, 40))[0], margin)
         assert (found, left, top) == (side, 20 - side / 2, 20 - side / 2)
 
+    def test_in_steps(self) -> None:
+        found = square(boxes((10.03, 20.04, 30.1, 40.2))[0], 0.0)
+        assert found == (10, 20.0625, 20.125)
+
     def test_is_never_empty(self) -> None:
         assert square(boxes((5, 5, 5, 5))[0], 0.0) == (4.5, 4.5, 1)
 
@@ -78,11 +82,11 @@ class TestCropFaces:
         geometry = CropGeometry(size=16, margin=0.3, fill=9)
         assert (crop_faces(scene(40, 40), boxes(box), geometry) == 9).all()
 
-    @pytest.mark.parametrize("side", [500.0, 333.3, 61.7, 12.4])
+    @pytest.mark.parametrize("side", [500.0, 333.3125, 61.6875, 12.375])
     def test_is_the_resize_of_the_whole_picture(self, side: float) -> None:
         """That only a patch is copied out of the photograph must not be seen."""
         picture = bordered(astronaut(), 100)
-        box = (103.3, 105.7, 103.3 + side, 105.7 + side)
+        box = (103.3125, 105.6875, 103.3125 + side, 105.6875 + side)
         (face,) = crop_faces(picture, boxes(box), PLAIN)
         exact = Image.fromarray(picture).resize((32, 32), Image.Resampling.BILINEAR, box)
         assert np.abs(face.transpose(1, 2, 0).astype(int) - np.asarray(exact)).max() <= 1
@@ -93,6 +97,13 @@ class TestCropFaces:
         geometry = CropGeometry(size=64, margin=0.4, fill=50)
         inside = crop_faces(bordered(picture, 100, 50), boxes(tuple(box + 100)), geometry)
         assert np.array_equal(crop_faces(picture, boxes(tuple(box)), geometry), inside)
+
+    def test_what_arithmetic_adds_to_a_box_makes_no_difference(self) -> None:
+        geometry = CropGeometry(size=48, margin=0.1, fill=0)
+        box = np.array([(101.27, 43.91, 187.62, 166.18)], np.float32)
+        (face,) = crop_faces(astronaut(), box, geometry)
+        for added in np.random.default_rng(0).normal(0, 1e-4, (20, 4)).astype(np.float32):
+            assert np.array_equal(crop_faces(astronaut(), box + added, geometry)[0], face)
 
     @pytest.mark.parametrize("factor", [0.5, 2.0])
     def test_same_face_at_another_size(self, factor: float) -> None:
