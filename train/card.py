@@ -49,9 +49,9 @@ Terms: these weights are for non-commercial research only, as the data is.
 
 ## Split
 As each data set's own tables give it, or else by a checksum of each picture or group; the figures
-below are of the test parts, which neither training nor the choice of a checkpoint saw. How much
-wider than validation asks the interval is made was chosen in sight of the test parts: their
-coverage is no independent check of it.
+below are of the test parts, which neither training nor the choice of a run's best epoch saw. Which
+checkpoints are averaged is chosen by hand, and how much wider than validation asks the interval is
+made was chosen in sight of the test parts: their coverage is no independent check of it.
 
 ## Figures
 {_figures(results)}
@@ -84,7 +84,7 @@ def run_facts(config: DictConfig, architecture: Architecture) -> list[tuple[str,
         ),
         (
             "training",
-            f"{'; then '.join(map(_stage, chain))}{_averaged(config)}; seed {config.seed}",
+            f"{'; then '.join(map(_stage, chain))}{_chosen(config)}; seed {config.seed}",
         ),
     ]
 
@@ -151,9 +151,12 @@ def _stage(config: DictConfig) -> str:
     return said
 
 
-def _averaged(config: DictConfig) -> str:
-    names = [f"{path.parent.name} ({path.stem})" for path in map(Path, config.export.average)]
-    return f"; its best weights averaged with {' and '.join(names)}" if names else ""
+def _chosen(config: DictConfig) -> str:
+    paths = [Path(path) for path in config.export.checkpoints]
+    if paths == [Path(config.run, "best.ckpt")]:
+        return ""
+    names = " and ".join(f"{path.parent.name} ({path.stem})" for path in paths)
+    return f"; the {'mean of the ' if len(paths) > 1 else ''}weights of {names}"
 
 
 def _teacher(path: Path) -> str:

@@ -59,17 +59,20 @@ def load_checkpoint(path: Path, shift: int = 0) -> tuple[AgeNetwork, Architectur
 def chosen_network(config: DictConfig) -> tuple[AgeNetwork, Architecture]:
     """The network of `config.run` that is to be measured and exported, as `config.export` says.
 
-    The weights of the best checkpoint, averaged with those of `export.average` (Wortsman et al.,
-    Model soups, ICML 2022). Raises FileNotFoundError, saying what to do, where one is missing, and
-    ValueError where one is of another network.
+    The mean of the weights of `export.checkpoints` (Wortsman et al., Model soups, ICML 2022).
+    Raises FileNotFoundError, saying what to do, where one is missing, and ValueError where there is
+    none or one is of another network.
     """
     shift = config.export.shift
-    network, architecture = load_checkpoint(Path(config.run, "best.ckpt"), shift)
+    paths = [Path(path) for path in config.export.checkpoints]
+    if not paths:
+        raise ValueError("export.checkpoints is empty: name one, or leave it out")
+    network, architecture = load_checkpoint(paths[0], shift)
     states = [network.state_dict()]
-    for path in map(Path, config.export.average):
+    for path in paths[1:]:
         other, its = load_checkpoint(path, shift)
         if its != architecture:
-            raise ValueError(f"export.average: {path} is of another network, {its}")
+            raise ValueError(f"export.checkpoints: {path} is of another network, {its}")
         states.append(other.state_dict())
     mean = {
         name: torch.stack([state[name].double() for state in states]).mean(0).to(value.dtype)

@@ -3,12 +3,12 @@
     python -m train.evaluate run=runs/mine
     python -m train.evaluate evaluate.model=model_store/age.pt evaluate.report=report.html
 
-The first exports the run's best checkpoint into the run's folder, calibrates its interval on the
-validation split, measures the file on the test split and writes `metrics.json` and `report.html`, a
-page with pictures. The second measures a file as it is and writes the page alone,
-where one is asked for. `evaluate.portraits=FOLDER` measures faces too of which only bounds of the
-age are known. `evaluate.split=val` is for choosing between runs and settings: it writes
-`metrics-val.json` alone.
+The first exports the run's weights (its best checkpoint's, unless `export.checkpoints` names
+others) into the run's folder, calibrates its interval on the validation split, measures the file on
+the test split and writes `metrics.json` and `report.html`, a page with pictures. The second
+measures a file as it is and writes the page alone, where one is asked for.
+`evaluate.portraits=FOLDER` measures faces too of which only bounds of the age are known.
+`evaluate.split=val` is for choosing between runs and settings: it writes `metrics-val.json` alone.
 """
 
 import json
@@ -46,7 +46,7 @@ SPARE = 0.025
 
 
 def export_run(config: DictConfig, calibration: Calibration) -> Weights:
-    """Export the best checkpoint of `config.run` into that folder, TorchScript as `age.pt`."""
+    """Export the weights of `config.run` into that folder, TorchScript as `age.pt`."""
     run = Path(config.run)
     geometry, detector = contract_parts(config)
     network, architecture = chosen_network(config)

@@ -1,4 +1,4 @@
-"""The run's best checkpoint -> weights, TorchScript and model card, ready to be archived.
+"""The run's checkpoint -> weights, TorchScript and model card, ready to be archived.
 
     python -m train.export run=runs/mine export.output=model_store
 
@@ -40,9 +40,8 @@ def export(config: DictConfig) -> Path:
     """Write age.safetensors, age.pt and README.md to `export.output`, and give the TorchScript.
 
     Raises FileNotFoundError where the run was not evaluated, and ValueError, before anything in
-    the output folder is touched, where it was evaluated with other views or
-    weights, or where the exported
-    file does not agree with the network.
+    the output folder is touched, where it was evaluated with other views or weights, or where the
+    exported file does not agree with the network.
     """
     config = of_run(config)
     run, output = Path(config.run), Path(config.export.output)
@@ -60,8 +59,8 @@ def export(config: DictConfig) -> Path:
     network, architecture = chosen_network(config)
     if not _same(network, evaluated.network):
         raise ValueError(
-            f"other weights were evaluated than those of {run / 'best.ckpt'} and export.average="
-            f"{config.export.average}: evaluate it again with these"
+            f"other weights were evaluated than those of export.checkpoints="
+            f"{config.export.checkpoints}: evaluate it again with these"
         )
     geometry, detector = contract_parts(config)
     crop = widened(geometry, architecture.crop_size)

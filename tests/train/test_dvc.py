@@ -14,7 +14,7 @@ from train import imagenet
 
 ROOT = Path(__file__).parents[2]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-RUNS = {"teacher": "age-teacher", "coarse": "age-coarse", "fine": "age-fine", "finer": "age-finer"}
+RUNS = {name: f"age-{name}" for name in ("teacher", "coarse", "fine", "finer", "finest")}
 
 
 def overrides(stage: str) -> list[str]:
@@ -90,7 +90,7 @@ def test_the_weights_that_runs_begin_from_are_fetched() -> None:
 
 
 def test_the_last_run_is_the_one_that_is_measured_and_exported() -> None:
-    run = f"runs/{RUNS['finer']}"
+    run = f"runs/{RUNS['finest']}"
     assert composed("evaluate").run == composed("export").run == run
     assert paths("evaluate", "metrics") == [f"{run}/metrics.json"]
     assert paths("evaluate", "outs") == [f"{run}/report.html"]

@@ -147,8 +147,8 @@ def test_weights_are_averaged_and_measured_before_they_are_exported(
     torch.save(checkpoint, tmp_path / "other.ckpt")
 
     evaluate(trained)
-    trained.export.average = [str(tmp_path / "other.ckpt")]
-    with pytest.raises(ValueError, match=r"export\.average=.*other\.ckpt.*: evaluate it again"):
+    trained.export.checkpoints.append(str(tmp_path / "other.ckpt"))
+    with pytest.raises(ValueError, match=r"export\.checkpoints=.*other\.ckpt.*: evaluate it again"):
         export(trained)
     assert not Path(trained.export.output).exists()
 
@@ -156,14 +156,33 @@ def test_weights_are_averaged_and_measured_before_they_are_exported(
     model = export(trained)
     exported = load_weights(model.with_name("age.safetensors")).network.state_dict()
     assert torch.allclose(exported[name.removeprefix("network.")], before + 0.01, atol=1e-4)
-    assert "; its best weights averaged with " in (model.parent / "README.md").read_text()
+    said = f"the mean of the weights of {Path(trained.run).name} (best) and {tmp_path.name} (other)"
+    assert f"; {said};" in (model.parent / "README.md").read_text()
+
+
+def test_the_last_epoch_is_exported(trained: DictConfig) -> None:
+    trained.export.checkpoints = ["${run}/last.ckpt"]
+    evaluate(trained)
+    model = export(trained)
+    exported = load_weights(model.with_name("age.safetensors")).network.state_dict()
+    last = torch.load(Path(trained.run, "last.ckpt"), weights_only=True)["state_dict"]
+    for name, value in exported.items():
+        assert torch.allclose(value.float(), last[f"network.{name}"].float(), atol=1e-3)
+    said = f"; the weights of {Path(trained.run).name} (last);"
+    assert said in (model.parent / "README.md").read_text()
+
+
+def test_no_weights_are_no_model(trained: DictConfig) -> None:
+    trained.export.checkpoints = []
+    with pytest.raises(ValueError, match=r"export\.checkpoints is empty: name one"):
+        evaluate(trained)
 
 
 def test_weights_of_another_network_are_not_averaged(trained: DictConfig, tmp_path: Path) -> None:
     checkpoint = torch.load(Path(trained.run, "best.ckpt"), weights_only=True)
     checkpoint["architecture"]["size"] += 8
     torch.save(checkpoint, tmp_path / "other.ckpt")
-    trained.export.average = [str(tmp_path / "other.ckpt")]
+    trained.export.checkpoints.append(str(tmp_path / "other.ckpt"))
     with pytest.raises(ValueError, match=r"other\.ckpt is of another network"):
         evaluate(trained)
 
