@@ -10,8 +10,8 @@ from handler.contract import CropGeometry
 
 Picture = NDArray[np.uint8]  # [height, width, 3] RGB, upright
 
-# Of a pixel. A box differs by 1e-4 pixels with what else is in its batch; without steps that would
-# change a hundred of the crop's bytes by 1, and ages in 8 bits by up to half a year.
+# Of a box, in a pixel. It differs by 1e-4 pixels with what else is in its batch; without steps that
+# would change a hundred of the crop's bytes by 1, and ages in 8 bits by up to half a year.
 STEPS = 16
 
 
@@ -38,11 +38,10 @@ def crop_faces(
 
 
 def square(box: NDArray[np.float32], margin: float) -> tuple[float, float, float]:
-    """The crop's left and top edge and its side, in pixels of the picture, to 1 / `STEPS`."""
-    x1, y1, x2, y2 = (float(v) for v in box)
+    """Left and top edge and side of the crop, in pixels of the picture, for `box` in steps."""
+    x1, y1, x2, y2 = (round(float(v) * STEPS) / STEPS for v in box)
     side = max(1.0, (1 + margin) * (x2 - x1 + y2 - y1) / 2)
-    left, top = (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
-    return round(left * STEPS) / STEPS, round(top * STEPS) / STEPS, round(side * STEPS) / STEPS
+    return (x1 + x2 - side) / 2, (y1 + y2 - side) / 2, side
 
 
 def padding(shape: tuple[int, ...], box: NDArray[np.float32], margin: float) -> float:
