@@ -50,8 +50,8 @@ Terms: these weights are for non-commercial research only, as the data is.
 ## Split
 As each data set's own tables give it, or else by a checksum of each picture or group; the figures
 below are of the test parts, which neither training nor the choice of a run's best epoch saw. Which
-checkpoints are averaged is chosen by hand, and how much wider than validation asks the interval is
-made was chosen in sight of the test parts: their coverage is no independent check of it.
+checkpoints are averaged, where some are, and how much wider than validation asks the interval is
+made, were chosen in sight of the test parts, which are no independent check of them.
 
 ## Figures
 {_figures(results)}

@@ -151,7 +151,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AgeEstimator]
 @pytest.fixture(scope="module")
 def portraits(shipped: dict[str, AgeEstimator]) -> NDArray[np.uint8]:
     """One face, framed in several ways, in several lights."""
-    boxes = np.random.default_rng(0).normal(FACE_BOX, 8, (240, 4)).astype(np.float32)
+    boxes = np.random.default_rng(0).normal(FACE_BOX, 8, (48, 4)).astype(np.float32)
     faces = crop_faces(astronaut(), boxes, shipped["float32"].contract.crop)
     light = np.linspace(0.5, 1, len(faces))[:, None, None, None]
     return (faces * light).astype(np.uint8)
@@ -174,9 +174,8 @@ class TestPrecision:
         difference = np.abs(exact.age - rounded.age)
         # of what the model itself leaves open: surer weights have less to lose
         assert 0 < difference.mean() < mean * exact.spread.mean()
-        # of one face in a hundred: the largest of any few faces is another one each time
-        assert np.quantile(difference, 0.99) < most
-        assert np.quantile(np.abs(exact.spread - rounded.spread), 0.99) < most
+        assert difference.max() < most
+        assert np.abs(exact.spread - rounded.spread).max() < most
         assert rounded.age.dtype == rounded.spread.dtype == rounded.interval.dtype == np.float32
 
     @pytest.mark.parametrize("precision", PRECISIONS)

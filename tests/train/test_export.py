@@ -161,13 +161,16 @@ def test_weights_are_averaged_and_measured_before_they_are_exported(
 
 
 def test_the_last_epoch_is_exported(trained: DictConfig) -> None:
+    last = torch.load(Path(trained.run, "last.ckpt"), weights_only=True)
+    name = next(name for name in last["state_dict"] if name.startswith("network."))
+    last["state_dict"][name] += 0.02  # it may be the best one, too
+    torch.save(last, Path(trained.run, "last.ckpt"))
     trained.export.checkpoints = ["${run}/last.ckpt"]
     evaluate(trained)
     model = export(trained)
     exported = load_weights(model.with_name("age.safetensors")).network.state_dict()
-    last = torch.load(Path(trained.run, "last.ckpt"), weights_only=True)["state_dict"]
-    for name, value in exported.items():
-        assert torch.allclose(value.float(), last[f"network.{name}"].float(), atol=1e-3)
+    found = exported[name.removeprefix("network.")]
+    assert torch.allclose(found, last["state_dict"][name], atol=1e-4)
     said = f"; the weights of {Path(trained.run).name} (last);"
     assert said in (model.parent / "README.md").read_text()
 
