@@ -78,7 +78,7 @@ def test_without_a_valid_key(channel, metadata, photograph):
 def test_too_large(channel, key):
     error = failure(channel, bytes(21 * MEGABYTE), bearer(key))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert error.details() == "a request has at most 20 MB"
+    assert error.details().startswith("a photograph's request has at most 20 MB")
     assert "retry-after" not in dict(error.trailing_metadata())
     assert failure(channel, JPEG, bearer(key)) is None
 

@@ -104,3 +104,11 @@ def test_nothing_is_left(proxy: Proxy, way) -> None:
     assert traces(marker, files) == []
     temporary = [file for file in kept([proxy.folder]) if file.parent != proxy.folder]
     assert temporary == []
+
+
+def test_no_process_may_dump_its_memory(proxy: Proxy) -> None:
+    assert proxy.workers()
+    for pid in proxy.workers():
+        lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+        (limits,) = (line.split()[4:6] for line in lines if line.startswith("Max core file size"))
+        assert limits in (["1", "1"], ["0", "0"])  # nobody may raise what was 0
