@@ -32,6 +32,23 @@ def test_kill(model_store: Path, tmp_path: Path, table: Table) -> None:
     table.add("`kill -9` of Java, and the same start line", users, users.recovery(since))
 
 
+def test_a_crash_leaves_no_report(model_store: Path, tmp_path: Path) -> None:
+    """Java's own would have words of its memory, where photographs are."""
+    torchserve = Plain(tmp_path, model_store, private_addresses() | FEW_WORKERS)
+    with torchserve.running():
+        java = torchserve.pid
+        os.kill(java, signal.SIGSEGV)
+        until = time.monotonic() + 30
+        while Path(f"/proc/{java}/exe").exists():  # a zombie has none
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        left = [
+            path.name for path in tmp_path.rglob("*") if path.name.startswith(("hs_err", "core"))
+        ]
+        assert left == []
+        assert "SIGSEGV" not in (tmp_path / "output").read_text()
+
+
 def test_kill_under_the_supervisor(model_store: Path, tmp_path: Path, table: Table) -> None:
     """It ends with exit code 1 and says why, for whoever starts it again: here the test does."""
     addresses = private_addresses()

@@ -313,6 +313,7 @@ def test_no_process_may_dump_its_memory(own: Own) -> None:
     """1 byte is the one limit that also holds where dumps are piped to a program."""
     java, *workers = sorted(processes(str(own.folder)), key=lambda pid: b"java" not in command(pid))
     assert b"-XX:-CreateCoredumpOnCrash" in command(java)
+    assert b"-XX:+SuppressFatalErrorMessage" in command(java)
     assert len(workers) == 2
     for pid in workers:
         lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
