@@ -51,7 +51,7 @@ class AgeHandler:
         on_gpu = gpu is not None and torch.cuda.is_available()
         device = torch.device(f"cuda:{gpu}" if on_gpu else "cpu")
         share = max(1, cores() // torch.cuda.device_count()) if on_gpu else 1
-        torch.set_num_threads(settings.threads or share)
+        torch.set_num_threads(min(settings.threads, cores()) or share)
         keep_freed_memory()
         dump_no_memory()
 

@@ -286,6 +286,7 @@ class TestInitialize:
             (2, 7, 0, 3),
             (4, 2, 0, 1),
             (2, 8, 1, 1),
+            (0, 4, 64, 4),  # more would wait for each other
         ],
     )
     def test_threads(
