@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]  # for `loadtests`, `handler` and `archive`
 
 import archive  # noqa: E402
+import batching  # noqa: E402
 from loadtests.measure import mixes  # noqa: E402
 from loadtests.measure.generator import Generator  # noqa: E402
 from loadtests.measure.report import Result, conditions, tables  # noqa: E402
@@ -119,12 +120,14 @@ def _options() -> argparse.Namespace:
         description="Compare the service with what one would otherwise write.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    cores = len(os.sched_getaffinity(0))
+    # As the service is shipped: a worker for each GPU, with its share of the cores, or each core.
+    cores, gpus = len(os.sched_getaffinity(0)), batching.gpus()
+    threads = max(1, cores // gpus) if gpus else 1
     parser.add_argument("--photos", type=Path, help="folder; without it only the portrait is sent")
     parser.add_argument("--mixes", nargs="+", choices=MIXES, default=MIXES)
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
-    parser.add_argument("--workers", type=int, default=cores, help="processes of each system")
-    parser.add_argument("--threads", type=int, default=1, help="of each of these processes")
+    parser.add_argument("--workers", type=int, default=gpus or cores, help="processes of each")
+    parser.add_argument("--threads", type=int, default=threads, help="of each of these")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4, help="of a measurement, at least")
     parser.add_argument("--seed", type=int, default=0, help="of the photographs' order and times")

@@ -20,18 +20,20 @@ ON_A_CPU, ON_A_GPU = 2, 8  # photographs
 
 def batch_size() -> int:
     """What suits this machine."""
-    return ON_A_GPU if has_gpu() else ON_A_CPU
+    return ON_A_GPU if gpus() else ON_A_CPU
 
 
-def has_gpu() -> bool:
-    """Whether nvidia-smi, which TorchServe itself asks, lists a GPU."""
+def gpus() -> int:
+    """How many nvidia-smi lists, which TorchServe itself asks."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return False
+        return 0
     listed = subprocess.run(  # nosec B603  # no shell, no stranger's words
         [program, "-L"], capture_output=True, text=True, check=False
     )
-    return listed.returncode == 0 and listed.stdout.startswith("GPU")
+    if listed.returncode:
+        return 0
+    return sum(line.startswith("GPU") for line in listed.stdout.splitlines())
 
 
 def with_batches(config: Path, models: Iterable[tuple[str, Path]], copy: Path) -> Path:

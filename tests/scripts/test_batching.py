@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batching import batch_size, has_gpu, with_batches
+from batching import batch_size, gpus, with_batches
 from handler.integrity import MANIFEST
 from ready import read_properties
 
@@ -45,21 +45,25 @@ def archive(file: Path, version: str) -> Path:
     return file
 
 
-class TestHasGpu:
+class TestGpus:
     @pytest.mark.usefixtures("no_gpu")
     def test_without_nvidia_smi_there_is_none(self) -> None:
-        assert not has_gpu()
+        assert gpus() == 0
 
-    @pytest.mark.usefixtures("gpu")
-    def test_one_that_is_listed(self) -> None:
-        assert has_gpu()
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_what_is_listed(
+        self, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines = "\n".join(f"echo 'GPU {i}: NVIDIA H200 (UUID: GPU-{i})'" for i in range(count))
+        nvidia_smi(tmp_path / "bin", monkeypatch, lines)
+        assert gpus() == count
 
     @pytest.mark.parametrize("lines", ["exit 9", "echo 'No devices found.'", ":"])
     def test_a_driver_without_a_gpu(
         self, lines: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         nvidia_smi(tmp_path / "bin", monkeypatch, lines)
-        assert not has_gpu()
+        assert gpus() == 0
 
 
 @pytest.mark.usefixtures("no_gpu")
