@@ -1,5 +1,6 @@
 # docker build -t face-age .
-# docker run --gpus all -p 8080:8080 -p 7070:7070 face-age     (without --gpus it serves on the CPU)
+# docker run --gpus all -p 127.0.0.1:8080:8080 -p 127.0.0.1:7070:7070 face-age
+# (without --gpus it serves on the CPU)
 # docker run --rm --entrypoint cat face-age sbom.cdx.json > sbom.cdx.json     what it consists of
 
 ARG BASE_IMAGE=debian:bookworm-slim
