@@ -6,7 +6,7 @@ from typing import cast
 from omegaconf import DictConfig, OmegaConf
 
 from handler.contract import Contract
-from train import imagenet, tables
+from train import faceres, imagenet, tables
 from train.configuration import stages
 from train.model import Architecture
 from train.records import MAX_AGE
@@ -170,7 +170,8 @@ def _teacher(path: Path) -> str:
 
 def _start(config: DictConfig) -> str:
     if config.fit.start is not None:
-        return "the weights of a run that is not there any more"
+        known = faceres.origin(Path(config.fit.start))
+        return known or "the weights of a run that is not there any more"
     if config.model.get("weights"):
         file = Path(config.model.weights)
         return imagenet.origin(file) or f"the weights in {file.name}"

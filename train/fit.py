@@ -117,7 +117,7 @@ def learner(config: DictConfig) -> AgeFit:
     if before.backbone != architecture.backbone:
         raise ValueError(f"{source} holds weights of {before.backbone}: set model.backbone to it")
     # weights know only the pixels they were trained with
-    architecture = replace(architecture, mean=before.mean, std=before.std)
+    architecture = replace(architecture, mean=before.mean, std=before.std, hidden=before.hidden)
     network = AgeNetwork(architecture, drop_path_rate=model.drop_path)
     module = task(network, architecture, config)
     fresh = {name: v for name, v in module.state_dict().items() if name.startswith("helpers.")}

@@ -26,6 +26,7 @@ class Architecture:
     # Two views of each crop are averaged, one higher and one, mirrored, lower by so many pixels;
     # with 0 it is one view, the crop itself.
     shift: int = 0
+    hidden: int = 0  # units of a layer between the backbone and the years; 0: there is none
 
     @property
     def crop_size(self) -> int:
@@ -71,7 +72,10 @@ class AgeNetwork(nn.Module):
             timm_options["img_size"] = architecture.size
         self.backbone = timm.create_model(architecture.backbone, num_classes=0, **timm_options)
         # timm: an int; not num_features, after which MobileNetV3 has one more layer
-        self.width = int(self.backbone.head_hidden_size)  # type: ignore[arg-type]
+        pooled = int(self.backbone.head_hidden_size)  # type: ignore[arg-type]
+        hidden = architecture.hidden
+        self.width = hidden or pooled
+        self.neck = nn.Sequential(nn.Linear(pooled, hidden), nn.ReLU()) if hidden else nn.Identity()
         self.head = nn.Linear(self.width, MAX_AGE + 1)
         constants = {
             "mean": torch.tensor(architecture.mean).view(1, 3, 1, 1) * 255,
@@ -82,11 +86,11 @@ class AgeNetwork(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def features(self, faces: Tensor) -> Tensor:
-        """Views with values 0 to 255, [N, 3, S, S] -> the backbone's pooled features [N, F]."""
+        """Views with values 0 to 255, [N, 3, S, S] -> what tells their years, [N, F]."""
         pixels = (faces - self.mean) / self.std
         # in the precision of the weights, which whoever serves the exported model may lower
-        pooled: Tensor = self.backbone(pixels.type_as(self.head.weight))
-        return pooled
+        features: Tensor = self.neck(self.backbone(pixels.type_as(self.head.weight)))
+        return features
 
     def shares(self, features: Tensor) -> Tensor:
         """Features [N, F] -> float32 [N, 117], the share of each year."""

@@ -33,7 +33,7 @@ def pruned(network: AgeNetwork, part: float) -> AgeNetwork:
         raise ValueError(f"{part:.0%} of the channels cannot be cut out: 0 to 0.99 can")
     smaller = copy.deepcopy(network)
     torch_pruning.pruner.BasePruner(
-        nn.Sequential(smaller.backbone, smaller.head),
+        nn.Sequential(smaller.backbone, smaller.neck, smaller.head),
         _EXAMPLE,
         torch_pruning.importance.GroupMagnitudeImportance(p=2),
         pruning_ratio=part,

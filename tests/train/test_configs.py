@@ -15,7 +15,7 @@ MODELS = {
     "mobilenetv3": "mobilenetv3_large_100",
 }
 # experiments with whatever model there is
-PLAIN = {"coarse", "fine", "finer", "finest", "teacher"}
+PLAIN = {"coarse", "faces", "fine", "finer", "finest", "taught", "teacher"}
 
 
 def names(group: str) -> set[str]:

@@ -51,6 +51,16 @@ def test_forward_takes_bytes_and_gives_years(network: AgeNetwork) -> None:
     assert float(alone[0]) == pytest.approx(float(age[0]), abs=1e-4)
 
 
+def test_a_layer_before_the_years() -> None:
+    network = AgeNetwork(Architecture("test_resnet", 64, hidden=24)).eval()
+    features = network.features(torch.rand(2, 3, 64, 64) * 255)
+    assert features.shape == (2, network.width) == (2, 24)
+    assert (features >= 0).all()
+    assert network.head.in_features == 24
+    earlier = '{"backbone": "test_resnet", "size": 64, "mean": [0, 0, 0], "std": [1, 1, 1]}'
+    assert Architecture.from_json(earlier).hidden == 0
+
+
 def test_normalisation_lives_inside(network: AgeNetwork) -> None:
     colour = (torch.tensor([0.485, 0.456, 0.406]) * 255).view(1, 3, 1, 1)
     zero = network.backbone(torch.zeros(1, 3, 64, 64))

@@ -1,6 +1,7 @@
 """Channels cut out of the network."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -52,6 +53,14 @@ def test_half_of_every_layer_s_channels(network: AgeNetwork) -> None:
     assert smaller.width == smaller.head.in_features == network.width // 2
     assert smaller.head.out_features == network.head.out_features
     assert 0.2 < parameters(smaller) / parameters(network) < 0.35
+
+
+def test_a_layer_before_the_years_becomes_narrower_too() -> None:
+    network = AgeNetwork(replace(ARCHITECTURE, hidden=32)).eval()
+    smaller = pruned(network, 0.5)
+    assert smaller.width == smaller.head.in_features == 16
+    ages, spreads = smaller(faces(2))
+    assert ages.shape == spreads.shape == (2,)
 
 
 def test_it_gives_what_the_contract_asks_for_and_leaves_the_network_alone(

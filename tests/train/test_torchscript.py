@@ -43,6 +43,20 @@ def test_weights_come_back_as_they_were_but_large_ones_in_half_precision(
         assert torch.equal(value, expected), name
 
 
+@torch.no_grad()
+def test_a_layer_before_the_years_goes_along(contract: Contract, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    architecture = replace(ARCHITECTURE, hidden=24)
+    network = AgeNetwork(architecture).eval()
+    save_weights(Weights(network, architecture, contract), tmp_path / "age.safetensors")
+    torchscript.build(tmp_path / "age.safetensors", tmp_path / "age.pt")
+    estimator = AgeEstimator.load(tmp_path / "age.pt", torch.device("cpu"), "float32")
+    faces = np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64), np.uint8)
+    assert load_weights(tmp_path / "age.safetensors").architecture == architecture
+    age, _ = load_weights(tmp_path / "age.safetensors").network(torch.from_numpy(faces))
+    assert np.allclose(estimator.estimate(faces).age, age, atol=1e-3)
+
+
 def test_load_weights_refuses_another_file(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"holds no age model: make one with python -m train"):
