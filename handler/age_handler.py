@@ -76,6 +76,11 @@ class AgeHandler:
             settings,
         )
 
+    @property
+    def precision(self) -> str:
+        """That ages are computed in."""
+        return self._pipeline.precision
+
     def handle(self, data: "list[Mapping[str, object]] | None", context: "Context") -> list[bytes]:
         """A body for each row, in order, with its own status.
 

@@ -6,8 +6,8 @@ Five systems, each with the same processes and threads: the service; facenet-pyt
 TorchServe handler, with its own settings and with ours; the same behind FastAPI; and our pipeline
 called directly, with batches of whatever waits. Three mixes: a photograph of 512 pixels with one
 face, the photographs of FOLDER as they are, and the largest of them scaled to 12 megapixels. A
-round measures every system in turn: at saturation, with twice as many photographs under way as it
-computes at a time; one photograph at a time; and at half of its saturation, at random times.
+round measures every system in turn: at saturation, with as many photographs under way as keep all
+its processes busy; one photograph at a time; and at half of its saturation, at random times.
 
 All of it stays on this machine, which should have nothing else to do. Exits with 1 where a request
 failed or an answer changed. Needs `pip install -e '.[compare]'` and model_store/age.pt, which

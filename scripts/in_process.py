@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))  # for `handler`, where the project is not install
 from batching import batch_size  # noqa: E402
 from handler.age_handler import AgeHandler  # noqa: E402
 from handler.integrity import HASHES, listing  # noqa: E402
+from handler.settings import Precision  # noqa: E402
 
 with warnings.catch_warnings(action="ignore"):  # TorchServe's own imports
     from ts.context import Context, RequestProcessor
@@ -29,15 +30,22 @@ class Worker:
     """The handler as TorchServe's worker starts it: its settings, its threads, warmed up."""
 
     def __init__(
-        self, model: Path = MODEL, config: Path = CONFIG, *, threads: int | None = None
+        self,
+        model: Path = MODEL,
+        config: Path = CONFIG,
+        *,
+        threads: int | None = None,
+        precision: Precision | None = None,
     ) -> None:
-        """`threads`: of the CPU; None leaves what the config says.
+        """`threads` of the CPU and `precision` of the ages; None leaves what the config says.
 
         Raises OSError on a missing file, and what the handler raises on a wrong one.
         """
         settings = yaml.safe_load(config.read_text())
-        if threads is not None:
-            settings["handler"] = (settings.get("handler") or {}) | {"threads": threads}
+        told = {"threads": threads, "precision": precision}
+        settings["handler"] = (settings.get("handler") or {}) | {
+            name: value for name, value in told.items() if value is not None
+        }
         archived = {"modelName": "age", "modelVersion": "1.0", "serializedFile": MODEL.name}
         with tempfile.TemporaryDirectory() as folder:
             _unpacked(model.resolve(strict=True), Path(folder))
@@ -52,6 +60,11 @@ class Worker:
             )
             self._handler = AgeHandler()
             self._handler.initialize(self._context)
+
+    @property
+    def precision(self) -> str:
+        """That ages are computed in."""
+        return self._handler.precision
 
     def ask(self, photographs: Sequence[bytes]) -> list[bytes]:
         """The bodies that a batch of `photographs` is answered with, in order."""

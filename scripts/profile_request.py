@@ -3,6 +3,7 @@
     python scripts/profile_request.py PHOTO...                each a request of its own
     python scripts/profile_request.py PHOTO... --together     all of them one batch
     python scripts/profile_request.py PHOTO --ops --threads 1
+    python scripts/profile_request.py PHOTO --peak --threads 1
 
 The handler runs in this process as in a worker, without TorchServe around it. Not called
 `profile.py`: beside other scripts that name hides Python's own module, and torchvision, which
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+import arithmetic
 import stages
 from in_process import CONFIG, MODEL, Worker
 from stages import Cost, Moment
@@ -29,6 +31,7 @@ from stages import Cost, Moment
 WARM_UP = 2  # calls; TorchScript profiles and optimises on the first ones of a new shape
 REST = "(rest)"  # of a stage, beside those inside it
 ALL: stages.Path = ()  # the whole request
+AGES: stages.Path = ("estimate",)  # the one stage that may compute in another precision
 
 
 @dataclass(frozen=True)
@@ -156,14 +159,27 @@ def main() -> int:
         metavar="N",
         help="the N costliest operators of each stage too (5)",
     )
+    parser.add_argument(
+        "--peak",
+        action="store_true",
+        help="what the stages' arithmetic would take at this machine's peak, on a CPU",
+    )
     arguments = parser.parse_args()
     try:
         bodies = [path.read_bytes() for path in arguments.photographs]
-        worker = Worker(arguments.model, arguments.config, threads=arguments.threads)
+        model, config, threads = arguments.model, arguments.config, arguments.threads
+        worker = Worker(model, config, threads=threads)
+        if arguments.peak:
+            counted = Worker(model, config, threads=threads, precision="float32")
+            peaks = {"float32": arithmetic.peak("float32")}
+            peaks |= {worker.precision: arithmetic.peak(worker.precision)}
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     print(f"{torch.get_num_threads()} threads; medians of {arguments.repeats} calls")
+    if arguments.peak:
+        said = (f"{1e-9 * rate:,.0f} billion a second in {name}" for name, rate in peaks.items())
+        print(f"the peak: {', '.join(said)}")
     names = [path.name for path in arguments.photographs]
     batches = [range(len(bodies))] if arguments.together else [[i] for i in range(len(bodies))]
     for batch in batches:
@@ -173,7 +189,14 @@ def main() -> int:
         print()
         for i, content in zip(batch, contents, strict=True):
             print(f"{names[i]}, {len(bodies[i]) / 1e3:.0f} kB: {outcome(content)}")
-        print(table(measured(partial(worker.ask, photographs), arguments.repeats)))
+        costs = measured(partial(worker.ask, photographs), arguments.repeats)
+        print(table(costs))
+        if arguments.peak:
+            counts = arithmetic.operations(partial(counted.ask, photographs))
+            rates = {
+                path: peaks[worker.precision if path == AGES else "float32"] for path in counts
+            }
+            print(arithmetic.table(arithmetic.beside(costs, counts, rates)))
         if arguments.ops:
             print(operator_table(operators(partial(worker.ask, photographs)), arguments.ops))
     return 0

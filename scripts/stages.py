@@ -7,7 +7,7 @@ record of every operator would slow small ones down: here only clocks are read a
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,8 +62,12 @@ class _Open(threading.local):
 
 
 @contextmanager
-def watched() -> Iterator[list[Span]]:
-    """Every labelled stage that ends meanwhile, in any thread, is added to the list."""
+def watched(now: Callable[[], Moment] | None = None) -> Iterator[list[Span]]:
+    """Every labelled stage that ends meanwhile, in any thread, is added to the list.
+
+    `now`: the clock, which may count something else than seconds.
+    """
+    clock = now or Moment.now
     spans: list[Span] = []
     inside = _Open()
     enter: Any = record_function.__enter__
@@ -71,13 +75,13 @@ def watched() -> Iterator[list[Span]]:
 
     def entered(label: Any) -> Any:
         inside.names.append(label.name)
-        inside.starts.append(Moment.now())
+        inside.starts.append(clock())
         return enter(label)
 
     def left(label: Any, *error: Any) -> None:
         leave(label, *error)
         items = int(label.args) if (label.args or "").isdecimal() else 0
-        spans.append(Span(tuple(inside.names), inside.starts.pop(), Moment.now(), items))
+        spans.append(Span(tuple(inside.names), inside.starts.pop(), clock(), items))
         inside.names.pop()
 
     with (

@@ -218,6 +218,24 @@ class TestCommand:
         assert [line.split()[0] for line in lines].count("all") == 1
         assert any("aten::" in line for line in lines)
 
+    def test_tells_what_the_peak_would_take(
+        self,
+        photographs: list[Path],
+        model_file: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr("arithmetic.SIDE", 64)
+        words = [photographs[0], "--model", model_file, "--repeats", 1, "--threads", 1, "--peak"]
+        assert self.run(monkeypatch, *words) == 0
+        first, told = capsys.readouterr().out.split("\n\n")
+        assert "billion a second in float32" in first
+        lines = told.splitlines()
+        (head,) = (i for i, line in enumerate(lines) if "at peak, ms" in line)
+        compared = [line.split()[0] for line in lines[head + 1 :]]
+        # the stand-in model has none that counts
+        assert compared == ["detect/propose", "detect/refine", "detect/decide"]
+
     def test_a_missing_photograph_is_told(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
