@@ -1,6 +1,5 @@
 """What strangers without a key may ask for: health, now and then, in next to no bytes."""
 
-import contextlib
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ import pytest
 
 from tests.deploy.proxy import Proxy, proxied
 from tests.deploy.test_rpc import connect
-from tests.deploy.test_slow import BODY_SECONDS, is_over, trickle
+from tests.deploy.test_slow import BODY_SECONDS, trickle, trickle_until_over
 from tests.torchserve import Service
 
 pytestmark = pytest.mark.service
@@ -63,12 +62,7 @@ def test_a_body_that_trickles(fresh: Proxy) -> None:
     with fresh.connect() as connection:
         started = time.monotonic()
         connection.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
-        connection.setblocking(False)
-        while not is_over(connection):
-            with contextlib.suppress(OSError):
-                connection.sendall(b"x")
-            time.sleep(0.1)
-            assert time.monotonic() < started + BODY_SECONDS + 5
+        trickle_until_over(connection, started + BODY_SECONDS + 5)
         assert time.monotonic() > started + BODY_SECONDS - 0.5
 
 

@@ -68,6 +68,16 @@ def is_over(connection: socket.socket) -> bool:
     return True
 
 
+def trickle_until_over(connection: socket.socket, latest: float) -> None:
+    """Send a byte now and then; return when the proxy has ended the connection."""
+    connection.setblocking(False)
+    while not is_over(connection):
+        with contextlib.suppress(OSError):
+            connection.sendall(b"x")
+        time.sleep(0.1)
+        assert time.monotonic() < latest
+
+
 def test_good_clients_are_served_beside_slow_ones(proxy: Proxy, sockets: ExitStack, model_file):
     wanted = expected(model_file, JPEG)
     good = RestClient(proxy.url, key=proxy.new_key(), certificates=proxy.certificate, timeout=30)
@@ -114,12 +124,7 @@ def test_header_that_trickles(proxy: Proxy, sockets: ExitStack):
     connection = sockets.enter_context(proxy.connect())
     connection.sendall(b"POST /predictions/age HTTP/1.1\r\nX-Slow: ")
     started = time.monotonic()
-    connection.setblocking(False)
-    while not is_over(connection):
-        with contextlib.suppress(OSError):
-            connection.sendall(b"x")
-        time.sleep(0.5)
-        assert time.monotonic() < started + PATIENCE + 5
+    trickle_until_over(connection, started + PATIENCE + 5)
     assert time.monotonic() > started + PATIENCE - 1
 
 
@@ -180,12 +185,7 @@ def test_body_that_trickles(hasty: Proxy, sockets: ExitStack):
     connection = sockets.enter_context(hasty.connect())
     started = time.monotonic()
     connection.sendall(head(hasty.new_key(), 1000))
-    connection.setblocking(False)
-    while not is_over(connection):
-        with contextlib.suppress(OSError):
-            connection.sendall(b"x")
-        time.sleep(0.1)
-        assert time.monotonic() < started + BODY_SECONDS + 5
+    trickle_until_over(connection, started + BODY_SECONDS + 5)
     assert time.monotonic() > started + BODY_SECONDS - 0.5
 
 
