@@ -19,8 +19,14 @@ from typing import IO
 from handler.contract import read_contract
 
 MODEL = "age.pt"  # where an archive has its model
+HANDLER = "age_handler.py"  # at its root, where TorchServe looks for it
+CONFIG = "model-config.yaml"
 HASHES = "hashes.json"  # and the list: one JSON object, the SHA-256 of each file under its name
 MANIFEST = "MAR-INF/MANIFEST.json"  # torch-model-archiver's own, made after the list
+# What the manifest may point TorchServe to, and nothing else: with other words of it TorchServe
+# would load another file, install packages or start another program than Python.
+PARTS = {"serializedFile": MODEL, "handler": HANDLER, "configFile": CONFIG}
+RUNTIME = "python"
 LARGEST = 2 << 30  # bytes of an archive, unpacked; the shipped one has 57 MB
 
 _UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -56,6 +62,9 @@ def check_archive(archive: Path) -> None:
             _check_paths(packed.infolist())
             names = [name for name in packed.namelist() if not name.endswith("/")]
             _check_hashes(names, packed.open)
+            if MANIFEST not in names:
+                raise IntegrityError(f"it has no {MANIFEST}")
+            _check_manifest(packed.read(MANIFEST))
             model = packed.read(MODEL) if MODEL in names else b""
     except _UNREADABLE as error:
         raise IntegrityError(f"it cannot be read: {error}") from error
@@ -93,7 +102,7 @@ def _check_hashes(names: Collection[str], opened: Callable[[str], IO[bytes]]) ->
     if HASHES not in names:
         raise IntegrityError(f"it has no {HASHES}")
     with opened(HASHES) as file:
-        hashes = _parsed(file.read())
+        hashes = _parsed(HASHES, file.read())
     present = set(names) - {HASHES, MANIFEST}
     for name in sorted(hashes.keys() - present):
         raise IntegrityError(f"it lacks {name!r}")
@@ -105,11 +114,21 @@ def _check_hashes(names: Collection[str], opened: Callable[[str], IO[bytes]]) ->
                 raise IntegrityError(f"{name!r} is not the file that was packed")
 
 
-def _parsed(text: bytes) -> dict[str, object]:
+def _check_manifest(text: bytes) -> None:
+    manifest = _parsed(MANIFEST, text)
+    model = manifest.get("model")
+    if not isinstance(model, dict) or manifest.get("runtime") != RUNTIME:
+        raise IntegrityError(f"its {MANIFEST} tells of no model for {RUNTIME}")
+    told = {key: value for key, value in model.items() if key not in ("modelName", "modelVersion")}
+    if told != PARTS:
+        raise IntegrityError(f"its {MANIFEST} points to other files than were packed")
+
+
+def _parsed(name: str, text: bytes) -> dict[str, object]:
     try:
-        hashes = json.loads(text)
+        content = json.loads(text)
     except ValueError as error:
-        raise IntegrityError(f"its {HASHES} is not JSON: {error}") from error
-    if not isinstance(hashes, dict):
-        raise IntegrityError(f"its {HASHES} is no JSON object")
-    return hashes
+        raise IntegrityError(f"its {name} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise IntegrityError(f"its {name} is no JSON object")
+    return content

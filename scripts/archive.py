@@ -24,11 +24,17 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `handler`, where the project is not installed
 
 from handler.contract import INT8_FILE, ContractError, read_contract, read_extra  # noqa: E402
-from handler.integrity import HASHES, MANIFEST, MODEL, listing, sha256  # noqa: E402
+from handler.integrity import (  # noqa: E402
+    CONFIG,
+    HANDLER,
+    HASHES,
+    MANIFEST,
+    MODEL,
+    PARTS,
+    listing,
+    sha256,
+)
 from handler.settings import Precision  # noqa: E402
-
-HANDLER = "age_handler.py"  # at the archive's root, where TorchServe looks for it
-CONFIG = "model-config.yaml"
 
 
 class ArchiveError(Exception):
@@ -57,13 +63,7 @@ class Recipe:
 
     def manifest(self) -> dict[str, object]:
         """What the manifest must say of the model."""
-        return {
-            "modelName": self.name,
-            "modelVersion": self.version,
-            "serializedFile": MODEL,
-            "handler": HANDLER,
-            "configFile": CONFIG,
-        }
+        return {"modelName": self.name, "modelVersion": self.version, **PARTS}
 
 
 def make(recipe: Recipe, output: Path) -> bool:

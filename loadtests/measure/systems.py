@@ -21,6 +21,7 @@ import yaml
 import archive
 from batching import batch_size
 from handler.contract import read_contract
+from handler.integrity import CONFIG
 from handler.requests import Options
 from handler.settings import Settings
 from loadtests.measure.generator import Direct, Http, Place
@@ -59,7 +60,7 @@ def ours(share: Share, folder: Path) -> Iterator[Running]:
 def direct(share: Share, folder: Path) -> Iterator[Running]:
     """The pipeline alone, in as many processes."""
     config = shipped(share)
-    file = _write(folder / archive.CONFIG, config)
+    file = _write(folder / CONFIG, config)
     sockets = tuple(folder / f"{number}.sock" for number in range(share.workers))
     module = [sys.executable, "-m", "loadtests.measure.direct_worker"]
     with ExitStack() as stack:
@@ -146,7 +147,7 @@ def packed(share: Share, folder: Path) -> Path:
     """A model store in `folder` with our archive, made for the share."""
     store = folder / "store"
     store.mkdir()
-    config = _write(folder / archive.CONFIG, shipped(share))
+    config = _write(folder / CONFIG, shipped(share))
     archive.make(archive.Recipe(share.model, config=config), store / "age.mar")
     return store
 
@@ -177,7 +178,7 @@ def _pack(model: Path, config: dict[str, Any], folder: Path) -> None:
     command: list[str | Path] = [sys.executable, "-m", "model_archiver.model_packaging"]
     command += ["--model-name", "age", "--version", "1.0", "--serialized-file", model]
     command += ["--handler", naive / "handler.py", "--extra-files", folder / "extra"]
-    command += ["--config-file", _write(folder / archive.CONFIG, config)]
+    command += ["--config-file", _write(folder / CONFIG, config)]
     subprocess.run(  # nosec B603  # no shell, no stranger's words
         [*command, "--export-path", folder / "store"],
         env=os.environ | {"TMPDIR": str(folder / "tmp")},

@@ -129,6 +129,33 @@ class TestArchive:
         )
         assert refused(check_archive, archive).startswith(words)
 
+    def test_no_manifest(self, archive: Path) -> None:
+        rewritten(archive, {MANIFEST: None})
+        assert refused(check_archive, archive) == f"it has no {MANIFEST}"
+
+    @pytest.mark.parametrize(
+        ("of", "changes", "words"),
+        [
+            ("model", {"handler": "handler/errors.py"}, "points to other files than were packed"),
+            ("model", {"serializedFile": "other.pt"}, "points to other files than were packed"),
+            ("model", {"requirementsFile": "r.txt"}, "points to other files than were packed"),
+            (None, {"runtime": "LSP"}, "tells of no model for python"),
+            (None, {"model": []}, "tells of no model for python"),
+        ],
+    )
+    def test_a_manifest_of_something_else(
+        self, archive: Path, of: str | None, changes: dict[str, object], words: str
+    ) -> None:
+        with zipfile.ZipFile(archive) as packed:
+            manifest = json.loads(packed.read(MANIFEST))
+        (manifest if of is None else manifest[of]).update(changes)
+        rewritten(archive, {MANIFEST: json.dumps(manifest).encode()})
+        assert refused(check_archive, archive) == f"its {MANIFEST} {words}"
+
+    def test_a_manifest_that_is_no_json(self, archive: Path) -> None:
+        rewritten(archive, {MANIFEST: b"{"})
+        assert refused(check_archive, archive).startswith(f"its {MANIFEST} is not JSON: ")
+
     def test_no_model(self, archive: Path) -> None:
         rewritten(archive, {MODEL: None, HASHES: b"{}"})
         with zipfile.ZipFile(archive) as packed:
