@@ -5,6 +5,10 @@ are not (Hinton et al., Distilling the Knowledge in a Neural Network, 2015). The
 the very faces that the network in training sees, augmented as they are: what they say of a
 photograph that they were trained with is half its label, of another view of it less (Beyer et al.,
 Knowledge distillation: A good teacher is patient and consistent, CVPR 2022).
+
+An age is one number; what a teacher tells it from is many. A linear layer, which is not exported,
+guesses these features from the student's own (Romero et al., FitNets: Hints for Thin Deep Nets,
+ICLR 2015).
 """
 
 from collections.abc import Sequence
@@ -13,6 +17,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from train.checkpoint import load_checkpoint, trained_side
 from train.model import AgeNetwork, resized
@@ -25,6 +30,14 @@ class Teacher:
 
     network: AgeNetwork
     side: int  # of the faces that it was trained with, pixels
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What teachers say of N faces."""
+
+    shares: Tensor  # the mean of their distributions over the years, float32 [N, 117]
+    features: list[Tensor]  # what each of them told it from, [N, F]
 
 
 @dataclass(frozen=True)
@@ -44,13 +57,24 @@ class Teachers:
             teacher.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.no_grad()
-    def shares(self, faces: Tensor) -> Tensor:
-        """Faces with values 0 to 255, [N, 3, S, S] -> float32 [N, 117], the mean distribution."""
-        total = torch.zeros(())
+    def lesson(self, faces: Tensor) -> Lesson:
+        """Of faces with values 0 to 255, [N, 3, S, S]."""
+        features, shares = [], []
         for teacher in self.several:
             seen = resized(faces, teacher.side).contiguous(memory_format=torch.channels_last)
-            total = total + teacher.network.shares(teacher.network.features(seen))
-        return total / len(self.several)
+            features.append(teacher.network.features(seen))
+            shares.append(teacher.network.shares(features[-1]))
+        return Lesson(torch.stack(shares).mean(dim=0), features)
+
+
+def hint_loss(guess: Tensor, features: Tensor) -> Tensor:
+    """How little `guess` is like a teacher's `features`, [N, F] both: the mean, 0 to 2.
+
+    One less the cosine between what sets each face apart from the mean of the batch: of features
+    that are never negative, the mean is most, and tells nothing.
+    """
+    ours, theirs = ((each - each.mean(dim=0)).float() for each in (guess, features))
+    return 1 - functional.cosine_similarity(ours, theirs).mean()
 
 
 def load_teacher(path: Path) -> Teacher:

@@ -120,13 +120,19 @@ def learner(config: DictConfig) -> AgeFit:
     architecture = replace(architecture, mean=before.mean, std=before.std, hidden=before.hidden)
     network = AgeNetwork(architecture, drop_path_rate=model.drop_path)
     module = task(network, architecture, config)
-    fresh = {name: v for name, v in module.state_dict().items() if name.startswith("helpers.")}
-    module.load_state_dict({**fresh, **start.state})
+    # helper heads are not always kept; hints are of the teachers that a run had
+    kept = {name: value for name, value in start.state.items() if not name.startswith("hints.")}
+    fresh = {
+        name: value
+        for name, value in module.state_dict().items()
+        if name.startswith(("helpers.", "hints."))
+    }
+    module.load_state_dict({**fresh, **kept})
     return module
 
 
 def task(network: AgeNetwork, architecture: Architecture, config: DictConfig) -> AgeFit:
-    """The training of `network` as `config` says, with fresh helper heads.
+    """The training of `network` as `config` says, with fresh helper heads and hints.
 
     Raises FileNotFoundError where a teacher is missing, and ValueError where the loss cannot learn
     from one, or where faces are to be blended and there is none.
@@ -145,6 +151,7 @@ def task(network: AgeNetwork, architecture: Architecture, config: DictConfig) ->
             warmup=fit.warmup,
             weight_decay=fit.weight_decay,
             helper_weight=fit.helper_weight,
+            hint_weight=fit.hint_weight,
             side=fit.side,
             blend=fit.blend,
             seed=config.seed,

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from train.augment import Augmentation, blended
 from train.data import Batch
-from train.distillation import Teachers
+from train.distillation import Teachers, hint_loss
 from train.losses import AgeLoss, Taught
 from train.model import GENDERS, RACES, AgeNetwork, Architecture, resized
 
@@ -24,6 +24,7 @@ class Recipe:
     warmup: float
     weight_decay: float
     helper_weight: float
+    hint_weight: float
     side: int
     blend: float
     seed: int
@@ -60,6 +61,10 @@ class AgeFit(lightning.LightningModule):
                 "race": nn.Linear(self.network.width, RACES),
             }
         )
+        taught = self.teachers.several if self.teachers and recipe.hint_weight else []
+        self.hints = nn.ModuleList(
+            nn.Linear(self.network.width, teacher.network.width) for teacher in taught
+        )
         self.frozen = _parts(self.network.backbone, frozen)
         for part in self.frozen:
             part.requires_grad_(False)
@@ -87,10 +92,11 @@ class AgeFit(lightning.LightningModule):
         side = self.recipe.side
         largest = max(side, self.teachers.side) if self.teachers else side
         faces = self.augmentation(batch["crop"], self.architecture.size, largest)
-        taught = None
+        lesson = taught = None
         if self.teachers:
             faces, alone = blended(faces, self.recipe.blend)
-            taught = Taught(self.teachers.shares(faces), alone)
+            lesson = self.teachers.lesson(faces)
+            taught = Taught(lesson.shares, alone)
             # a face made of two has the gender and race of neither
             batch = batch | {name: batch[name].masked_fill(alone, -1) for name in self.helpers}
         faces = resized(faces, side).contiguous(memory_format=torch.channels_last)
@@ -104,6 +110,11 @@ class AgeFit(lightning.LightningModule):
                 head(features).float(), batch[name], ignore_index=-1, reduction="sum"
             )
             loss = loss + self.recipe.helper_weight * error / known
+        if lesson and self.hints:
+            told = zip(self.hints, lesson.features, strict=True)
+            errors = torch.stack([hint_loss(hint(features), theirs) for hint, theirs in told])
+            loss = loss + self.recipe.hint_weight * errors.mean()
+            self.log("train/hint", errors.mean(), sync_dist=True)
         self.log("train/loss", loss, prog_bar=True, sync_dist=True)
         return loss
 

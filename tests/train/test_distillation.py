@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from handler.contract import Contract
 from train.card import run_facts
-from train.distillation import Teacher, Teachers, load_teacher
+from train.distillation import Teacher, Teachers, hint_loss, load_teacher
 from train.fit import fit, learner
 from train.model import AgeNetwork, Architecture
 from train.weights import Weights, save_weights
@@ -28,7 +28,7 @@ def faces(side: int) -> torch.Tensor:
 class TestTeachers:
     def test_their_mean(self) -> None:
         one, other = network(0), network(1, shift=2)  # its two views are the exported file's
-        found = Teachers([Teacher(one, 32), Teacher(other, 32)]).shares(faces(32))
+        found = Teachers([Teacher(one, 32), Teacher(other, 32)]).lesson(faces(32)).shares
         assert found.sum(dim=1) == pytest.approx(torch.ones(6), abs=1e-5)
         with torch.no_grad():
             each = [n.shares(n.features(faces(32))) for n in (one, other)]
@@ -40,7 +40,33 @@ class TestTeachers:
         smaller = functional.interpolate(faces(32), size=24, mode="bilinear", antialias=True)
         with torch.no_grad():
             each = [network(0).shares(network(0).features(f)) for f in (faces(32), smaller)]
-        assert torch.allclose(teachers.shares(faces(32)), (each[0] + each[1]) / 2, atol=1e-6)
+        assert torch.allclose(teachers.lesson(faces(32)).shares, (each[0] + each[1]) / 2, atol=1e-6)
+
+    def test_what_each_tells_it_from(self) -> None:
+        one, other = network(0), network(1)
+        found = Teachers([Teacher(one, 32), Teacher(other, 32)]).lesson(faces(32)).features
+        with torch.no_grad():
+            each = [n.features(faces(32)) for n in (one, other)]
+        assert torch.equal(torch.stack(found), torch.stack(each))
+
+
+class TestHintLoss:
+    theirs = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+
+    @pytest.mark.parametrize(
+        ("guess", "loss"),
+        [
+            (theirs, 0.0),
+            (10 + 3 * theirs, 0.0),  # neither what all faces have in common counts nor the scale
+            (-theirs, 2.0),
+            (theirs.flip(1) * torch.tensor([[1.0, -1.0]]), 1.0),  # a right angle each
+        ],
+    )
+    def test_the_angle_between_what_sets_a_face_apart(
+        self, guess: torch.Tensor, loss: float
+    ) -> None:
+        # the last angle is a right one only with the mean taken away from both
+        assert hint_loss(guess - guess.mean(0), self.theirs).item() == pytest.approx(loss, abs=1e-6)
 
 
 class TestLoading:
@@ -102,6 +128,21 @@ class TestFit:
         assert path.read_bytes() == before
         kept = torch.load(tmp_path / "taught" / "last.ckpt", weights_only=True)["state_dict"]
         assert kept.keys() == module.state_dict().keys()
+
+    def test_hints_are_learned_and_not_handed_on(self, tiny: Make, tmp_path: Path) -> None:
+        teacher, taught = (tmp_path / name / "last.ckpt" for name in ("teacher", "taught"))
+        fit(tiny(f"run={teacher.parent}", "fit.epochs=1"))
+        told = [f"fit.teachers=[{teacher}]", "fit.hint_weight=1.0"]
+        config = tiny(f"run={taught.parent}", "fit.epochs=1", *told)
+        torch.manual_seed(config.seed)
+        before = learner(config).hints[0].state_dict()["weight"]
+        fit(config)
+        kept = torch.load(taught, weights_only=True)["state_dict"]
+        assert not torch.equal(kept["hints.0.weight"], before)
+        # a run that starts from it has teachers of its own, or none
+        both = learner(tiny(f"fit.start={taught}", *told, f"fit.teachers=[{teacher},{taught}]"))
+        assert [not torch.equal(hint.weight, before) for hint in both.hints] == [True, True]
+        assert not learner(tiny(f"fit.start={taught}")).hints
 
     def test_nobody_tells_of_faces_made_of_two_without_them(self, tiny: Make) -> None:
         with pytest.raises(ValueError, match=r"fit\.blend: .* but what teachers say"):

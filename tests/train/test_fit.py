@@ -88,11 +88,21 @@ def test_a_seed_gives_the_same_numbers_twice_and_another_seed_others(
     assert not same(runs[0][1], runs[2][1])
 
 
-@pytest.mark.parametrize("more", [[], ["fit.ema=0.9", "fit.accumulate=2", "fit.patience=12"]])
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        ["fit.ema=0.9", "fit.accumulate=2", "fit.patience=12"],
+        ["fit.teachers=[TEACHER]", "fit.hint_weight=1.0", "fit.blend=0.5"],
+    ],
+)
 def test_a_killed_run_resumes_to_the_numbers_of_an_unbroken_one(
     tiny: Make, prepared: list[str], tmp_path: Path, more: list[str]
 ) -> None:
     epochs = 12
+    teacher = tmp_path / "teacher" / "last.ckpt"
+    fit(tiny(f"run={teacher.parent}", "fit.epochs=1"))
+    more = [value.replace("TEACHER", str(teacher)) for value in more]
     unbroken = fit(tiny(f"run={tmp_path / 'unbroken'}", f"fit.epochs={epochs}", *more))
     config = tiny(f"fit.epochs={epochs}", *more)
     command = [
