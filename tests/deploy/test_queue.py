@@ -1,5 +1,12 @@
-"""A full queue of the real TorchServe's: clients are told to wait, over REST and gRPC."""
+"""A real TorchServe with one worker, and what becomes of those whom it lets wait.
 
+Where its queue is full, clients are told to wait, over REST and gRPC; who leaves holds up nobody
+for longer than its photograph takes.
+"""
+
+import json
+import struct
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -11,6 +18,8 @@ import yaml
 
 import archive
 from client.errors import Refused
+from client.inference_pb2 import PredictionsRequest
+from client.inference_pb2_grpc import InferenceAPIsServiceStub
 from client.rpc import GrpcClient
 from tests.deploy.proxy import Proxy, proxied
 from tests.deploy.test_rpc import bearer, connect, failure
@@ -20,6 +29,9 @@ from tests.torchserve import Service, running
 
 pytestmark = pytest.mark.service
 QUEUE = 2
+PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+CURL_TIMED_OUT = 28
+LEFT = 'Predictions HTTP/2.0" 499 '  # nginx's word for a call that its client has left
 CONFIG = SHIPPED | {"minWorkers": 1, "maxWorkers": 1, "batchSize": 1, "jobQueueSize": QUEUE}
 
 
@@ -75,3 +87,56 @@ def test_other_failures_are_torchserve_s_own(proxy: Proxy) -> None:
         client.ask(JPEG)
     assert (refused.value.type, refused.value.retry_after) == ("INTERNAL", None)
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("timeout", "status"),
+    [(60, grpc.StatusCode.CANCELLED), (3, grpc.StatusCode.DEADLINE_EXCEEDED)],
+    ids=["cancelled", "past its deadline"],
+)
+def test_call_that_is_given_up(
+    proxy: Proxy, narrow: Service, timeout: float, status: grpc.StatusCode
+) -> None:
+    """The worker, which has it by then, ends it and goes on with the next."""
+    key, left = proxy.new_key(), proxy.logs().count(LEFT)
+    before = proxy.ask(JPEG, key=key).content
+    assert len(before["faces"]) == 1
+    request = PredictionsRequest(model_name="age", input={"data": JPEG})
+    with connect(proxy) as channel:
+        grpc.channel_ready_future(channel).result(60)
+        predictions = InferenceAPIsServiceStub(channel).Predictions
+        with worker_stopped(narrow):
+            log = Log(narrow)
+            call = predictions.future(request, timeout=timeout, metadata=[bearer(key)])
+            log.await_handed_over()
+            if status is grpc.StatusCode.CANCELLED:
+                assert call.cancel()
+            assert call.code() is status
+            assert log.computed() == 0
+        answer = predictions(request, timeout=60, metadata=[bearer(key)])
+    assert log.computed() == 2
+    assert json.loads(answer.prediction) == before
+    assert proxy.ask(JPEG, key=key).content == before
+    assert proxy.logs().count(LEFT) == left + 1
+
+
+def test_a_deadline_is_the_client_s_own(proxy: Proxy, narrow: Service) -> None:
+    """TorchServe would reset the call at it, and nginx tell the client to come again."""
+    request = PredictionsRequest(model_name="age", input={"data": JPEG}).SerializeToString()
+    headers = {
+        "content-type": "application/grpc",
+        "te": "trailers",
+        "grpc-timeout": "1S",
+        "authorization": f"Bearer {proxy.new_key()}",
+    }
+    curl = ["curl", "--silent", "--http2", "--cacert", str(proxy.certificate), "--max-time", "4"]
+    curl += [option for each in headers.items() for option in ("--header", ": ".join(each))]
+    with worker_stopped(narrow):
+        asked = subprocess.run(
+            [*curl, "--data-binary", "@-", f"{proxy.url}{PREDICTIONS}"],
+            input=struct.pack(">BI", 0, len(request)) + request,
+            capture_output=True,
+            check=False,
+        )
+    assert asked.returncode == CURL_TIMED_OUT
+    assert proxy.ask(JPEG, key=proxy.new_key()).status == 200

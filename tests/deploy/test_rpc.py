@@ -11,11 +11,14 @@ from client.inference_pb2 import PredictionsRequest
 from client.inference_pb2_grpc import InferenceAPIsServiceStub
 from client.rpc import MESSAGE_SIZE, GrpcClient
 from tests.deploy.proxy import Proxy
+from tests.deploy.test_limits import LARGEST
 from tests.service.exchange import assert_same, expected
 from tests.service.test_rest import JPEG
 
 pytestmark = pytest.mark.service
 MEGABYTE = 2**20
+PREFIX = 5  # bytes that gRPC puts before a message; for nginx they belong to the body
+LARGEST_MESSAGE = LARGEST - PREFIX
 CHEAP = b"%PDF-1.4"
 
 
@@ -29,6 +32,13 @@ def connect(proxy: Proxy) -> grpc.Channel:
 def channel(proxy: Proxy) -> Iterator[grpc.Channel]:
     with connect(proxy) as channel:
         yield channel
+
+
+@pytest.fixture
+def client(proxy: Proxy, key: str) -> Iterator[GrpcClient]:
+    client = GrpcClient(proxy.url, key=key, certificates=proxy.certificate)
+    yield client
+    client.close()
 
 
 def failure(
@@ -46,24 +56,29 @@ def bearer(key: str) -> tuple[str, str]:
     return "authorization", f"Bearer {key}"
 
 
-def test_photograph(proxy: Proxy, key, model_file):
-    client = GrpcClient(proxy.url, key=key, certificates=proxy.certificate)
+def padded(size: int) -> bytes:
+    """A photograph that is asked about in a message of `size` bytes.
+
+    What follows a JPEG's end is not looked at.
+    """
+    request = PredictionsRequest(model_name="age", input={"data": bytes(size)})
+    return JPEG + bytes(size - (request.ByteSize() - size) - len(JPEG))
+
+
+def test_photograph(client, model_file):
     assert_same(client.ask(JPEG).content, expected(model_file, JPEG))
-    client.close()
 
 
-def test_nearly_the_largest(proxy: Proxy, key):
-    client = GrpcClient(proxy.url, key=key, certificates=proxy.certificate)
-    assert len(client.ask(JPEG + bytes(19 * MEGABYTE)).faces) == 1
-    client.close()
+def test_largest_message(client, model_file):
+    wanted = expected(model_file, JPEG)
+    assert_same(client.ask(padded(LARGEST_MESSAGE)).content, wanted)
+    assert_same(client.ask(JPEG).content, wanted)
 
 
-def test_the_service_s_own_failures_pass(proxy: Proxy, key):
-    client = GrpcClient(proxy.url, key=key, certificates=proxy.certificate)
+def test_the_service_s_own_failures_pass(client):
     with pytest.raises(Refused) as refused:
         client.ask(CHEAP)
     assert (refused.value.type, refused.value.code) == ("UnsupportedImageFormat", 415)
-    client.close()
 
 
 @pytest.mark.parametrize("metadata", [(), (bearer("x" * 43),), (("authorization", "x"),)])
@@ -75,12 +90,13 @@ def test_without_a_valid_key(channel, metadata, photograph):
     assert "retry-after" not in dict(error.trailing_metadata())
 
 
-def test_too_large(channel, key):
-    error = failure(channel, bytes(21 * MEGABYTE), bearer(key))
+@pytest.mark.parametrize("size", [LARGEST_MESSAGE + 1, 21 * MEGABYTE])
+def test_too_large(channel, client, key, model_file, size):
+    error = failure(channel, padded(size), bearer(key))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert error.details().startswith("a photograph's request has at most 20 MB")
     assert "retry-after" not in dict(error.trailing_metadata())
-    assert failure(channel, JPEG, bearer(key)) is None
+    assert_same(client.ask(JPEG).content, expected(model_file, JPEG))
 
 
 def test_too_many(channel, key):
@@ -94,13 +110,11 @@ def test_too_many(channel, key):
         assert dict(error.trailing_metadata())["retry-after"] == "1"
 
 
-def test_the_client_waits_until_it_is_let_in(proxy: Proxy, channel, key):
-    client = GrpcClient(proxy.url, key=key, certificates=proxy.certificate)
+def test_the_client_waits_until_it_is_let_in(client, channel, key):
     with ThreadPoolExecutor(16) as pool:
         errors = list(pool.map(lambda _: failure(channel, CHEAP, bearer(key)), range(80)))
     assert any(errors)
     assert len(client.ask(JPEG).faces) == 1
-    client.close()
 
 
 SERVICE = "org.pytorch.serve.grpc"

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import math
 import threading
 import time
 from collections import Counter
@@ -44,6 +45,7 @@ class Load:
 
     users: int
     exchanges: list[Exchange] = field(default_factory=list)
+    end: float = math.inf  # from when on nobody sends anything new
 
     def of(self, outcome: str) -> list[Exchange]:
         """Those that ended so."""
@@ -54,6 +56,16 @@ class Load:
         """How many were accepted and not answered, in which ways."""
         ends = Counter(exchange.outcome for exchange in self.exchanges)
         return {end: n for end, n in ends.items() if end not in (ANSWERED, TURNED_AWAY)}
+
+    @property
+    def pace(self) -> float:
+        """Seconds from one answer to the next, in the mean."""
+        ends = [exchange.end for exchange in self.of(ANSWERED)]
+        return (max(ends) - min(ends)) / (len(ends) - 1)
+
+    def answered_during(self, exchange: Exchange) -> int:
+        """How many others were answered between its start and its end."""
+        return sum(exchange.start < other.end < exchange.end for other in self.of(ANSWERED))
 
     def await_answers(self, more: int, seconds: float = 120) -> None:
         """Return when so many more photographs have been answered."""
@@ -92,10 +104,9 @@ def load(connect: Connect, users: int, headers: dict[str, str] | None = None) ->
 
     def user() -> None:
         while not ended.is_set():
-            start = time.monotonic()
-            outcome = ask(connect(), headers)
-            under_way.exchanges.append(Exchange(start, time.monotonic(), outcome))
-            if outcome == TURNED_AWAY:
+            exchange = timed(connect, headers)
+            under_way.exchanges.append(exchange)
+            if exchange.outcome == TURNED_AWAY:
                 time.sleep(PAUSE)
 
     threads = [threading.Thread(target=user) for _ in range(users)]
@@ -106,8 +117,16 @@ def load(connect: Connect, users: int, headers: dict[str, str] | None = None) ->
         yield under_way
     finally:
         ended.set()
+        under_way.end = time.monotonic()
         for thread in threads:
             thread.join()
+
+
+def timed(connect: Connect, headers: dict[str, str] | None = None) -> Exchange:
+    """One photograph, on a connection of its own."""
+    start = time.monotonic()
+    outcome = ask(connect(), headers)
+    return Exchange(start, time.monotonic(), outcome)
 
 
 def ask(connection: http.client.HTTPConnection, headers: dict[str, str] | None = None) -> str:
