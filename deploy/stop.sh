@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
-# Stops without losing a request that was taken: deploy/stop.sh [supervise.py's options]
+# Stops without losing a request that was taken.
+#
+#   deploy/stop.sh                                 what scripts/serve.sh started in the background
+#   deploy/stop.sh docker stop -t 20 face-age  or whatever else stops TorchServe
 #
 # nginx closes its ports first, so that new requests are turned away, and ends when what is in
 # flight has been answered. Then nothing is left for TorchServe to lose.
@@ -17,4 +20,5 @@ if [ -e "$pid_file" ]; then
     done
     echo 'nginx has answered what was in flight, and is gone'
 fi
-exec .venv/bin/python scripts/supervise.py --stop "$@"
+[ $# -gt 0 ] || set -- .venv/bin/python scripts/supervise.py --stop
+exec "$@"

@@ -17,7 +17,7 @@ from processes import processes_of
 from tests.deploy.proxy import Proxy, proxied
 from tests.service.test_deadline import Log, worker_stopped
 from tests.service.test_rest import JPEG
-from tests.torchserve import ROOT, Supervised, private_addresses, supervised
+from tests.torchserve import ROOT, SUPERVISE, Supervised, private_addresses, supervised
 
 pytestmark = pytest.mark.service
 IN_FLIGHT = 6  # of each of REST and gRPC
@@ -46,7 +46,7 @@ def test_stop_under_load(service: Supervised) -> None:
             log.await_handed_over()
             time.sleep(1)  # until the others have arrived
             stop = subprocess.Popen(
-                [ROOT / "deploy" / "stop.sh", "--state", service.state],
+                [ROOT / "deploy" / "stop.sh", *SUPERVISE, "--stop", "--state", service.state],
                 env=os.environ | {"NGINX_PID": str(proxy.pid_file)},
                 stdout=subprocess.PIPE,
                 text=True,

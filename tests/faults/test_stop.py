@@ -18,6 +18,7 @@ from tests.faults.table import Table
 from tests.torchserve import (
     FEW_WORKERS,
     ROOT,
+    SUPERVISE,
     WORKERS,
     Supervised,
     private_addresses,
@@ -46,7 +47,7 @@ def test_behind_the_proxy(nginx: None, service: Supervised, table: Table) -> Non
         with load(connect, USERS, {"Authorization": f"Bearer {proxy.new_key()}"}) as users:
             asked = len(users.exchanges)
             stop = subprocess.run(
-                [ROOT / "deploy" / "stop.sh", "--state", service.state],
+                [ROOT / "deploy" / "stop.sh", *SUPERVISE, "--stop", "--state", service.state],
                 env=os.environ | {"NGINX_PID": str(proxy.pid_file)},
                 stdout=subprocess.PIPE,
                 check=False,
