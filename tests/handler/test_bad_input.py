@@ -18,10 +18,10 @@ from tests.bad_input import encodings, faces, files, pixels
 from tests.bad_input.cases import Outcome, Refused, assert_outcome
 from tests.handler.answers import answered
 from tests.pictures import astronaut, encoded, portrait, scaled, scene, side_by_side
-from tests.service.exchange import assert_same
 
 GOOD = [
-    Request(files.jpeg(astronaut())),
+    # at 75 a corner would lie a rounding away from another tenth of a pixel
+    Request(encoded(astronaut(), "JPEG", quality=95)),
     Request(encoded(scaled(astronaut(), 0.5))),
     Request(encoded(side_by_side(scaled(astronaut(), 0.8), astronaut()), "WEBP")),
     Request(encoded(portrait())),
@@ -94,7 +94,7 @@ def assert_each(
 ) -> None:
     for (name, _, wanted), outcome in zip(batch, outcomes, strict=True):
         if isinstance(wanted, int):
-            assert_same(content(outcome), content(alone[wanted]))
+            assert content(outcome) == content(alone[wanted]), name
         elif isinstance(wanted, Refused):
             assert isinstance(outcome, Failure), name
             assert (outcome.code, outcome.type) == (wanted.code, wanted.type), name

@@ -2,7 +2,7 @@
 
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -52,13 +52,17 @@ def rest(
         connection.close()
 
 
-def over_grpc(service: Service, entries: Mapping[str, bytes], version: str = "") -> Any:
+def over_grpc(
+    service: Service,
+    entries: Mapping[str, bytes],
+    version: str = "",
+    metadata: Sequence[tuple[str, str]] = (),
+) -> Any:
     """The JSON that one gRPC call gives."""
     request = PredictionsRequest(model_name="age", model_version=version, input=entries)
     with grpc.insecure_channel(service.grpc) as channel:
-        return json.loads(
-            InferenceAPIsServiceStub(channel).Predictions(request, timeout=60).prediction
-        )
+        predict = InferenceAPIsServiceStub(channel).Predictions
+        return json.loads(predict(request, timeout=60, metadata=metadata).prediction)
 
 
 def multipart(parts: Mapping[str, tuple[bytes, str | None]]) -> tuple[bytes, dict[str, str]]:

@@ -12,10 +12,11 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
@@ -63,9 +64,13 @@ class Log:
     def await_handed_over(self) -> None:
         """Return when the worker has been given a batch."""
         until = time.monotonic() + 20
-        while "Looping backend response at: " not in self._read():
+        while not self.handed_over():
             assert time.monotonic() < until
             time.sleep(0.05)
+
+    def handed_over(self) -> int:
+        """Batches that a worker has been given."""
+        return self._read().count("Looping backend response at: ")
 
     def computed(self) -> int:
         """Requests that the worker has given an answer to, sent or not."""
@@ -81,30 +86,42 @@ class Log:
             return file.read().decode()
 
 
-@contextmanager
-def worker_stopped(service: Service) -> Iterator[int]:
-    """Meanwhile the worker, of this process id, takes what it is given and does nothing."""
+def worker_of(service: Service, version: str) -> Any:
+    """What TorchServe tells of a version's one worker."""
     address = urlsplit(service.management).netloc
     with closing(http.client.HTTPConnection(address, timeout=60)) as management:
-        management.request("GET", "/models/age")
+        management.request("GET", f"/models/age/{version}")
         (model,) = json.load(management.getresponse())
     (worker,) = model["workers"]
-    os.kill(worker["pid"], signal.SIGSTOP)
+    return worker
+
+
+@contextmanager
+def worker_stopped(service: Service, version: str = "1.0") -> Iterator[int]:
+    """Meanwhile the worker, of this process id, takes what it is given and does nothing."""
+    pid = worker_of(service, version)["pid"]
+    os.kill(pid, signal.SIGSTOP)
     try:
-        yield worker["pid"]
+        yield pid
     finally:
         with suppress(ProcessLookupError):
-            os.kill(worker["pid"], signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
 
 
 class Asker:
-    """One photograph over REST, whose answer is waited for by itself."""
+    """One request over REST, whose answer is waited for by itself."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(
+        self,
+        service: Service,
+        body: bytes = PORTRAIT,
+        headers: Mapping[str, str] | None = None,
+        path: str = "/predictions/age",
+    ) -> None:
         address = urlsplit(service.rest).netloc
         self._connection = http.client.HTTPConnection(address, timeout=60)
-        headers = {"Content-Type": "image/jpeg"}
-        self._connection.request("POST", "/predictions/age", PORTRAIT, headers)
+        sent = dict(headers or {"Content-Type": "image/jpeg"})
+        self._connection.request("POST", path, body, sent)
 
     def close(self) -> None:
         self._connection.close()

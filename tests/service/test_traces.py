@@ -1,18 +1,22 @@
 """Nothing of a photograph is left behind, whatever becomes of the request.
 
-Photographs with a marker in EXIF, comment and pixels are sent in every way, good and bad, to a
-TorchServe of their own; then the marker is looked for in all that it wrote, raw, in base64 and
-percent-encoded. The proxy's part is in tests/deploy.
+Photographs with a marker in EXIF, comment and pixels are sent in every way, good and bad, and in
+every case of tests/bad_input, to a TorchServe of their own, also while it can take no more or
+hangs; then the marker is looked for in all that it wrote, raw, in base64 and percent-encoded. The
+proxy's part is in tests/deploy.
 """
 
 import contextlib
+import gzip
 import http.client
 import json
 import os
 import signal
 import socket
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote_from_bytes, urlsplit
@@ -20,28 +24,53 @@ from urllib.parse import quote_from_bytes, urlsplit
 import grpc
 import pytest
 import torch
+import yaml
 
 import archive
-from handler.contract import EXTRA_FILE, Contract
+from client.inference_pb2 import PredictionsRequest
+from client.inference_pb2_grpc import InferenceAPIsServiceStub
+from handler.contract import Contract
+from handler.settings import Settings
+from tests.archives import exported
+from tests.bad_input import encodings
+from tests.bad_input.cases import assert_outcome
+from tests.pictures import encoded
 from tests.service.exchange import multipart, over_grpc, rest
-from tests.service.test_deadline import Log, worker_stopped
+from tests.service.test_bad_input import FILES
+from tests.service.test_deadline import SHIPPED, Asker, Log, worker_of, worker_stopped
 from tests.service.test_rest import as_json, base64_of
+from tests.service.test_transport import one_byte_at_a_time
 from tests.service.traces import Marker, held_open, kept, processes, strewn, traces
 from tests.torchserve import Service, await_logged, running
 
 FORM_ENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}
 PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+FAULTY = "9.0"  # a version with a worker that is hindered
+OF_FAULTY = f"/predictions/age/{FAULTY}"
+QUEUE, BATCH = 8, 4
+DEADLINE = 4  # seconds from a photograph's arrival to its answer
+PATIENCE = 2 * Settings.longest_step  # seconds that TorchServe gives its worker
+HINDERED = SHIPPED | {
+    "minWorkers": 1,
+    "maxWorkers": 1,
+    "batchSize": BATCH,
+    "jobQueueSize": QUEUE,
+    "clientTimeoutInMills": 1000 * DEADLINE,
+    "responseTimeout": PATIENCE,
+}
 
 
 class Faulty(torch.nn.Module):
-    """Version 9.0: fails on every face."""
+    """Fails on every face, but for one without blue: with that it never ends."""
 
     def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        age = faces.float().mean(dim=(1, 2, 3))
+        mean = faces.float().mean(dim=(2, 3))
+        while bool(((mean[:, 2] < 1) & (mean[:, 0] > 20)).any()):
+            mean = torch.maximum(mean, mean)  # which TorchScript does not leave out
         if faces.float().std() > 1:  # the faces of a warm-up are of one grey
             raise RuntimeError("this model fails")
-        return age, age
+        return mean[:, 0], mean[:, 1]
 
 
 @dataclass(frozen=True)
@@ -71,16 +100,25 @@ def own(
     model_file: Path, contract: Contract, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Own]:
     store, state = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("state")
-    faulty = tmp_path_factory.mktemp("faulty") / "faulty.pt"
-    model = torch.jit.script(Faulty().eval())
-    torch.jit.save(model, str(faulty), _extra_files={EXTRA_FILE: contract.to_json()})
+    faulty = exported(Faulty(), contract, tmp_path_factory.mktemp("faulty") / "faulty.pt")
+    config = faulty.with_name("model-config.yaml")
+    config.write_text(yaml.safe_dump(HINDERED))
     archive.make(archive.Recipe(model_file), store / "age.mar")
-    archive.make(archive.Recipe(faulty, version="9.0"), store / "age-9.mar")
+    archive.make(archive.Recipe(faulty, config=config, version=FAULTY), store / "age-9.mar")
     models = ["--models", "age=age.mar", "age=age-9.mar"]
     started = time.time()
     environ = {"TS_DEFAULT_WORKERS_PER_MODEL": "1"}
     with running(store, state, *models, environ=environ) as service:
+        await_ready(service, FAULTY)
         yield Own(service, state, store, started)
+
+
+def await_ready(service: Service, version: str) -> None:
+    """Return when a version's worker has loaded it; TorchServe is ready when one version is."""
+    until = time.monotonic() + 120
+    while (worker := worker_of(service, version))["status"] != "READY":
+        assert time.monotonic() < until, worker
+        time.sleep(0.2)
 
 
 def raw(address: str, content: bytes) -> None:
@@ -97,6 +135,20 @@ def raw(address: str, content: bytes) -> None:
 
 def head(*lines: str, path: str = "/predictions/age") -> bytes:
     return "\r\n".join([f"POST {path} HTTP/1.1", "Host: x", *lines, "", ""]).encode()
+
+
+def spellings(photograph: bytes) -> list[tuple[bytes, Mapping[str, str]]]:
+    """Bodies that hold a photograph, and their headers."""
+    return [
+        (photograph, {"Content-Type": "image/jpeg"}),
+        multipart({"data": (photograph, "image/jpeg")}),
+        as_json(data=base64_of(photograph)),
+    ]
+
+
+def beside(marker: Marker) -> dict[str, str]:
+    """A header of each request, also of those that hold no photograph."""
+    return {"x-photograph": marker.text}
 
 
 Send = Callable[[Service, Marker], object]
@@ -138,6 +190,31 @@ def bad(service: Service, marker: Marker) -> None:
     assert rest(service, photograph, {"Content-Type": "text/plain; charset=utf-8"}).status == 200
     assert over_grpc(service, {marker.text: photograph})["code"] == 400
     assert over_grpc(service, {"data": photograph, "max_faces": marker.raw})["code"] == 400
+
+
+def bad_files(service: Service, marker: Marker) -> None:
+    """Every case of a file."""
+    header = beside(marker)
+    for file in FILES:
+        photograph = marker.in_file(file)
+        assert marker.is_in(photograph) or not photograph
+        assert_outcome(rest(service, photograph, header).content, file.outcome)
+        content = over_grpc(service, {"data": photograph}, metadata=[*header.items()])
+        assert_outcome(content, file.outcome)
+
+
+def bad_messages(service: Service, marker: Marker) -> None:
+    """Every case of what is around a photograph."""
+    photograph, header = marker.jpeg(), beside(marker)
+    for message in encodings.CASES:
+        if message.body:
+            body, headers = message.body(photograph)
+            reply = rest(service, marker.named(body), headers | header)
+            assert_outcome(reply.content, message.outcome)
+        if message.entries:
+            entries = message.entries(photograph)
+            content = over_grpc(service, entries, metadata=[*header.items()])
+            assert_outcome(content, message.outcome)
 
 
 def bad_json(service: Service, marker: Marker) -> None:
@@ -241,17 +318,100 @@ def odd_calls(service: Service, marker: Marker) -> None:
 
 def broken_off(service: Service, marker: Marker) -> None:
     photograph = marker.jpeg()
-    address = urlsplit(service.rest)
     for kind in ("image/jpeg", *FORM_ENCODED.values(), "multipart/form-data; boundary=b"):
-        with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        with connected(service) as connection:
             lines = [f"Content-Type: {kind}", f"Content-Length: {len(photograph) + 999}"]
             connection.sendall(head(*lines) + photograph)
 
 
+def connected(service: Service) -> socket.socket:
+    address = urlsplit(service.rest)
+    return socket.create_connection((address.hostname, address.port), timeout=20)
+
+
+def in_single_bytes(service: Service, marker: Marker) -> None:
+    with connected(service) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        lines = [f"Content-Length: {len(marker.raw)}", f"X-Photograph: {marker.text}"]
+        one_byte_at_a_time(connection, head(*lines) + marker.raw)
+        assert connection.recv(20).startswith(b"HTTP/1.1 415")
+
+
+def given_up(service: Service, marker: Marker) -> None:
+    """Clients leave while the worker holds their photographs, or these wait for it."""
+    log, request = Log(service), PredictionsRequest(model_name="age", model_version=FAULTY)
+    request.input["data"] = marker.jpeg()
+    with grpc.insecure_channel(service.grpc) as channel, worker_stopped(service, FAULTY):
+        call = InferenceAPIsServiceStub(channel).Predictions.future
+        for spelling in spellings(marker.jpeg()):
+            with closing(Asker(service, *spelling, path=OF_FAULTY)) as asker:
+                log.await_handed_over()
+                assert asker.is_left_alone()
+        assert call(request, timeout=1).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        cancelled = call(request, timeout=20)
+        time.sleep(0.5)  # until it waits
+        assert cancelled.cancel()
+    assert rest(service, marker.jpeg(), path=OF_FAULTY).status == 500
+
+
+def overflow_and_deadline(service: Service, marker: Marker) -> None:
+    """What may not wait is turned away, and what waits for too long is dropped."""
+    log, photograph = Log(service), marker.jpeg()
+    surplus = BATCH
+    with ExitStack() as stack:
+
+        def ask(number: int) -> Asker:
+            spelling = spellings(photograph)[number % 3]
+            return stack.enter_context(closing(Asker(service, *spelling, path=OF_FAULTY)))
+
+        with worker_stopped(service, FAULTY):
+            ask(0)
+            log.await_handed_over()
+            calls = stack.enter_context(waiting_calls(service, photograph, count=2))
+            askers = [ask(number) for number in range(QUEUE + surplus - len(calls))]
+            await_turned_away(askers, calls, surplus)
+            with pytest.raises(grpc.RpcError) as error:
+                over_grpc(service, {"data": photograph}, FAULTY)
+            assert error.value.code() is grpc.StatusCode.INTERNAL
+            time.sleep(DEADLINE + 0.5)
+        await_status(service, photograph, 500, OF_FAULTY)
+    assert log.not_computed() > 0
+
+
+def await_status(service: Service, photograph: bytes, status: int, path: str) -> None:
+    """Return when a photograph is answered so: as it is where nothing is in its way."""
+    until = time.monotonic() + 120
+    while (reply := rest(service, photograph, path=path)).status != status:
+        assert time.monotonic() < until, reply
+        time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def waiting_calls(service: Service, photograph: bytes, count: int) -> Iterator[list[grpc.Future]]:
+    """gRPC calls that have no answer yet, or were turned away."""
+    request = PredictionsRequest(model_name="age", model_version=FAULTY, input={"data": photograph})
+    with grpc.insecure_channel(service.grpc) as channel:
+        call = InferenceAPIsServiceStub(channel).Predictions.future
+        yield [call(request, timeout=60) for _ in range(count)]
+
+
+def await_turned_away(askers: list[Asker], calls: list[grpc.Future], count: int) -> None:
+    """Return when so many of them have been told that they may not wait."""
+    until = time.monotonic() + 20
+    ended: list[Asker | grpc.Future] = []
+    while len(ended) < count:
+        assert time.monotonic() < until
+        ended = [call for call in calls if call.done()]
+        ended += [asker for asker in askers if not asker.is_left_alone()]
+    assert len(ended) == count
+    told = {end.answer().status if isinstance(end, Asker) else end.code() for end in ended}
+    assert told <= {503, grpc.StatusCode.INTERNAL}
+
+
 def fault_of_the_model(service: Service, marker: Marker) -> None:
     for photograph in (marker.jpeg(), marker.bmp()):
-        assert rest(service, photograph, path="/predictions/age/9.0").status == 500
-        assert over_grpc(service, {"data": photograph}, "9.0")["type"] == "InternalError"
+        assert rest(service, photograph, path=OF_FAULTY).status == 500
+        assert over_grpc(service, {"data": photograph}, FAULTY)["type"] == "InternalError"
     await_logged(service.logs / "model_log.log", "this model fails")
 
 
@@ -260,12 +420,17 @@ WAYS: list[Send] = [
     nearly_the_largest,
     too_large,
     bad,
+    bad_files,
+    bad_messages,
     bad_json,
     bad_forms,
     form_encoded,
     odd_heads,
     odd_calls,
     broken_off,
+    in_single_bytes,
+    given_up,
+    overflow_and_deadline,
     fault_of_the_model,
 ]
 
@@ -301,10 +466,55 @@ def test_nothing_is_left_of_a_worker_that_is_killed(own: Own, number: signal.Sig
             log.await_handed_over()
             os.kill(pid, number)
         assert connection.getresponse().status in (500, 507)
-    until = time.monotonic() + 60
-    while rest(own.service, marker.jpeg()).status != 200:
-        assert time.monotonic() < until
-        time.sleep(0.5)
+    await_status(own.service, marker.jpeg(), 200, "/predictions/age")
+    settle(own)
+    assert own.traces(marker) == []
+
+
+def hang_in_the_network(service: Service, marker: Marker) -> None:
+    """Until the worker ends itself."""
+    ended = f"Timeout (0:00:{Settings.longest_step})!"
+    with closing(Asker(service, without_blue(marker), path=OF_FAULTY)) as asker:
+        leave_waiting(service, marker)
+        await_logged(service.logs / "model_log.log", ended)
+        assert asker.answer().status in (500, 507)
+
+
+def leave_waiting(service: Service, marker: Marker) -> None:
+    """Send photographs whose answers nobody waits for."""
+    with ExitStack() as stack:
+        stack.enter_context(waiting_calls(service, marker.jpeg(), count=1))
+        for spelling in spellings(marker.jpeg()):
+            stack.enter_context(closing(Asker(service, *spelling, path=OF_FAULTY)))
+        time.sleep(0.5)  # until they wait
+
+
+def without_blue(marker: Marker) -> bytes:
+    """What the faulty model does not come to an end with."""
+    picture = marker.picture()
+    picture[8:, :, 2] = 0
+    return encoded(picture, "BMP")
+
+
+def hang_of_the_process(service: Service, marker: Marker) -> None:
+    """Until TorchServe ends it."""
+    with (
+        worker_stopped(service, FAULTY),
+        closing(Asker(service, marker.jpeg(), path=OF_FAULTY)) as asker,
+    ):
+        leave_waiting(service, marker)
+        assert asker.answer().status in (500, 507)
+
+
+@pytest.mark.parametrize(
+    "hang", [hang_in_the_network, hang_of_the_process], ids=lambda hang: hang.__name__
+)
+def test_nothing_is_left_of_a_worker_that_hangs(own: Own, hang: Send) -> None:
+    """Nor of the photographs that wait for it."""
+    marker, pid = Marker(), worker_of(own.service, FAULTY)["pid"]
+    hang(own.service, marker)
+    await_status(own.service, marker.jpeg(), 500, OF_FAULTY)
+    assert worker_of(own.service, FAULTY)["pid"] != pid
     settle(own)
     assert own.traces(marker) == []
 
@@ -345,7 +555,33 @@ def test_the_marker_is_found_however_it_is_written() -> None:
         quote_from_bytes(base64_of(b"\xff\xfe" + marker.raw).encode()),
         "".join(f"%{byte:02X}" for byte in marker.raw),
         marker.raw.hex(),
+        str(list(marker.raw)),
     ):
         assert marker.is_in(text.encode())
         assert marker.is_in(text.encode("utf-16"))
         assert not Marker().is_in(text.encode())
+
+
+def test_what_is_written_is_found(own: Own) -> None:
+    """TorchServe's own words and those of others, in each place where anything may be left."""
+    marker = Marker()
+    rest(own.service, b"", path=f"/predictions/{marker.text}")  # a name is written
+    settle(own)
+    wanted = {str(own.service.logs / "access_log.log")}
+    with ExitStack() as stack:
+        for folder in (own.service.logs, own.store, own.folder, tempfile.gettempdir(), "/dev/shm"):
+            planted = stack.enter_context(tempfile.NamedTemporaryFile(dir=folder, suffix=".gz"))
+            planted.write(gzip.compress(marker.jpeg()))
+            planted.flush()
+            wanted.add(planted.name)
+        assert wanted <= set(own.traces(marker))
+
+
+def test_what_is_open_and_has_no_name_is_found() -> None:
+    marker = Marker()
+    with tempfile.TemporaryFile() as file:
+        file.write(marker.bmp())
+        file.flush()
+        assert traces(marker, held_open([os.getpid()])) == [
+            f"/proc/{os.getpid()}/fd/{file.fileno()}"
+        ]

@@ -16,6 +16,9 @@ import numpy as np
 from PIL import Image
 
 from processes import processes_of
+from tests.bad_input import files
+from tests.bad_input.cases import File
+from tests.bad_input.parts import chunk, segment
 from tests.pictures import Picture, astronaut, encoded
 from tests.torchserve import ROOT
 
@@ -34,6 +37,7 @@ class Marker:
             self.raw.hex(),
             self.text,
             quote_from_bytes(base64.b64encode(self.raw)),
+            ", ".join(map(str, self.raw)),  # a list of bytes, in Python and in Java
         )
         # Each in small letters, because netty writes some of a request's words in capitals.
         self._spellings = [spelling.lower().encode() for spelling in escaped]
@@ -68,11 +72,30 @@ class Marker:
         assert self.is_in(file.getvalue())
         return file.getvalue()
 
+    def in_file(self, file: File) -> bytes:
+        """A case's file: in the pixels that it shows, between its parts and behind its end."""
+        # What comes of flipped bits is known of the astronaut's own file alone.
+        picture = astronaut() if file in files.DAMAGED else self.picture()
+        content = file.make(picture)
+        if not content:  # or it would not be the case of no byte any more
+            return content
+        for start, head, words in (
+            (b"\xff\xd8", 2, segment(0xFE, self.raw)),
+            (b"\x89PNG", 33, chunk(b"tEXt", b"Comment\0" + self.raw)),
+        ):
+            if content.startswith(start):
+                content = content[:head] + words + content[head:]
+        return content + self.raw
 
-def traces(marker: Marker, files: Iterable[Path]) -> list[str]:
+    def named(self, form: bytes) -> bytes:
+        """A case's form whose files have the marker for a name."""
+        return form.replace(b'filename="f"', b'filename="' + self.raw + b'.jpg"')
+
+
+def traces(marker: Marker, paths: Iterable[Path]) -> list[str]:
     """Those of the files, compressed logs among them, that the marker is in."""
     found = []
-    for file in files:
+    for file in paths:
         try:
             content = file.read_bytes()
         except FileNotFoundError:
