@@ -5,7 +5,7 @@ as from its `detect_face`. What differs is the order of the work: the proposals 
 through R- and O-Net in shared batches, cut out by integral images and not one by one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate, pairwise
 
@@ -65,14 +65,20 @@ class Cascade:
         self._min_face_size = min_face_size
         self._device = device
 
-    def detect(self, pictures: Sequence[Picture]) -> Found:
-        """The faces of `pictures`, uint8 [H, W, 3] each; the memory is bounded for any number."""
+    def detect(
+        self, pictures: Sequence[Picture], progress: Callable[[], object] = lambda: None
+    ) -> Found:
+        """The faces of `pictures`, uint8 [H, W, 3] each; the memory is bounded for any number.
+
+        `progress` is called after each of the parts that they are looked at in.
+        """
         found = []
         first = 0
         for part in _parts(pictures):
             of_part = self._together(part)
             found.append(replace(of_part, picture=of_part.picture + first))
             first += len(part)
+            progress()
         return Found(
             *(np.concatenate([getattr(f, name.name) for f in found]) for name in fields(Found))
         )

@@ -1,6 +1,6 @@
 """MTCNN over a batch of photographs of any sizes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -64,24 +64,31 @@ class FaceDetector:
         self._max_side = max_side
         self._cascade = Cascade(settings, min_face_size, device)
 
-    def detect(self, photographs: Sequence[Picture]) -> list[Faces]:
-        """The faces of each photograph, uint8 [H, W, 3], in the order given."""
+    def detect(
+        self, photographs: Sequence[Picture], progress: Callable[[], object] = lambda: None
+    ) -> list[Faces]:
+        """The faces of each photograph, uint8 [H, W, 3], in the order given.
+
+        `progress` as `Cascade.detect` has it.
+        """
         scaled = [scaled_down(photograph, self._max_side) for photograph in photographs]
         found = [
             faces.mapped(0, stretch)
             for faces, (_, stretch) in zip(
-                self._look([small for small, _ in scaled]), scaled, strict=True
+                self._look([small for small, _ in scaled], progress), scaled, strict=True
             )
         ]
         tight = [i for i, p in enumerate(photographs) if fills_the_frame(p.shape, found[i])]
         for i, faces in zip(
-            tight, self.detect_on_canvas([photographs[i] for i in tight]), strict=True
+            tight, self.detect_on_canvas([photographs[i] for i in tight], progress), strict=True
         ):
             if len(faces) >= len(found[i]):
                 found[i] = faces
         return found
 
-    def detect_on_canvas(self, photographs: Sequence[Picture]) -> list[Faces]:
+    def detect_on_canvas(
+        self, photographs: Sequence[Picture], progress: Callable[[], object] = lambda: None
+    ) -> list[Faces]:
         """The faces of pictures, uint8 [H, W, 3], that are known to be tight crops."""
         side = int(self._max_side / (1 + 2 * self._border))
         scaled = [scaled_down(photograph, side) for photograph in photographs]
@@ -93,15 +100,15 @@ class FaceDetector:
         return [
             faces.mapped(border, stretch)
             for faces, border, (_, stretch) in zip(
-                self._look(canvases), borders, scaled, strict=True
+                self._look(canvases, progress), borders, scaled, strict=True
             )
         ]
 
-    def _look(self, pictures: Sequence[Picture]) -> list[Faces]:
+    def _look(self, pictures: Sequence[Picture], progress: Callable[[], object]) -> list[Faces]:
         """The cascade's faces, sorted by picture and size."""
         if not pictures:
             return []
-        found = self._cascade.detect(pictures)
+        found = self._cascade.detect(pictures, progress)
         x1, y1, x2, y2 = found.boxes.T
         order = np.lexsort((-(x2 - x1) * (y2 - y1), found.picture))
         faces = Faces(found.boxes, found.confidence, found.landmarks).select(order)
@@ -112,9 +119,9 @@ class FaceDetector:
 def scaled_down(picture: Picture, side: int) -> tuple[Picture, tuple[float, float]]:
     """The picture with no side longer than `side`, and what x and y of it are to be times."""
     height, width = picture.shape[:2]
-    scale = side / max(height, width)
-    if scale >= 1:
+    if max(height, width) <= side:
         return picture, (1.0, 1.0)
+    scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = Image.fromarray(picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0)
     return np.asarray(small), (width / size[0], height / size[1])
@@ -125,7 +132,8 @@ def fills_the_frame(shape: tuple[int, ...], found: Faces) -> bool:
     height, width = shape[:2]
     if not len(found):
         return (
-            max(height, width) <= PORTRAIT_SIDE
+            min(height, width) > 0
+            and max(height, width) <= PORTRAIT_SIDE
             and max(height / width, width / height) <= PORTRAIT_ASPECT
         )
     x1, y1, x2, y2 = found.boxes.T

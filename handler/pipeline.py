@@ -167,8 +167,8 @@ class Pipeline:
         if not photographs:
             return []
         with record_function("detect"):
-            detected = self._detector.detect([p.reduced.picture for p in photographs])
-        self._progress()
+            pictures = [p.reduced.picture for p in photographs]
+            detected = self._detector.detect(pictures, self._progress)
         faces = [_wanted(f, p.request.options) for f, p in zip(detected, photographs, strict=True)]
         with record_function("crop"):
             crops = []

@@ -35,9 +35,9 @@ class Settings:
     # a worker for each core then; the worker's share of the cores beside a GPU.
     threads: int = 0
 
-    # Seconds that one step of a batch may take: one photograph's decoding, the search for faces,
-    # ages of 64 of them. A worker in which one takes longer hangs, and ends to be replaced. 0: only
-    # responseTimeout tells.
+    # Seconds that one step of a batch may take: one photograph's decoding, the search for faces in
+    # it or in several of a megapixel together, ages of 64 of them. A worker in which one takes
+    # longer hangs, and ends to be replaced. 0: only responseTimeout tells.
     longest_step: int = 10
 
     # What the ages are computed in. auto: the fastest that the hardware and the model have; int8

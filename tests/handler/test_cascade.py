@@ -5,6 +5,7 @@ import pytest
 import torch
 from facenet_pytorch import MTCNN
 
+from handler.areas import IntegralImages
 from handler.cascade import Cascade, _best, _parts
 from handler.contract import DetectorSettings
 from handler.cropping import Picture
@@ -74,3 +75,29 @@ def test_pictures_are_looked_at_a_bounded_number_of_pixels_at_once() -> None:
     parts = [[picture.shape[:2] for picture in part] for part in _parts(pictures)]
     assert parts == [sizes[:1], sizes[1:3], sizes[3:4], sizes[4:]]
     assert _parts(pictures[:1]) == [pictures[:1]]
+
+
+def test_each_part_is_told_of(cascade: Cascade, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handler.cascade.PIXELS_AT_ONCE", 1)
+    told: list[None] = []
+    cascade.detect([scene(30, 30), scene(20, 20), scene(25, 25)], lambda: told.append(None))
+    assert len(told) == 3
+
+
+def test_a_crowd_s_best_proposals_are_looked_at(
+    cascade: Cascade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each picture so many, by P-Net's score."""
+    pictures = [astronaut(), scaled(astronaut(), 0.5)]
+
+    def proposed() -> list[list[float]]:
+        boxes = cascade._propose(IntegralImages([torch.tensor(picture) for picture in pictures]))
+        return [
+            sorted(boxes.score[boxes.picture == index].tolist(), reverse=True) for index in (0, 1)
+        ]
+
+    with torch.inference_mode():
+        everything = proposed()
+        assert min(map(len, everything)) > 5
+        monkeypatch.setattr("handler.cascade.PROPOSALS", 5)
+        assert proposed() == [scores[:5] for scores in everything]

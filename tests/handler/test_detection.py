@@ -87,6 +87,11 @@ class TestOnePicture:
     ) -> None:
         assert len(one(detector, scene(*shape))) == 0
 
+    @pytest.mark.parametrize("shape", [(0, 0), (0, 300), (300, 0)])
+    def test_no_pixel(self, detector: FaceDetector, shape: tuple[int, int]) -> None:
+        found, beside = detector.detect([np.zeros((*shape, 3), np.uint8), astronaut()])
+        assert (len(found), len(beside)) == (0, 1)
+
     @pytest.mark.parametrize("level", [0, 127, 255])
     def test_one_colour(self, detector: FaceDetector, level: int) -> None:
         (found,) = detector.detect([np.full((100, 100, 3), level, np.uint8)])

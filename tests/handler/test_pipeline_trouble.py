@@ -44,7 +44,7 @@ class Detector(FaceDetector):
     def __init__(self, trouble: Callable[[Picture], None] = lambda picture: None) -> None:
         self.trouble = trouble
 
-    def detect(self, photographs: Sequence[Picture]) -> list[Faces]:
+    def detect(self, photographs: Sequence[Picture], progress: Progress = nothing) -> list[Faces]:
         for photograph in photographs:
             self.trouble(photograph)
         ones = np.ones(1, np.float32)
