@@ -11,6 +11,7 @@ that were repaired, remove the folder of that data set's crops. Beside the crops
 
 import csv
 import hashlib
+import inspect
 import json
 import logging
 import multiprocessing
@@ -26,12 +27,14 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from handler import areas, cascade, cropping, decoding, detection, mosaic, networks, suppression
 from handler.contract import CropGeometry, DetectorSettings
 from handler.cropping import crop_faces, padding
 from handler.decoding import decode
 from handler.detection import FaceDetector, Faces
 from handler.errors import Failure
 from handler.settings import Settings
+from train import crops, main_face
 from train.configuration import CONFIG, contract_parts
 from train.crops import (
     CropLabel,
@@ -45,11 +48,23 @@ from train.crops import (
 )
 from train.datasets import read, warn_of_repeats
 from train.files import written_whole
-from train.main_face import face_at, main_face
 from train.records import SPLITS, Problem, Record
 
 log = logging.getLogger(__name__)
 SHARD = 256  # records
+# What a crop's pixels come of, beside settings and records.
+_MAKING = (
+    areas,
+    cascade,
+    cropping,
+    crops,
+    decoding,
+    detection,
+    main_face,
+    mosaic,
+    networks,
+    suppression,
+)
 WHOLE = "no face was found; the whole picture was taken"
 
 
@@ -64,7 +79,8 @@ class CropMaker:
 
     def fingerprint(self, records: Sequence[Record]) -> str:
         """Names everything that the crops depend on, so that a stale cache is never mixed in."""
-        parts = [asdict(self), [(r.file, r.age, r.split, *(r.box or ())) for r in records]]
+        told = [(r.file, r.age, r.split, *(r.box or ())) for r in records]
+        parts = [asdict(self), told, [inspect.getsource(module) for module in _MAKING]]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
     def build_detector(self) -> FaceDetector:
@@ -98,11 +114,11 @@ class CropMaker:
     def _box(self, record: Record, faces: Faces, width: int, height: int) -> NDArray[np.float32]:
         """The box of the face that the record is about; raises ValueError where there is none."""
         if record.box is not None:
-            meant = face_at(faces.boxes, record.box)
+            meant = main_face.face_at(faces.boxes, record.box)
             if meant is None:
                 raise ValueError("no face was found at its box")
         elif len(faces):
-            meant = main_face(faces.boxes, width, height)
+            meant = main_face.main_face(faces.boxes, width, height)
         elif record.tight:
             return self._whole(width, height)
         else:
