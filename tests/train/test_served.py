@@ -2,14 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
+import sys
+import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import DictConfig
 
 import archive
 from handler.decoding import decode
@@ -17,21 +18,29 @@ from handler.pipeline import Answer, Pipeline
 from handler.requests import Options, Request
 from handler.settings import Settings
 from tests.torchserve import ROOT, SUPERVISE, private_addresses
-from tests.train.conftest import face_of_age, save
-from train.evaluate import evaluate
-from train.export import export
-from train.fit import fit
+from tests.train.conftest import SIZE, face_of_age, save
+
+EPOCHS = 12
 
 
 @pytest.mark.service
 def test_a_model_trained_on_made_data_is_served(
-    tiny: Callable[..., DictConfig], tmp_path: Path
+    utkface: Path, appa_real: Path, tmp_path: Path
 ) -> None:
-    store = tmp_path / "store"
-    config = tiny("fit.epochs=2", f"export.output={store}")
-    fit(config)
-    evaluate(config)
-    archive.make(archive.Recipe(export(config)), store / "age.mar")
+    """By the commands that the README tells, one of which is killed on the way."""
+    run, store = tmp_path / "run", tmp_path / "store"
+    told = [
+        *(f"data.sources.utkface={utkface}", f"data.sources.appa_real={appa_real}"),
+        *(f"data.prepared={tmp_path / 'prepared'}", f"crop.size={SIZE}", f"run={run}"),
+        *("model.backbone=test_resnet", "fit.batch_size=4", f"fit.epochs={EPOCHS}"),
+        *("fit.precision=32-true", f"export.output={store}"),
+    ]
+    done("prepare", told)
+    kill_after_an_epoch(command("fit", told), run / "last.ckpt")
+    for module, more in (("fit", ["fit.resume=true"]), ("evaluate", []), ("export", [])):
+        done(module, [*told, *more])
+    assert torch.load(run / "last.ckpt", weights_only=True)["epoch"] == EPOCHS - 1
+    archive.make(archive.Recipe(store / "age.pt"), store / "age.mar")
     photograph = tmp_path / "face.jpg"
     save(face_of_age(20, margin=60), photograph)
 
@@ -43,6 +52,28 @@ def test_a_model_trained_on_made_data_is_served(
     assert face["age_interval"] == pytest.approx(expected.interval, abs=0.06)
     assert face["box"] == pytest.approx(expected.box, abs=0.5)
     assert answer["model"] == {"name": "age", "version": "1.0"}
+
+
+def command(module: str, told: list[str]) -> list[str]:
+    return [sys.executable, "-m", f"train.{module}", *told]
+
+
+def done(module: str, told: list[str]) -> None:
+    """Run one of the training half's commands to its end."""
+    ended = subprocess.run(
+        command(module, told), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def kill_after_an_epoch(fit: list[str], checkpoint: Path) -> None:
+    """Start a training, and end it by SIGKILL as soon as it has written a checkpoint."""
+    process = subprocess.Popen(fit, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait(30) == -signal.SIGKILL
 
 
 def _asked(store: Path, state: Path, body: bytes) -> dict:  # type: ignore[type-arg]
