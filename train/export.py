@@ -37,7 +37,7 @@ RANGED = 2048  # validation crops: one half for the ranges of 8 bits, the other 
 
 
 def export(config: DictConfig) -> Path:
-    """Write age.safetensors, age.pt and README.md to `export.output`, and give the TorchScript.
+    """Write weights, TorchScript, figures and card to `export.output`, and give the TorchScript.
 
     Raises FileNotFoundError where the run was not evaluated, and ValueError, before anything in
     the output folder is touched, where it was evaluated with other views or weights, or where the
@@ -55,7 +55,8 @@ def export(config: DictConfig) -> Path:
             f"the run was evaluated with export.shift={evaluated.architecture.shift}: evaluate it "
             f"again with export.shift={config.export.shift}"
         )
-    results = Results.from_json(json.loads(metrics_file.read_text()), config.data.sources)
+    metrics = metrics_file.read_bytes()
+    results = Results.from_json(json.loads(metrics), config.data.sources)
     network, architecture = chosen_network(config)
     if not _same(network, evaluated.network):
         raise ValueError(
@@ -82,11 +83,11 @@ def export(config: DictConfig) -> Path:
     build(run / "age.safetensors", run / "age.pt")
     _check_agreement(network, run / "age.pt", crops)
     card = model_card(config, architecture, contract, results)
-    for name in ("age.safetensors", "age.pt"):
+    files = {name: (run / name).read_bytes() for name in ("age.safetensors", "age.pt")}
+    files |= {"metrics.json": metrics, "README.md": card.encode()}
+    for name, content in files.items():
         with written_whole(output / name) as partial:
-            partial.write_bytes((run / name).read_bytes())
-    with written_whole(output / "README.md") as partial:
-        partial.write_text(card)
+            partial.write_bytes(content)
     return output / "age.pt"
 
 

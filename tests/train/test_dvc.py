@@ -96,5 +96,5 @@ def test_the_last_run_is_the_one_that_is_measured_and_exported() -> None:
     assert paths("evaluate", "outs") == [f"{run}/report.html"]
     output = composed("export").export.output
     assert paths("export", "outs") == [
-        f"{output}/{name}" for name in ("age.safetensors", "age.pt", "README.md")
+        f"{output}/{name}" for name in ("age.safetensors", "age.pt", "README.md", "metrics.json")
     ]

@@ -1,5 +1,6 @@
 """From a trained checkpoint to a measured, exported and described model."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from handler.contract import ContractError, DetectorSettings
 from handler.estimation import AgeEstimator
 from train import export as export_module
 from train import tables
+from train.card import model_card
 from train.checkpoint import chosen_network
 from train.configuration import contract_parts
 from train.crops import widened
@@ -60,6 +62,10 @@ def test_evaluate_and_export_give_a_model_that_is_measured_and_described(
     mae = results.sources["utkface"]["mae"]
     assert f"| utkface | 6 | {mae} |" in card
     assert "non-commercial research only" in card
+    own = dataclasses.replace(contract, data=("own",))
+    architecture = load_weights(model.with_name("age.safetensors")).architecture
+    assert "commercial" not in model_card(trained, architecture, own, results)
+    assert json.loads((model.parent / "metrics.json").read_text()) == stored
 
     trained.evaluate.model = str(model)
     again = evaluate(trained)
