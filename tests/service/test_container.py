@@ -4,11 +4,14 @@ Left out by default; `.ci/run` asks for it and names, in CONTAINER_TOOL, the pro
 and runs images here.
 """
 
+import http.client
 import os
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,13 +19,16 @@ import ready
 from client.answer import Answer
 from client.rest import RestClient
 from client.rpc import GrpcClient
-from tests.torchserve import ROOT, free_ports
+from tests.deploy.proxy import proxied
+from tests.faults.load import load
+from tests.torchserve import ROOT, Service, free_ports
 
 pytestmark = [
     pytest.mark.container,
     pytest.mark.skipif("CONTAINER_TOOL" not in os.environ, reason="CONTAINER_TOOL is not set"),
 ]
 TAG = "face-age:test"
+USERS = 4
 NAME = f"face-age-test-{os.getpid()}"
 HARDENED = [
     # nothing but /tmp, as Docker has it: podman would make /run and /var/tmp writable too
@@ -32,35 +38,57 @@ HARDENED = [
 ]
 
 
-def tool(*arguments: str, check: bool = True) -> str:
-    """What the tool prints; its last lines where it fails."""
-    command = [os.environ["CONTAINER_TOOL"], *arguments]
+def run(command: list[str], environ: dict[str, str] | None = None, check: bool = True) -> str:
+    """What a command prints; its last lines where it fails."""
     # A pipe would stay open for as long as the container runs.
     with tempfile.TemporaryFile("w+") as file:
-        done = subprocess.run(command, cwd=ROOT, stdout=file, stderr=file, check=False)
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=os.environ | (environ or {}),
+            stdout=file,
+            stderr=file,
+            check=False,
+        )
         file.seek(0)
         output = file.read()
     assert done.returncode == 0 or not check, output[-3000:]
     return output
 
 
+def tool(*arguments: str, check: bool = True) -> str:
+    """What the tool prints."""
+    return run([os.environ["CONTAINER_TOOL"], *arguments], check=check)
+
+
 @pytest.fixture(scope="module")
-def ports() -> Iterator[tuple[int, int]]:
-    """REST and gRPC of a container that is healthy."""
+def image() -> None:
+    """Built of what lies here."""
     tool("build", str(ROOT), TAG)
+
+
+@contextmanager
+def container(name: str) -> Iterator[tuple[int, int]]:
+    """REST and gRPC of a container that is healthy."""
     rest, grpc = free_ports(2)
     published = ["-p", f"127.0.0.1:{rest}:8080", "-p", f"127.0.0.1:{grpc}:7070"]
     try:
-        tool("run", NAME, TAG, *HARDENED, *published)
+        tool("run", name, TAG, *HARDENED, *published)
         until = time.monotonic() + 180
         while not tool(
-            "podman", "exec", NAME, "python", "scripts/ready.py", check=False
+            "podman", "exec", name, "python", "scripts/ready.py", check=False
         ).startswith("ready: "):
-            assert time.monotonic() < until, tool("podman", "logs", NAME)[-3000:]
+            assert time.monotonic() < until, tool("podman", "logs", name)[-3000:]
             time.sleep(1)
         yield rest, grpc
     finally:
-        tool("podman", "rm", "--force", "--ignore", NAME)
+        tool("podman", "rm", "--force", "--ignore", name)
+
+
+@pytest.fixture(scope="module")
+def ports(image: None) -> Iterator[tuple[int, int]]:
+    with container(NAME) as ports:
+        yield ports
 
 
 def test_is_healthy_by_its_own_check(ports: tuple[int, int]) -> None:
@@ -134,7 +162,41 @@ def test_its_bill_of_materials_names_what_is_in_it(ports: tuple[int, int]) -> No
     )
 
 
-def test_sigterm_ends_it_in_time_and_in_order(ports: tuple[int, int]) -> None:
-    started = time.monotonic()
-    assert "exit 0" in tool("stop", NAME, "20").splitlines()
-    assert time.monotonic() - started < 20
+def test_a_stop_behind_the_proxy_loses_nothing(image: None, nginx: None) -> None:
+    """SIGTERM ends it in time and in order, when nginx has answered what was in flight."""
+    name = f"{NAME}-stopped"
+    with container(name) as (rest, grpc):
+        here = Service(f"http://127.0.0.1:{rest}", "", "", f"127.0.0.1:{grpc}", "", Path())
+        with proxied(here) as proxy:
+            trust = proxy.trust()
+
+            def connect() -> http.client.HTTPConnection:
+                return http.client.HTTPSConnection(
+                    "127.0.0.1", proxy.port, timeout=60, context=trust
+                )
+
+            with load(connect, USERS, {"Authorization": f"Bearer {proxy.new_key()}"}) as users:
+                stop = [str(ROOT / "deploy" / "stop.sh"), os.environ["CONTAINER_TOOL"]]
+                lines = run([*stop, "stop", name, "20"], {"NGINX_PID": str(proxy.pid_file)})
+    assert "nginx has answered what was in flight, and is gone" in lines
+    assert "exit 0" in lines  # killed after 20 s, it would be 137
+    assert users.lost == {}
+
+
+@pytest.mark.parametrize("bytes_kept", [0, 100_000])
+def test_a_damaged_archive_is_refused_in_one_line(
+    image: None, model_store: Path, tmp_path: Path, bytes_kept: int
+) -> None:
+    damaged = tmp_path / "age.mar"
+    damaged.write_bytes((model_store / "age.mar").read_bytes()[:bytes_kept])
+    name = f"{NAME}-damaged-{bytes_kept}"
+    try:
+        tool("run", name, TAG, *HARDENED, "-v", f"{damaged}:/app/model_store/age.mar:ro")
+        assert tool("podman", "wait", name).split() == ["1"]
+        (line,) = tool("podman", "logs", name).splitlines()
+    finally:
+        tool("podman", "rm", "--force", "--ignore", name)
+    refusal = (
+        "error: model_store/age.mar is damaged: make it anew with scripts/archive.py (it cannot"
+    )
+    assert line.startswith(refusal)

@@ -69,3 +69,13 @@ def test_as_told_it_holds_what_is_asked_and_a_spare_part_more(
     low, high = age_intervals(age.astype("f4"), spread.astype("f4"), calibration).T
     held = ((low <= truth) & (truth <= high)).mean()
     assert coverage + spare <= held < coverage + spare + 0.005
+
+
+def test_the_young_may_be_covered_better() -> None:
+    age, spread, truth = shrunk(0)
+    calibration = calibrated(age, spread, truth, 0.8, 0.0, young=0.95)
+    low, high = age_intervals(age.astype("f4"), spread.astype("f4"), calibration).T
+    inside = (low <= truth) & (truth <= high)
+    assert inside[(truth >= 10) & (truth < 20)].mean() > 0.93
+    assert inside[truth >= 30].mean() < 0.83
+    assert inside.mean() >= 0.8

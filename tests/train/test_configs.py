@@ -15,7 +15,7 @@ MODELS = {
     "mobilenetv3": "mobilenetv3_large_100",
 }
 # experiments with whatever model there is
-PLAIN = {"coarse", "faces", "fine", "finer", "finest", "taught", "teacher"}
+PLAIN = {"coarse", "faces", "fine", "finer", "finest", "hinted", "taught", "teacher"}
 
 
 def names(group: str) -> set[str]:

@@ -14,7 +14,8 @@ from train import imagenet
 
 ROOT = Path(__file__).parents[2]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-RUNS = {name: f"age-{name}" for name in ("teacher", "coarse", "fine", "finer", "finest")}
+ORDER = ("teacher", "coarse", "fine", "finer", "finest", "faces", "taught", "hinted")
+RUNS = {name: f"age-{name}" for name in ORDER}
 
 
 def overrides(stage: str) -> list[str]:
@@ -37,7 +38,7 @@ def paths(stage: str, *parts: str) -> list[str]:
 
 
 def test_the_stages_stand_in_their_order() -> None:
-    assert list(STAGES) == ["prepare", "imagenet", *RUNS, "evaluate", "export"]
+    assert list(STAGES) == ["prepare", "imagenet", "faceres", *RUNS, "prior", "evaluate", "export"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -87,11 +88,15 @@ def test_the_weights_that_runs_begin_from_are_fetched() -> None:
     assert {composed(stage).model.weights for stage in ("teacher", "coarse")} == set(files)
     assert composed("teacher").model.backbone == Path(composed("teacher").model.weights).stem
     assert composed("coarse").model.backbone == Path(composed("coarse").model.weights).stem
+    assert paths("faceres", "outs") == [composed("faces").fit.start]
 
 
 def test_the_last_run_is_the_one_that_is_measured_and_exported() -> None:
-    run = f"runs/{RUNS['finest']}"
-    assert composed("evaluate").run == composed("export").run == run
+    run = f"runs/{RUNS['hinted']}"
+    assert composed("prior").run == composed("evaluate").run == composed("export").run == run
+    assert set(composed("prior").export.checkpoints) <= set(paths("prior", "deps"))
+    for stage in ("evaluate", "export"):
+        assert composed(stage).export.checkpoints == paths("prior", "outs") == [f"{run}/prior.ckpt"]
     assert paths("evaluate", "metrics") == [f"{run}/metrics.json"]
     assert paths("evaluate", "outs") == [f"{run}/report.html"]
     output = composed("export").export.output
