@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Stops without losing a request that was taken.
 #
-#   deploy/stop.sh                                 what scripts/serve.sh started in the background
-#   deploy/stop.sh docker stop -t 20 face-age  or whatever else stops TorchServe
+#   deploy/stop.sh                              what scripts/serve.sh started in the background
+#   deploy/stop.sh docker stop -t 20 face-age   a container of that name, or whatever stops it
 #
 # nginx closes its ports first, so that new requests are turned away, and ends when what is in
 # flight has been answered. Then nothing is left for TorchServe to lose.

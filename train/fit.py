@@ -135,13 +135,15 @@ def task(network: AgeNetwork, architecture: Architecture, config: DictConfig) ->
     """The training of `network` as `config` says, with fresh helper heads and hints.
 
     Raises FileNotFoundError where a teacher is missing, and ValueError where the loss cannot learn
-    from one, or where faces are to be blended and there is none.
+    from one, or where faces are to be blended, or features learned, and there is none.
     """
     fit = config.fit
     if fit.teachers and fit.loss != "dldl_v2":
         raise ValueError(f"fit.loss={fit.loss} learns from no teachers: set fit.loss=dldl_v2")
     if fit.blend and not fit.teachers:
         raise ValueError("fit.blend: a face made of two has no age but what teachers say of it")
+    if fit.hint_weight and not fit.teachers:
+        raise ValueError("fit.hint_weight: the features to learn are teachers', and there is none")
     teachers = [load_teacher(Path(path)) for path in fit.teachers]
     return AgeFit(
         network,

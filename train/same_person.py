@@ -94,12 +94,15 @@ def _spread(features: Tensor, count: int) -> Tensor:
 def main(config: DictConfig) -> None:
     """Print how many of each held-out part there are, and where they are listed.
 
-    Raises ValueError where there is one data set alone.
+    Raises ValueError where there is one data set alone, and FileNotFoundError without the network.
     """
     folders = prepared_folders(config)
     if len(folders) < 2:
         raise ValueError("one data set has no strangers: prepare a second one, data=[...,...]")
-    teacher = load_teacher(faceres.OUTPUT / faceres.FILE)
+    network = faceres.OUTPUT / faceres.FILE
+    if not network.is_file():
+        raise FileNotFoundError(f"{network} is missing: run python -m train.faceres first")
+    teacher = load_teacher(network)
     training = [CropDataset([folder], "train", config.crop.size) for folder in folders]
     known = [features(teacher, dataset.crops) for dataset in training]
     middle = torch.cat(known).mean(dim=0)  # what all faces have in common tells nobody apart

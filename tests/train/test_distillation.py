@@ -148,6 +148,10 @@ class TestFit:
         with pytest.raises(ValueError, match=r"fit\.blend: .* but what teachers say"):
             learner(tiny("fit.blend=0.5"))
 
+    def test_there_are_no_features_to_learn_without_them(self, tiny: Make) -> None:
+        with pytest.raises(ValueError, match=r"fit\.hint_weight: .* and there is none"):
+            learner(tiny("fit.hint_weight=1.0"))
+
     @pytest.mark.parametrize("loss", ["l1", "cross_entropy"])
     def test_a_loss_that_cannot_learn_from_them(self, tiny: Make, loss: str) -> None:
         with pytest.raises(ValueError, match=rf"fit\.loss={loss} learns from no teachers: set"):
