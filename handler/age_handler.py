@@ -6,6 +6,7 @@ and takes the one class that it finds here.
 
 import logging
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ try:
     from handler.requests import Request, parse
     from handler.responses import Model, encode
     from handler.settings import Settings
+    from handler.waiting import refuse_late
     from handler.watchdog import Watchdog
 except ImportError as error:
     # TorchServe takes an ImportError to mean that the handler is one of its own, and reports
@@ -58,6 +60,7 @@ class AgeHandler:
         archived = context.manifest["model"]
         self._model = Model(archived["modelName"], archived["modelVersion"])
         file = Path(properties["model_dir"], archived["serializedFile"])
+        self._longest_wait = settings.longest_wait
         self._watchdog = Watchdog(settings.longest_step)
         self._pipeline = Pipeline.load(file, settings, device, self._watchdog.progress)
         self._pipeline.warm_up(properties.get("batch_size") or 1)
@@ -86,7 +89,7 @@ class AgeHandler:
 
         Ends the process where its GPU does not compute any more, or nothing happens in it.
         """
-        items = [_item(row, context, index) for index, row in enumerate(data or ())]
+        items = [self._item(row, context, index) for index, row in enumerate(data or ())]
         try:
             with self._watchdog:
                 outcomes = self._pipeline.run(items)
@@ -106,19 +109,21 @@ class AgeHandler:
         self._heap.keep()
         return [encode(outcome, self._model) for outcome in outcomes]
 
-
-def _item(row: "Mapping[str, object]", context: "Context", index: int) -> Request | Failure:
-    # TorchServe puts the headers of a form's parts among the request's: dicts under their names
-    headers = {
-        name: value
-        for name, value in context.get_all_request_header(index).items()
-        if isinstance(value, str)
-    }
-    try:
-        if headers.get("explain") == "True":  # set by TorchServe itself, in each request
-            raise ExplanationsNotImplemented(
-                "there are no explanations of ages yet; ask /predictions"
-            )
-        return parse(row, headers)
-    except Failure as failure:
-        return failure
+    def _item(
+        self, row: "Mapping[str, object]", context: "Context", index: int
+    ) -> Request | Failure:
+        # TorchServe puts the headers of a form's parts among the request's: dicts under their names
+        headers = {
+            name: value
+            for name, value in context.get_all_request_header(index).items()
+            if isinstance(value, str)
+        }
+        try:
+            if headers.get("explain") == "True":  # set by TorchServe itself, in each request
+                raise ExplanationsNotImplemented(
+                    "there are no explanations of ages yet; ask /predictions"
+                )
+            refuse_late(headers, self._longest_wait, time.time())
+            return parse(row, headers)
+        except Failure as failure:
+            return failure

@@ -8,6 +8,7 @@ Failure
 ├── UnsupportedImageFormat     415
 ├── InternalError              500
 ├── ExplanationsNotImplemented 501
+├── WaitedTooLong              503
 └── OutOfMemory                507
 
 A failure is raised where it is found and travels as a value beside the answers of its batch.
@@ -74,6 +75,12 @@ class ExplanationsNotImplemented(Failure):
     """`/explanations` was called."""
 
     code, type, phrase = 501, "NotImplemented", "Not Implemented"
+
+
+class WaitedTooLong(Failure):
+    """The request came so long ago that it is not worth its computation any more."""
+
+    code, type, phrase = 503, "WaitedTooLong", "Service Unavailable"
 
 
 class OutOfMemory(Failure):

@@ -7,7 +7,14 @@ from typing import Literal, get_args
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
 # The lowest values. MTCNN looks through a window of 12 pixels.
-_LOWEST = {"max_pixels": 1, "min_face_size": 12, "max_side": 64, "threads": 0, "longest_step": 0}
+_LOWEST = {
+    "max_pixels": 1,
+    "min_face_size": 12,
+    "max_side": 64,
+    "threads": 0,
+    "longest_step": 0,
+    "longest_wait": 0,
+}
 _CHOICES = {"precision": get_args(Precision)}
 
 
@@ -39,6 +46,11 @@ class Settings:
     # it or in several of a megapixel together, ages of 64 of them. A worker in which one takes
     # longer hangs, and ends to be replaced. 0: only responseTimeout tells.
     longest_step: int = 10
+
+    # Seconds that a request may have waited when its turn comes, where a proxy tells by the header
+    # X-Request-Start when it came. An answer that says so must reach the client before
+    # clientTimeoutInMills is over, from which on TorchServe sends none. 0: any time.
+    longest_wait: int = 55
 
     # What the ages are computed in. auto: the fastest that the hardware and the model have; int8
     # is for CPUs and needs a model that was exported with it.

@@ -32,7 +32,14 @@ QUEUE = 2
 PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 CURL_TIMED_OUT = 28
 LEFT = 'Predictions HTTP/2.0" 499 '  # nginx's word for a call that its client has left
-CONFIG = SHIPPED | {"minWorkers": 1, "maxWorkers": 1, "batchSize": 1, "jobQueueSize": QUEUE}
+LONGEST_WAIT = 8  # seconds
+CONFIG = SHIPPED | {
+    "minWorkers": 1,
+    "maxWorkers": 1,
+    "batchSize": 1,
+    "jobQueueSize": QUEUE,
+    "handler": SHIPPED["handler"] | {"longest_wait": LONGEST_WAIT},
+}
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +84,25 @@ def test_clients_are_told_to_wait(proxy: Proxy, narrow: Service) -> None:
     assert dict(error.trailing_metadata())["retry-after"] == "2"
     assert "has no worker to serve" in error.details()
     assert statuses == [200] * (QUEUE + 1) + [503]
+
+
+def test_what_has_waited_too_long_is_not_computed(proxy: Proxy, narrow: Service) -> None:
+    """TorchServe's own deadline spares the first of a batch, and here each one is the first."""
+    key, log = proxy.new_key(), Log(narrow)
+    # The proxy tells when a request came, whatever the client says.
+    told = {"Content-Type": "image/jpeg", "X-Request-Start": f"t={time.time() + 3600}"}
+    with ThreadPoolExecutor(QUEUE + 1) as pool:
+        with worker_stopped(narrow):
+            asked = [pool.submit(proxy.ask, JPEG, told, key=key)]
+            log.await_handed_over()
+            asked += [pool.submit(proxy.ask, JPEG, told, key=key) for _ in range(QUEUE)]
+            time.sleep(LONGEST_WAIT + 0.5)
+        _, *waited = [each.result(60) for each in asked]
+    # What the worker holds when it is stopped it may have looked at before.
+    assert [reply.failure for reply in waited] == [(503, "WaitedTooLong")] * QUEUE
+    assert [reply.retry_after for reply in waited] == ["2"] * QUEUE
+    at_once = proxy.ask(JPEG, told | {"X-Request-Start": "t=1"}, key=key)
+    assert (at_once.status, len(at_once.content["faces"])) == (200, 1)
 
 
 def test_other_failures_are_torchserve_s_own(proxy: Proxy) -> None:

@@ -7,6 +7,7 @@ import logging
 import shutil
 import struct
 import sys
+import time
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -203,6 +204,28 @@ class TestHandle:
         for name in ("X-Max-Faces", "x-max-faces", "X-MAX-FACES"):
             ((status, *_, body),) = ask(service, request({"body": SCENE}, {name: "many"}))
             assert (status, body["type"]) == (400, "InvalidOption")
+
+    def test_what_has_waited_too_long(self, service: Service) -> None:
+        """It alone: by a proxy's header, which no part of a form can stand for."""
+        late = {"X-Request-Start": f"t={time.time() - 56:.3f}"}
+        soon = {"X-Request-Start": f"t={time.time() - 30:.3f}"}
+        responses = ask(
+            service,
+            request({"body": SCENE}, late),
+            request({"body": SCENE}, soon),
+            request({"data": SCENE, "X-Request-Start": bytearray(b"t=1")}),
+        )
+        assert [(status, body.get("type")) for status, *_, body in responses] == [
+            (503, "WaitedTooLong"),
+            (200, None),
+            (400, "InvalidOption"),
+        ]
+        assert responses[0][1] == "Service Unavailable"
+
+    def test_a_wait_of_any_time(self, archive: Path, tmp_path: Path) -> None:
+        service = load(configured(archive, tmp_path, "handler: {longest_wait: 0}"))
+        ((status, *_),) = ask(service, request({"body": SCENE}, {"X-Request-Start": "t=1"}))
+        assert status == 200
 
     def test_a_part_is_not_taken_for_a_header(self, service: Service) -> None:
         """TorchServe keeps the headers of a part under the part's name, among the request's."""

@@ -13,6 +13,7 @@ def test_each_failure_has_its_status_and_type() -> None:
         (415, "UnsupportedImageFormat"),
         (500, "InternalError"),
         (501, "NotImplemented"),
+        (503, "WaitedTooLong"),
         (507, "OutOfMemory"),
     }
     # TorchServe counts a phrase's length in characters and sends its bytes

@@ -14,7 +14,7 @@ def test_defaults() -> None:
     assert settings == Settings.from_mapping({}) == Settings()
     assert (settings.max_pixels, settings.min_face_size) == (50_000_000, 40)
     assert (settings.max_side, settings.threads, settings.precision) == (1280, 0, "auto")
-    assert settings.longest_step == 10
+    assert (settings.longest_step, settings.longest_wait) == (10, 55)
 
 
 def test_each_can_be_set() -> None:
@@ -24,9 +24,10 @@ def test_each_can_be_set() -> None:
         "max_side": 640,
         "threads": 2,
         "longest_step": 5,
+        "longest_wait": 7,
         "precision": "float32",
     }
-    assert Settings.from_mapping(values) == Settings(1, 20, 640, 2, 5, "float32")
+    assert Settings.from_mapping(values) == Settings(1, 20, 640, 2, 5, 7, "float32")
     assert vars(Settings()).keys() == values.keys()
 
 
@@ -40,7 +41,8 @@ def test_unknown_key() -> None:
         Settings.from_mapping({"max_pixel": 5})
     assert str(caught.value) == (
         "model-config.yaml: handler has an unknown key 'max_pixel'; "
-        "known are max_pixels, min_face_size, max_side, threads, longest_step, precision"
+        "known are max_pixels, min_face_size, max_side, threads, longest_step, longest_wait, "
+        "precision"
     )
 
 
@@ -61,6 +63,7 @@ def test_wrong_value(value: Any) -> None:
         ("max_side", 64),
         ("threads", 0),
         ("longest_step", 0),
+        ("longest_wait", 0),
     ],
 )
 def test_lowest_values(key: str, low: int) -> None:
