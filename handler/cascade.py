@@ -24,7 +24,7 @@ from handler.suppression import best_of_overlapping
 
 PROPOSALS = 4000  # of one picture that R-Net looks at, the best; a crowd of 80 has 2,500
 # Pixels of the pictures that are looked at together; each takes some 60 bytes on the way.
-PIXELS_AT_ONCE = 2**20
+PIXELS_AT_ONCE = {"cpu": 2**20, "cuda": 2**23}
 # Pixels that a network is given at once: on the CPU what its caches hold, layers included.
 CANVAS_PIXELS = {"cpu": 3 * 2**14, "cuda": 2**22}  # P-Net
 PIXELS_PER_CALL = {"cpu": 2**16, "cuda": 2**22}  # R- and O-Net
@@ -74,7 +74,7 @@ class Cascade:
         """
         found = []
         first = 0
-        for part in _parts(pictures):
+        for part in _parts(pictures, PIXELS_AT_ONCE[self._device.type]):
             of_part = self._together(part)
             found.append(replace(of_part, picture=of_part.picture + first))
             first += len(part)
@@ -195,12 +195,12 @@ class Cascade:
         return [torch.cat(parts) for parts in zip(*outputs, strict=True)]
 
 
-def _parts(pictures: Sequence[Picture]) -> list[Sequence[Picture]]:
-    """The pictures in order, as many at once as have no more than PIXELS_AT_ONCE, or one."""
+def _parts(pictures: Sequence[Picture], most: int) -> list[Sequence[Picture]]:
+    """The pictures in order, as many at once as have no more than `most` pixels, or one."""
     starts, pixels = [0], 0
     for index, picture in enumerate(pictures):
         pixels += picture.shape[0] * picture.shape[1]
-        if pixels > PIXELS_AT_ONCE and index > starts[-1]:
+        if pixels > most and index > starts[-1]:
             starts.append(index)
             pixels = picture.shape[0] * picture.shape[1]
     return [pictures[start:end] for start, end in pairwise([*starts, len(pictures)])]

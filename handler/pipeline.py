@@ -22,6 +22,8 @@ from handler.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+FEW_FACES = 8  # that a photograph mostly has no more of
+
 # How an allocation that failed reads when it is no exception of its own: inside TorchScript every
 # exception becomes a RuntimeError with the original's text.
 _NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
@@ -118,11 +120,14 @@ class Pipeline:
         return [o if isinstance(o, Failure) else next(answers) for o in opened]
 
     def warm_up(self, batch_size: int) -> None:
-        """Pay for what torch does on first calls, for batches of portraits up to `batch_size`."""
+        """Pay for what torch does on the first calls with each number of faces.
+
+        For those of batches of portraits up to `batch_size`, and of photographs of few people.
+        """
         noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
         self._detector.detect([noise])
         side = self.contract.crop.size
-        for faces in range(1, batch_size + 1):
+        for faces in range(1, max(batch_size, FEW_FACES) + 1):
             for _ in range(2):  # TorchScript profiles on a first call, and optimises on a second
                 self._estimator.estimate(np.zeros((faces, 3, side, side), np.uint8))
 

@@ -29,6 +29,7 @@ from loadtests.measure.torchserve import GRACE, STARTUP, StartError, free_ports,
 from processes import LARGE_PAGES
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+BATCHES: Final = 4  # under way for each of our processes: what one computes, and what waits
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ class Running:
 def ours(share: Share, folder: Path) -> Iterator[Running]:
     """The service as it is shipped."""
     with started(packed(share, folder), folder, share.workers) as torchserve:
-        yield Running((torchserve.pid,), Http(torchserve.rest), 8 * share.workers)
+        yield Running(
+            (torchserve.pid,), Http(torchserve.rest), BATCHES * batch_size() * share.workers
+        )
 
 
 @contextmanager
@@ -74,7 +77,7 @@ def direct(share: Share, folder: Path) -> Iterator[Running]:
             _await("the pipeline", path.exists, process, folder / "log")
         pids = tuple(process.pid for process in processes)
         place = Direct(sockets, config["batchSize"])
-        yield Running(pids, place, 8 * share.workers)
+        yield Running(pids, place, BATCHES * batch_size() * share.workers)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import torch
 from facenet_pytorch import MTCNN
 
 from handler.areas import IntegralImages
-from handler.cascade import Cascade, _best, _parts
+from handler.cascade import PIXELS_AT_ONCE, Cascade, _best, _parts
 from handler.contract import DetectorSettings
 from handler.cropping import Picture
 from tests.pictures import astronaut, bordered, scaled, scene, side_by_side
@@ -72,13 +72,13 @@ def test_best_keeps_the_first_of_each_picture() -> None:
 def test_pictures_are_looked_at_a_bounded_number_of_pixels_at_once() -> None:
     sizes = [(700, 1000), (500, 1000), (100, 100), (2000, 2000), (9, 9), (1024, 1023)]
     pictures: list[Picture] = [np.broadcast_to(np.uint8(0), (*size, 3)) for size in sizes]
-    parts = [[picture.shape[:2] for picture in part] for part in _parts(pictures)]
+    parts = [[picture.shape[:2] for picture in part] for part in _parts(pictures, 2**20)]
     assert parts == [sizes[:1], sizes[1:3], sizes[3:4], sizes[4:]]
-    assert _parts(pictures[:1]) == [pictures[:1]]
+    assert _parts(pictures[:1], 2**20) == [pictures[:1]]
 
 
 def test_each_part_is_told_of(cascade: Cascade, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handler.cascade.PIXELS_AT_ONCE", 1)
+    monkeypatch.setitem(PIXELS_AT_ONCE, "cpu", 1)
     told: list[None] = []
     cascade.detect([scene(30, 30), scene(20, 20), scene(25, 25)], lambda: told.append(None))
     assert len(told) == 3

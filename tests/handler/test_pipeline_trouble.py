@@ -24,7 +24,7 @@ from handler.errors import (
     OutOfMemory,
 )
 from handler.estimation import AgeEstimator, Estimates
-from handler.pipeline import Answer, Pipeline
+from handler.pipeline import FEW_FACES, Answer, Pipeline
 from handler.requests import Request
 from handler.settings import Settings
 from tests.pictures import (
@@ -224,7 +224,8 @@ class TestDeviceLost:
         assert done.stdout == "lost\n", done.stderr
 
 
-def test_warm_up_goes_through_every_size(contract: Contract) -> None:
+@pytest.mark.parametrize(("batch", "most"), [(1, FEW_FACES), (10, 10)])
+def test_warm_up_goes_through_every_size(contract: Contract, batch: int, most: int) -> None:
     sizes = []
 
     class Counting(Estimator):
@@ -234,7 +235,7 @@ def test_warm_up_goes_through_every_size(contract: Contract) -> None:
 
     looked_at = []
     detector = Detector(lambda picture: looked_at.append(picture.shape))
-    Pipeline(detector, Counting(contract), Settings()).warm_up(3)
-    assert {shape[0] for shape in sizes} == {1, 2, 3}
+    Pipeline(detector, Counting(contract), Settings()).warm_up(batch)
+    assert {shape[0] for shape in sizes} == {*range(1, most + 1)}
     assert all(shape[1:] == (3, 64, 64) for shape in sizes)
     assert looked_at
