@@ -5,14 +5,16 @@
 The labels are a CSV file with the columns `file` and `age`, or `file`, `age_low` and `age_high`
 where only bounds are known: the error is then the distance to their middle. With `--against 5.1`,
 the mean absolute error that train.evaluate printed for the same pictures, it exits with 1 when the
-two differ by more than `--within`: what is served is then not what was trained.
+two differ by more than `--within`: what is served is then not what was trained. `--json FILE` keeps
+the figures.
 """
 
 import argparse
 import csv
+import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from client.answer import Answer, Face  # noqa: E402
 from client.errors import AskError  # noqa: E402
 from client.parallel import Client, in_parallel  # noqa: E402
 from client.rest import RestClient  # noqa: E402
+from train.files import written_whole  # noqa: E402
 from train.main_face import main_face  # noqa: E402
 from train.metrics import describe, describe_bounded  # noqa: E402
 
@@ -83,6 +86,7 @@ def main() -> int:
     parser.add_argument("--url", default="http://127.0.0.1:8080")
     parser.add_argument("--against", type=float, help="years: train.evaluate's MAE")
     parser.add_argument("--within", type=float, default=0.3, help="years (default: 0.3)")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
     given = parser.parse_args()
     try:
         labels = read_labels(given.labels)
@@ -107,6 +111,15 @@ def main() -> int:
         figures = describe_bounded(age, bounds, interval, RESAMPLES)
         print(f"MAE to the middle {figures['mae']} years, bias {figures['bias']} years")
         print(f"{figures['inside5']} % within the bounds widened by 5 years")
+    if given.json:
+        content = {
+            "pictures": len(labels),
+            "answered": len(answered),
+            "found": len(found),
+            "figures": {name: asdict(figure) for name, figure in figures.items()},
+        }
+        with written_whole(given.json) as partial:
+            partial.write_text(json.dumps(content, indent=1) + "\n")
     if given.against is None:
         return int(len(answered) < len(labels))
     difference = figures["mae"].value - given.against

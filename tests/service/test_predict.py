@@ -141,6 +141,18 @@ def test_evaluation(service: Service, labelled, against, code):
     assert verdict.endswith("ok" if code == 0 else "too far apart")
 
 
+def test_evaluation_in_a_file(service: Service, labelled, tmp_path):
+    written = tmp_path / "figures" / "figures.json"
+    words = ["--url", service.rest, "--labels", labelled / "labels.csv", "--json", written]
+    assert run("evaluate_service.py", labelled, *words).returncode == 0
+    content = json.loads(written.read_text())
+    figures = content.pop("figures")
+    assert content == {"pictures": 4, "answered": 4, "found": 3}
+    assert figures.keys() == {"mae", "bias", "cs5", "coverage", "width"}
+    assert figures["mae"] == pytest.approx({"value": 2, "low": 2, "high": 2, "count": 3})
+    assert figures["bias"]["value"] == pytest.approx(-2)
+
+
 def test_evaluation_by_bounds(service: Service, labelled):
     """4 years wide, their middle 3 years above what the model says."""
     table = labelled / "labels.csv"
