@@ -10,6 +10,7 @@ calls, of the time and of the most memory beyond what the idle worker had. Needs
 
 import argparse
 import multiprocessing
+import os
 import re
 import sys
 import time
@@ -28,6 +29,7 @@ import stages
 from growth_photographs import crowd, encoded, of_size, portrait
 from growth_plots import draw
 from in_process import Worker
+from processes import LARGE_PAGES
 from stages import Moment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,6 +87,7 @@ def portraits(folder: Path) -> Portraits:
 
 def cost(batch: Batch) -> Cost:
     """What `batch` costs a worker in a fresh process. Raises ValueError on one not answered."""
+    os.environ.update(LARGE_PAGES | os.environ)  # as the supervisor has it for a worker
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context) as pool:
         return pool.submit(cost_here, batch).result()

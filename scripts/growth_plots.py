@@ -36,7 +36,7 @@ def draw(
     total = np.sum(list(milliseconds.values()), axis=0)
     time.plot(at, total, "o", color=INK, markersize=3)
     handles, labels = time.get_legend_handles_labels()
-    time.legend(handles[::-1], labels[::-1], loc="upper left", frameon=False, fontsize=8)
+    figure.legend(handles[::-1], labels[::-1], loc="outside right upper", frameon=False, fontsize=8)
     memory.plot(at, megabytes, "o-", color=COLOURS[0], markersize=3)
     _label(time, along, f"milliseconds of {of_what}")
     _label(memory, along, "MB beyond the idle worker")

@@ -1,6 +1,10 @@
-"""The shipped weights: card and README quote the figures that `evaluate` wrote of them."""
+"""The shipped weights: card and README quote the figures that were written of them.
+
+By `train.evaluate` of the exported file, and by `scripts/evaluate_service.py` of the service.
+"""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -58,4 +62,38 @@ def test_the_readme_on_the_portraits() -> None:
     assert (
         f"| {with_interval(figures['mae'], 1)} years from their middle, "
         f"bias {figures['bias'].value:.1f}; {figures['inside5'].value:.0f} % within"
+    ) in README
+
+
+def through_rest(source: str) -> tuple[dict[str, Any], dict[str, Measured]]:
+    """What `scripts/evaluate_service.py` wrote: counts, and figures."""
+    content = json.loads((STORE / "rest" / f"{source}.json").read_text())
+    figures = {name: Measured(**figure) for name, figure in content.pop("figures").items()}
+    return content, figures
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_service_errs_no_more_than_the_file(source: str) -> None:
+    """It may by less: of faces that are hard to find it finds fewer than `train.prepare`."""
+    _, figures = through_rest(source)
+    assert figures["mae"].value <= RESULTS.sources[source]["mae"].value + 0.1
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_readme_on_a_data_set_through_rest(source: str) -> None:
+    counts, figures = through_rest(source)
+    assert counts["answered"] == counts["pictures"]
+    lost = counts["answered"] - counts["found"]
+    (row,) = [line for line in README.splitlines() if f"{lost} more not found" in line]
+    assert f" {counts['found']:,} faces" in row
+    assert f"MAE {with_interval(figures['mae'], 2)}" in row
+    assert source == "appa_real" or f"CS@5 {figures['cs5'].value:.0f} %" in row
+
+
+def test_the_readme_on_the_portraits_through_rest() -> None:
+    counts, figures = through_rest("portraits")
+    assert counts["pictures"] == counts["answered"] == counts["found"]
+    assert (
+        f"| {with_interval(figures['mae'], 1)} years, bias {figures['bias'].value:.1f}; "
+        f"{figures['inside5'].value:.0f} % |"
     ) in README
