@@ -180,6 +180,40 @@ def test_batches_are_accumulated_and_augmented_each_on_its_own(
     assert checkpoint(tmp_path / "run")["global_step"] == 3 * 3  # the last step takes what is left
 
 
+@pytest.mark.parametrize(("clip", "moves"), [(5.0, True), (1e-15, False)])
+def test_gradients_are_clipped(tiny: Make, tmp_path: Path, clip: float, moves: bool) -> None:
+    """AdamW's steps are as long for small gradients as for large ones, but not for next to none."""
+    config = tiny(f"fit.clip={clip}", "fit.weight_decay=0", "fit.epochs=1")
+    torch.manual_seed(config.seed)
+    before = dict(learner(config).named_parameters())
+    fit(config)
+    after = weights(tmp_path / "run")
+    moved = max((after[name] - before[name].detach()).abs().max().item() for name in before)
+    assert (moved > 1e-4) is moves
+    assert moves or moved < 1e-6
+
+
+@pytest.mark.filterwarnings("ignore:Precision bf16-mixed is not supported by the model summary")
+def test_mixed_precision_computes_in_bfloat16_and_keeps_float32(tiny: Make, tmp_path: Path) -> None:
+    kinds = set()
+
+    def note(module: torch.nn.Module, _: object, output: Any) -> None:
+        if isinstance(module, torch.nn.Conv2d):
+            kinds.add(output.dtype)
+
+    hook = torch.nn.modules.module.register_module_forward_hook(note)
+    try:
+        fit(tiny("fit.precision=bf16-mixed", "fit.epochs=1", LOG_EACH))
+    finally:
+        hook.remove()
+    assert kinds == {torch.bfloat16}
+    state = weights(tmp_path / "run")
+    assert {value.dtype for value in state.values() if value.is_floating_point()} == {torch.float32}
+    losses = logged(tmp_path / "run", "train/loss")
+    assert len(losses) == 5
+    assert torch.tensor(losses).isfinite().all()
+
+
 def test_a_run_without_progress_stops_early_and_stays_so(tiny: Make, tmp_path: Path) -> None:
     config = tiny(*STANDSTILL, "fit.epochs=9", "fit.patience=2")
     score = fit(config)
