@@ -22,12 +22,15 @@ from client.inference_pb2 import PredictionsRequest
 from client.inference_pb2_grpc import InferenceAPIsServiceStub
 from client.rpc import GrpcClient
 from tests.deploy.proxy import Proxy, proxied
+from tests.deploy.remains import remains
 from tests.deploy.test_rpc import bearer, connect, failure
 from tests.service.test_deadline import SHIPPED, Log, worker_stopped
-from tests.service.test_rest import JPEG
+from tests.service.traces import Marker
 from tests.torchserve import Service, running
 
 pytestmark = pytest.mark.service
+MARKER = Marker()
+PHOTOGRAPH = MARKER.jpeg()
 QUEUE = 2
 PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 CURL_TIMED_OUT = 28
@@ -57,8 +60,11 @@ def narrow(
 
 @pytest.fixture(scope="module")
 def proxy(narrow: Service) -> Iterator[Proxy]:
+    """Nothing of what is sent through it is left behind."""
+    started = time.time()
     with proxied(narrow) as proxy:
         yield proxy
+        assert remains(proxy, MARKER, started) == []
 
 
 def test_clients_are_told_to_wait(proxy: Proxy, narrow: Service) -> None:
@@ -66,12 +72,12 @@ def test_clients_are_told_to_wait(proxy: Proxy, narrow: Service) -> None:
     rpc = GrpcClient(proxy.url, key=key, certificates=proxy.certificate, timeout=60)
     with ThreadPoolExecutor(QUEUE + 3) as pool, connect(proxy) as channel:
         with worker_stopped(narrow):
-            asked = [pool.submit(proxy.ask, JPEG, key=key)]
+            asked = [pool.submit(proxy.ask, PHOTOGRAPH, key=key)]
             log.await_handed_over()
-            asked += [pool.submit(proxy.ask, JPEG, key=key) for _ in range(QUEUE + 1)]
+            asked += [pool.submit(proxy.ask, PHOTOGRAPH, key=key) for _ in range(QUEUE + 1)]
             (first,) = wait(asked, 30, FIRST_COMPLETED).done
-            error = failure(channel, JPEG, bearer(key))
-            patient = pool.submit(rpc.ask, JPEG)
+            error = failure(channel, PHOTOGRAPH, bearer(key))
+            patient = pool.submit(rpc.ask, PHOTOGRAPH)
             time.sleep(1)
             assert not patient.done()
         assert len(patient.result(60).faces) == 1
@@ -93,15 +99,15 @@ def test_what_has_waited_too_long_is_not_computed(proxy: Proxy, narrow: Service)
     told = {"Content-Type": "image/jpeg", "X-Request-Start": f"t={time.time() + 3600}"}
     with ThreadPoolExecutor(QUEUE + 1) as pool:
         with worker_stopped(narrow):
-            asked = [pool.submit(proxy.ask, JPEG, told, key=key)]
+            asked = [pool.submit(proxy.ask, PHOTOGRAPH, told, key=key)]
             log.await_handed_over()
-            asked += [pool.submit(proxy.ask, JPEG, told, key=key) for _ in range(QUEUE)]
+            asked += [pool.submit(proxy.ask, PHOTOGRAPH, told, key=key) for _ in range(QUEUE)]
             time.sleep(LONGEST_WAIT + 0.5)
         _, *waited = [each.result(60) for each in asked]
     # What the worker holds when it is stopped it may have looked at before.
     assert [reply.failure for reply in waited] == [(503, "WaitedTooLong")] * QUEUE
     assert [reply.retry_after for reply in waited] == ["2"] * QUEUE
-    at_once = proxy.ask(JPEG, told | {"X-Request-Start": "t=1"}, key=key)
+    at_once = proxy.ask(PHOTOGRAPH, told | {"X-Request-Start": "t=1"}, key=key)
     assert (at_once.status, len(at_once.content["faces"])) == (200, 1)
 
 
@@ -110,7 +116,7 @@ def test_other_failures_are_torchserve_s_own(proxy: Proxy) -> None:
         proxy.url, key=proxy.new_key(), model="mood", certificates=proxy.certificate
     )
     with pytest.raises(Refused) as refused:
-        client.ask(JPEG)
+        client.ask(PHOTOGRAPH)
     assert (refused.value.type, refused.value.retry_after) == ("INTERNAL", None)
     client.close()
 
@@ -125,9 +131,9 @@ def test_call_that_is_given_up(
 ) -> None:
     """The worker, which has it by then, ends it and goes on with the next."""
     key, left = proxy.new_key(), proxy.logs().count(LEFT)
-    before = proxy.ask(JPEG, key=key).content
+    before = proxy.ask(PHOTOGRAPH, key=key).content
     assert len(before["faces"]) == 1
-    request = PredictionsRequest(model_name="age", input={"data": JPEG})
+    request = PredictionsRequest(model_name="age", input={"data": PHOTOGRAPH})
     with connect(proxy) as channel:
         grpc.channel_ready_future(channel).result(60)
         predictions = InferenceAPIsServiceStub(channel).Predictions
@@ -142,13 +148,13 @@ def test_call_that_is_given_up(
         answer = predictions(request, timeout=60, metadata=[bearer(key)])
     assert log.computed() == 2
     assert json.loads(answer.prediction) == before
-    assert proxy.ask(JPEG, key=key).content == before
+    assert proxy.ask(PHOTOGRAPH, key=key).content == before
     assert proxy.logs().count(LEFT) == left + 1
 
 
 def test_a_deadline_is_the_client_s_own(proxy: Proxy, narrow: Service) -> None:
     """TorchServe would reset the call at it, and nginx tell the client to come again."""
-    request = PredictionsRequest(model_name="age", input={"data": JPEG}).SerializeToString()
+    request = PredictionsRequest(model_name="age", input={"data": PHOTOGRAPH}).SerializeToString()
     headers = {
         "content-type": "application/grpc",
         "te": "trailers",
@@ -165,4 +171,4 @@ def test_a_deadline_is_the_client_s_own(proxy: Proxy, narrow: Service) -> None:
             check=False,
         )
     assert asked.returncode == CURL_TIMED_OUT
-    assert proxy.ask(JPEG, key=proxy.new_key()).status == 200
+    assert proxy.ask(PHOTOGRAPH, key=proxy.new_key()).status == 200

@@ -20,12 +20,13 @@ from client.rpc import GrpcClient
 from tests.bad_input import encodings
 from tests.bad_input.cases import Headers, Outcome, Refused, assert_outcome
 from tests.deploy.proxy import Proxy, proxied
+from tests.deploy.remains import remains
 from tests.deploy.test_rpc import bearer, connect, failure
 from tests.service.exchange import multipart
 from tests.service.test_bad_input import FILES
 from tests.service.test_deadline import Log, worker_stopped
 from tests.service.test_rest import as_json, base64_of
-from tests.service.traces import Marker, held_open, kept, processes, strewn, traces
+from tests.service.traces import Marker, held_open, kept, strewn, traces
 from tests.torchserve import await_logged, free_ports
 
 pytestmark = pytest.mark.service
@@ -170,18 +171,7 @@ WAYS: list[Send] = [good, refused, odd, bad_posts, bad_calls, given_up]
 def test_nothing_is_left(proxy: Proxy, way: Send) -> None:
     marker, started = Marker(), time.time()
     way(proxy, marker)
-    last = f"/{marker.text[:20]}"  # no marker: half of it
-    proxy.ask(path=last, method="GET")
-    await_logged(proxy.folder / "access.log", last)
-    time.sleep(0.3)
-    state = proxy.service.logs.parent
-    folder = Path(json.loads((state / "state.json").read_text())["folder"])
-    pids = [*proxy.workers(), *processes(str(folder))]
-    files = [*kept((proxy.folder, state, folder)), *held_open(pids), *strewn(started)]
-    assert {proxy.folder / "access.log", proxy.folder / "error.log"} <= set(files)
-    assert traces(marker, files) == []
-    temporary = [file for file in kept([proxy.folder]) if file.parent != proxy.folder]
-    assert temporary == []
+    assert remains(proxy, marker, started) == []
 
 
 @pytest.mark.parametrize("listens", [False, True], ids=["away", "silent"])
