@@ -14,8 +14,9 @@ from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImag
 from handler.formats import SERVED, described, served_format
 from handler.metadata import without_metadata
 
-# Pillow's own limit warns, or raises while it opens; `max_pixels` stands in its place.
-Image.MAX_IMAGE_PIXELS = None
+# Pillow's own limit: it raises at twice as many, while it opens, and before GIF's decoder takes
+# memory for its first frame, which it does in there. A larger `max_pixels` raises it.
+_PILLOW_PIXELS: Final = 89_478_485
 
 # How a picture is turned upright, by its EXIF orientation.
 _UPRIGHT: Final = {
@@ -77,6 +78,7 @@ def _decode(body: bytes, max_pixels: int, side: int | None) -> Reduced:
     if name is None:
         served = f"{', '.join(SERVED[:-1])} or {SERVED[-1]}"
         raise UnsupportedImageFormat(f"the body {described(body)}; send {served}")
+    Image.MAX_IMAGE_PIXELS = max(_PILLOW_PIXELS, max_pixels)
     try:
         with (
             # what is odd about a client's file is no news for the operator's log
@@ -96,6 +98,11 @@ def _decode(body: bytes, max_pixels: int, side: int | None) -> Reduced:
             return Reduced(picture, width, height)
     except (Failure, MemoryError):
         raise
+    except Image.DecompressionBombError as error:
+        raise ImageTooLarge(
+            f"the photograph has over {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} megapixels; "
+            f"send one of {max_pixels / 1e6:g} at most"
+        ) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on corrupt bytes
         raise InvalidImage(
             f"the {name} cannot be decoded: it is truncated or corrupt; send the whole file"

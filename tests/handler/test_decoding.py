@@ -1,6 +1,7 @@
 """Every format, mode and orientation that is served, and files that are none of them."""
 
 import io
+import resource
 import struct
 import zlib
 from typing import Any
@@ -210,7 +211,7 @@ class TestLimit:
         with pytest.raises(ImageTooLarge) as caught:
             decode(body, 50_000_000)
         assert caught.value.message == (
-            "the photograph has 3600 megapixels (60000 x 60000); send one of 50 at most"
+            "the photograph has over 179 megapixels; send one of 50 at most"
         )
 
     def test_of_a_webp_that_says_it_is_huge(self) -> None:
@@ -218,14 +219,31 @@ class TestLimit:
         chunks = b"VP8X" + struct.pack("<I", 10) + b"\x02\0\0\0" + b"\x5f\xea\0" * 2
         chunks += b"ANIM" + struct.pack("<I", 6) + bytes(6)
         chunks += b"ANMF" + struct.pack("<I", len(frame)) + frame
-        with pytest.raises(ImageTooLarge, match=r"3600 megapixels \(60000 x 60000\)"):
+        with pytest.raises(ImageTooLarge, match="over 179 megapixels"):
             decode(b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks, LIMIT)
 
     def test_of_a_gif_whose_frame_is_larger_than_its_screen(self) -> None:
         body = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0)
         body += b"," + struct.pack("<HHHHB", 0, 0, 60_000, 60_000, 0) + b"\x02\x01\x44\0;"
-        with pytest.raises(ImageTooLarge, match="3600 megapixels"):
+        with pytest.raises(ImageTooLarge, match="over 179 megapixels"):
             decode(body, LIMIT)
+
+    def test_of_a_gif_that_is_to_be_cleared_is_known_before_it_takes_memory(self) -> None:
+        """Pillow makes what a frame is cleared with while it opens the file: 8 GB, once."""
+        body = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0) + b"!\xf9\x04\x09\0\0\0\0"
+        body += b"," + struct.pack("<HHHHB", 0, 0, 60_000, 60_000, 0) + b"\x02\x01\x44\0;"
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(ImageTooLarge, match="over 179 megapixels"):
+            decode(body, LIMIT)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KB
+
+    def test_of_who_serves_more_than_pillow_s_own(self) -> None:
+        body = b"GIF89a" + struct.pack("<HHBBB", 20_000, 10_000, 0, 0, 0)
+        body += b"," + struct.pack("<HHHHB", 0, 0, 20_000, 10_000, 0) + b"\x02\x01\x44\0;"
+        with pytest.raises(ImageTooLarge, match="over 179 megapixels"):
+            decode(body, 50_000_000)
+        with pytest.raises(ImageTooLarge, match=r"200 megapixels \(20000 x 10000\)"):
+            decode(body, 199_000_000)
 
     def test_of_a_run_length_encoded_bmp_is_lower(self) -> None:
         picture = decode(run_length_bmp(2000, 2000), 50_000_000)
