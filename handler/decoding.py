@@ -14,8 +14,8 @@ from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImag
 from handler.formats import SERVED, described, served_format
 from handler.metadata import without_metadata
 
-# Pillow's own limit: it raises at twice as many, while it opens, and before GIF's decoder takes
-# memory for its first frame, which it does in there. A larger `max_pixels` raises it.
+# Pillow's own limit, which a larger `max_pixels` raises. A file with over twice as many is refused
+# while it is opened, before a decoder that takes memory in there.
 _PILLOW_PIXELS: Final = 89_478_485
 
 # How a picture is turned upright, by its EXIF orientation.

@@ -2,7 +2,7 @@
 
 Pillow reads all metadata, in Python, and joins or unpacks some of it: files of 20 MB were seen to
 take it minutes. libjpeg goes over the whole picture for each scan, which may have 80 bytes. What
-`without_metadata` leaves of a JPEG or PNG is what its pixels and its orientation are made of.
+`without_metadata` leaves of a JPEG, PNG or GIF is what its pixels and its orientation are made of.
 """
 
 import re
@@ -17,6 +17,7 @@ from handler.errors import InvalidImage
 SEGMENTS: Final = 20_000
 SCANS: Final = 100
 CHUNKS: Final = 100_000
+BLOCKS: Final = 100_000  # before a GIF's first frame, of up to 255 bytes each
 
 _SOS, _EOI, _APP1 = 0xDA, 0xD9, 0xE1
 _FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
@@ -31,21 +32,27 @@ _EXIF: Final = b"Exif\0\0"
 _NEEDED_CHUNKS: Final = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _EXIF_BYTES: Final = 2**16  # of a chunk; a JPEG's segment cannot have more
 
+_GIF_SCREEN: Final = 13  # bytes, before its colours
+_GIF_NEXT: Final = re.compile(rb"[!,;]")  # an extension, a frame, the end
+
 _Part = tuple[int, int]  # from, to
 
 
 def without_metadata(body: bytes, name: str) -> bytes:
-    """The JPEG or PNG without metadata but for its first EXIF; any other format as it is.
+    """A JPEG or PNG without metadata but for its first EXIF, a GIF without what is not its first
+    frame's; any other format as it is.
 
     A damaged file is cut no further than to where the damage begins.
 
     Raises:
-        InvalidImage: it has more segments, scans or chunks than any photograph.
+        InvalidImage: it has more segments, scans, chunks or blocks than any photograph.
     """
     if name == "JPEG":
         parts = _of_jpeg(body)
     elif name == "PNG":
         parts = _of_png(body)
+    elif name == "GIF":
+        return _of_gif(body)
     else:
         return body
     view = memoryview(body)
@@ -123,3 +130,27 @@ def _of_png(body: bytes) -> Iterator[_Part]:
     else:
         raise InvalidImage(f"the PNG has more than {CHUNKS} chunks; save it anew")
     yield at, len(body)
+
+
+def _of_gif(body: bytes) -> bytes:
+    # Of its extensions only the transparent colour is for the first frame. How that frame gives way
+    # to the next is left out too: Pillow makes what it is cleared with while it opens the file.
+    flags = body[10] if len(body) > 10 else 0
+    at = _GIF_SCREEN + ((6 << (flags & 7)) if flags & 0x80 else 0)
+    screen, transparency, blocks = body[:at], b"", 0
+    while (found := _GIF_NEXT.search(body, at)) is not None and found[0] != b";":
+        at = found.start()
+        if found[0] == b",":
+            return screen + transparency + body[at:]
+        control = body[at : at + 7]  # mark, label, size, flags, time (2), transparent colour
+        if len(control) == 7 and control.startswith(b"!\xf9\4") and control[3] & 1:
+            transparency = b"!\xf9\4\1\0\0" + control[6:] + b"\0"
+        at += 2
+        size = 1
+        while size:
+            size = int.from_bytes(body[at : at + 1])  # 0 at the last, and where the body ends
+            at += 1 + size
+            blocks += 1
+            if blocks > BLOCKS:
+                raise InvalidImage(f"the GIF has more than {BLOCKS} blocks; save it anew")
+    return screen

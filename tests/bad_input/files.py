@@ -11,7 +11,7 @@ from typing import Any, Final
 from PIL import Image
 
 from tests.bad_input.cases import File, Outcome, Refused, Seen
-from tests.bad_input.parts import chunk, run_length_bmp, segment
+from tests.bad_input.parts import CLEARED, chunk, extension, gif, run_length_bmp, segment
 from tests.pictures import FACE_BOX, Picture, encoded
 
 NO_IMAGE: Final = Refused(400, "InvalidImage")
@@ -207,6 +207,13 @@ ODD: Final = [
         lambda p: in_png(p, chunk(b"tEXt", b"a\0") * 200_000),
         NO_IMAGE,
     ),
+    _fixed(
+        "GIF with a comment in 200,000 blocks",
+        gif(1, 1, extension(0xFE, *[b"a"] * 200_000)),
+        NO_IMAGE,
+    ),
+    _fixed("GIF that is to be cleared, large", gif(13_000, 13_000, CLEARED), TOO_LARGE),
+    _fixed("GIF that is to be cleared, huge", gif(60_000, 60_000, CLEARED), TOO_LARGE),
     _fixed("run-length encoded BMP", run_length_bmp(300, 200), Seen(300, 200, 0)),
     _fixed("run-length encoded BMP, large", run_length_bmp(7000, 7000), TOO_LARGE),
 ]

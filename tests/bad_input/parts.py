@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from typing import Final
 
 
 def segment(marker: int, content: bytes = b"") -> bytes:
@@ -13,6 +14,23 @@ def chunk(name: bytes, content: bytes) -> bytes:
     """One of a PNG."""
     checksum = zlib.crc32(name + content)
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+
+def gif(width: int, height: int, *extensions: bytes) -> bytes:
+    """One of a single pixel, whose frame says that it is larger."""
+    screen = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0)
+    frame = b"," + struct.pack("<HHHHB", 0, 0, width, height, 0)
+    return screen + b"".join(extensions) + frame + b"\x02\x01\x44\0;"
+
+
+def extension(label: int, *blocks: bytes) -> bytes:
+    """One of a GIF."""
+    sized = b"".join(bytes([len(block)]) + block for block in blocks)
+    return b"!" + bytes([label]) + sized + b"\0"
+
+
+# Of a GIF: its frame is to be cleared, and has a transparent colour.
+CLEARED: Final = extension(0xF9, struct.pack("<BHB", 2 << 2 | 1, 0, 0))
 
 
 def run_length_bmp(width: int, height: int) -> bytes:

@@ -1,6 +1,7 @@
 """What decoders are not shown of a file, and files that are only work."""
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from handler import metadata
 from handler.decoding import decode
 from handler.errors import InvalidImage
 from handler.metadata import without_metadata
-from tests.bad_input.parts import chunk, segment
+from tests.bad_input.parts import chunk, extension, segment
 from tests.pictures import encoded, scene, turned
 
 LIMIT = 50_000_000
@@ -135,7 +136,76 @@ class TestPng:
             decode(in_png(many, many), LIMIT)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "BMP", "WebP"])
+class TestGif:
+    """Of a screen with four colours."""
+
+    screen = b"GIF89a" + struct.pack("<HHBBB", 5, 4, 0x81, 0, 0) + bytes(range(0, 240, 20))
+    frame = b"," + struct.pack("<HHHHB", 0, 0, 5, 4, 0) + b"\x02\x03\x84\x8f\x05\0"
+    pattern = encoded(Image.fromarray(PICTURE[..., 0]).quantize(4), "GIF")
+
+    def control(self, flags: int, colour: int = 3) -> bytes:
+        return extension(0xF9, struct.pack("<BHB", flags, 10, colour))
+
+    def test_without_any_is_as_it_was(self) -> None:
+        for screen in (self.screen, b"GIF89a" + struct.pack("<HHBBB", 5, 4, 0x07, 0, 0)):
+            body = screen + self.frame + b";"
+            assert without_metadata(body, "GIF") == body
+
+    @pytest.mark.parametrize(
+        "blocks",
+        [(), (b"NETSCAPE2.0", b"\1\0\0"), (b",", b";" * 255, b"!\xf9\4\1\0\0\7\0")],
+    )
+    @pytest.mark.parametrize("label", [0x01, 0xFE, 0xFF])
+    def test_metadata_goes(self, label: int, blocks: tuple[bytes, ...]) -> None:
+        some = extension(label, *blocks)
+        body = self.screen + some + b"junk" + some + self.frame + some + b";"
+        assert without_metadata(body, "GIF") == self.screen + self.frame + some + b";"
+
+    @pytest.mark.parametrize("disposal", [0, 1, 2, 3, 7])
+    def test_of_how_it_is_shown_the_transparent_colour_stays(self, disposal: int) -> None:
+        """The last one, as Pillow and browsers have it."""
+        shown, clear = self.control(disposal << 2), self.control(disposal << 2 | 1, colour=2)
+        left = self.screen + extension(0xF9, b"\1\0\0\2") + self.frame
+        assert without_metadata(self.screen + shown + self.frame, "GIF") == self.screen + self.frame
+        body = self.screen + self.control(1) + clear + shown + self.frame
+        assert without_metadata(body, "GIF") == left
+
+    def test_pixels_stay(self) -> None:
+        image = Image.open(io.BytesIO(self.pattern))
+        body = encoded(image, "GIF", transparency=1, disposal=2, comment=b"so " * 500)
+        clear = encoded(image, "GIF", transparency=1)
+        assert len(without_metadata(body, "GIF")) < len(body) - 1500
+        assert np.array_equal(decode(body, LIMIT), decode(clear, LIMIT))
+        assert not np.array_equal(decode(body, LIMIT), decode(self.pattern, LIMIT))
+
+    @pytest.mark.parametrize("rest", [b"", b"\0", b"!", b"!\xf9\4\1", b"!\xfe\x09abc", b";,"])
+    def test_without_a_frame_only_the_screen_stays(self, rest: bytes) -> None:
+        assert without_metadata(self.screen + rest, "GIF") == self.screen
+        with pytest.raises(InvalidImage, match="the GIF cannot be decoded"):
+            decode(self.screen + rest, LIMIT)
+
+    @pytest.mark.parametrize("length", range(4, 13))
+    def test_damage_stays(self, length: int) -> None:
+        assert without_metadata(self.screen[:length], "GIF") == self.screen[:length]
+
+    @pytest.mark.parametrize(
+        ("few", "many"),
+        [
+            (
+                b"!\xfe" + b"\1a" * (metadata.BLOCKS - 1) + b"\0",
+                b"!\xfe" + b"\1a" * metadata.BLOCKS,
+            ),
+            (b"!\x01\0" * metadata.BLOCKS, b"!\x01\0" * (metadata.BLOCKS + 1)),
+        ],
+        ids=["in one extension", "of as many"],
+    )
+    def test_blocks_that_are_too_many(self, few: bytes, many: bytes) -> None:
+        assert without_metadata(self.screen + few + self.frame, "GIF") == self.screen + self.frame
+        with pytest.raises(InvalidImage, match="has more than 100000 blocks; save it anew"):
+            decode(self.screen + many + self.frame, LIMIT)
+
+
+@pytest.mark.parametrize("kind", ["BMP", "WebP"])
 def test_other_formats_are_as_they_were(kind: str) -> None:
     body = encoded(PICTURE, kind)
     assert without_metadata(body, kind) == body
@@ -148,7 +218,10 @@ def test_orientation_stays(kind: str) -> None:
         assert image.getexif() == {0x0112: 6}
 
 
-@given(st.binary(max_size=300), st.sampled_from([("JPEG", b"\xff\xd8"), ("PNG", PNG[:8])]))
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([("JPEG", b"\xff\xd8"), ("PNG", PNG[:8]), ("GIF", TestGif.screen)]),
+)
 def test_any_bytes_are_cut_or_refused(content: bytes, kind: tuple[str, bytes]) -> None:
     name, start = kind
     body = start + content
