@@ -85,9 +85,8 @@ class Cascade:
 
     @torch.inference_mode()
     def _together(self, pictures: Sequence[Picture]) -> Found:
-        on_device = [torch.tensor(picture, device=self._device) for picture in pictures]
         with record_function("propose"):
-            images = IntegralImages(on_device)
+            images = IntegralImages(pictures, self._device)
             boxes = _squares(self._propose(images))
         with record_function("refine"):
             boxes = self._refine(images, boxes)

@@ -3,19 +3,24 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from handler.areas import CHANNELS, IntegralImages
+from handler.areas import CHANNELS, LOOKED_UP_AT_ONCE, SUMMED_AT_ONCE, IntegralImages
+from handler.cropping import Picture
 
 
-def noise(*shape: int) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(sum(shape)).integers(0, 256, shape, np.uint8))
+def noise(*shape: int) -> Picture:
+    return np.random.default_rng(sum(shape)).integers(0, 256, shape, np.uint8)
+
+
+def integral(*pictures: Picture) -> IntegralImages:
+    return IntegralImages(pictures, torch.device("cpu"))
 
 
 PICTURES = [noise(37, 53, 3), noise(20, 20, 3), noise(64, 31, 3)]
 
 
-def area_scaled(picture: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def area_scaled(picture: Picture, height: int, width: int) -> torch.Tensor:
     """What facenet-pytorch does, and a channel of zeros."""
-    pixels = picture.permute(2, 0, 1)[None].double()
+    pixels = torch.tensor(picture).permute(2, 0, 1)[None].double()
     scaled = interpolate(pixels, size=(height, width), mode="area")[0].float()
     return torch.cat([scaled, torch.zeros(CHANNELS - 3, height, width)])
 
@@ -36,7 +41,7 @@ def white(height: int, width: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("size", [(37, 53), (12, 17), (1, 1), (80, 60)])
 def test_scaled_is_interpolate_in_mode_area(size: tuple[int, int]) -> None:
-    images = IntegralImages(PICTURES)
+    images = integral(*PICTURES)
     for index, picture in enumerate(PICTURES):
         expected = area_scaled(picture, *size)
         assert torch.allclose(scaled(images, index, *size), expected, atol=1e-3)
@@ -44,7 +49,7 @@ def test_scaled_is_interpolate_in_mode_area(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("side", [24, 48])
 def test_crops_are_interpolated_parts_of_each_picture(side: int) -> None:
-    images = IntegralImages(PICTURES)
+    images = integral(*PICTURES)
     areas = torch.tensor([[0, 0, 53, 37], [3, 5, 4, 6], [7, 1, 18, 20], [2, 30, 31, 64]])
     index = torch.tensor([0, 0, 1, 2])
     crops = images.crops(index, areas, side)
@@ -55,14 +60,40 @@ def test_crops_are_interpolated_parts_of_each_picture(side: int) -> None:
         assert torch.allclose(crop, area_scaled(part, side, side), atol=1e-3)
 
 
+@pytest.mark.parametrize("at_once", [1, 100, 500])
+def test_however_few_pixels_are_worked_on_at_once(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    areas = torch.tensor([[3, 5, 50, 36]])
+    index = torch.tensor([0])
+    expected = integral(*PICTURES)
+    monkeypatch.setitem(SUMMED_AT_ONCE, "cpu", at_once)
+    monkeypatch.setitem(LOOKED_UP_AT_ONCE, "cpu", at_once)
+    images = integral(*PICTURES)
+    assert torch.equal(images.crops(index, areas, 24), expected.crops(index, areas, 24))
+    assert torch.equal(scaled(images, 2, 33, 17), scaled(expected, 2, 33, 17))
+
+
+def test_pictures_without_pixels_are_among_others() -> None:
+    images = integral(noise(0, 5, 3), PICTURES[1], noise(5, 0, 3), noise(0, 0, 3))
+    assert images.sizes == [(0, 5), (20, 20), (5, 0), (0, 0)]
+    assert torch.equal(scaled(images, 1, 12, 12), scaled(integral(PICTURES[1]), 0, 12, 12))
+
+
+def test_a_picture_that_is_a_part_of_another() -> None:
+    """Its pixels do not lie one after the other."""
+    part = PICTURES[0][3:30, 40:10:-1]
+    assert torch.equal(scaled(integral(part), 0, 9, 9), scaled(integral(part.copy()), 0, 9, 9))
+
+
 def test_no_crops() -> None:
     nothing = torch.zeros(0, dtype=torch.int64)
-    crops = IntegralImages(PICTURES).crops(nothing, nothing.view(0, 4), 24)
+    crops = integral(*PICTURES).crops(nothing, nothing.view(0, 4), 24)
     assert crops.shape == (0, CHANNELS, 24, 24)
 
 
 def test_pixels_lie_as_a_convolution_wants_them() -> None:
-    images = IntegralImages(PICTURES)
+    images = integral(*PICTURES)
     areas = torch.tensor([[0, 0, 53, 37], [3, 5, 40, 30]])
     crops = images.crops(torch.tensor([0, 0]), areas, 24)
     assert crops.is_contiguous(memory_format=torch.channels_last)
@@ -72,7 +103,7 @@ class TestLargePictures:
     """Their sums are beyond 32 bits and wrap around."""
 
     def test_white(self) -> None:
-        images = IntegralImages([torch.full((4000, 4000, 3), 255, dtype=torch.uint8)])
+        images = integral(np.full((4000, 4000, 3), 255, np.uint8))
         assert torch.equal(scaled(images, 0, 37, 37), white(37, 37))
         areas = torch.tensor([[0, 0, 4000, 4000], [3000, 3500, 4000, 4000], [3999, 0, 4000, 4000]])
         for side in (24, 48):
@@ -81,7 +112,7 @@ class TestLargePictures:
 
     def test_light(self) -> None:
         picture = noise(4000, 3000, 3) // 2 + 128  # 2.3e9 in all, of each colour
-        images = IntegralImages([noise(9, 5, 3), picture])
+        images = integral(noise(9, 5, 3), picture)
         assert torch.allclose(scaled(images, 1, 40, 37), area_scaled(picture, 40, 37), atol=1e-3)
         left, top, right, bottom = area = (2200, 2900, 2990, 3490)
         (crop,) = images.crops(torch.tensor([1]), torch.tensor([area]), 24)

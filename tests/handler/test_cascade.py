@@ -91,7 +91,7 @@ def test_a_crowd_s_best_proposals_are_looked_at(
     pictures = [astronaut(), scaled(astronaut(), 0.5)]
 
     def proposed() -> list[list[float]]:
-        boxes = cascade._propose(IntegralImages([torch.tensor(picture) for picture in pictures]))
+        boxes = cascade._propose(IntegralImages(pictures, torch.device("cpu")))
         return [
             sorted(boxes.score[boxes.picture == index].tolist(), reverse=True) for index in (0, 1)
         ]
