@@ -49,7 +49,7 @@ class IntegralImages:
         height, width = self.sizes[index]
         top, bottom = _windows_of_one(height, out.shape[0], self._device)
         left, right = _windows_of_one(width, out.shape[1], self._device)
-        this = torch.tensor([index], device=self._device)
+        this = slice(index, index + 1)  # a tensor would have the GPU waited for
         rows = max(1, LOOKED_UP_AT_ONCE[self._device.type] // out.shape[1])
         for y1, y2, part in zip(top.split(rows), bottom.split(rows), out.split(rows), strict=True):
             windows = (left[None], y1[None], right[None], y2[None])
@@ -73,7 +73,7 @@ class IntegralImages:
         return crops.permute(0, 3, 1, 2)
 
     def _average(
-        self, index: Tensor, windows: tuple[Tensor, Tensor, Tensor, Tensor], out: Tensor
+        self, index: Tensor | slice, windows: tuple[Tensor, Tensor, Tensor, Tensor], out: Tensor
     ) -> None:
         """The means over windows of the pictures `index` [n].
 

@@ -12,12 +12,14 @@ from tests.faults.table import Table
 from tests.torchserve import FEW_WORKERS, Plain, private_addresses, supervised
 
 USERS = 12
+MOST = 2 * USERS
 CLOSING = 1.0  # seconds; the kernel takes connections while it closes those of a killed process
 
 
 def only_what_it_held_is_lost(users: Load, since: float) -> None:
     """One photograph of each user, and what they sent again before its port was closed."""
     assert users.lost.keys() <= {CUT}
+    assert sum(users.lost.values()) <= MOST
     assert sum(exchange.start < since for exchange in users.of(CUT)) <= USERS
     assert all(exchange.end - since < CLOSING for exchange in users.of(CUT))
 
