@@ -26,6 +26,7 @@ from gevent.lock import BoundedSemaphore  # type: ignore[import-untyped]
 from gevent.pool import Group  # type: ignore[import-untyped]
 from locust import FastHttpUser, LoadTestShape, User, events, task
 from locust.env import Environment
+from locust.exception import StopTest
 from locust.runners import WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
@@ -33,6 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # for `client`, `loadtests` and what these have from `scripts`, which locust does not look for
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
+from client.address import REST, Address  # noqa: E402
 from client.answer import Answer, parse  # noqa: E402
 from client.errors import AskError, Interrupted, Unreachable  # noqa: E402
 from client.rest import refusal  # noqa: E402
@@ -56,6 +58,7 @@ events.init_command_line_parser.add_listener(add_options)  # type: ignore[no-unt
 def prepare(environment: Environment, **_: Any) -> None:
     """What must be there before users are; in each process, for a fork would not survive it."""
     options: Any = environment.parsed_options
+    _refuse(options)
     grpc.experimental.gevent.init_gevent()  # or one gRPC call would stop every user
     lack = distributed.prepare(environment, partial(_lack, options))
     if lack:
@@ -75,6 +78,19 @@ def prepare(environment: Environment, **_: Any) -> None:
         environment.shape_class = Shape(options.shape, options.num_users or 1, options.run_time)
     if options.requests:
         gevent.spawn(_end_after, options.requests, environment)
+
+
+def _refuse(options: Any) -> None:
+    """End where an option of locust's own is one that it would take and fail with."""
+    try:
+        if options.host is not None:
+            Address.rest(options.host)
+    except ValueError as error:
+        sys.exit(f"error: --host: {error}")
+    if options.num_users is not None and options.num_users < 1:
+        sys.exit(f"error: --users {options.num_users}: there is 1 at least")
+    if options.run_time == 0:  # which locust takes for no end at all
+        sys.exit("error: --run-time 0: leave it out for a run without an end")
 
 
 _making = BoundedSemaphore()
@@ -240,13 +256,17 @@ class AgeUser(User):
 class RestUser(AgeUser, FastHttpUser):
     """Asks over REST."""
 
-    host = "http://127.0.0.1:8080"
+    host = REST
     protocol = "REST"
     network_timeout = connection_timeout = TIMEOUT
     concurrency = 1000  # connections, opened as they are needed: arrivals wait for none
 
     def connect(self) -> None:
-        """Locust has made a session for each user."""
+        """Locust has made a session for each user, with a host as it was given."""
+        try:
+            self.client.base_url = Address.rest(str(self.host)).url
+        except ValueError as error:
+            raise StopTest(str(error)) from None
 
     def disconnect(self) -> None:
         """Close its connections."""

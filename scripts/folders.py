@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from kinds import Kind
 
 HEAD: Final = 512  # bytes that tell a format
 EXAMPLES: Final = 3  # files of a kind that are named; the others are counted
+
+EMPTY: Final = "no photographs in it"
 
 
 def shown(text: str | os.PathLike[str]) -> str:
@@ -56,6 +59,13 @@ class Found:
         counts = sorted(suffixes.items(), key=lambda item: (-item[1], item[0]))
         told = ", ".join(f"{count} {suffix}" for suffix, count in counts)
         return f"left out, as no pictures: {told}"
+
+    def say_left_out(self) -> None:
+        """Print what is no photograph, for a measurement that does without it."""
+        empty = f": {EMPTY}"  # which the measurement says itself
+        lines = [f"left out: {line}" for line in self.failures() if not line.endswith(empty)]
+        for line in filter(None, [*lines, self.note()]):
+            print(line, file=sys.stderr)
 
 
 def _named(paths: Sequence[Path]) -> str:
@@ -114,7 +124,7 @@ def _walk(folder: Path, found: Found, searched: set[str]) -> list[Path]:
             if not file.startswith("."):
                 _sort(Path(name, file), inside)
     if not inside.photographs:
-        found.faults.append(f"{shown(folder)}: no photographs in it")
+        found.faults.append(f"{shown(folder)}: {EMPTY}")
     found.photographs += sorted(inside.photographs)
     found.faults += inside.faults
     for kind, paths in inside.left_out.items():

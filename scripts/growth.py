@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 import stages
@@ -36,7 +36,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `client` and `loadtests`, where the project is not installed
 
 from client.rest import RestClient  # noqa: E402
-from loadtests.photographs import find  # noqa: E402
+from loadtests.photographs import find, opened  # noqa: E402
+from option_types import rest_url  # noqa: E402
 
 MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8, 12, 24, 50)
 FACES: Final = (0, 1, 3, 10, 30, 100, 200, 300)
@@ -72,8 +73,7 @@ def portraits(folder: Path) -> Portraits:
     """Those of a folder. Raises ValueError where there are none."""
     worker, small, largest = Worker(), [], None
     for path in tqdm(find(folder), unit="photograph", disable=None):
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert("RGB")
+        image = opened(path)
         body = encoded(portrait(image))
         if len(worker.contents([body])[0]["faces"]) != 1:
             continue
@@ -249,7 +249,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="photographs, some with one face")
     parser.add_argument("--out", type=Path, help="folder for the plots")
     parser.add_argument("--only", nargs="+", choices=names, default=names)
-    parser.add_argument("--rest", help="a running service, for `neighbours`: http://127.0.0.1:8080")
+    parser.add_argument("--rest", type=rest_url, help="a running service, for `neighbours`")
     arguments = parser.parse_args()
     try:
         given = portraits(arguments.folder)

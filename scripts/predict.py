@@ -44,7 +44,7 @@ from client.rest import RestClient  # noqa: E402
 from folders import search, shown  # noqa: E402
 from handler.decoding import decode  # noqa: E402
 from handler.errors import Failure  # noqa: E402
-from ranges import real, whole  # noqa: E402
+from option_types import real, whole  # noqa: E402
 
 LARGEST: Final = 256 * 2**20  # bytes that are read: far more than any service takes
 PATIENCE: Final = 5.0  # seconds that a picture has to be written when all else ends

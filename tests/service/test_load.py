@@ -29,7 +29,8 @@ def locust(tmp_path: Path, *words: str, file: Path = LOCUSTFILE):
 
 
 def addresses(service: Service) -> list[str]:
-    return ["--host", service.rest, "--grpc-host", service.grpc]
+    # each with the slash that a browser puts there
+    return ["--host", f"{service.rest}/", "--grpc-host", f"{service.grpc}/"]
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -86,7 +87,7 @@ def test_an_end_after_so_many_requests(service: Service, tmp_path):
     ("words", "reason"),
     [
         (["--mix", "two=1"], "'two' is not one of none, one, many"),
-        (["--photos", "nowhere", "--processes", "2"], "nowhere holds no photographs"),
+        (["--photos", "nowhere", "--processes", "2"], "nowhere is no folder"),
     ],
 )
 def test_what_cannot_be_sent_is_told(tmp_path, words, reason):

@@ -1,8 +1,14 @@
-"""Numbers of a command line that may not be just any number, as types for argparse."""
+"""What options of a command line may be, as types for argparse."""
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `client`
+
+from client.address import Address
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -35,6 +41,23 @@ def real(least: float, most: float | None = None, *, above: bool = False) -> Cal
         return number
 
     return read
+
+
+def rest_url(text: str) -> str:
+    """Where a service answers over REST, without a slash at its end."""
+    try:
+        return Address.rest(text).url
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def grpc_address(text: str) -> str:
+    """Where a service answers over gRPC."""
+    try:
+        Address.grpc(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _told(kind: str, least: float, most: float | None, *, above: bool = False) -> str:
