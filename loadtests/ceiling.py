@@ -19,8 +19,6 @@ from pathlib import Path
 from statistics import median
 from typing import IO, Final, cast
 
-import psutil
-
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]  # where the project is not installed
 
@@ -28,6 +26,10 @@ from loadtests import mix  # noqa: E402
 from loadtests.measure.torchserve import StartError, TorchServe, started  # noqa: E402
 from loadtests.measure.users import locust  # noqa: E402
 from option_types import real, whole  # noqa: E402
+from train.extras import needed, require  # noqa: E402
+
+with needed():
+    import psutil
 
 USERS: Final = ("RestUser", "GrpcUser")
 BEGIN: Final = "All users spawned"  # locust's own word
@@ -126,6 +128,7 @@ def main() -> int:
     )
     parser.add_argument("--large", type=real(0, 1), default=0.0, help="as the load test takes it")
     options = parser.parse_args()
+    require("locust")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and leave nothing behind
     try:
         with tempfile.TemporaryDirectory(prefix="ceiling-") as name:

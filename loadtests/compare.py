@@ -37,10 +37,13 @@ import batching  # noqa: E402
 from loadtests.measure import mixes  # noqa: E402
 from loadtests.measure.generator import Generator  # noqa: E402
 from loadtests.measure.report import Result, conditions, tables  # noqa: E402
-from loadtests.measure.rounds import Broken, Plan, measure, survey  # noqa: E402
 from loadtests.measure.systems import SYSTEMS, Running, Share  # noqa: E402
 from loadtests.measure.torchserve import StartError  # noqa: E402
 from option_types import real, whole  # noqa: E402
+from train.extras import needed  # noqa: E402
+
+with needed():
+    from loadtests.measure.rounds import Broken, Plan, measure, survey
 
 PORTRAIT: Final = ROOT / "scripts" / "canned.jpg"
 MIXES: Final = ("portrait", "photos", "large")

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import gevent  # type: ignore[import-untyped]
-import grpc.experimental.gevent
 from gevent.lock import BoundedSemaphore  # type: ignore[import-untyped]
 from gevent.pool import Group  # type: ignore[import-untyped]
 from locust import FastHttpUser, LoadTestShape, User, events, task
@@ -38,7 +37,6 @@ from client.address import REST, Address  # noqa: E402
 from client.answer import Answer, parse  # noqa: E402
 from client.errors import AskError, Interrupted, Unreachable  # noqa: E402
 from client.rest import refusal  # noqa: E402
-from client.rpc import GrpcClient  # noqa: E402
 from loadtests import distributed, mix, shapes  # noqa: E402
 from loadtests.checks import check  # noqa: E402
 from loadtests.distributed import punctuality  # noqa: E402
@@ -46,6 +44,12 @@ from loadtests.open_loop import Arrivals  # noqa: E402
 from loadtests.options import add_options  # noqa: E402
 from loadtests.photographs import Photograph  # noqa: E402
 from loadtests.thresholds import Limits, Outcome, exceeded  # noqa: E402
+from train.extras import needed  # noqa: E402
+
+with needed():
+    import grpc.experimental.gevent
+
+    from client.rpc import GrpcClient
 
 TIMEOUT = 120.0  # seconds for an answer
 TICK = 0.2  # seconds between two looks at the number of requests

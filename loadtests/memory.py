@@ -25,9 +25,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-import psutil
 from PIL import Image
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]  # where the project is not installed
@@ -41,6 +39,11 @@ from loadtests.checks import check  # noqa: E402
 from loadtests.measure.tenths import PARTS, part  # noqa: E402
 from loadtests.photographs import Photograph, find, opened, variants  # noqa: E402
 from option_types import rest_url, whole  # noqa: E402
+from train.extras import needed  # noqa: E402
+
+with needed():
+    import psutil
+    from tqdm import tqdm
 
 MOST: Final = 0.02  # growth of the workers' memory over the last half
 SAMPLES: Final = 20  # in each part

@@ -31,9 +31,12 @@ from loadtests import mix  # noqa: E402
 from loadtests.measure.systems import Share, packed  # noqa: E402
 from loadtests.measure.tenths import PARTS, part  # noqa: E402
 from loadtests.measure.torchserve import StartError, TorchServe, found, started  # noqa: E402
-from loadtests.measure.tree import ProcessTree  # noqa: E402
 from loadtests.measure.users import locust  # noqa: E402
 from option_types import real, whole  # noqa: E402
+from train.extras import needed, require  # noqa: E402
+
+with needed():
+    from loadtests.measure.tree import ProcessTree
 
 SETTLED: Final = 1  # the tenth in which the service has what it needs
 MEMORY: Final = 0.05  # growth that passes; 100 MB of 2 GB, a kilobyte a request
@@ -166,6 +169,7 @@ def main() -> int:
         "--grpc-port", type=whole(1, 65535), default=7070, help="of a service that runs"
     )
     options = parser.parse_args()
+    require("locust")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and leave nothing behind
     try:
         with tempfile.TemporaryDirectory(prefix="soak-") as name:

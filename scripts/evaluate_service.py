@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `client` and `train`, where the project is not installed
@@ -30,9 +29,13 @@ from client.parallel import Client, in_parallel  # noqa: E402
 from client.rest import RestClient  # noqa: E402
 from folders import shown  # noqa: E402
 from option_types import real, rest_url  # noqa: E402
+from train.extras import needed  # noqa: E402
 from train.files import written_whole  # noqa: E402
 from train.main_face import main_face  # noqa: E402
 from train.metrics import describe, describe_bounded  # noqa: E402
+
+with needed():
+    from tqdm import tqdm
 
 RESAMPLES = 1000  # of the bootstrap
 

@@ -23,11 +23,9 @@ from statistics import median
 from typing import Final
 
 from PIL import Image
-from tqdm import tqdm
 
 import stages
 from growth_photographs import crowd, encoded, of_size, portrait
-from growth_plots import draw
 from in_process import Worker
 from processes import LARGE_PAGES
 from stages import Moment
@@ -38,6 +36,11 @@ sys.path.insert(0, str(ROOT))  # for `client` and `loadtests`, where the project
 from client.rest import RestClient  # noqa: E402
 from loadtests.photographs import find, opened  # noqa: E402
 from option_types import rest_url  # noqa: E402
+from train.extras import needed  # noqa: E402
+
+with needed():
+    from tqdm import tqdm
+
 
 MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8, 12, 24, 50)
 FACES: Final = (0, 1, 3, 10, 30, 100, 200, 300)
@@ -182,6 +185,8 @@ class Series:
         ]
         print(f"\n{markdown(columns, rows)}", flush=True)
         if out:
+            with needed():  # not at the top: the tables do without it
+                from growth_plots import draw
             megabytes = [point.megabytes for point in costs]
             draw(out / f"growth-{self.name}.png", self.along, self.at, times, megabytes, what)
 

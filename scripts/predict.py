@@ -29,8 +29,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from tqdm import tqdm
-
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `client` and `handler`, where the project is not installed
 
@@ -45,6 +43,10 @@ from folders import search, shown  # noqa: E402
 from handler.decoding import decode  # noqa: E402
 from handler.errors import Failure  # noqa: E402
 from option_types import real, whole  # noqa: E402
+from train.extras import needed  # noqa: E402
+
+with needed():
+    from tqdm import tqdm
 
 LARGEST: Final = 256 * 2**20  # bytes that are read: far more than any service takes
 PATIENCE: Final = 5.0  # seconds that a picture has to be written when all else ends
@@ -180,7 +182,8 @@ def connector(given: argparse.Namespace) -> Callable[[], Client]:
         "certificates": given.certificates,
     }
     if given.grpc:
-        from client.rpc import GrpcClient  # only here is grpcio needed
+        with needed():
+            from client.rpc import GrpcClient  # only here is grpcio needed
 
         url = GRPC if given.url is None else given.url
         connect: Callable[[], Client] = partial(GrpcClient, url, **words)

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `handler`, where the project is not installed
@@ -34,6 +33,10 @@ from handler.errors import Failure  # noqa: E402
 from handler.machine import keep_freed_memory  # noqa: E402
 from handler.settings import Settings  # noqa: E402
 from option_types import whole  # noqa: E402
+from train.extras import needed  # noqa: E402
+
+with needed():
+    from tqdm import tqdm
 
 Boxes = NDArray[np.float32]  # [n, 4]
 CONFIDENCE, SIDE, IOU = 0.9, 40.0, 0.9

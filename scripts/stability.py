@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `handler`, where the project is not installed
@@ -35,6 +34,10 @@ from handler.estimation import AgeEstimator  # noqa: E402
 from handler.pipeline import Pipeline  # noqa: E402
 from handler.requests import Request  # noqa: E402
 from handler.settings import Settings  # noqa: E402
+from train.extras import needed  # noqa: E402
+
+with needed():
+    from tqdm import tqdm
 
 MIN_SIDE = 40  # pixels of the photograph as it is: smaller faces lose their detail when halved
 SAME_FACE = 0.5  # intersection over union with the unchanged photograph's box
