@@ -1,7 +1,6 @@
 """Load on a service that runs: REST and gRPC users, new photographs, every answer checked.
 
-    locust -f loadtests/locustfile.py --headless -u 8 -r 8 -t 30s --html report.html
-    locust -f loadtests/locustfile.py --headless -u 8 -r 8 -t 30s RestUser
+    locust -f loadtests/locustfile.py --headless -u 8 -r 8 -t 30s --html report.html RestUser
     locust -f loadtests/locustfile.py --photos FOLDER --host http://127.0.0.1:8080
     locust -f loadtests/locustfile.py --headless -u 10 -t 60s -s 60 --arrivals 4
     locust -f loadtests/locustfile.py --headless -u 40 -t 10m --shape spike --max-p95 500
@@ -41,7 +40,7 @@ from loadtests import distributed, mix, shapes  # noqa: E402
 from loadtests.checks import check  # noqa: E402
 from loadtests.distributed import punctuality  # noqa: E402
 from loadtests.open_loop import Arrivals  # noqa: E402
-from loadtests.options import add_options  # noqa: E402
+from loadtests.options import add_options, wrong  # noqa: E402
 from loadtests.photographs import Photograph  # noqa: E402
 from loadtests.thresholds import Limits, Outcome, exceeded  # noqa: E402
 from train.extras import needed  # noqa: E402
@@ -62,7 +61,8 @@ events.init_command_line_parser.add_listener(add_options)  # type: ignore[no-unt
 def prepare(environment: Environment, **_: Any) -> None:
     """What must be there before users are; in each process, for a fork would not survive it."""
     options: Any = environment.parsed_options
-    _refuse(options)
+    if reason := wrong(options):
+        sys.exit(f"error: {reason}")
     grpc.experimental.gevent.init_gevent()  # or one gRPC call would stop every user
     lack = distributed.prepare(environment, partial(_lack, options))
     if lack:
@@ -77,24 +77,9 @@ def prepare(environment: Environment, **_: Any) -> None:
             user.weight = shares[user.__name__]
         environment.user_classes[:] = [u for u in environment.user_classes if u.weight]
     if options.shape:
-        if not options.run_time:
-            sys.exit("error: --shape needs --run-time")
         environment.shape_class = Shape(options.shape, options.num_users or 1, options.run_time)
     if options.requests:
         gevent.spawn(_end_after, options.requests, environment)
-
-
-def _refuse(options: Any) -> None:
-    """End where an option of locust's own is one that it would take and fail with."""
-    try:
-        if options.host is not None:
-            Address.rest(options.host)
-    except ValueError as error:
-        sys.exit(f"error: --host: {error}")
-    if options.num_users is not None and options.num_users < 1:
-        sys.exit(f"error: --users {options.num_users}: there is 1 at least")
-    if options.run_time == 0:  # which locust takes for no end at all
-        sys.exit("error: --run-time 0: leave it out for a run without an end")
 
 
 _making = BoundedSemaphore()

@@ -2,7 +2,7 @@
 
 import argparse
 
-from client.address import GRPC
+from client.address import GRPC, Address
 from loadtests import mix, shapes
 from option_types import grpc_address, real, whole
 
@@ -34,3 +34,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--max-p99", type=real(0, above=True), default=None, help="milliseconds")
     add("--max-error-rate", type=real(0, 1), default=0.0, help="of the requests, 0 to 1 (0)")
     add("--min-rate", type=real(0), default=None, help="answers a second")
+
+
+def wrong(options: argparse.Namespace) -> str:
+    """What is wrong with options of locust's own, which it would take and fail with; or ""."""
+    try:
+        if options.host is not None:
+            Address.rest(options.host)
+    except ValueError as error:
+        return f"--host: {error}"
+    if options.num_users is not None and options.num_users < 1:
+        return f"--users {options.num_users}: there is 1 at least"
+    if options.run_time == 0:  # which locust takes for no end at all
+        return "--run-time 0: leave it out for a run without an end"
+    if options.shape and not options.run_time and not options.worker:
+        return "--shape needs --run-time"
+    return ""

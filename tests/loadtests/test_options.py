@@ -111,6 +111,7 @@ def test_a_slash_at_the_end_of_the_host_and_a_path(server, tmp_path):
         (["--host", "127.0.0.1:8080"], "--host: 127.0.0.1:8080 is not of the form "),
         (["-u", "0"], "--users 0: there is 1 at least"),
         (["-t", "0s"], "--run-time 0: leave it out"),
+        (["--shape", "ramp"], "--shape needs --run-time"),
     ],
 )
 def test_what_locust_itself_would_take(tmp_path, words, reason):
