@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from handler.contract import SCHEMA, Contract
 from handler.integrity import HASHES, MODEL, listing
 from tests.archives import exported, rewritten
+from tests.clones import cloned
 from tests.faults.load import direct, load
 from tests.faults.table import Table
 from tests.torchserve import (
@@ -103,25 +103,9 @@ def test_entrypoint_refuses(
 @pytest.fixture
 def clone(tmp_path: Path, contract: Contract) -> Path:
     """The project with another model in it, and this environment installed."""
-    for folder in ("handler", "train", "scripts"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    for file in ("setup.cfg", "pyproject.toml", "constraints.txt", "config.properties"):
-        shutil.copy(ROOT / file, tmp_path)
-    environment = Path(sys.prefix)
-    (tmp_path / ".venv").mkdir()
-    for name in ("bin", "lib", "pyvenv.cfg"):
-        (tmp_path / ".venv" / name).symlink_to(environment / name)
-    stamp = "cat setup.cfg pyproject.toml constraints.txt | cksum"
-    summed = subprocess.run(
-        ["bash", "-c", stamp], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    installed = f"{summed.stdout.strip()} {tmp_path}\n"
-    (tmp_path / ".venv" / "installed-client").write_text(installed)
-    store = tmp_path / "model_store"
-    store.mkdir()
-    shutil.copy(ROOT / "model_store" / "model-config.yaml", store)
-    save(AgeNetwork(ARCHITECTURE), contract, store)
-    return tmp_path
+    clone = cloned(tmp_path)
+    save(AgeNetwork(ARCHITECTURE), contract, clone / "model_store")
+    return clone
 
 
 ARCHITECTURE = Architecture("test_resnet", 64)

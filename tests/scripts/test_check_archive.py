@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import check_archive
+from handler.integrity import weights_identity
 
 
-def test_command_line(model_store: Path, tmp_path: Path) -> None:
+def test_command_line(model_store: Path, model_file: Path, tmp_path: Path) -> None:
     good, bad = model_store / "age.mar", tmp_path / "bad.mar"
     bad.write_bytes(good.read_bytes()[:1000])
 
@@ -17,9 +18,10 @@ def test_command_line(model_store: Path, tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout.splitlines(), done.stderr.splitlines()
 
-    assert told(good) == (0, [f"{good}: as it was packed"], [])
+    whole = f"{good}: as it was packed, age 1.0, weights {weights_identity(model_file)}"
+    assert told(good) == (0, [whole], [])
     code, lines, errors = told(bad, good, tmp_path / "none.mar")
-    assert (code, lines) == (1, [f"{good}: as it was packed"])
+    assert (code, lines) == (1, [whole])
     assert errors == [
         f"error: {bad} is damaged: make it anew with scripts/archive.py "
         "(it cannot be read: File is not a zip file)",

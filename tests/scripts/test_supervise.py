@@ -229,7 +229,7 @@ class TestServeScript:
     def test_help(self) -> None:
         done = self.run("--help")
         assert done.returncode == 0
-        assert done.stdout.startswith("usage: scripts/serve.sh [--background | --stop]\n")
+        assert done.stdout.startswith("usage: scripts/serve.sh [--background | --stop] ")
 
     def test_unknown_option(self) -> None:
         done = self.run("--backgroud")

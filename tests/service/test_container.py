@@ -6,6 +6,7 @@ and runs images here.
 
 import http.client
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -108,6 +109,7 @@ def test_answers_rest_and_grpc_alike(ports: tuple[int, int]) -> None:
     (face,) = answers[0].faces
     assert 15 < face.age < 60
     assert (answers[0].model_name, answers[0].model_version) == ("age", "1.0")
+    assert re.fullmatch(r"[0-9a-f]{12}", answers[0].model_weights)
 
 
 def holds(*lines: str) -> None:
