@@ -254,12 +254,16 @@ def main() -> int:
     parser.add_argument("--version", default=VERSION, help="the version's name in the URL")
     arguments = parser.parse_args()
     recipe = Recipe(arguments.model, name=arguments.name, version=arguments.version)
+    before = made.known(arguments.output).get("model")
     try:
         written = make(recipe, arguments.output)
     except ArchiveError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(done(recipe, arguments.output, written))
+    line = done(recipe, arguments.output, written)
+    if before not in (None, recipe.told(arguments.output)["model"]):
+        line += f", in the place of {made.path_read(before, arguments.output)}"
+    print(line)
     return 0
 
 

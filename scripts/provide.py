@@ -33,8 +33,8 @@ def provide(output: Path, model: Path | None = None) -> str:
         recipe = Recipe(model)
     elif output.exists() and (not known or recipe is None):
         return (
-            f"{os.path.relpath(output)}: served as it is; packed elsewhere, or before there were "
-            "records of it"
+            f"{os.path.relpath(output)}: served as it is, packed elsewhere or before there were "
+            "records; scripts/serve.sh --model FILE packs another"
         )
     elif output.exists() and recipe is not None:
         gone = [source for source in (recipe.model, recipe.config) if not source.is_file()]

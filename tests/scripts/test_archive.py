@@ -233,6 +233,11 @@ def test_command_line(
     assert first.endswith(f" MB, model age 2.0, weights {weights}, from {source}")
     assert "age-2.0.mar: up to date, " in second
 
+    other = Path(shutil.copy(model_file, tmp_path / "other.pt"))
+    monkeypatch.setattr("sys.argv", ["archive.py", *arguments, "--model", str(other)])
+    assert archive.main() == 0
+    assert capsys.readouterr().out.endswith(f", in the place of {model_file}\n")
+
     monkeypatch.setattr("sys.argv", ["archive.py", "--model", str(tmp_path / "none.pt")])
     assert archive.main() == 1
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none.pt'} is no exported")

@@ -184,15 +184,13 @@ class TestFromElsewhere:
             made.record_of(output).unlink()
         changed(store.parent / "handler" / "errors.py")
         line = provide.provide(output)
-        assert line.endswith(
-            "served as it is; packed elsewhere, or before there were records of it"
-        )
+        assert ": served as it is, packed elsewhere or before there were records; " in line
         assert output.read_bytes() == other.read_bytes()
 
     def test_a_record_that_is_no_record(self, output: Path) -> None:
         for text in ("", "[]", "{", '{"sha256": 5}', f'{{"sha256": "{made.digest(output)}"}}'):
             made.record_of(output).write_text(text)
-            assert "served as it is; " in provide.provide(output)
+            assert ": served as it is, " in provide.provide(output)
 
     def test_a_model_that_was_copied_here_is_packed(
         self, store: Path, output: Path, mine: Path
@@ -275,7 +273,7 @@ def test_a_pack_that_is_interrupted_leaves_what_was_there(
         patch.setattr(made, "write", interrupt)  # between the archive and its record
         with pytest.raises(KeyboardInterrupt):
             provide.provide(output, mine)
-    assert "served as it is; " in provide.provide(output)
+    assert ": served as it is, " in provide.provide(output)
     assert packed_model(output) == mine.read_bytes()
 
 
