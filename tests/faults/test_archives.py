@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import ready
+from client.errors import AskError
+from client.rest import RestClient
 from handler.contract import SCHEMA, Contract
 from handler.integrity import HASHES, MODEL, listing
 from tests.archives import exported, rewritten
@@ -160,6 +163,16 @@ def test_serve_script_refuses(
     assert not (clone / ".serve" / "logs").exists()
 
 
+def good_one_answers(at: ready.Addresses) -> None:
+    client = RestClient(at.rest.url)
+    try:
+        client.ask(ready.PHOTOGRAPH.read_bytes())
+    except AskError as error:
+        raise ready.NotReady(str(error)) from error
+    finally:
+        client.close()
+
+
 def test_good_version_serves_beside_bad_ones(
     model_store: Path, tmp_path: Path, table: Table
 ) -> None:
@@ -172,11 +185,14 @@ def test_good_version_serves_beside_bad_ones(
     models = ("truncated.mar", "age.mar", "climbing.mar", "tampered.mar")
     told = "IntegrityError: 'handler/decoding.py' is not the file that was packed"
     with (
-        torchserve.running(*(f"age={model}" for model in models)),
+        torchserve.running(*(f"age={model}" for model in models), check=good_one_answers),
         load(direct(torchserve.environ["TS_INFERENCE_ADDRESS"]), USERS) as users,
     ):
         users.await_answers(3 * USERS)
         await_logged(tmp_path / "logs" / "model_log.log", told)
+        at = ready.Addresses.read(tmp_path / "config.properties", torchserve.environ)
+        with pytest.raises(ready.NotReady, match=r"^no worker of age 2\.0 is READY: "):
+            ready.check(at)
     assert users.lost == {}
     assert len(users.exchanges) == len(users.of("answered"))
     assert not [*tmp_path.rglob("climbed")]
