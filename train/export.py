@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from torch.fx.proxy import TraceError
 
 from handler.contract import Contract
+from train import made
 from train.card import model_card
 from train.checkpoint import chosen_network
 from train.configuration import CONFIG, contract_parts, of_run
@@ -83,7 +84,8 @@ def export(config: DictConfig) -> Path:
     build(run / "age.safetensors", run / "age.pt")
     _check_agreement(network, run / "age.pt", crops)
     card = model_card(config, architecture, contract, results)
-    files = {name: (run / name).read_bytes() for name in ("age.safetensors", "age.pt")}
+    names = ("age.safetensors", "age.pt", made.record_of(run / "age.pt").name)
+    files = {name: (run / name).read_bytes() for name in names}
     files |= {"metrics.json": metrics, "README.md": card.encode()}
     for name, content in files.items():
         with written_whole(output / name) as partial:
