@@ -9,7 +9,6 @@ augmented ones for each data set, then faces found in the photographs by the ser
 from collections.abc import Iterable
 from pathlib import Path
 
-import hydra
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,7 +20,8 @@ from handler.decoding import decode
 from handler.detection import FaceDetector
 from handler.errors import Failure
 from train.augment import Augmentation
-from train.configuration import CONFIG, contract_parts, prepared_folders
+from train.command_line import command
+from train.configuration import contract_parts, prepared_folders
 from train.data import CropDataset
 
 COLUMNS = 12
@@ -54,7 +54,7 @@ def faces_in(folder: Path, config: DictConfig) -> NDArray[np.uint8]:
     return np.concatenate(crops)
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> None:
     """Write the sheet and say where it is."""
     rows = []

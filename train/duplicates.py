@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import hydra
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from train.configuration import CONFIG, prepared_folders
+from train.command_line import command
+from train.configuration import prepared_folders
 from train.crops import CropLabel
 from train.data import CropDataset
 from train.files import written_whole
@@ -126,7 +126,7 @@ def write(found: Sequence[Copy], path: Path) -> None:
             )
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> None:
     """Print how many there are, and where they are listed."""
     found = find(prepared_folders(config), config.crop.size)
