@@ -120,6 +120,8 @@ def message(error: BaseException) -> str:
     elif found := re.match(r"Ambiguous value for argument '(.+)'", text):
         key, _, value = found[1].partition("=")
         text = f"{found[1]}: of several, '{key}=[{value}]' takes all, and --multirun one by one"
+    elif isinstance(error, UnicodeEncodeError):
+        text = f"{error.object}: its name is not UTF-8, which is needed here: give it another one"
     elif isinstance(error, InterpolationKeyError):
         text = f"{text.splitlines()[0]}; \\${{ stands for the letters themselves"
     elif isinstance(error, GrammarParseError):

@@ -111,7 +111,7 @@ def find(folders: Sequence[Path], size: int) -> list[Copy]:
 
 def write(found: Sequence[Copy], path: Path) -> None:
     """The table that says which."""
-    with written_whole(path) as partial, partial.open("w", newline="") as stream:
+    with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(
             ["held_out", "split", "age", "other", "split", "age", "bits", "correlation", "mirrored"]

@@ -2,8 +2,9 @@
 
 Hydra reads a value as numbers, lists and functions, and fails where a path holds its signs or a
 letter beyond ASCII. Here the key's type decides. Text is taken as it stands, a whole value in
-quotes without them. A list of texts is parted at its commas. Interpolations, `${...}`, go through,
-and so do the values of keys whose type is free, where Hydra can read them.
+quotes without them. A list of texts is parted at its commas, unless a file has all of it for a
+name. Interpolations, `${...}`, go through, and so do the values of keys whose type is free, where
+Hydra can read them.
 """
 
 import os
@@ -57,7 +58,7 @@ def _list(key: str, value: str, texts: bool, sweeping: bool) -> str:
     if not texts:
         listed = f"{key}=[{inner}]"
         return listed if _parsed(listed) is not None else f"{key}={_literal(value)}"
-    elements = parts(inner) if inner.strip() else []
+    elements = [inner] if os.path.lexists(inner) else parts(inner) if inner.strip() else []
     return f"{key}=[{','.join(map(_text, elements))}]" if all(elements) else override
 
 

@@ -129,7 +129,10 @@ def main(config: DictConfig) -> None:
                 if same
             ]
     listed = Path(config.data.prepared) / "people.csv"
-    with written_whole(listed) as partial, partial.open("w", newline="") as stream:
+    with (
+        written_whole(listed) as partial,
+        partial.open("w", newline="", encoding="utf-8") as stream,
+    ):
         table = csv.writer(stream)
         table.writerow(["source", "split", "held_out", "training", "cosine"])
         for cosine, row in sorted(rows, key=lambda each: -each[0]):

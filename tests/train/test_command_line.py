@@ -124,6 +124,10 @@ def test_a_command_line_that_is_wrong_is_told_in_a_line(
             "No such file or directory: b\\xe9.jpg",
         ),
         (ModuleNotFoundError("logger=wandb needs a package"), "logger=wandb needs a package"),
+        (
+            UnicodeEncodeError("utf-8", "b\udce9/run", 1, 2, "surrogates not allowed"),
+            "b\\xe9/run: its name is not UTF-8, which is needed here: give it another one",
+        ),
         (InvalidImage("the body is text"), str(InvalidImage("the body is text"))),
     ],
 )

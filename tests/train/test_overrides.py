@@ -100,13 +100,17 @@ def test_values_that_are_no_single_path(typed: str, value: object) -> None:
     assert parsed(quoted(typed)) == value
 
 
-def test_a_file_whose_name_has_the_quotes_comes_first(
+def test_a_file_whose_name_has_quotes_or_commas_comes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path('"quoted"').mkdir()
     assert parsed(quoted('data.sources.utkface="quoted"')) == '"quoted"'
     assert parsed(quoted('data.sources.utkface="other"')) == "other"
+    Path("a, b").mkdir()
+    assert parsed(quoted("export.checkpoints=[a, b]")) == ["a, b"]
+    assert parsed(quoted("export.checkpoints=a, b")) == ["a, b"]
+    assert parsed(quoted("export.checkpoints=[a, b/c]")) == ["a", "b/c"]
 
 
 @pytest.mark.parametrize("text", ["${run}/best (2).ckpt", "${oc.env:HOME}/Größe", "\\${run}"])
