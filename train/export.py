@@ -9,7 +9,6 @@ TorchScript differ by more than 0.05 years on real crops.
 import json
 from pathlib import Path
 
-import hydra
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,7 +19,8 @@ from handler.contract import Contract
 from train import made
 from train.card import model_card
 from train.checkpoint import chosen_network
-from train.configuration import CONFIG, contract_parts, of_run
+from train.command_line import command
+from train.configuration import contract_parts, of_run
 from train.crops import widened
 from train.data import CropDataset, model_crops
 from train.evaluate import estimate
@@ -142,7 +142,7 @@ def _eager(network: AgeNetwork, crops: torch.Tensor) -> NDArray[np.float32]:
     return torch.cat(ages).numpy()
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> None:
     """Export, and say what comes next."""
     print(f"{export(config)} is ready: pack it with python scripts/archive.py")

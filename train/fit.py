@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import hydra
 import lightning
 import torch
 from hydra.errors import InstantiationException
@@ -35,7 +34,8 @@ from omegaconf import DictConfig, OmegaConf
 from train.augment import Augmentation
 from train.callbacks import MovingAverage, Patience
 from train.checkpoint import load_start
-from train.configuration import CONFIG, prepared_folders
+from train.command_line import command
+from train.configuration import prepared_folders
 from train.data import CropBatches
 from train.datasets import warn_of_repeats
 from train.distillation import Teachers, load_teacher
@@ -258,7 +258,7 @@ def torchrun_processes() -> dict[str, Any]:
     return {"devices": here, "num_nodes": int(os.environ["WORLD_SIZE"]) // here}
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> float:
     """Train, say where the best checkpoint is, and give its score to a sweeper."""
     score = fit(config)
