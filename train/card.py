@@ -146,7 +146,8 @@ def _stage(config: DictConfig) -> str:
     fit = config.fit
     # what earlier versions did not write into a run's configuration, they did not do
     batch = fit.batch_size * fit.get("accumulate", 1)
-    said = f"{fit.epochs} epochs, batch {batch}, AdamW, one cycle up to {fit.learning_rate:g}"
+    said = f"{fit.epochs} epochs{_continued(config)}, batch {batch}, AdamW, "
+    said += f"one cycle up to {fit.learning_rate:g}"
     if frozen := config.model.get("frozen"):
         said += ", heads alone" if frozen is True else f", {', '.join(frozen)} frozen"
     if fit.get("ema"):
@@ -164,6 +165,15 @@ def _stage(config: DictConfig) -> str:
     if blend := fit.get("blend"):
         said += f" and all of that of the {blend:.0%} of faces that another is laid over"
     return said
+
+
+def _continued(config: DictConfig) -> str:
+    """Of a run that went on for more epochs than its cycle was made for."""
+    told = ", then ".join(
+        f"the first {stage.after} of a cycle made for {stage.planned}"
+        for stage in config.get("continued", [])
+    )
+    return f" ({told})" if told else ""
 
 
 def _chosen(config: DictConfig) -> str:

@@ -24,8 +24,9 @@ from train.augment import Augmentation
 from train.checkpoint import load_checkpoint
 from train.configuration import prepared_folders
 from train.data import CropDataset
-from train.fit import fastest_precision, fit, learner
+from train.fit import fit, learner
 from train.model import AgeNetwork, Architecture
+from train.trainer import fastest_precision
 from train.weights import Weights, save_weights
 
 Make = Callable[..., DictConfig]
