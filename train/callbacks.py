@@ -13,7 +13,7 @@ from torch import Tensor
 
 from train.checkpoint import STATES
 from train.files import written_whole
-from train.finite import NotFinite, count_not_finite
+from train.finite import NotFiniteError, count_not_finite
 
 log = logging.getLogger(__name__)
 _LOOK = 16  # steps after which a GPU is waited for to look at their losses
@@ -55,7 +55,7 @@ class Patience(EarlyStopping):
 
 
 class Finite(Callback):
-    """Stop a run whose loss or validation error is not finite, with NotFinite."""
+    """Stop a run whose loss or validation error is not finite, with NotFiniteError."""
 
     def __init__(self) -> None:
         self.losses: Tensor | float = 0.0  # their sum since the last look; NaN and infinity stay
@@ -87,7 +87,7 @@ class Finite(Callback):
 
 def _refuse(name: str, value: Tensor, trainer: lightning.Trainer) -> None:
     if not torch.isfinite(value):
-        raise NotFinite(
+        raise NotFiniteError(
             f"the {name} is {float(value)} in epoch {trainer.current_epoch + 1}, step "
             f"{trainer.global_step}: {_ADVICE}"
         )
@@ -135,10 +135,10 @@ class WholeFiles(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write it beside `path` first; raise NotFinite where its weights are not."""
+        """Write it beside `path` first; raise NotFiniteError where its weights are not."""
         for weights in STATES & checkpoint.keys():
             if bad := count_not_finite(checkpoint[weights]):
-                raise NotFinite(
+                raise NotFiniteError(
                     f"{bad} of {len(checkpoint[weights])} tensors of the network hold NaN or "
                     f"infinity after epoch {checkpoint['epoch'] + 1}: {_ADVICE}"
                 )

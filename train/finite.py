@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-class NotFinite(ValueError):
+class NotFiniteError(ValueError):
     """A training has come to NaN or infinity."""
 
 

@@ -4,8 +4,9 @@
     torchrun --nproc-per-node 2 -m train.fit run=runs/mine   # several GPUs, or machines
 
 Writes `best.ckpt` (lowest validation MAE), `last.ckpt`, logs and the configuration into the run's
-folder. `fit.resume=true` goes on from `last.ckpt`: every random number is a function of seed, epoch
-and step, so that an interrupted run ends with the numbers of an unbroken one.
+folder. `fit.resume=true` goes on from `last.ckpt` as the run's own configuration says (see
+`train.resume`): every random number is a function of seed, epoch and step, so that an interrupted
+run ends with the numbers of an unbroken one.
 """
 
 import logging
@@ -31,7 +32,7 @@ from train.configuration import CONFIG, prepared_folders
 from train.data import CropBatches
 from train.datasets import warn_of_repeats
 from train.distillation import Teachers, load_teacher
-from train.finite import NotFinite
+from train.finite import NotFiniteError
 from train.learner import AgeFit, Recipe
 from train.limits import limited, refuse_impossible
 from train.losses import AgeLoss
@@ -50,8 +51,8 @@ def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
 
     Raises FileExistsError where a run lies in the folder already and `fit.resume` is not set,
     FileNotFoundError where there is nothing to resume or start from, ModuleNotFoundError where
-    the logger's package is not installed, NotFinite where training comes to NaN or infinity, and
-    ValueError where the configuration, the data or the run is such that nothing can be trained.
+    the logger's package is not installed, NotFiniteError where training comes to NaN or infinity,
+    and ValueError where the configuration, the data or the run lets nothing be trained.
     """
     run = Path(config.run)
     before = None
@@ -96,8 +97,13 @@ def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
 
 def refuse_another(run: Path) -> None:
     """Raise FileExistsError where a run lies in the folder."""
-    if any((run / name).exists() for name in ("last.ckpt", "best.ckpt")):
+    if (run / "last.ckpt").exists():
         raise FileExistsError(f"{run} holds a run: set fit.resume=true, or run=ANOTHER_FOLDER")
+    if (run / "best.ckpt").exists():
+        raise FileExistsError(
+            f"{run} holds best.ckpt and no last.ckpt to go on from: remove it, or set "
+            "run=ANOTHER_FOLDER"
+        )
 
 
 def finished(run: Path, before: Before) -> float:
@@ -243,7 +249,7 @@ def main(config: DictConfig) -> float:
     job = HydraConfig.get()
     try:
         score = fit(config, job.overrides.task)
-    except NotFinite as error:
+    except NotFiniteError as error:
         if job.mode != RunMode.MULTIRUN:
             raise
         log.error("%s: %s", config.run, error)

@@ -112,9 +112,9 @@ def resumed(config: DictConfig, before: Before, given: Sequence[str] = ()) -> Di
     told = _told(config, default, trained, given)
     own = cast("DictConfig", OmegaConf.merge(default, trained))
     for key in _WHOLE:
-        OmegaConf.update(
-            own, key, _moved(_value(trained, key), trained.run, config.run), merge=False
-        )
+        kept = _moved(_value(trained, key), trained.run, config.run)
+        if kept != _value(own, key):
+            OmegaConf.update(own, key, kept, merge=False)
     refuse_other(run, config, own, told)
     for key in told:
         group = key.partition(".")[0]

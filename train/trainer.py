@@ -41,7 +41,7 @@ _OWN = {
     "overfit_batches": _EXPLORE,
     "fast_dev_run": _EXPLORE,
     "barebones": _EXPLORE,
-    "logger": "logger=tensorboard, wandb or mlflow",
+    "logger": "logger=tensorboard, wandb or mlflow; ~logger is none",
     "profiler": "profiler=simple, advanced or pytorch",
     "callbacks": "fit.ema and fit.patience",
     "use_distributed_sampler": "fit.balance",

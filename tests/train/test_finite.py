@@ -1,5 +1,6 @@
 """NaN and infinity in weights and figures."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from train.callbacks import WholeFiles
 from train.checkpoint import read_checkpoint
 from train.data import Batch
 from train.evaluate import evaluate
-from train.finite import NotFinite, refuse_ages, refuse_figures, refuse_weights
+from train.export import export
+from train.finite import NotFiniteError, refuse_ages, refuse_figures, refuse_weights
 from train.fit import fit, learner
 from train.learner import AgeFit
 from train.losses import AgeLoss
 from train.model import AgeNetwork, Architecture
 from train.prior import prior
-from train.torchscript import build
+from train.torchscript import build, save
 from train.weights import Weights, save_weights
 
 Make = Callable[..., DictConfig]
@@ -69,7 +71,7 @@ class TestRuns:
 
         monkeypatch.setattr(AgeLoss, "__call__", failing)
         with pytest.raises(
-            NotFinite,
+            NotFiniteError,
             match=r"^the loss is (nan|inf) in epoch 2, step 7: .*lower fit\.learning_rate",
         ):
             fit(tiny())
@@ -84,7 +86,9 @@ class TestRuns:
             self.log("val/mae", torch.tensor(torch.nan), batch_size=len(batch["age"]))
 
         monkeypatch.setattr(AgeFit, "validation_step", failing)
-        with pytest.raises(NotFinite, match=r"^the validation MAE is nan in epoch 1, step 5: "):
+        with pytest.raises(
+            NotFiniteError, match=r"^the validation MAE is nan in epoch 1, step 5: "
+        ):
             fit(tiny())
         assert not (tmp_path / "run" / "best.ckpt").exists()
         assert not (tmp_path / "run" / "last.ckpt").exists()
@@ -96,7 +100,9 @@ class TestRuns:
         before = path.read_bytes()
         bad = {"a": torch.tensor(torch.nan)}
         for more in ({"state_dict": bad}, {"current_model_state": bad}):
-            with pytest.raises(NotFinite, match=r"^1 of 1 tensors .* after epoch 1: start another"):
+            with pytest.raises(
+                NotFiniteError, match=r"^1 of 1 tensors .* after epoch 1: start another"
+            ):
                 WholeFiles().save_checkpoint(good | more, path)
         assert path.read_bytes() == before
         assert list(tmp_path.iterdir()) == [path]
@@ -139,3 +145,25 @@ class TestRuns:
         with pytest.raises(ValueError, match=r"1 of \d+ tensors hold NaN or infinity"):
             save_weights(weights, path)
         assert path.read_bytes() == before
+
+    def test_figures_that_are_none_are_not_exported(self, tiny: Make, tmp_path: Path) -> None:
+        fit(tiny("fit.epochs=1"))
+        evaluate(tiny())
+        file = tmp_path / "run" / "metrics.json"
+        figures = json.loads(file.read_text())
+        figures["test"]["utkface"]["mae"]["value"] = float("nan")
+        file.write_text(json.dumps(figures))
+        with pytest.raises(ValueError, match=r"metrics\.json: test\.utkface\.mae\.value is nan"):
+            export(tiny(f"export.output={tmp_path / 'out'}"))
+        assert not (tmp_path / "out").exists()
+
+    def test_a_file_that_tells_no_ages_is_not_measured(
+        self, tiny: Make, tmp_path: Path, contract: Contract
+    ) -> None:
+        architecture = Architecture("test_resnet", contract.crop.size)
+        network = AgeNetwork(architecture).eval()
+        torch.nn.init.constant_(network.head.bias, torch.nan)
+        save(Weights(network, architecture, contract), tmp_path / "age.pt")
+        margin = f"crop.margin={contract.crop.margin}"
+        with pytest.raises(ValueError, match=r"age\.pt: the ages that it tells of 10 of 10 faces"):
+            evaluate(tiny(f"evaluate.model={tmp_path / 'age.pt'}", margin))

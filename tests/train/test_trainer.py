@@ -26,7 +26,7 @@ Make = Callable[..., DictConfig]
         ("overfit_batches=2", r"and set fit\.limit_train_batches and fit\.epochs$"),
         ("fast_dev_run=true", r"and set fit\.limit_train_batches and fit\.epochs$"),
         ("barebones=true", r"and set fit\.limit_train_batches and fit\.epochs$"),
-        ("logger=false", r"and set logger=tensorboard, wandb or mlflow$"),
+        ("logger=false", r"and set logger=tensorboard, wandb or mlflow; ~logger is none$"),
         ("profiler=simple", r"and set profiler=simple, advanced or pytorch$"),
         ("callbacks=[]", r"and set fit\.ema and fit\.patience$"),
         ("use_distributed_sampler=true", r"and set fit\.balance$"),
@@ -59,7 +59,7 @@ def test_what_lightning_cannot_do_is_one_line(tiny: Make, given: str) -> None:
         "enable_progress_bar=true",
         "enable_checkpointing=true",
         "num_sanity_val_steps=1",
-        "devices=[0]",
+        "devices=1",
         "log_every_n_steps=1",
         "min_epochs=1",
         "deterministic=true",
@@ -71,6 +71,10 @@ def test_the_others_are_taken(tiny: Make, given: str) -> None:
     config = tiny(f"+trainer.{given}", "+trainer.accelerator=cpu")
     assert set(further_arguments(config)) == {name, "accelerator"}
     make_trainer(config, callbacks(config))
+
+
+def test_lists_are_lists(tiny: Make) -> None:
+    assert further_arguments(tiny("+trainer.devices=[0,1]")) == {"devices": [0, 1]}
 
 
 @pytest.mark.parametrize(
