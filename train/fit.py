@@ -73,6 +73,7 @@ def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
     trainer = make_trainer(config, [best, *callbacks(config)])
     steps = steps_of_epoch(config, batches, trainer.world_size)
     if before:
+        before.refuse_other_teachers(module.taught_by)
         before.refuse_other_data(batches.facts(trainer.world_size), steps)
     if trainer.is_global_zero:
         keep_configuration(config)

@@ -23,7 +23,7 @@ from train.model import Architecture
 from train.resume import Before, resumed
 
 Make = Callable[..., DictConfig]
-BEFORE = Before(epochs=2, steps=10, stopped=False, score=5.0, facts=None)
+BEFORE = Before(epochs=2, steps=10, stopped=False, score=5.0)
 
 
 def saved(config: DictConfig) -> DictConfig:
@@ -134,7 +134,7 @@ def test_more_epochs_are_a_stage_that_is_told_once(tiny: Make, tmp_path: Path) -
     again = saved(found)  # killed before its next epoch ended
     assert goes_on(again.run).continued == found.continued
     assert goes_on(again.run, "fit.epochs=9").continued == found.continued
-    later = Before(epochs=5, steps=25, stopped=False, score=5.0, facts=None)
+    later = Before(epochs=5, steps=25, stopped=False, score=5.0)
     found = goes_on(again.run, "fit.epochs=9", before=later)
     assert found.continued == [{"after": 2, "planned": 3}, {"after": 5, "planned": 8}]
     facts = dict(run_facts(found, Architecture("test_resnet", 64)))
@@ -145,7 +145,7 @@ def test_more_epochs_are_a_stage_that_is_told_once(tiny: Make, tmp_path: Path) -
 
 def test_what_was_stopped_by_patience_is_not_made_longer(tiny: Make) -> None:
     own = saved(tiny())
-    stopped = Before(epochs=2, steps=10, stopped=True, score=5.0, facts=None)
+    stopped = Before(epochs=2, steps=10, stopped=True, score=5.0)
     assert stopped.is_over(goes_on(own.run, before=stopped))
     with pytest.raises(ValueError, match=r"stopped by fit\.patience after 2 epochs"):
         goes_on(own.run, "fit.epochs=8", before=stopped)
@@ -162,6 +162,23 @@ def test_other_data_or_processes_are_refused() -> None:
     BEFORE.refuse_other_data(facts, 5)  # an earlier version kept no facts
     with pytest.raises(ValueError, match=r": 4 steps an epoch \(the run has 5\);"):
         BEFORE.refuse_other_data(facts, 4)
+
+
+def test_teachers_may_lie_elsewhere_and_must_be_the_same(tiny: Make, tmp_path: Path) -> None:
+    fit(tiny("fit.epochs=1"))
+    fit(tiny("fit.epochs=1", "seed=1", f"run={tmp_path / 'other'}"))
+    start, other, moved = tmp_path / "run" / "last.ckpt", tmp_path / "other", tmp_path / "moved"
+    taught = f"run={tmp_path / 'taught'}"
+    fit(tiny("fit.epochs=1", taught, f"fit.teachers=[{start}]"))
+    start.parent.rename(moved)
+    more = [taught, "fit.resume=true", "fit.epochs=2"]
+    with pytest.raises(FileNotFoundError, match=r"run/last\.ckpt is missing: set fit\.teachers to"):
+        fit(configuration(more))
+    with pytest.raises(ValueError, match=r"fit\.teachers: their weights are \w{12}, and the run"):
+        fit(configuration([*more, f"fit.teachers=[{other / 'last.ckpt'}]"]))
+    with pytest.raises(ValueError, match=r"cannot go on with fit\.teachers=\[\] \("):
+        fit(configuration([*more, "fit.teachers=[]"]), [*more, "fit.teachers=[]"])
+    assert fit(configuration([*more, f"fit.teachers=[{moved / 'last.ckpt'}]"])) > 0
 
 
 class Stopped(Exception):
