@@ -11,6 +11,7 @@ from train.configuration import stages
 from train.model import Architecture
 from train.records import MAX_AGE
 from train.results import Results
+from train.resume import told_epochs
 from train.tables import Table
 
 # Of the data sets that are known, what may be done with them.
@@ -146,7 +147,7 @@ def _stage(config: DictConfig) -> str:
     fit = config.fit
     # what earlier versions did not write into a run's configuration, they did not do
     batch = fit.batch_size * fit.get("accumulate", 1)
-    said = f"{fit.epochs} epochs{_continued(config)}, batch {batch}, AdamW, "
+    said = f"{told_epochs(config)}, batch {batch}, AdamW, "
     said += f"one cycle up to {fit.learning_rate:g}"
     if frozen := config.model.get("frozen"):
         said += ", heads alone" if frozen is True else f", {', '.join(frozen)} frozen"
@@ -165,15 +166,6 @@ def _stage(config: DictConfig) -> str:
     if blend := fit.get("blend"):
         said += f" and all of that of the {blend:.0%} of faces that another is laid over"
     return said
-
-
-def _continued(config: DictConfig) -> str:
-    """Of a run that went on for more epochs than its cycle was made for."""
-    told = ", then ".join(
-        f"the first {stage.after} of a cycle made for {stage.planned}"
-        for stage in config.get("continued", [])
-    )
-    return f" ({told})" if told else ""
 
 
 def _chosen(config: DictConfig) -> str:

@@ -197,6 +197,15 @@ def write_continued(config: DictConfig) -> None:
         OmegaConf.save(trained, partial)
 
 
+def told_epochs(config: DictConfig) -> str:
+    """How many epochs a run has, and of which cycle they were where it went on for more."""
+    told = ", then ".join(
+        f"the first {stage.after} of a cycle made for {stage.planned}"
+        for stage in config.get("continued", [])
+    )
+    return f"{config.fit.epochs} epochs" + (f" ({told})" if told else "")
+
+
 def _trained(file: Path) -> DictConfig:
     """What a run was made with."""
     try:

@@ -1,6 +1,7 @@
 """What a run goes on with: its own configuration, and what may be given beside it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -276,7 +277,12 @@ def test_more_epochs_go_on_at_their_step_of_a_longer_cycle(
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
     )
-    assert "best validation MAE" in output.stdout
+    assert re.search(
+        r"^best validation MAE [\d.]+ years, after epoch [123] of 3 epochs \(the first 1 of "
+        r"a cycle made for 1\): \S+/run/best\.ckpt$",
+        output.stdout,
+        re.MULTILINE,
+    )
     assert "going on after epoch 1 of 3" in output.stdout
     config = of_run(configuration(command[:1]))
     assert config.fit.epochs == 3
