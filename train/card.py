@@ -11,6 +11,7 @@ from train.configuration import stages
 from train.model import Architecture
 from train.records import MAX_AGE
 from train.results import Results
+from train.resume import told_epochs
 from train.tables import Table
 
 # Of the data sets that are known, what may be done with them.
@@ -146,7 +147,8 @@ def _stage(config: DictConfig) -> str:
     fit = config.fit
     # what earlier versions did not write into a run's configuration, they did not do
     batch = fit.batch_size * fit.get("accumulate", 1)
-    said = f"{fit.epochs} epochs, batch {batch}, AdamW, one cycle up to {fit.learning_rate:g}"
+    said = f"{told_epochs(config)}, batch {batch}, AdamW, "
+    said += f"one cycle up to {fit.learning_rate:g}"
     if frozen := config.model.get("frozen"):
         said += ", heads alone" if frozen is True else f", {', '.join(frozen)} frozen"
     if fit.get("ema"):

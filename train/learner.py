@@ -14,6 +14,7 @@ from train.data import Batch
 from train.distillation import Teachers, hint_loss
 from train.losses import AgeLoss, Taught
 from train.model import GENDERS, RACES, AgeNetwork, Architecture, resized
+from train.schedule import OneCycle
 
 
 @dataclass(frozen=True)
@@ -146,18 +147,24 @@ class AgeFit(lightning.LightningModule):
             ],
             lr=self.recipe.learning_rate,
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
+        schedule = OneCycle(
             optimizer,
             self.recipe.learning_rate,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=self.recipe.warmup,
+            int(self.trainer.estimated_stepping_batches),
+            self.recipe.warmup,
         )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what is needed to build the network again, and the side of the faces it knows."""
+        """Keep what builds the network again, the side of the faces it knows, and its teachers."""
         checkpoint["architecture"] = asdict(self.architecture)
         checkpoint["side"] = self.recipe.side
+        checkpoint["teachers"] = self.taught_by
+
+    @property
+    def taught_by(self) -> list[str]:
+        """The fingerprints of the teachers' weights."""
+        return [teacher.fingerprint for teacher in self.teachers.several] if self.teachers else []
 
 
 def _parts(backbone: nn.Module, frozen: bool | Sequence[str]) -> list[nn.Module]:

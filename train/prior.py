@@ -25,6 +25,7 @@ from train.configuration import contract_parts, of_run
 from train.crops import widened
 from train.data import model_crops
 from train.files import written_whole
+from train.finite import refuse_weights
 from train.model import AgeNetwork, median
 from train.records import MAX_AGE
 
@@ -98,6 +99,7 @@ def prior(config: DictConfig) -> Path:
     with torch.no_grad():
         network.head.bias.copy_(network.head.bias + logarithms)
     path = Path(config.run, FILE)
+    refuse_weights(path, network.state_dict())
     with written_whole(path) as partial:
         torch.save(
             {
