@@ -42,6 +42,7 @@ from train.distillation import Teachers, load_teacher
 from train.learner import AgeFit, Recipe
 from train.losses import AgeLoss
 from train.model import AgeNetwork, Architecture
+from train.provenance import of_run
 from train.sampling import Balance
 
 Precision = Literal["bf16-mixed", "32-true"]
@@ -77,6 +78,7 @@ def fit(config: DictConfig) -> float:
     warn_of_repeats(config.data.sources)
     lightning.seed_everything(config.seed)
     module = learner(config)
+    module.provenance = of_run(config)
     batches = crop_batches(config)
     best = ModelCheckpoint(
         run,

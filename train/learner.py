@@ -14,6 +14,7 @@ from train.data import Batch
 from train.distillation import Teachers, hint_loss
 from train.losses import AgeLoss, Taught
 from train.model import GENDERS, RACES, AgeNetwork, Architecture, resized
+from train.provenance import KEY, Provenance
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class AgeFit(lightning.LightningModule):
         self.loss = loss
         self.augmentation = augmentation
         self.network = network
+        self.provenance: Provenance | None = None  # kept with the weights where it is known
         self.teachers = teachers  # no part of this module: neither trained nor kept
         self.helpers = nn.ModuleDict(
             {
@@ -158,6 +160,8 @@ class AgeFit(lightning.LightningModule):
         """Keep what is needed to build the network again, and the side of the faces it knows."""
         checkpoint["architecture"] = asdict(self.architecture)
         checkpoint["side"] = self.recipe.side
+        if self.provenance is not None:
+            checkpoint[KEY] = self.provenance.after(self.current_epoch + 1).to_json()
 
 
 def _parts(backbone: nn.Module, frozen: bool | Sequence[str]) -> list[nn.Module]:

@@ -26,7 +26,9 @@ from train.crops import widened
 from train.data import model_crops
 from train.files import written_whole
 from train.model import AgeNetwork, median
+from train.provenance import KEY, Step, chosen, joined
 from train.records import MAX_AGE
+from train.terms import data_sets
 
 FILE = "prior.ckpt"
 BELOW = 30  # years
@@ -97,13 +99,16 @@ def prior(config: DictConfig) -> Path:
     print(f"factors {_told(logarithms.exp().tolist())}")
     with torch.no_grad():
         network.head.bias.copy_(network.head.bias + logarithms)
-    path = Path(config.run, FILE)
+    path, start = Path(config.run, FILE), chosen(config)
+    words = f"the shares of ages below {BELOW} fitted to validation faces"
+    step = Step("derived", start.last.name, words, data=data_sets(config))
     with written_whole(path) as partial:
         torch.save(
             {
                 "state_dict": {f"network.{name}": v for name, v in network.state_dict().items()},
                 "architecture": asdict(replace(architecture, shift=0)),
                 "side": architecture.size,
+                KEY: joined(step, [start]).to_json(),
             },
             partial,
         )

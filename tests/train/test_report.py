@@ -95,7 +95,8 @@ def report(
     """As `evaluate` puts it together."""
     bounded = portraits and portraits.results(5)
     results = faces.results(sources, neutral(0.9), bounded, resamples=5)
-    return Report("A <title>", [("network", "x < y")], results, faces, portraits, [])
+    steps = Table(("step", "what it is"), [("1", "<run>")])
+    return Report("A <title>", [("network", "x < y")], steps, results, faces, portraits, [])
 
 
 PORTRAITS = Portraits(
