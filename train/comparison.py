@@ -17,6 +17,7 @@ from train.data import model_crops
 from train.held_out import HeldOut
 from train.metrics import bootstrap
 from train.model import AgeNetwork
+from train.provenance import carried
 from train.results import ALL, Comparison, Groups
 from train.weights import load_weights
 
@@ -42,7 +43,7 @@ def compared(config: DictConfig, faces: HeldOut) -> Comparison | None:
             return _beside(config, faces, other)
         except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
             reasons.append(" ".join(str(error).split()))
-    return Comparison(_called(others[0]), reason="; ".join(reasons))
+    return Comparison("/".join(others[0].parts[-2:]), reason="; ".join(reasons))
 
 
 def _beside(config: DictConfig, faces: HeldOut, other: Path) -> Comparison:
@@ -70,7 +71,12 @@ def _beside(config: DictConfig, faces: HeldOut, other: Path) -> Comparison:
 
 
 def _called(other: Path) -> str:
-    return "/".join(other.parts[-2:])
+    """Its file, and what it says of itself: another may have taken the shipped one's place."""
+    name = "/".join(other.parts[-2:])
+    if not other.is_file() or other.suffix == ".pt":
+        return name
+    said = carried(other).last
+    return name if said.kind == "unknown" else f"{name} ({said.name})"
 
 
 def _ages(config: DictConfig, other: Path) -> NDArray[np.float32]:

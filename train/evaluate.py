@@ -42,6 +42,7 @@ from train.held_out import HeldOut
 from train.report import Report
 from train.report.curves import read as learning_curves
 from train.results import Results
+from train.run_provenance import chosen
 from train.torchscript import build
 from train.weights import Weights, save_weights
 
@@ -59,7 +60,7 @@ def export_run(config: DictConfig, calibration: Calibration) -> Weights:
     geometry, detector = contract_parts(config)
     network, architecture = chosen_network(config)
     crop = widened(geometry, architecture.crop_size)
-    origin = provenance.chosen(config)
+    origin = chosen(config)
     contract = Contract(crop, detector, calibration, origin.names(), provenance=origin.to_json())
     weights = Weights(network, architecture, contract)
     save_weights(weights, run / "age.safetensors")
@@ -138,11 +139,11 @@ def evaluate(config: DictConfig) -> Results:
     contract = weights.contract
     results, held_out, shown = measure(config, run / "age.pt", contract.calibration)
     results = replace(results, calibrated_on=faces)
-    chosen = config.evaluate.split
-    name = "metrics.json" if chosen == "test" else f"metrics-{chosen}.json"
+    split = config.evaluate.split
+    name = "metrics.json" if split == "test" else f"metrics-{split}.json"
     with written_whole(run / name) as partial:  # `export` and the model card quote metrics.json
         partial.write_text(json.dumps(results.to_json(), indent=2))
-    if chosen != "test":
+    if split != "test":
         return results
     origin = provenance.of_contract(contract, run.name)
     facts = [*network_facts(weights.architecture), *_facts(contract, origin)]

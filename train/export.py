@@ -29,9 +29,9 @@ from train.evaluate import estimate
 from train.files import written_whole
 from train.metrics import Measured, bootstrap
 from train.model import AgeNetwork
-from train.provenance import chosen
 from train.quantize import Ranges, activation_ranges, quantized
 from train.results import Results
+from train.run_provenance import chosen
 from train.torchscript import build
 from train.weights import Weights, load_weights, save_weights, stored
 

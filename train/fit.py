@@ -42,7 +42,7 @@ from train.distillation import Teachers, load_teacher
 from train.learner import AgeFit, Recipe
 from train.losses import AgeLoss
 from train.model import AgeNetwork, Architecture
-from train.provenance import of_run
+from train.run_provenance import of_run
 from train.sampling import Balance
 
 Precision = Literal["bf16-mixed", "32-true"]

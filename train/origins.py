@@ -100,7 +100,9 @@ def _training(run: Training) -> str:
     if run.loss != "dldl_v2":
         said.append(f"loss {run.loss}")
     if run.blend:
-        said.append(f"another face laid over {run.blend:.0%} of faces")
+        said.append(
+            f"another face laid over {run.blend:.0%} of faces, whose age teachers alone tell"
+        )
     return f"{', '.join(said)}; seed {run.seed}"
 
 

@@ -26,8 +26,9 @@ from train.crops import widened
 from train.data import model_crops
 from train.files import written_whole
 from train.model import AgeNetwork, median
-from train.provenance import KEY, Step, chosen, joined
+from train.provenance import KEY, Step, joined
 from train.records import MAX_AGE
+from train.run_provenance import chosen
 from train.terms import data_sets
 
 FILE = "prior.ckpt"

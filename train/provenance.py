@@ -7,20 +7,17 @@ it does not hang on folders that are moved, renamed or removed.
 import dataclasses
 import hashlib
 import json
-import os
 import pickle  # nosec B403  # for the name of its error
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import timm
 import torch
-from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError, safe_open
 
 from handler.contract import Contract
-from train.terms import UNKNOWN, DataSet, Terms, data_set, data_sets
+from train.terms import UNKNOWN, DataSet, Terms, data_set
 
 KEY = "provenance"  # of checkpoints, and of other files' metadata
 Kind = Literal["run", "published", "derived", "unknown"]
@@ -63,12 +60,18 @@ class Step:
     data: tuple[DataSet, ...] = ()
     terms: Terms | None = None  # of weights that others made
     training: Training | None = None
+    key: str = ""  # names it by its content; kept, so that later versions may tell more of a step
 
-    @property
-    def key(self) -> str:
-        """Names it by its content."""
-        content = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+    def __post_init__(self) -> None:
+        """Make the key of a new step."""
+        if not self.key:
+            content = json.dumps(dataclasses.asdict(self), sort_keys=True)
+            digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+            object.__setattr__(self, "key", digest)  # as frozen dataclasses set their own fields
+
+    def changed(self, **changes: Any) -> "Step":
+        """Another step, with a key of its own."""
+        return dataclasses.replace(self, key="", **changes)
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class Provenance:
         if self.last.training is None:
             return self
         training = dataclasses.replace(self.last.training, done=epochs)
-        return Provenance((*self.steps[:-1], dataclasses.replace(self.last, training=training)))
+        return Provenance((*self.steps[:-1], self.last.changed(training=training)))
 
     def to_json(self) -> dict[str, Any]:
         """Lists, numbers and words; `from_json` is its inverse."""
@@ -161,8 +164,7 @@ def joined(
     step: Step, start: Sequence[Provenance] = (), teachers: Sequence[Provenance] = ()
 ) -> Provenance:
     """`step` after what it began from and learned from."""
-    linked = dataclasses.replace(
-        step,
+    linked = step.changed(
         start=tuple(dict.fromkeys(each.last.key for each in start)),
         teachers=tuple(dict.fromkeys(each.last.key for each in teachers)),
     )
@@ -210,90 +212,9 @@ def _of_metadata(path: Path, name: str) -> Provenance:
         metadata = file.metadata() or {}
     if "contract" in metadata:
         return of_contract(Contract.from_json(metadata["contract"]), name)
-    if KEY in metadata:
+    if KEY not in metadata:
+        return unknown(name)
+    try:
         return Provenance.from_json(json.loads(metadata[KEY]))
-    return unknown(name)
-
-
-def of_run(config: DictConfig) -> Provenance:
-    """Of the run that `train.fit` is about to begin, or to go on with.
-
-    Raises ProvenanceError. The files that it starts from must be there.
-    """
-    run = Path(config.run).resolve()
-    step = Step("run", run.name, data=data_sets(config), training=_training(config))
-    if not config.fit.resume:
-        return joined(step, _start(config), _teachers(config))
-    kept = carried(run / "last.ckpt")
-    before = kept.last.training
-    if before is None:
-        return joined(step, [kept], _teachers(config))
-    if before.settings == _settings(config) and kept.last.data == step.data:
-        return kept
-    training = dataclasses.replace(_training(config), before=before.done or 0)
-    return joined(dataclasses.replace(step, training=training), [kept], _teachers(config))
-
-
-def _start(config: DictConfig) -> list[Provenance]:
-    if config.fit.start:
-        return [carried(Path(config.fit.start))]
-    if config.model.weights:
-        return [carried(Path(config.model.weights))]
-    return [_of_timm(config.model.backbone)] if config.model.pretrained else []
-
-
-def _teachers(config: DictConfig) -> list[Provenance]:
-    return [carried(Path(path)) for path in config.fit.teachers]
-
-
-def _of_timm(backbone: str) -> Provenance:
-    known: Any = timm.get_pretrained_cfg(backbone)
-    name = f"{known.architecture}.{known.tag}" if known.tag else str(known.architecture)
-    terms = Terms.stated(known.license) if known.license else UNKNOWN
-    return Provenance((Step("published", name, "timm's pre-trained weights", terms=terms),))
-
-
-def _training(config: DictConfig) -> Training:
-    fit, frozen = config.fit, config.model.frozen
-    return Training(
-        backbone=config.model.backbone,
-        epochs=fit.epochs,
-        done=None,
-        before=0,
-        batch=fit.batch_size * fit.accumulate * int(os.environ.get("WORLD_SIZE", 1)),
-        learning_rate=fit.learning_rate,
-        frozen=frozen if isinstance(frozen, bool) else tuple(frozen),
-        ema=fit.ema,
-        loss=fit.loss,
-        teacher_weight=fit.teacher_weight if fit.teachers else 0.0,
-        hint_weight=fit.hint_weight,
-        blend=fit.blend,
-        limit=fit.limit_train_batches,
-        seed=config.seed,
-        settings=_settings(config),
-    )
-
-
-def _settings(config: DictConfig) -> str:
-    """A checksum of what decides the numbers of a run, but for files, which may be moved."""
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    for key in ("start", "teachers", "resume", "precision"):
-        plain["fit"].pop(key, None)
-    for key in ("weights", "pretrained"):
-        plain["model"].pop(key, None)
-    told = [plain[key] for key in ("seed", "crop", "fit", "augment", "model")]
-    told.append(os.environ.get("WORLD_SIZE", "1"))
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def chosen(config: DictConfig) -> Provenance:
-    """Of the weights of `export.checkpoints`, as `train.checkpoint.chosen_network` has them.
-
-    Of a checkpoint that an earlier version wrote, the data sets of its run are known.
-    """
-    data = data_sets(config)
-    several = [carried(Path(path), data) for path in config.export.checkpoints]
-    if len(several) == 1:
-        return several[0]
-    names = " and ".join(dict.fromkeys(each.last.name for each in several))
-    return joined(Step("derived", names, "the mean of these weights"), several)
+    except json.JSONDecodeError as error:
+        raise ProvenanceError(f"the provenance of the weights is not JSON: {error}") from error
