@@ -107,14 +107,15 @@ def _training(run: Training) -> str:
 
 
 def _epochs(run: Training) -> str:
-    planned = run.epochs - run.before
-    unit = "epoch" if planned == 1 else "epochs"
+    unit = "epoch" if run.epochs == 1 else "epochs"
     if run.done is None:
-        said = f"up to {planned} {unit}"
+        said = f"up to {run.epochs} {unit}"
+    elif run.before:
+        said = f"epochs {run.before + 1} to {run.done} of {run.epochs}"
     elif run.done == run.epochs:
-        said = f"{planned} {unit}"
+        said = f"{run.epochs} {unit}"
     else:
-        said = f"{run.done - run.before} of {planned} {unit}"
+        said = f"{run.done} of {run.epochs} {unit}"
     return said if run.limit is None else f"{said} of {run.limit:g} batches each"
 
 

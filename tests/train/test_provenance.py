@@ -142,7 +142,7 @@ class TestResumed:
         longer = of_run(config_of(run, "fit.resume=true", "fit.epochs=13")).after(13)
         rows = [row[1] for row in origins.steps(longer).rows[-2:]]
         assert rows[0].startswith("a: resnet18, 3 epochs, batch 64, AdamW, one cycle up to 0.0005")
-        assert rows[1].startswith("a: resnet18, 10 epochs, batch 64, AdamW, one cycle up to 0.002")
+        assert rows[1].startswith("a: resnet18, epochs 4 to 13 of 13, batch 64, AdamW, one cycle ")
         names_all_of_the_shipped_weights(longer)
 
     def test_another_data_set_is_one_too(self, tmp_path: Path) -> None:
