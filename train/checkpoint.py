@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 
+from train.finite import refuse_weights
 from train.model import AgeNetwork, Architecture
 from train.weights import load_weights
 
 _PREFIX = "network."  # AgeFit keeps the exported network under this name
+STATES = {"state_dict", "current_model_state"}  # weights; the second beside a moving average
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ def load_start(path: Path) -> Start:
         weights = load_weights(path)
         state = weights.network.state_dict()
         return Start({_PREFIX + name: state[name] for name in state}, weights.architecture)
-    checkpoint = _read(path)
+    checkpoint = read_checkpoint(path)
     return Start(checkpoint["state_dict"], Architecture(**checkpoint["architecture"]))
 
 
@@ -43,7 +46,7 @@ def load_checkpoint(path: Path, shift: int = 0) -> tuple[AgeNetwork, Architectur
 
     Raises FileNotFoundError, saying what to do, where there is none.
     """
-    checkpoint = _read(path)
+    checkpoint = read_checkpoint(path)
     architecture = replace(Architecture(**checkpoint["architecture"]), shift=shift)
     network = AgeNetwork(architecture)
     network.load_state_dict(
@@ -87,13 +90,26 @@ def trained_side(path: Path) -> int:
 
     Raises FileNotFoundError, saying what to do, where there is none.
     """
-    checkpoint = _read(path)
+    checkpoint = read_checkpoint(path)
     side: int = checkpoint.get("side", checkpoint["architecture"]["size"])  # earlier ones kept none
     return side
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """All that is in a checkpoint that `fit` wrote, its weights known to be finite.
+
+    Raises FileNotFoundError, saying what to do, where there is none, and ValueError where it is
+    damaged, is something else, or where its weights hold NaN or infinity.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: run python -m train.fit first, or set run=")
-    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, UnpicklingError) as error:
+        first = (str(error).strip() or type(error).__name__).partition("\n")[0]
+        raise ValueError(f"{path} is damaged, or no checkpoint: {first}") from error
+    if not isinstance(checkpoint, dict) or not {"state_dict", "architecture"} <= checkpoint.keys():
+        raise ValueError(f"{path} is no checkpoint that python -m train.fit wrote")
+    for weights in STATES & checkpoint.keys():
+        refuse_weights(path, checkpoint[weights])
     return checkpoint

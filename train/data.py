@@ -1,6 +1,8 @@
 """Cached crops -> batches."""
 
+import logging
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -8,6 +10,7 @@ from typing import Any, cast
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch import Tensor
@@ -16,9 +19,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from handler.contract import CropGeometry
 from train.configuration import contract_parts, prepared_folders
 from train.crops import CONTEXT, CropLabel, read_shards, served_part, widened
+from train.records import MAX_AGE, SPLITS
 from train.sampling import Balance, BalancedSampler, balancing_weights
 
 Batch = dict[str, Tensor]
+log = logging.getLogger(__name__)
 
 
 class CropDataset(Dataset[Batch]):
@@ -30,21 +35,29 @@ class CropDataset(Dataset[Batch]):
     def __init__(self, folders: Sequence[Path], split: str, size: int | None = None) -> None:
         """`size`: keep only the served crop of that side; otherwise all that is stored.
 
-        Raises ValueError, saying what to do, when a folder holds no crop of the split.
+        Raises ValueError, saying what to do, when a folder holds no crop of the split, or one whose
+        age is none.
         """
         self.labels: list[CropLabel] = []
         parts: list[NDArray[np.uint8]] = []
         for folder in folders:
-            before = len(self.labels)
+            counts: Counter[str] = Counter()
             for shard in read_shards(folder):
+                counts.update(label.split for label in shard.labels)
                 chosen = [i for i, label in enumerate(shard.labels) if label.split == split]
                 self.labels += [shard.labels[i] for i in chosen]
                 crops = shard.crops[chosen]
                 parts.append(crops if size is None else served_part(crops, size))
-            if len(self.labels) == before:
-                raise ValueError(f"{folder} holds no {split} crops: run python -m train.prepare")
+            if not counts[split]:
+                raise ValueError(_lacking(folder, split, counts))
         self.crops = torch.from_numpy(np.concatenate(parts))
         self.age = torch.tensor([label.age for label in self.labels], dtype=torch.float32)
+        wrong = [x for x in self.labels if not 0 <= x.age <= MAX_AGE]  # NaN is not either
+        if wrong:
+            raise ValueError(
+                f"{len(wrong)} {split} crops have no age from 0 to {MAX_AGE}, {wrong[0].file} of "
+                f"{wrong[0].source} is {wrong[0].age}: correct the labels and prepare again"
+            )
         self.gender = torch.tensor([label.gender for label in self.labels])
         self.race = torch.tensor([label.race for label in self.labels])
         sources = sorted({label.source for label in self.labels})
@@ -72,6 +85,17 @@ class CropDataset(Dataset[Batch]):
             "gender": self.gender[indices],
             "race": self.race[indices],
         }
+
+
+def _lacking(folder: Path, split: str, counts: Counter[str]) -> str:
+    """Why `folder` cannot be taken, and what to do."""
+    if not counts:
+        return f"{folder} holds no {split} crops: run python -m train.prepare"
+    held = " and ".join(f"{counts[name]} {name}" for name in SPLITS if counts[name])
+    return (
+        f"{folder} holds {held} and no {split} crops: write {split} into the split column of some "
+        "pictures of its table, or add pictures, and run python -m train.prepare again"
+    )
 
 
 def model_crops(config: DictConfig, split: str, model: CropGeometry) -> CropDataset:
@@ -109,33 +133,82 @@ class CropBatches(lightning.LightningDataModule):
         self.seed = seed
 
     def setup(self, stage: str) -> None:
-        """Read both splits."""
-        self.train = CropDataset(self.folders, "train")
-        self.val = CropDataset(self.folders, "val", self.size)
+        """Read both splits, once."""
+        if not hasattr(self, "train"):
+            self.train = CropDataset(self.folders, "train")
+            self.val = CropDataset(self.folders, "val", self.size)
+            self.prepared = {folder.name: _fingerprint(folder) for folder in self.folders}
+
+    def batch(self, processes: int) -> int:
+        """Crops of a training batch in each process: as many as there are, where these are few.
+
+        Raises ValueError where there are fewer crops than processes.
+        """
+        part = len(self.train) // processes
+        if not part:
+            raise ValueError(
+                f"{len(self.train)} training crops are too few for {processes} processes: start "
+                "fewer, or prepare more pictures"
+            )
+        return min(self.batch_size, part)
+
+    def batches(self, processes: int) -> int:
+        """Training batches of an epoch in each process."""
+        return len(self.train) // processes // self.batch(processes)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint tells of the data, for a run that goes on to be one of the same."""
+        return self.facts(self._ranks()[0])
+
+    def facts(self, processes: int) -> dict[str, Any]:
+        """What the steps of an epoch depend on."""
+        return {
+            "processes": processes,
+            "batch": self.batch(processes),
+            "train crops": len(self.train),
+            "val crops": len(self.val),
+            **{f"fingerprint of {name}": mark for name, mark in self.prepared.items()},
+        }
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The order depends on seed and epoch alone, so that a resumed run goes on as it would."""
         weights = balancing_weights(self.train.age, self.train.source, self.balance)
-        sampler = BalancedSampler(weights, *self._ranks(), self.seed)
-        return self._loader(self.train, sampler, drop_last=True)
+        ranks, rank = self._ranks()
+        sampler = BalancedSampler(weights, ranks, rank, self.seed)
+        batch = self.batch(ranks)
+        if batch < self.batch_size:
+            rank_zero_only(log.info)(
+                "%d training crops are fewer than fit.batch_size=%d in each process: batches of %d "
+                "are taken",
+                len(self.train),
+                self.batch_size,
+                batch,
+            )
+        return self._loader(self.train, batch, sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Every validation crop once, in order, each in one of the processes."""
         # DistributedSampler would repeat some, and the mean error would be another one
         ranks, rank = self._ranks()
-        return self._loader(self.val, range(rank, len(self.val), ranks), drop_last=False)
+        every = range(rank, len(self.val), ranks)
+        return self._loader(self.val, self.batch_size, every, drop_last=False)
 
     def _loader(
-        self, dataset: CropDataset, sampler: Sampler[int] | range, drop_last: bool
+        self, dataset: CropDataset, batch: int, sampler: Sampler[int] | range, drop_last: bool
     ) -> DataLoader[Batch]:
         return DataLoader(
-            dataset, self.batch_size, sampler=sampler, drop_last=drop_last, collate_fn=_as_it_is
+            dataset, batch, sampler=sampler, drop_last=drop_last, collate_fn=_as_it_is
         )
 
     def _ranks(self) -> tuple[int, int]:
         # Lightning asks for loaders only once it has a trainer
         trainer = cast("lightning.Trainer", self.trainer)
         return trainer.world_size, trainer.global_rank
+
+
+def _fingerprint(folder: Path) -> str:
+    file = folder / "fingerprint"  # of all that `prepare` made the crops of
+    return file.read_text() if file.is_file() else "none"
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -38,6 +38,7 @@ from train.crops import widened
 from train.data import CropDataset, model_crops
 from train.datasets import warn_of_repeats
 from train.files import written_whole
+from train.finite import refuse_ages, refuse_figures
 from train.held_out import HeldOut
 from train.report import Report
 from train.report.curves import read as learning_curves
@@ -69,7 +70,10 @@ def export_run(config: DictConfig, calibration: Calibration) -> Weights:
 
 
 def estimate(model: Path, dataset: CropDataset, batch_size: int) -> Estimates:
-    """What the exported file says of the faces of a data set, cropped as it takes them."""
+    """What the exported file says of the faces of a data set, cropped as it takes them.
+
+    Raises ValueError where that is not finite.
+    """
     # what is measured, and checked at export, must not depend on the machine
     estimator = AgeEstimator.load(model, _device(), "float32")
     warn_of_repeats([*estimator.contract.data, *(label.source for label in dataset.labels)])
@@ -77,11 +81,13 @@ def estimate(model: Path, dataset: CropDataset, batch_size: int) -> Estimates:
     parts = [
         estimator.estimate(crops[i : i + batch_size]) for i in range(0, len(crops), batch_size)
     ]
-    return Estimates(
+    found = Estimates(
         np.concatenate([part.age for part in parts]),
         np.concatenate([part.spread for part in parts]),
         np.concatenate([part.interval for part in parts]),
     )
+    refuse_ages(model, found.age)
+    return found
 
 
 def calibrate(config: DictConfig, model: Path) -> tuple[Calibration, dict[str, int]]:
@@ -139,6 +145,7 @@ def evaluate(config: DictConfig) -> Results:
     contract = weights.contract
     results, held_out, shown = measure(config, run / "age.pt", contract.calibration)
     results = replace(results, calibrated_on=faces)
+    refuse_figures(run / "age.pt", results.to_json())
     split = config.evaluate.split
     name = "metrics.json" if split == "test" else f"metrics-{split}.json"
     with written_whole(run / name) as partial:  # `export` and the model card quote metrics.json

@@ -27,6 +27,7 @@ from train.crops import widened
 from train.data import CropDataset, model_crops
 from train.evaluate import estimate
 from train.files import written_whole
+from train.finite import refuse_figures
 from train.metrics import Measured, bootstrap
 from train.model import AgeNetwork
 from train.quantize import Ranges, activation_ranges, quantized
@@ -65,7 +66,9 @@ def export(config: DictConfig) -> Path:
             f"again with export.shift={config.export.shift}"
         )
     metrics = metrics_file.read_bytes()
-    results = Results.from_json(json.loads(metrics), config.data.sources)
+    figures = json.loads(metrics)
+    refuse_figures(metrics_file, figures)
+    results = Results.from_json(figures, config.data.sources)
     network, architecture = chosen_network(config)
     if not _same(network, evaluated.network):
         raise ValueError(

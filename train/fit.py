@@ -4,100 +4,157 @@
     torchrun --nproc-per-node 2 -m train.fit run=runs/mine   # several GPUs, or machines
 
 Writes `best.ckpt` (lowest validation MAE), `last.ckpt`, logs and the configuration into the run's
-folder. `fit.resume=true` goes on from `last.ckpt`: every random number is a function of seed, epoch
-and step, so that an interrupted run ends with the numbers of an unbroken one.
+folder. `fit.resume=true` goes on from `last.ckpt` as the run's own configuration says (see
+`train.resume`): every random number is a function of seed, epoch and step, so that an interrupted
+run ends with the numbers of an unbroken one.
 """
 
 import logging
-import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import hydra
 import lightning
-import torch
-from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
-from lightning.pytorch.callbacks import (
-    Callback,
-    LearningRateMonitor,
-    ModelCheckpoint,
-    TQDMProgressBar,
-)
-from lightning.pytorch.loggers import Logger, WandbLogger
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from train.augment import Augmentation
-from train.callbacks import MovingAverage, Patience
-from train.checkpoint import load_start
+from train.callbacks import RunCheckpoint
+from train.checkpoint import load_start, read_checkpoint
 from train.configuration import CONFIG, prepared_folders
 from train.data import CropBatches
 from train.datasets import warn_of_repeats
 from train.distillation import Teachers, load_teacher
+from train.finite import NotFiniteError
 from train.learner import AgeFit, Recipe
+from train.limits import limited, refuse_impossible
 from train.losses import AgeLoss
 from train.model import AgeNetwork, Architecture
+from train.resume import Before, resumed, write_continued
 from train.run_provenance import of_run
 from train.sampling import Balance
+from train.trainer import callbacks, make_trainer, one_line, quiet
 
-Precision = Literal["bf16-mixed", "32-true"]
 log = logging.getLogger(__name__)
-_EXPECTED = (
-    ".*does not have many workers",  # the crops lie in memory; a worker would only copy them
-    "Checkpoint directory .* exists and is not empty",  # the run's configuration is in it
-    "The number of training batches .* is smaller than the logging interval",
-    r"Found .* module\(s\) in eval mode at the start of training",  # a frozen backbone
-)
 
 
-def fastest_precision() -> Precision:
-    """bf16 where GPU or CPU computes in it natively, else full precision."""
-    if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
-
-
-def fit(config: DictConfig) -> float:
+def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
     """Train as `config` says and return the best validation MAE in years.
 
+    With `fit.resume`, as `train.resume` says: `given` are the overrides of the command line.
+
     Raises FileExistsError where a run lies in the folder already and `fit.resume` is not set,
-    FileNotFoundError where there is nothing to resume or start from, and ModuleNotFoundError where
-    the logger's package is not installed.
+    FileNotFoundError where there is nothing to resume or start from, ModuleNotFoundError where
+    the logger's package is not installed, NotFiniteError where training comes to NaN or infinity,
+    and ValueError where the configuration, the data or the run lets nothing be trained.
     """
     run = Path(config.run)
-    last = run / "last.ckpt"
-    if last.exists() and not config.fit.resume:
-        raise FileExistsError(f"{run} holds a run: set fit.resume=true, or run=ANOTHER_FOLDER")
-    if config.fit.resume and not last.exists():
-        raise FileNotFoundError(f"{last} is missing: there is nothing to resume")
+    before = None
+    if config.fit.resume:
+        before = Before.of(run / "last.ckpt")
+        config = resumed(config, before, given)
+        if before.is_over(config):
+            return finished(run, before)
+    else:
+        refuse_another(run)
+    refuse_impossible(config)
     warn_of_repeats(config.data.sources)
     lightning.seed_everything(config.seed)
     module = learner(config)
     module.provenance = of_run(config)
     batches = crop_batches(config)
-    best = ModelCheckpoint(
-        run,
-        filename="best",
-        monitor="val/mae",
-        enable_version_counter=False,  # a resumed run overwrites the file of the epoch it repeats
-    )
+    batches.setup("fit")
+    best = RunCheckpoint(run, "best", monitor="val/mae")
     trainer = make_trainer(config, [best, *callbacks(config)])
+    steps = steps_of_epoch(config, batches, trainer.world_size)
+    if before:
+        before.refuse_other_data(batches.facts(trainer.world_size), steps)
     if trainer.is_global_zero:
-        run.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, run / "config.yaml", resolve=True)
-    cast("Logger", trainer.logger).log_hyperparams(
-        cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-    )
-    with quiet():
-        trainer.fit(module, batches, ckpt_path=last if config.fit.resume else None)
+        keep_configuration(config)
+        tell(config, before)
+    if trainer.logger:
+        trainer.logger.log_hyperparams(
+            cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+        )
+    with quiet(), one_line(MisconfigurationException):
+        trainer.fit(
+            module,
+            batches,
+            ckpt_path=run / "last.ckpt" if before else None,
+            weights_only=True if before else None,
+        )
     if isinstance(trainer.logger, WandbLogger):
         trainer.logger.experiment.finish()  # a sweep's next run would go on in this one's
-    return float(cast("torch.Tensor", best.best_model_score))
+    if best.best_model_score is None:
+        raise ValueError(f"{run}: no epoch was measured: give less under trainer.")
+    return float(best.best_model_score)
+
+
+def refuse_another(run: Path) -> None:
+    """Raise FileExistsError where a run lies in the folder."""
+    if (run / "last.ckpt").exists():
+        raise FileExistsError(f"{run} holds a run: set fit.resume=true, or run=ANOTHER_FOLDER")
+    if (run / "best.ckpt").exists():
+        raise FileExistsError(
+            f"{run} holds best.ckpt and no last.ckpt to go on from: remove it, or set "
+            "run=ANOTHER_FOLDER"
+        )
+
+
+def finished(run: Path, before: Before) -> float:
+    """The best validation MAE of a run with nothing left to train.
+
+    Raises FileNotFoundError where the checkpoint that has it is gone.
+    """
+    best = run / "best.ckpt"
+    if before.score is None or not best.is_file():
+        raise FileNotFoundError(
+            f"{run} has finished and {best} is missing: put it back, or evaluate and export with "
+            f"export.checkpoints=[{run / 'last.ckpt'}]"
+        )
+    why = ", stopped by fit.patience" if before.stopped else ""
+    rank_zero_only(log.info)("%s has finished: %d epochs%s", run, before.epochs, why)
+    return before.score
+
+
+def steps_of_epoch(config: DictConfig, batches: CropBatches, processes: int) -> int:
+    """Steps of the optimizer in an epoch.
+
+    Raises ValueError where there is none.
+    """
+    looked_at = limited(batches.batches(processes), config.fit.limit_train_batches)
+    return math.ceil(looked_at / int(config.fit.accumulate))
+
+
+def keep_configuration(config: DictConfig) -> None:
+    """Write it into the run's folder; a run that goes on keeps its own."""
+    run = Path(config.run)
+    if not config.fit.resume:
+        run.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(config, run / "config.yaml", resolve=True)
+    elif config.get("continued"):
+        write_continued(config)
+    for stale in run.glob(".*.ckpt.*.partial"):  # of a process that was killed as it wrote
+        stale.unlink(missing_ok=True)
+
+
+def tell(config: DictConfig, before: Before | None) -> None:
+    """Say where a run goes on."""
+    if before:
+        log.info("going on after epoch %d of %d", before.epochs, config.fit.epochs)
+    for stage in config.get("continued", []):
+        log.info(
+            "after epoch %d the cycle of the learning rate, planned for %d epochs, became longer",
+            stage.after,
+            stage.planned,
+        )
 
 
 def learner(config: DictConfig) -> AgeFit:
@@ -179,21 +236,6 @@ def crop_batches(config: DictConfig) -> CropBatches:
     )
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without what Lightning warns of and is meant to be so."""
-    with warnings.catch_warnings():
-        for message in _EXPECTED:
-            warnings.filterwarnings("ignore", message)
-        yield
-
-
-def chosen_precision(config: DictConfig) -> Precision:
-    """What `fit.precision` asks for, here."""
-    chosen: Precision = config.fit.precision
-    return fastest_precision() if config.fit.precision == "auto" else chosen
-
-
 def published_weights(model: DictConfig) -> dict[str, Any]:
     """What timm is to load: its own weights, those in a local file, or none."""
     if model.weights is None:
@@ -203,69 +245,26 @@ def published_weights(model: DictConfig) -> dict[str, Any]:
     return {"pretrained": True, "pretrained_cfg_overlay": {"file": model.weights}}
 
 
-def callbacks(config: DictConfig) -> list[Callback]:
-    """All but the best checkpoint, which comes first: the last one holds its state."""
-    chosen: list[Callback] = [
-        ModelCheckpoint(config.run, filename="last", enable_version_counter=False),
-        LearningRateMonitor("step"),
-        TQDMProgressBar(refresh_rate=20),
-    ]
-    if config.fit.ema is not None:
-        chosen.append(MovingAverage(config.fit.ema))
-    if config.fit.patience is not None:
-        chosen.append(Patience(config.fit.patience))
-    return chosen
-
-
-def make_trainer(config: DictConfig, callbacks: list[Callback]) -> lightning.Trainer:
-    """Lightning's trainer, as `config` and torchrun say."""
-    fit = config.fit
-    rank_zero_only(log.info)("precision %s", chosen_precision(config))
-    return lightning.Trainer(
-        max_epochs=fit.epochs,
-        precision=chosen_precision(config),
-        gradient_clip_val=fit.clip,
-        accumulate_grad_batches=fit.accumulate,
-        limit_train_batches=fit.limit_train_batches,
-        use_distributed_sampler=False,  # the data module's sampler knows the ranks
-        logger=make_logger(config),
-        profiler=instantiate(config.get("profiler")),
-        callbacks=callbacks,
-        num_sanity_val_steps=0,
-        **(torchrun_processes() | dict(config.trainer)),
-    )
-
-
-def make_logger(config: DictConfig) -> Any:
-    """The logger of the group that was chosen.
-
-    Raises ModuleNotFoundError where its package is not installed.
-    """
-    try:
-        return instantiate(config.logger)
-    except InstantiationException as error:
-        if not isinstance(error.__cause__, ModuleNotFoundError):
-            raise
-        name = get_class(config.logger._target_).__name__.removesuffix("Logger").lower()
-        raise ModuleNotFoundError(
-            f"logger={name} needs a package: pip install -e '.[{name}]'"
-        ) from None
-
-
-def torchrun_processes() -> dict[str, Any]:
-    """How many processes torchrun started, as Lightning wants to be told; nothing without it."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return {}
-    here = int(os.environ["LOCAL_WORLD_SIZE"])
-    return {"devices": here, "num_nodes": int(os.environ["WORLD_SIZE"]) // here}
-
-
 @hydra.main(**CONFIG)
 def main(config: DictConfig) -> float:
     """Train, say where the best checkpoint is, and give its score to a sweeper."""
-    score = fit(config)
-    rank_zero_only(print)(f"best validation MAE {score:.2f} years: {Path(config.run, 'best.ckpt')}")
+    job = HydraConfig.get()
+    try:
+        score = fit(config, job.overrides.task)
+    except NotFiniteError as error:
+        if job.mode != RunMode.MULTIRUN:
+            raise
+        log.error("%s: %s", config.run, error)
+        return math.inf  # the worst there is; a sweep goes on with its other runs
+    announce(score, Path(config.run, "best.ckpt"))
     return score
+
+
+@rank_zero_only
+def announce(score: float, best: Path) -> None:
+    """Say how good the best epoch is, and where it is kept."""
+    epoch = read_checkpoint(best)["epoch"] + 1
+    print(f"best validation MAE {score:.2f} years, of epoch {epoch}: {best}")
 
 
 if __name__ == "__main__":

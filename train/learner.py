@@ -15,6 +15,7 @@ from train.distillation import Teachers, hint_loss
 from train.losses import AgeLoss, Taught
 from train.model import GENDERS, RACES, AgeNetwork, Architecture, resized
 from train.provenance import KEY, Provenance
+from train.schedule import OneCycle
 
 
 @dataclass(frozen=True)
@@ -148,11 +149,11 @@ class AgeFit(lightning.LightningModule):
             ],
             lr=self.recipe.learning_rate,
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
+        schedule = OneCycle(
             optimizer,
             self.recipe.learning_rate,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=self.recipe.warmup,
+            int(self.trainer.estimated_stepping_batches),
+            self.recipe.warmup,
         )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 

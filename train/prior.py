@@ -25,6 +25,7 @@ from train.configuration import CONFIG, contract_parts, of_run
 from train.crops import widened
 from train.data import model_crops
 from train.files import written_whole
+from train.finite import refuse_weights
 from train.model import AgeNetwork, median
 from train.provenance import KEY, Step, joined
 from train.records import MAX_AGE
@@ -103,6 +104,8 @@ def prior(config: DictConfig) -> Path:
     path, start = Path(config.run, FILE), chosen(config)
     words = f"the shares of ages below {BELOW} fitted to validation faces"
     step = Step("derived", start.last.name, words, data=data_sets(config))
+    path = Path(config.run, FILE)
+    refuse_weights(path, network.state_dict())
     with written_whole(path) as partial:
         torch.save(
             {

@@ -15,8 +15,10 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from train.fit import chosen_precision, crop_batches, quiet, task
+from train.callbacks import Finite
+from train.fit import crop_batches, task
 from train.model import AgeNetwork, Architecture
+from train.trainer import chosen_precision, quiet
 
 _MULTIPLE = 8  # what is left of a layer's channels: kernels compute so many at a time
 _EXAMPLE = torch.zeros(1, 3, 64, 64)  # of a backbone's input; its size does not matter
@@ -64,7 +66,7 @@ def retrained(
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        callbacks=[TQDMProgressBar(refresh_rate=20)],
+        callbacks=[Finite(), TQDMProgressBar(refresh_rate=20)],
     )
     with quiet():
         trainer.fit(task(network, architecture, alone), crop_batches(config))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from handler.contract import Contract
 from train.files import written_whole
+from train.finite import refuse_weights
 from train.model import AgeNetwork, Architecture
 
 _SMALL = 2**16  # numbers of a tensor that stays as it is: 3 % of a ResNet-18
@@ -31,14 +32,19 @@ class Weights:
 
 
 def save_weights(weights: Weights, path: Path) -> None:
-    """Write `weights` to `path`, the large kernels in half precision."""
+    """Write `weights` to `path`, the large kernels in half precision.
+
+    Raises ValueError where that, or the weights themselves, are not finite.
+    """
+    tensors = stored(weights.network)
+    refuse_weights(path, tensors)
     metadata = {
         "architecture": json.dumps(asdict(weights.architecture)),
         "contract": weights.contract.to_json(),
         "ranges": json.dumps(weights.ranges),
     }
     with written_whole(path) as partial:
-        save_file(stored(weights.network), partial, metadata)
+        save_file(tensors, partial, metadata)
 
 
 def stored(network: AgeNetwork) -> dict[str, Tensor]:
@@ -52,7 +58,7 @@ def stored(network: AgeNetwork) -> dict[str, Tensor]:
 def load_weights(path: Path) -> Weights:
     """What `save_weights` wrote, the network in full precision and ready to be evaluated.
 
-    Raises ValueError, in one line, where `path` holds something else.
+    Raises ValueError, in one line, where `path` holds something else, or what is not finite.
     """
     advice = "make it anew with python -m train.export"
     try:
@@ -80,5 +86,6 @@ def load_weights(path: Path) -> Weights:
         raise ValueError(
             f"{path} holds weights of another shape than its architecture: {advice} ({first})"
         ) from error
+    refuse_weights(path, tensors)
     ranges = json.loads(metadata.get("ranges", "null"))
     return Weights(network.eval(), architecture, Contract.from_json(metadata["contract"]), ranges)

@@ -6,7 +6,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from tests.train.conftest import CONFIGS, configuration
-from train.fit import make_logger
+from train.trainer import make_logger
 
 MODELS = {
     "resnet18": "resnet18",

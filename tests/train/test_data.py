@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -85,15 +86,30 @@ class TestCropDataset:
     def test_a_folder_without_crops_of_the_split(self, folders: list[Path], tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=rf"{tmp_path} holds no val crops: run python -m"):
             CropDataset([*folders, tmp_path], "val")
-        with pytest.raises(ValueError, match="holds no test crops"):
+        with pytest.raises(
+            ValueError,
+            match=r"one holds \d+ train and \d+ val and no test crops: write test ",
+        ):
             CropDataset(folders, "test")
+
+    @pytest.mark.parametrize("age", [float("nan"), -1.0, 117.0])
+    def test_an_age_that_is_none(self, tmp_path: Path, age: float) -> None:
+        labels = [label(20, "train"), replace(label(21, "train"), age=age)]
+        write_shard(tmp_path, 0, Shard(np.stack([crop(20), crop(21)]), labels, {}))
+        with pytest.raises(
+            ValueError, match=rf"1 train crops have no .* 21\.jpg of made is {age}:"
+        ):
+            CropDataset([tmp_path], "train")
 
 
 def batches(
-    folders: Sequence[Path], balance: Balance = AS_IT_IS, ranks: tuple[int, int] = (1, 0)
+    folders: Sequence[Path],
+    balance: Balance = AS_IT_IS,
+    ranks: tuple[int, int] = (1, 0),
+    batch: int = 4,
 ) -> CropBatches:
     """The data module as rank ranks[1] of ranks[0] has it."""
-    module = CropBatches(folders, SIZE, batch_size=4, balance=balance, seed=3)
+    module = CropBatches(folders, SIZE, batch, balance=balance, seed=3)
     world_size, rank = ranks
     module.trainer = SimpleNamespace(world_size=world_size, global_rank=rank)  # type: ignore[assignment]
     module.setup("fit")
@@ -108,6 +124,18 @@ class TestCropBatches:
         numbers = [number for part in seen for number in part]
         assert len(set(numbers)) == 20
         assert set(numbers) <= set(range(21))
+
+    def test_fewer_crops_than_a_batch_are_one(
+        self, folders: list[Path], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        module = batches(folders, batch=64)
+        seen = [colours(batch) for batch in module.train_dataloader()]
+        assert [sorted(part) for part in seen] == [list(range(21))]
+        assert "21 training crops are fewer than fit.batch_size=64 in each process" in caplog.text
+        assert [module.batches(1), module.batches(2), module.batch(2)] == [1, 1, 10]
+        with pytest.raises(ValueError, match="21 training crops are too few for 22 processes"):
+            module.batch(22)
 
     def test_balance_looks_less_often_at_the_frequent_age(self, folders: list[Path]) -> None:
         def frequent(age: float) -> int:

@@ -24,8 +24,9 @@ from train.augment import Augmentation
 from train.checkpoint import load_checkpoint
 from train.configuration import prepared_folders
 from train.data import CropDataset
-from train.fit import fastest_precision, fit, learner
+from train.fit import fit, learner
 from train.model import AgeNetwork, Architecture
+from train.trainer import fastest_precision
 from train.weights import Weights, save_weights
 
 Make = Callable[..., DictConfig]
@@ -300,6 +301,10 @@ def test_a_run_is_not_overwritten_and_none_is_resumed_from_nothing(
     with pytest.raises(FileExistsError, match=r"set fit\.resume=true, or run=ANOTHER_FOLDER"):
         fit(tiny())
     assert (tmp_path / "run" / "last.ckpt").read_bytes() == b"precious"
+    (tmp_path / "run" / "last.ckpt").rename(tmp_path / "run" / "best.ckpt")
+    with pytest.raises(FileExistsError, match=r"holds best\.ckpt and no last\.ckpt to go on from"):
+        fit(tiny())
+    assert (tmp_path / "run" / "best.ckpt").read_bytes() == b"precious"
 
 
 def test_without_crops_it_says_what_to_run(tiny: Make, tmp_path: Path) -> None:

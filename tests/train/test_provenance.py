@@ -135,6 +135,16 @@ def test_fit_keeps_it_and_how_far_it_came(tiny: Make, tmp_path: Path) -> None:
     assert carried(tmp_path / "run" / "last.ckpt") == last
 
 
+def test_a_moved_run_that_goes_on_for_longer_says_both(tiny: Make, tmp_path: Path) -> None:
+    fit(tiny("fit.epochs=1"))
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    fit(tiny(f"run={moved}", "fit.epochs=3", "fit.resume=true"))
+    rows = [row[1:3] for row in origins.steps(carried(moved / "last.ckpt")).rows]
+    assert rows[0][0].startswith("run: test_resnet, 1 epoch, batch 4, ")
+    assert rows[1][0].startswith("moved: test_resnet, epochs 2 to 3 of 3, batch 4, ")
+    assert (rows[0][1], rows[1][1]) == ("scratch", "1")
+
+
 class TestResumed:
     def test_other_settings_are_a_step_of_their_own(self, tmp_path: Path) -> None:
         run = tmp_path / "a"
