@@ -1,7 +1,7 @@
 """What may be done with data sets and with what was learned from them."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from omegaconf import DictConfig, OmegaConf
@@ -9,7 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 # The strictest first. own: whoever trained did not say, and the data is theirs.
 Use = Literal["non-commercial", "unknown", "own", "licence"]
 
-_NON_COMMERCIAL = re.compile(r"non-?\s?commercial|\bnc\b|research", re.IGNORECASE)
+_NON_COMMERCIAL = re.compile(
+    r"non-?\s?commercial|\bnc\b|research (use )?only|for ((academic|scientific) )?research",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,10 @@ KNOWN = {
 
 def data_set(name: str, stated: str | None = None) -> DataSet:
     """The one of that name; `stated` are the terms of one that is not known here."""
-    own = Terms.stated(stated) if stated else OWN
-    return KNOWN.get(name) or DataSet(name, name, own)
+    known = KNOWN.get(name.lower().replace("-", "_"))  # as somebody may call it in a table's name
+    if known is not None:
+        return replace(known, name=name)
+    return DataSet(name, name, Terms.stated(stated) if stated else OWN)
 
 
 def data_sets(config: DictConfig) -> tuple[DataSet, ...]:

@@ -14,6 +14,8 @@ from train.terms import KNOWN, OWN, Terms, data_set, data_sets
         ("CC BY 4.0", "licence"),
         ("apache-2.0", "licence"),
         ("our own photographs, with consent", "licence"),
+        ("research use only", "non-commercial"),
+        ("Acme Research Ltd, MIT", "licence"),
     ],
 )
 def test_what_stated_terms_come_to(words: str, use: str) -> None:
@@ -29,6 +31,13 @@ def test_the_data_sets_with_readers_are_for_research(name: str) -> None:
     assert KNOWN[name].terms.use == "non-commercial"
     # nobody makes them free by stating something
     assert data_set(name, "CC0") == KNOWN[name]
+
+
+@pytest.mark.parametrize("name", ["UTKFace", "appa-real", "APPA_REAL"])
+def test_a_known_name_is_told_however_it_is_spelled(name: str) -> None:
+    found = data_set(name)
+    assert found.name == name
+    assert found.terms.use == "non-commercial"
 
 
 def test_one_s_own_data_and_what_is_stated_of_it() -> None:

@@ -79,10 +79,10 @@ class Report:
         return Section("The model and its figures", parts)
 
     def _beside(self) -> Section:
-        return Section(
-            "Beside another model",
-            [paragraph(tables.compared(self.results)), table(tables.beside(self.results))],
-        )
+        parts, content = [paragraph(tables.compared(self.results))], tables.beside(self.results)
+        if content.rows:
+            parts.append(table(content))
+        return Section("Beside another model", parts)
 
     def _predicted(self) -> Section:
         counts = ", ".join(
