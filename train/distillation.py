@@ -11,8 +11,10 @@ guesses these features from the student's own (Romero et al., FitNets: Hints for
 ICLR 2015).
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -30,6 +32,15 @@ class Teacher:
 
     network: AgeNetwork
     side: int  # of the faces that it was trained with, pixels
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of its weights: the same wherever its file lies."""
+        told = hashlib.sha256()
+        for name, value in self.network.state_dict().items():
+            told.update(name.encode())
+            told.update(value.cpu().contiguous().numpy().tobytes())
+        return told.hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -80,10 +91,12 @@ def hint_loss(guess: Tensor, features: Tensor) -> Tensor:
 def load_teacher(path: Path) -> Teacher:
     """That of a checkpoint that `fit` wrote, or of an age.safetensors that `export` wrote.
 
-    Raises FileNotFoundError, saying what to do, where there is none, and ValueError where a
-    safetensors file holds something else.
+    Raises FileNotFoundError, saying what to do, where there is none, and ValueError where it is
+    something else.
     """
-    if path.suffix == ".safetensors" and path.is_file():
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: set fit.teachers to where it lies")
+    if path.suffix == ".safetensors":
         network = load_weights(path).network
         return Teacher(network, network.size)
     return Teacher(load_checkpoint(path)[0], trained_side(path))

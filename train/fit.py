@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from train.augment import Augmentation
 from train.callbacks import RunCheckpoint
 from train.checkpoint import load_start, read_checkpoint
-from train.configuration import CONFIG, prepared_folders
+from train.configuration import CONFIG, prepared_folders, run_file
 from train.data import CropBatches
 from train.datasets import warn_of_repeats
 from train.distillation import Teachers, load_teacher
@@ -37,7 +37,7 @@ from train.learner import AgeFit, Recipe
 from train.limits import limited, refuse_impossible
 from train.losses import AgeLoss
 from train.model import AgeNetwork, Architecture
-from train.resume import Before, resumed, write_continued
+from train.resume import Before, resumed, told_epochs, write_continued
 from train.run_provenance import of_run
 from train.sampling import Balance
 from train.trainer import callbacks, make_trainer, one_line, quiet
@@ -75,6 +75,7 @@ def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
     trainer = make_trainer(config, [best, *callbacks(config)])
     steps = steps_of_epoch(config, batches, trainer.world_size)
     if before:
+        before.refuse_other_teachers(module.taught_by)
         before.refuse_other_data(batches.facts(trainer.world_size), steps)
     if trainer.is_global_zero:
         keep_configuration(config)
@@ -149,12 +150,8 @@ def tell(config: DictConfig, before: Before | None) -> None:
     """Say where a run goes on."""
     if before:
         log.info("going on after epoch %d of %d", before.epochs, config.fit.epochs)
-    for stage in config.get("continued", []):
-        log.info(
-            "after epoch %d the cycle of the learning rate, planned for %d epochs, became longer",
-            stage.after,
-            stage.planned,
-        )
+    if config.get("continued"):
+        log.info("the cycle of the learning rate was made longer: %s", told_epochs(config))
 
 
 def learner(config: DictConfig) -> AgeFit:
@@ -256,15 +253,16 @@ def main(config: DictConfig) -> float:
             raise
         log.error("%s: %s", config.run, error)
         return math.inf  # the worst there is; a sweep goes on with its other runs
-    announce(score, Path(config.run, "best.ckpt"))
+    announce(score, config)
     return score
 
 
 @rank_zero_only
-def announce(score: float, best: Path) -> None:
+def announce(score: float, config: DictConfig) -> None:
     """Say how good the best epoch is, and where it is kept."""
-    epoch = read_checkpoint(best)["epoch"] + 1
-    print(f"best validation MAE {score:.2f} years, of epoch {epoch}: {best}")
+    best, trained = Path(config.run, "best.ckpt"), OmegaConf.load(run_file(config))
+    epoch, epochs = read_checkpoint(best)["epoch"] + 1, told_epochs(cast("DictConfig", trained))
+    print(f"best validation MAE {score:.2f} years, after epoch {epoch} of {epochs}: {best}")
 
 
 if __name__ == "__main__":

@@ -158,11 +158,17 @@ class AgeFit(lightning.LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what is needed to build the network again, and the side of the faces it knows."""
+        """Keep what builds the network again, the side of the faces it knows, and its teachers."""
         checkpoint["architecture"] = asdict(self.architecture)
         checkpoint["side"] = self.recipe.side
         if self.provenance is not None:
             checkpoint[KEY] = self.provenance.after(self.current_epoch + 1).to_json()
+        checkpoint["teachers"] = self.taught_by
+
+    @property
+    def taught_by(self) -> list[str]:
+        """The fingerprints of the teachers' weights."""
+        return [teacher.fingerprint for teacher in self.teachers.several] if self.teachers else []
 
 
 def _parts(backbone: nn.Module, frozen: bool | Sequence[str]) -> list[nn.Module]:

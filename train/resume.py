@@ -48,7 +48,8 @@ class Before:
     steps: int  # of the optimizer
     stopped: bool  # by `fit.patience`
     score: float | None  # the best validation MAE, years
-    facts: Mapping[str, Any] | None  # of `CropBatches`; earlier versions kept none
+    facts: Mapping[str, Any] | None = None  # of `CropBatches`; earlier versions kept none
+    teachers: Sequence[str] | None = None  # fingerprints; likewise
 
     def is_over(self, config: DictConfig) -> bool:
         """Whether nothing is left to train."""
@@ -72,7 +73,16 @@ class Before:
             any(s["wait_count"] >= s["patience"] for s in states if "wait_count" in s),
             None if score is None else float(score),
             checkpoint.get("CropBatches"),
+            checkpoint.get("teachers"),
         )
+
+    def refuse_other_teachers(self, teachers: Sequence[str]) -> None:
+        """Raise ValueError where these are not the ones that the run has learned from."""
+        if self.teachers is not None and list(teachers) != list(self.teachers):
+            raise ValueError(
+                f"fit.teachers: their weights are {', '.join(teachers)}, and the run learned from "
+                f"{', '.join(self.teachers)}: set fit.teachers to where these lie now"
+            )
 
     def refuse_other_data(self, facts: Mapping[str, Any], steps: int) -> None:
         """Raise ValueError where the data is another one now, or in other steps than the run's.
@@ -115,7 +125,9 @@ def resumed(config: DictConfig, before: Before, given: Sequence[str] = ()) -> Di
         kept = _moved(_value(trained, key), trained.run, config.run)
         if kept != _value(own, key):
             OmegaConf.update(own, key, kept, merge=False)
-    refuse_other(run, config, own, told)
+    known = before.teachers is not None and len(before.teachers) == len(config.fit.teachers)
+    free = (*_FREE, "fit.teachers") if known else _FREE  # `fit` looks at their weights
+    refuse_other(run, config, own, [key for key in told if not _matches(key, free)])
     for key in told:
         group = key.partition(".")[0]
         if group in ("logger", "profiler"):
@@ -124,7 +136,7 @@ def resumed(config: DictConfig, before: Before, given: Sequence[str] = ()) -> Di
             own.data.sources.update(
                 {n: path for n, path in config.data.sources.items() if n in own.data.sources}
             )
-        elif _matches(key, _FREE):
+        elif _matches(key, free):
             OmegaConf.update(own, key, _value(config, key), force_add=True)
     own.run, own.fit.resume = config.run, True
     wanted = config.fit.epochs if "fit.epochs" in told else trained.fit.epochs
@@ -146,7 +158,7 @@ def refuse_other(run: Path, config: DictConfig, own: DictConfig, told: Sequence[
     differing = [
         f"{key}={_text(_value(config, key))} (the run has {_text(_value(own, key))})"
         for key in told
-        if not _matches(key, _FREE) and not _fits(key, _value(config, key), _value(own, key))
+        if not _fits(key, _value(config, key), _value(own, key))
     ]
     if differing:
         raise ValueError(
@@ -183,6 +195,15 @@ def write_continued(config: DictConfig) -> None:
     trained.fit.epochs, trained.continued = config.fit.epochs, config.continued
     with written_whole(file) as partial:
         OmegaConf.save(trained, partial)
+
+
+def told_epochs(config: DictConfig) -> str:
+    """How many epochs a run has, and of which cycle they were where it went on for more."""
+    told = ", then ".join(
+        f"the first {stage.after} of a cycle made for {stage.planned}"
+        for stage in config.get("continued", [])
+    )
+    return f"{config.fit.epochs} epochs" + (f" ({told})" if told else "")
 
 
 def _trained(file: Path) -> DictConfig:

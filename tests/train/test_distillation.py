@@ -91,7 +91,7 @@ class TestLoading:
 
     def test_a_missing_one(self, tiny: Make, tmp_path: Path) -> None:
         for name in ("none.ckpt", "none.safetensors"):
-            with pytest.raises(FileNotFoundError, match=rf"{name} is missing: run python -m"):
+            with pytest.raises(FileNotFoundError, match=rf"{name} is missing: set fit"):
                 learner(tiny(f"fit.teachers=[{tmp_path / name}]"))
 
 

@@ -1,6 +1,7 @@
 """What a run goes on with: its own configuration, and what may be given beside it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from train.fit import fit
 from train.resume import Before, resumed
 
 Make = Callable[..., DictConfig]
-BEFORE = Before(epochs=2, steps=10, stopped=False, score=5.0, facts=None)
+BEFORE = Before(epochs=2, steps=10, stopped=False, score=5.0)
 
 
 def saved(config: DictConfig) -> DictConfig:
@@ -132,14 +133,14 @@ def test_more_epochs_are_a_stage_that_is_told_once(tiny: Make, tmp_path: Path) -
     again = saved(found)  # killed before its next epoch ended
     assert goes_on(again.run).continued == found.continued
     assert goes_on(again.run, "fit.epochs=9").continued == found.continued
-    later = Before(epochs=5, steps=25, stopped=False, score=5.0, facts=None)
+    later = Before(epochs=5, steps=25, stopped=False, score=5.0)
     found = goes_on(again.run, "fit.epochs=9", before=later)
     assert found.continued == [{"after": 2, "planned": 3}, {"after": 5, "planned": 8}]
 
 
 def test_what_was_stopped_by_patience_is_not_made_longer(tiny: Make) -> None:
     own = saved(tiny())
-    stopped = Before(epochs=2, steps=10, stopped=True, score=5.0, facts=None)
+    stopped = Before(epochs=2, steps=10, stopped=True, score=5.0)
     assert stopped.is_over(goes_on(own.run, before=stopped))
     with pytest.raises(ValueError, match=r"stopped by fit\.patience after 2 epochs"):
         goes_on(own.run, "fit.epochs=8", before=stopped)
@@ -156,6 +157,23 @@ def test_other_data_or_processes_are_refused() -> None:
     BEFORE.refuse_other_data(facts, 5)  # an earlier version kept no facts
     with pytest.raises(ValueError, match=r": 4 steps an epoch \(the run has 5\);"):
         BEFORE.refuse_other_data(facts, 4)
+
+
+def test_teachers_may_lie_elsewhere_and_must_be_the_same(tiny: Make, tmp_path: Path) -> None:
+    fit(tiny("fit.epochs=1"))
+    fit(tiny("fit.epochs=1", "seed=1", f"run={tmp_path / 'other'}"))
+    start, other, moved = tmp_path / "run" / "last.ckpt", tmp_path / "other", tmp_path / "moved"
+    taught = f"run={tmp_path / 'taught'}"
+    fit(tiny("fit.epochs=1", taught, f"fit.teachers=[{start}]"))
+    start.parent.rename(moved)
+    more = [taught, "fit.resume=true", "fit.epochs=2"]
+    with pytest.raises(FileNotFoundError, match=r"run/last\.ckpt is missing: set fit\.teachers to"):
+        fit(configuration(more))
+    with pytest.raises(ValueError, match=r"fit\.teachers: their weights are \w{12}, and the run"):
+        fit(configuration([*more, f"fit.teachers=[{other / 'last.ckpt'}]"]))
+    with pytest.raises(ValueError, match=r"cannot go on with fit\.teachers=\[\] \("):
+        fit(configuration([*more, "fit.teachers=[]"]), [*more, "fit.teachers=[]"])
+    assert fit(configuration([*more, f"fit.teachers=[{moved / 'last.ckpt'}]"])) > 0
 
 
 class Stopped(Exception):
@@ -253,7 +271,12 @@ def test_more_epochs_go_on_at_their_step_of_a_longer_cycle(
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
     )
-    assert "best validation MAE" in output.stdout
+    assert re.search(
+        r"^best validation MAE [\d.]+ years, after epoch [123] of 3 epochs \(the first 1 of "
+        r"a cycle made for 1\): \S+/run/best\.ckpt$",
+        output.stdout,
+        re.MULTILINE,
+    )
     assert "going on after epoch 1 of 3" in output.stdout
     config = of_run(configuration(command[:1]))
     assert config.fit.epochs == 3
