@@ -19,7 +19,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import hydra
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -32,8 +31,9 @@ from train.calibration import calibrated, neutral
 from train.card import contract_facts, network_facts
 from train.cautions import cautions, copied, counted, same_people
 from train.checkpoint import chosen_network
+from train.command_line import command
 from train.comparison import compared
-from train.configuration import CONFIG, contract_parts, of_run, prepared_folders
+from train.configuration import contract_parts, of_run, prepared_folders
 from train.crops import widened
 from train.data import CropDataset, model_crops
 from train.datasets import warn_of_repeats
@@ -199,7 +199,7 @@ def of_file(config: DictConfig, told: Sequence[str]) -> DictConfig:
     return of_run(config)
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> None:
     """Print the tables."""
     if config.evaluate.model is not None:

@@ -11,7 +11,6 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-import hydra
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,7 +21,8 @@ from handler.contract import Contract
 from train import origins
 from train.card import model_card
 from train.checkpoint import chosen_network
-from train.configuration import CONFIG, contract_parts, of_run
+from train.command_line import command
+from train.configuration import contract_parts, of_run
 from train.crops import widened
 from train.data import CropDataset, model_crops
 from train.evaluate import estimate
@@ -196,7 +196,7 @@ def packing(model: Path) -> str:
     return shlex.join(["python", "scripts/archive.py", "--model", str(model)])
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> None:
     """Export, and say what comes next."""
     print(f"{(model := export(config))} is ready: pack it with {packing(model)}")

@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import hydra
 import lightning
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -28,7 +27,8 @@ from omegaconf import DictConfig, OmegaConf
 from train.augment import Augmentation
 from train.callbacks import RunCheckpoint
 from train.checkpoint import load_start, read_checkpoint
-from train.configuration import CONFIG, prepared_folders, run_file
+from train.command_line import command
+from train.configuration import prepared_folders, run_file
 from train.data import CropBatches
 from train.datasets import warn_of_repeats
 from train.distillation import Teachers, load_teacher
@@ -242,7 +242,7 @@ def published_weights(model: DictConfig) -> dict[str, Any]:
     return {"pretrained": True, "pretrained_cfg_overlay": {"file": model.weights}}
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> float:
     """Train, say where the best checkpoint is, and give its score to a sweeper."""
     job = HydraConfig.get()

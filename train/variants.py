@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-import hydra
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -33,7 +32,8 @@ from handler.contract import INT8_FILE, read_contract, read_extra
 from handler.estimation import AgeEstimator, round_weights
 from handler.settings import Precision
 from train import torchscript
-from train.configuration import CONFIG, of_run
+from train.command_line import command
+from train.configuration import of_run
 from train.data import CropDataset, model_crops
 from train.model import AgeNetwork, Architecture
 from train.provenance import Provenance, Step, carried, joined, of_contract
@@ -245,7 +245,7 @@ def compare(config: DictConfig) -> Table:
     return table(measure(variants, test, wanted.rounds))
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> None:
     """Print the table."""
     print(compare(config).markdown())
