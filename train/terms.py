@@ -85,4 +85,7 @@ def data_set(name: str, stated: str | None = None) -> DataSet:
 def data_sets(config: DictConfig) -> tuple[DataSet, ...]:
     """Those of `data.sources`, with what `data.terms` states of them."""
     stated = OmegaConf.select(config, "data.terms") or {}
-    return tuple(data_set(str(name), stated.get(name)) for name in config.data.sources)
+    return tuple(
+        data_set(str(name), None if (words := stated.get(name)) is None else str(words))
+        for name in config.data.sources
+    )

@@ -46,5 +46,7 @@ def test_one_s_own_data_and_what_is_stated_of_it() -> None:
     assert of_name["own"] == OWN
     assert of_name["more"] == Terms("CC BY 4.0", "licence")
     assert of_name["utkface"] == KNOWN["utkface"].terms
+    number = data_sets(configuration(["data=own", "data.terms.own=2026"]))
+    assert number[0].terms.words == "2026"
     stated = data_sets(configuration(["data=own", "data.terms.own=CC BY-NC 4.0"]))
     assert [each.terms.use for each in stated] == ["non-commercial"]
