@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import shlex
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -69,6 +70,9 @@ class Contract:
     calibration: Calibration
     data: tuple[str, ...] = ()  # the data sets that it was trained on
     metrics: Mapping[str, float] = field(default_factory=dict)  # measured on held-out faces
+    # How the weights came to be, with all terms, as `train.provenance` writes and reads it: nothing
+    # here depends on it. None: not known, as of files that earlier versions wrote.
+    provenance: Mapping[str, Any] | None = None
     schema: int = SCHEMA
 
     def to_json(self) -> str:
@@ -101,8 +105,10 @@ def read_extra(model: Path, name: str, content: IO[bytes] | None = None) -> byte
 
     `content` is the file where it does not lie in the file system: `model` only names it then.
 
-    Raises ContractError where the file is no TorchScript.
+    Raises ContractError where the file is missing or no TorchScript; it says how to make one.
     """
+    if content is None and not model.is_file():
+        raise ContractError(f"{model} is no file: {_how_to_make(model)}")
     try:
         with zipfile.ZipFile(content or model) as archive:
             for member in archive.namelist():
@@ -110,8 +116,18 @@ def read_extra(model: Path, name: str, content: IO[bytes] | None = None) -> byte
                     return archive.read(member)
     except (OSError, zipfile.BadZipFile) as error:
         words = f"{model} is no exported model: {error}"
-        raise ContractError(f"{words}; make it with train.export") from error
+        raise ContractError(f"{words}; {_how_to_make(model)}") from error
     return None
+
+
+def _how_to_make(model: Path) -> str:
+    """A command, for a shell: of the weights beside it, where there are any, or of a run's."""
+    for weights in (model.with_suffix(".safetensors"), model.with_name("age.safetensors")):
+        if weights.is_file():
+            output = model if model != weights else model.with_suffix(".pt")
+            told = ["--weights", str(weights), "--output", str(output)]
+            return f"make {output} with {shlex.join(['python', '-m', 'train.torchscript', *told])}"
+    return "make it with python -m train.export"
 
 
 def read_contract(model: Path, content: IO[bytes] | None = None) -> Contract:
@@ -121,7 +137,7 @@ def read_contract(model: Path, content: IO[bytes] | None = None) -> Contract:
     """
     text = read_extra(model, EXTRA_FILE, content)
     if text is None:
-        raise ContractError(f"{model} has no {EXTRA_FILE}: export it with train.export")
+        raise ContractError(f"{model} has no {EXTRA_FILE}: {_how_to_make(model)}")
     try:
         return Contract.from_json(text)
     except ContractError as error:
@@ -146,6 +162,7 @@ _CHECKS: Mapping[Any, Callable[[Any], bool]] = {
     Mapping[str, float]: lambda value: (
         isinstance(value, dict) and all(map(_is_number, value.values()))
     ),
+    Mapping[str, Any] | None: lambda value: value is None or isinstance(value, dict),
 }
 
 

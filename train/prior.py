@@ -27,7 +27,10 @@ from train.data import model_crops
 from train.files import written_whole
 from train.finite import refuse_weights
 from train.model import AgeNetwork, median
+from train.provenance import KEY, Step, joined
 from train.records import MAX_AGE
+from train.run_provenance import chosen
+from train.terms import data_sets
 
 FILE = "prior.ckpt"
 BELOW = 30  # years
@@ -98,6 +101,9 @@ def prior(config: DictConfig) -> Path:
     print(f"factors {_told(logarithms.exp().tolist())}")
     with torch.no_grad():
         network.head.bias.copy_(network.head.bias + logarithms)
+    path, start = Path(config.run, FILE), chosen(config)
+    words = f"the shares of ages below {BELOW} fitted to validation faces"
+    step = Step("derived", start.last.name, words, data=data_sets(config))
     path = Path(config.run, FILE)
     refuse_weights(path, network.state_dict())
     with written_whole(path) as partial:
@@ -106,6 +112,7 @@ def prior(config: DictConfig) -> Path:
                 "state_dict": {f"network.{name}": v for name, v in network.state_dict().items()},
                 "architecture": asdict(replace(architecture, shift=0)),
                 "side": architecture.size,
+                KEY: joined(step, [start]).to_json(),
             },
             partial,
         )

@@ -11,10 +11,14 @@ from train.metrics import Measured
 Figures = Mapping[str, Measured]  # what was measured of some faces, by name
 Groups = Mapping[str, Figures]  # groups of faces
 
+# With fewer faces the 95 % interval of an error is about a third of the error itself: such figures
+# are drawn hollow, and warned of.
+FEW = 30
 ALL = "all"  # test faces of every source together
 # What `age_interval` is to hold, in per cent of true ages: of all test faces, and of each decade.
 OVERALL = (88.0, 92.0)
 DECADE = (85.0, 100.0)
+_COUNTS = ("calibrated_on", "copies", "same_people")
 DECADES = tuple(f"{start}-{start + 9}" for start in range(0, 80, 10))
 
 
@@ -43,6 +47,24 @@ class Bounded:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Another model on the same test faces."""
+
+    other: str  # which
+    # `mae` and `other`'s, and the `difference` of the first less the second, whose interval is of
+    # the differences of each face; sources, and `ALL` where there are several
+    groups: Groups = field(default_factory=dict)
+    reason: str = ""  # why there are no figures
+
+
+def better(difference: Measured) -> bool | None:
+    """Whether errors that differ so are smaller; None where that cannot be told."""
+    if difference.low <= 0 <= difference.high:
+        return None
+    return difference.value < 0
+
+
+@dataclass(frozen=True)
 class Results:
     """The figures of the test split, and of portraits where there were any."""
 
@@ -53,6 +75,13 @@ class Results:
     genders: Mapping[str, Groups] = field(default_factory=dict)  # source -> gender, where known
     races: Mapping[str, Groups] = field(default_factory=dict)  # likewise
     portraits: Bounded | None = None
+    beside: Comparison | None = None
+    # Validation faces that the calibration is made of: `ALL` and decades. Empty: not known.
+    calibrated_on: Mapping[str, int] = field(default_factory=dict)
+    # Source -> test faces that show the same as other faces of another split: a near copy of the
+    # picture, and somebody who seems to be the same. Empty: not looked for.
+    copies: Mapping[str, int] = field(default_factory=dict)
+    same_people: Mapping[str, int] = field(default_factory=dict)
 
     def checks(self) -> list[Check]:
         """Whether `age_interval` keeps what is promised of it, overall and in each decade."""
@@ -78,7 +107,7 @@ class Results:
             "together": values["together"],
             "gender": values["genders"],
             "race": values["races"],
-            "portraits": values["portraits"],
+            **{name: values[name] for name in ("portraits", "beside", *_COUNTS)},
         }
 
     @classmethod
@@ -93,7 +122,7 @@ class Results:
         for key in [key for key in test if key not in decades]:
             source, _, decade = key.rpartition(" ")
             decades[source][decade] = test[key]
-        portraits = values.get("portraits")
+        portraits, beside = values.get("portraits"), values.get("beside")
         return cls(
             _calibration(values["calibration"]),
             {name: test[name] for name in decades},
@@ -102,6 +131,8 @@ class Results:
             {source: _groups(groups) for source, groups in values.get("gender", {}).items()},
             {source: _groups(groups) for source, groups in values.get("race", {}).items()},
             portraits and Bounded(_figures(portraits["figures"]), portraits["lost"]),
+            beside and Comparison(**{**beside, "groups": _groups(beside["groups"])}),
+            **{name: values.get(name, {}) for name in _COUNTS},
         )
 
 

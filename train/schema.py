@@ -58,6 +58,7 @@ class Data:
     prepared: Text
     processes: Count
     max_bad: Part
+    terms: dict[str, Any]
 
 
 @dataclass
@@ -163,6 +164,7 @@ class Evaluate:
 
     model: Text | None
     split: Split
+    beside: Text | None
     portraits: Text | None
     report: Text | None
     bootstrap: Count

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from train.results import ALL, Check, Figures, Groups, Results
+from train.results import ALL, Check, Figures, Groups, Results, better
 
 COLUMNS = {
     "mae": "MAE, years",
@@ -21,6 +21,7 @@ OF_PORTRAITS = (
     "Of the portraits only bounds of the age are known: MAE and bias are distances to their "
     "middle, and CS@5 is the share inside the bounds widened by 5 years."
 )
+_COMPARED = {True: "better", False: "worse", None: "not told apart"}
 _VERDICTS = {True: "yes", False: "no", None: "no such faces"}
 
 
@@ -43,7 +44,13 @@ class Table:
     def markdown(self) -> str:
         """A table as GitHub reads it."""
         rule = ("---",) * len(self.head)
-        return "\n".join(f"| {' | '.join(line)} |" for line in (self.head, rule, *self.rows))
+        lines = ([_cell(cell) for cell in line] for line in (self.head, rule, *self.rows))
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """On one line, and without what ends a cell: names are whatever somebody called a file."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def sources(results: Results) -> Table:
@@ -72,6 +79,41 @@ def checks(results: Results) -> Table:
     return Table(
         ("test faces", "n", "wanted, %", "age_interval holds, %", "as wanted"),
         [_check(check) for check in results.checks()],
+    )
+
+
+def beside(results: Results) -> Table:
+    """Every source's error beside that of another model, and whether the difference means much."""
+    if results.beside is None or not results.beside.groups:
+        return Table((), [])
+    rows = [
+        (
+            group if group != ALL else "all together",
+            str(figures["mae"].count),
+            str(figures["mae"]),
+            str(figures["other"]),
+            str(figures["difference"]),
+            _COMPARED[better(figures["difference"])],
+        )
+        for group, figures in results.beside.groups.items()
+    ]
+    head = ("test faces", "n", "MAE, years", "MAE of the other", "difference", "this model is")
+    return Table(head, rows)
+
+
+def compared(results: Results) -> str:
+    """What `beside` comes to, in a sentence; nothing where there is no other model."""
+    other = results.beside
+    if other is None:
+        return ""
+    if not other.groups:
+        return f"Not compared with {other.other}: {other.reason}."
+    *_, figures = other.groups.values()  # of all together where there are several sources
+    difference = figures["difference"]
+    verdict = f"it is {_COMPARED[better(difference)]}"
+    return (
+        f"On the same {difference.count} test faces the error of this model less that of "
+        f"{other.other} is {difference} years: {verdict.replace('it is not', 'they are not')}."
     )
 
 

@@ -37,8 +37,10 @@ from train.configuration import of_run
 from train.data import CropDataset, model_crops
 from train.extras import needed
 from train.model import AgeNetwork, Architecture
+from train.provenance import Provenance, Step, carried, joined, of_contract
 from train.quantize import activation_ranges
 from train.tables import Table
+from train.terms import data_sets
 from train.weights import Weights, load_weights
 
 CPU = torch.device("cpu")
@@ -170,16 +172,24 @@ def make(model: Weights, config: DictConfig) -> list[Variant]:
             from train.pruning import pruned, retrained
     observed = model_crops(config, "val", model.contract.crop)
     observed.thin_out(OBSERVED)
-    contract = replace(model.contract, metrics={})  # which say nothing of the others
+    origin = of_contract(model.contract, "the model that was made smaller")
 
-    def exported(name: str, network: AgeNetwork, measured: bool = True) -> Iterator[Variant]:
+    def exported(
+        name: str, network: AgeNetwork, origin: Provenance, measured: bool = True
+    ) -> Iterator[Variant]:
         file = Path(wanted.output) / f"{name}.pt"
+        contract = replace(
+            model.contract,
+            data=origin.names(),
+            metrics={},  # they say nothing of the others
+            provenance=origin.to_json(),
+        )
         ranges = _ranges(network, observed)
         made = replace(model, network=network, contract=contract, ranges=ranges)
         torchscript.save(made, file)
         return of_file(name, file, measured)
 
-    variants = list(exported(name, model.network))
+    variants = list(exported(name, model.network, origin))
     if wanted.compile:
         dtypes = (torch.float32, torch.bfloat16)
         variants += [compiled(name, model.network, dtype) for dtype in dtypes]
@@ -187,16 +197,29 @@ def make(model: Weights, config: DictConfig) -> list[Variant]:
         smaller = pruned(model.network, part)
         if wanted.steps:
             retrained(smaller, model.architecture, config, wanted.steps)
-        variants += exported(f"{name}-pruned-{round(100 * part)}", smaller)
+        called = f"{name}-pruned-{round(100 * part)}"
+        variants += exported(called, smaller, of_pruned(origin, called, part, config))
     for backbone in wanted.untrained:
         architecture = Architecture.of_timm(backbone, model.architecture.size)
         other = AgeNetwork(replace(architecture, shift=model.architecture.shift)).eval()
-        variants += exported(f"{backbone}-untrained", other, measured=False)
+        called = f"{backbone}-untrained"
+        nothing = Provenance((Step("derived", called, "not trained"),))
+        variants += exported(called, other, nothing, measured=False)
     for file in map(Path, wanted.files):
         if read_contract(file).crop != model.contract.crop:
             raise ValueError(f"{file} takes other crops than the model that it is put beside")
         variants += of_file(str(file), file)
     return variants
+
+
+def of_pruned(origin: Provenance, name: str, part: float, config: DictConfig) -> Provenance:
+    """How a model came to be that `part` was cut out of, and that was trained as `config` says."""
+    words, steps = f"{part:.0%} of each layer's channels cut out", config.variants.steps
+    if not steps:
+        return joined(Step("derived", name, words), [origin])
+    words = f"{words}, then trained for {steps} steps"
+    teachers = [carried(Path(path)) for path in config.fit.teachers]
+    return joined(Step("derived", name, words, data=data_sets(config)), [origin], teachers)
 
 
 def _ranges(network: AgeNetwork, observed: CropDataset) -> dict[str, tuple[float, int]] | None:

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ FULL = Contract(
     calibration=Calibration(0.9, ages=(0, 50, 116), lower=(-1, -2.5, -2), upper=(2, 1.5, 0)),
     data=("utkface", "appa_real"),
     metrics={"mae": 4.9},
+    provenance={"steps": [{"name": "a", "start": []}]},
 )
+EXPORT = "python -m train.export"
 
 
 def changed(path: str, value: Any) -> str:
@@ -64,6 +67,7 @@ def test_round_trip() -> None:
 
 def test_what_has_defaults_may_be_absent() -> None:
     assert Contract.from_json(lacking("data")) == dataclasses.replace(FULL, data=())
+    assert Contract.from_json(lacking("provenance")).provenance is None  # of earlier versions
     assert Contract.from_json(lacking("detector.factor")).detector.factor == 0.709
 
 
@@ -127,6 +131,8 @@ def test_not_an_object(text: str) -> None:
         ("calibration.lower", ["-1"]),
         ("data", 5),
         ("metrics", 5),
+        ("provenance", []),
+        ("provenance", "mine"),
     ],
 )
 def test_value_of_a_wrong_type(path: str, value: Any) -> None:
@@ -168,8 +174,32 @@ class TestFiles:
             read_contract(half)
 
     def test_refuses_a_missing_file(self, tmp_path: Path) -> None:
-        with pytest.raises(ContractError, match=r"age\.pt is no exported model: .*No such file"):
+        with pytest.raises(ContractError) as caught:
             read_contract(tmp_path / "age.pt")
+        assert str(caught.value) == f"{tmp_path}/age.pt is no file: make it with {EXPORT}"
+
+    @pytest.mark.parametrize(
+        ("beside", "asked", "made"),
+        [
+            ("age.safetensors", "age.pt", "age.pt"),
+            ("mine.safetensors", "mine.pt", "mine.pt"),
+            ("age.safetensors", "age-1.pt", "age-1.pt"),
+            ("age.safetensors", "age.safetensors", "age.pt"),  # weights are no model yet
+        ],
+    )
+    def test_says_how_a_missing_file_is_made_of_weights(
+        self, beside: str, asked: str, made: str, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "my model"
+        folder.mkdir()
+        (folder / beside).write_bytes(b"weights")
+        with pytest.raises(ContractError) as caught:
+            read_contract(folder / asked)
+        _, _, command = str(caught.value).partition(" with python ")
+        assert shlex.split(command) == [
+            *("-m", "train.torchscript", "--weights", str(folder / beside)),
+            *("--output", str(folder / made)),
+        ]
 
     def test_refuses_a_model_without_contract(self, tmp_path: Path) -> None:
         bare = tmp_path / "bare.pt"

@@ -26,7 +26,7 @@ def keys(config: DictConfig, prefix: str = "") -> set[str]:
     found = set()
     for name, value in config.items():
         key = f"{prefix}{name}"
-        free = key in ("data.sources", "trainer", "logger", "profiler")
+        free = key in ("data.sources", "data.terms", "trainer", "logger", "profiler")
         whole = free or not OmegaConf.is_dict(value)
         found |= {key} if whole else keys(value, f"{key}.")
     return found

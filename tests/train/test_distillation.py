@@ -3,11 +3,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch.nn import functional
 
 from handler.contract import Contract
-from train.card import run_facts
 from train.distillation import Teacher, Teachers, hint_loss, load_teacher
 from train.fit import fit, learner
 from train.model import AgeNetwork, Architecture
@@ -156,20 +155,3 @@ class TestFit:
     def test_a_loss_that_cannot_learn_from_them(self, tiny: Make, loss: str) -> None:
         with pytest.raises(ValueError, match=rf"fit\.loss={loss} learns from no teachers: set"):
             learner(tiny("fit.teachers=[any.ckpt]", f"fit.loss={loss}"))
-
-    def test_the_card_tells_of_them(self, tiny: Make, tmp_path: Path) -> None:
-        run = tmp_path / "a"
-        run.mkdir()
-        OmegaConf.save(tiny(f"run={run}", "model.pretrained=true"), run / "config.yaml")
-        teachers = f"fit.teachers=[{run}/best.ckpt,b/last.ckpt,c.safetensors]"
-        config = tiny(teachers, "fit.blend=0.25")
-        (said,) = (v for k, v in run_facts(config, Architecture("resnet18", 64)) if k == "training")
-        teacher = "a (test_resnet, from timm's pre-trained weights)"
-        assert f", 50% of the target by {teacher} and b and c" in said
-        assert " and all of that of the 25% of faces that another is laid over; seed 0" in said
-
-    def test_the_card_names_no_run_twice(self, tiny: Make, tmp_path: Path) -> None:
-        start = f"{tmp_path}/a/last.ckpt"
-        config = tiny(f"fit.start={start}", f"fit.teachers=[{start},b/last.ckpt]")
-        (said,) = (v for k, v in run_facts(config, Architecture("resnet18", 64)) if k == "training")
-        assert ", 50% of the target by the weights that it began from and b; seed 0" in said

@@ -1,7 +1,8 @@
 """From a trained checkpoint to a measured, exported and described model."""
 
-import dataclasses
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +16,12 @@ from handler.contract import ContractError, DetectorSettings
 from handler.estimation import AgeEstimator
 from train import export as export_module
 from train import tables
-from train.card import model_card
 from train.checkpoint import chosen_network
 from train.configuration import contract_parts
 from train.crops import widened
 from train.data import model_crops
 from train.evaluate import evaluate, show
-from train.export import export
+from train.export import export, packing
 from train.fit import fit
 from train.metrics import Measured
 from train.model import AgeNetwork, Architecture
@@ -62,9 +62,6 @@ def test_evaluate_and_export_give_a_model_that_is_measured_and_described(
     mae = results.sources["utkface"]["mae"]
     assert f"| utkface | 6 | {mae} |" in card
     assert "non-commercial research only" in card
-    own = dataclasses.replace(contract, data=("own",))
-    architecture = load_weights(model.with_name("age.safetensors")).architecture
-    assert "commercial" not in model_card(trained, architecture, own, results)
     assert json.loads((model.parent / "metrics.json").read_text()) == stored
 
     trained.evaluate.model = str(model)
@@ -91,13 +88,16 @@ def test_a_run_is_exported_with_the_settings_that_it_was_trained_with(
     contract = AgeEstimator.load(model, torch.device("cpu")).contract
     assert contract.crop.margin == pytest.approx(1.1 * 76 / 64 - 1)
     card = (model.parent / "README.md").read_text()
-    assert "| training | 2 epochs, batch 4" in card
-    assert "; then 1 epochs, batch 8" in card
-    assert ", heads alone, moving average 0.9, loss l1; seed 0 |" in card
+    assert re.search(
+        r"\n\| 1 \| run: test_resnet, (1 of )?2 epochs, batch 4, .* \| scratch \|", card
+    )
+    assert "\n| 2 | second: test_resnet, 1 epoch, batch 8, AdamW, one cycle up to 0.002, " in card
+    assert (
+        ", heads alone, moving average 0.9, loss l1; seed 0 | 1 | - | utkface, appa_real |" in card
+    )
 
     shutil.rmtree(first)
-    card = (export(careless).parent / "README.md").read_text()
-    assert "from the weights of a run that is not there any more; a distribution" in card
+    assert (export(careless).parent / "README.md").read_text() == card
 
 
 def test_report_metrics_and_card_say_the_same(trained: DictConfig, portraits_folder: Path) -> None:
@@ -118,7 +118,7 @@ def test_report_metrics_and_card_say_the_same(trained: DictConfig, portraits_fol
         for row in table.rows:
             assert f"| {' | '.join(row)} |" in card
             assert "".join(f"<td>{cell}</td>" for cell in row[1:]) in page
-    for text in ("a distribution over the years 0 to 116", "2 epochs, batch 4, AdamW"):
+    for text in ("a distribution over the years 0 to 116", "2 epochs, batch 4, AdamW", "UTKFace"):
         assert text in card
         assert text in page
 
@@ -162,8 +162,9 @@ def test_weights_are_averaged_and_measured_before_they_are_exported(
     model = export(trained)
     exported = load_weights(model.with_name("age.safetensors")).network.state_dict()
     assert torch.allclose(exported[name.removeprefix("network.")], before + 0.01, atol=1e-4)
-    said = f"the mean of the weights of {Path(trained.run).name} (best) and {tmp_path.name} (other)"
-    assert f"; {said};" in (model.parent / "README.md").read_text()
+    # both say that they are of one epoch of the same run
+    card = (model.parent / "README.md").read_text()
+    assert "\n| 2 | run: the mean of these weights | 1 | - | - |" in card
 
 
 def test_the_last_epoch_is_exported(trained: DictConfig) -> None:
@@ -177,8 +178,8 @@ def test_the_last_epoch_is_exported(trained: DictConfig) -> None:
     exported = load_weights(model.with_name("age.safetensors")).network.state_dict()
     found = exported[name.removeprefix("network.")]
     assert torch.allclose(found, last["state_dict"][name], atol=1e-4)
-    said = f"; the weights of {Path(trained.run).name} (last);"
-    assert said in (model.parent / "README.md").read_text()
+    card = (model.parent / "README.md").read_text()
+    assert "\n| 1 | run: test_resnet, 2 epochs, batch 4, " in card
 
 
 def test_no_weights_are_no_model(trained: DictConfig) -> None:
@@ -196,6 +197,12 @@ def test_weights_of_another_network_are_not_averaged(trained: DictConfig, tmp_pa
         evaluate(trained)
 
 
+def test_the_command_at_the_end_packs_what_was_exported(tmp_path: Path) -> None:
+    """Wherever that is: `serve` and `archive` take another file otherwise."""
+    model = tmp_path / "Grandma's faces (1)" / "age.pt"
+    assert shlex.split(packing(model)) == ["python", "scripts/archive.py", "--model", str(model)]
+
+
 def test_export_wants_a_measured_run(trained: DictConfig) -> None:
     with pytest.raises(FileNotFoundError, match=r"run python -m train\.evaluate first"):
         export(trained)
@@ -208,7 +215,11 @@ def test_8_bits_are_exported_unless_not_wanted(
     monkeypatch.setattr(export_module, "INT8_COST", 100.0)
     model = export(trained)
     assert AgeEstimator.load(model, torch.device("cpu"), "int8").precision == "int8"
-    assert "years on 5 crops: exported" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert re.search(r"years by [+-]0\.\d+ \[.*\] on 5 crops: exported\n", told)
+    few = "8 bits were judged on 5 crops, and their ranges found on 5: 100 of each tell more"
+    assert f"warning: {few}" in told
+    assert few in (model.parent / "README.md").read_text()
     trained.export.int8 = False
     with pytest.raises(ContractError, match=r"exported with export\.int8=true"):
         AgeEstimator.load(export(trained), torch.device("cpu"), "int8")
@@ -221,7 +232,7 @@ def test_8_bits_that_cost_too_much_are_not_exported(
     evaluate(trained)
     monkeypatch.setattr(export_module, "INT8_COST", -100.0)
     assert load_weights(export(trained).with_suffix(".safetensors")).ranges is None
-    assert "years on 5 crops: not exported" in capsys.readouterr().out
+    assert "on 5 crops: not exported" in capsys.readouterr().out
 
 
 def test_a_backbone_that_cannot_be_in_8_bits(

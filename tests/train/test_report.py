@@ -21,8 +21,10 @@ from train.crops import CropLabel
 from train.data import CropDataset
 from train.evaluate import evaluate
 from train.held_out import HeldOut
+from train.metrics import Measured
 from train.portraits import Portraits
 from train.report import WORST, Report, curves, page, plots
+from train.results import Comparison
 from train.tables import Table
 
 SOURCES = ["wild & free", "cost$ and $"]  # what HTML and matplotlib read as their own
@@ -95,7 +97,8 @@ def report(
     """As `evaluate` puts it together."""
     bounded = portraits and portraits.results(5)
     results = faces.results(sources, neutral(0.9), bounded, resamples=5)
-    return Report("A <title>", [("network", "x < y")], results, faces, portraits, [])
+    steps = Table(("step", "what it is"), [("1", "<run>")])
+    return Report("A <title>", [("network", "x < y")], steps, results, faces, portraits, [])
 
 
 PORTRAITS = Portraits(
@@ -136,6 +139,27 @@ def test_the_page_holds_everything_in_one_file(tmp_path: Path) -> None:
     assert "Measured on 90 test faces" in text
     assert "Each of 2 portraits" in text
     assert "without a face that was found or unreadable: 3." in text
+
+
+def test_another_model_and_what_figures_do_not_say_are_on_the_page(tmp_path: Path) -> None:
+    made = report(held_out())
+    error = Measured(4.0, 3.0, 5.0, 90)
+    groups = {"all": {"mae": error, "other": error, "difference": Measured(-1.0, -2.0, -0.5, 90)}}
+    for other, told in (
+        (Comparison("the <old> one", groups), "years: it is better."),
+        (
+            Comparison("the <old> one", reason="it is missing"),
+            "Not compared with the <old> one: it",
+        ),
+    ):
+        results = dataclasses.replace(made.results, beside=other, calibrated_on={"all": 25})
+        file = tmp_path / "page.html"
+        dataclasses.replace(made, results=results).write(file)
+        words = Page(file.read_text(encoding="utf-8")).words
+        assert "Beside another model" in words
+        assert any(told in each for each in words)
+        assert any(each.startswith("age_interval is calibrated on 25 valid") for each in words)
+        assert "<run>" in words  # the steps that led to the model
 
 
 def test_names_are_shown_as_they_are(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from handler.contract import Calibration
 from train import tables
 from train.metrics import Measured
-from train.results import Bounded, Check, Figures, Results
+from train.results import Bounded, Check, Comparison, Figures, Results
 
 
 def measured(value: float, count: int = 40) -> Measured:
@@ -27,6 +27,17 @@ RESULTS = Results(
     genders={"my faces": {"male": figures()}, "my": {}},
     races={"my faces": {}, "my": {"Asian": figures(count=2)}},
     portraits=Bounded({name: measured(7.0, 9) for name in ("mae", "bias", "inside5", "width")}, 2),
+    beside=Comparison(
+        "model_store/age.safetensors",
+        {
+            "my faces": {"mae": measured(5), "other": measured(7), "difference": measured(-2)},
+            "my": {"mae": measured(5, 3), "other": measured(2, 3), "difference": measured(3, 3)},
+            "all": {"mae": measured(5), "other": measured(5.5), "difference": measured(-0.5)},
+        },
+    ),
+    calibrated_on={"all": 40, "0-9": 40},
+    copies={"my faces": 2, "my": 0},
+    same_people={"my faces": 1},
 )
 
 
@@ -68,6 +79,35 @@ def test_an_interval_can_hold_too_much(coverage: float, holds: bool) -> None:
     assert Check("all", (88.0, 92.0), measured(coverage)).holds is holds
 
 
+def test_another_model_is_better_worse_or_not_told_apart() -> None:
+    rows = tables.beside(RESULTS).rows
+    assert [(row[0], row[1], row[-1]) for row in rows] == [
+        ("my faces", "40", "better"),
+        ("my", "3", "worse"),
+        ("all together", "40", "not told apart"),
+    ]
+    assert rows[0][2:5] == ("5.00 [4.00, 6.00]", "7.00 [6.00, 8.00]", "-2.00 [-3.00, -1.00]")
+    assert tables.compared(RESULTS) == (
+        "On the same 40 test faces the error of this model less that of "
+        "model_store/age.safetensors is -0.50 [-1.50, 0.50] years: they are not told apart."
+    )
+    nothing = dataclasses.replace(RESULTS, beside=Comparison("a.pt", reason="it is missing"))
+    assert tables.compared(nothing) == "Not compared with a.pt: it is missing."
+    assert Results.from_json(stored(nothing), ["my faces", "my"]) == nothing
+    assert tables.compared(dataclasses.replace(RESULTS, beside=None)) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"), [(-1.1, "it is better"), (1.1, "it is worse"), (0.9, "they are not told")]
+)
+def test_the_verdict_follows_from_the_interval_of_the_difference(
+    value: float, verdict: str
+) -> None:
+    figures = {"mae": measured(5), "other": measured(5), "difference": measured(value)}
+    results = dataclasses.replace(RESULTS, beside=Comparison("a", {"my": figures}))
+    assert f"years: {verdict}" in tables.compared(results)
+
+
 def test_all_sources_stand_beside_each_other() -> None:
     assert [row[:2] for row in tables.sources(RESULTS).rows] == [
         ("my faces", "40"),
@@ -92,3 +132,8 @@ def test_a_table_for_terminals_and_for_markdown() -> None:
     table = tables.Table(("who", "n"), [("everybody", "3")])
     assert table.text() == "who        n\neverybody  3"
     assert table.markdown() == "| who | n |\n| --- | --- |\n| everybody | 3 |"
+
+
+def test_a_name_does_not_end_a_cell() -> None:
+    (row,) = tables.Table(("a",), [("my|faces\nhere",)]).markdown().splitlines()[2:]
+    assert row == r"| my\|faces here |"

@@ -15,12 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from tests.train.conftest import configuration
 from train.callbacks import Finite
-from train.card import run_facts
 from train.checkpoint import read_checkpoint
 from train.configuration import of_run
 from train.data import CropBatches
 from train.fit import fit
-from train.model import Architecture
 from train.resume import Before, resumed
 
 Make = Callable[..., DictConfig]
@@ -138,10 +136,6 @@ def test_more_epochs_are_a_stage_that_is_told_once(tiny: Make, tmp_path: Path) -
     later = Before(epochs=5, steps=25, stopped=False, score=5.0)
     found = goes_on(again.run, "fit.epochs=9", before=later)
     assert found.continued == [{"after": 2, "planned": 3}, {"after": 5, "planned": 8}]
-    facts = dict(run_facts(found, Architecture("test_resnet", 64)))
-    assert facts["training"].startswith(
-        "9 epochs (the first 2 of a cycle made for 3, then the first 5 of a cycle made for 8), "
-    )
 
 
 def test_what_was_stopped_by_patience_is_not_made_longer(tiny: Make) -> None:

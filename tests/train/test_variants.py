@@ -15,6 +15,7 @@ from train import torchscript
 from train.configuration import prepared_folders
 from train.data import CropDataset
 from train.model import AgeNetwork, Architecture
+from train.provenance import of_contract
 from train.variants import Faces, Variant, compare, compiled, measure, of_file, table
 from train.weights import Weights, save_weights
 
@@ -66,8 +67,14 @@ def test_every_variant_is_in_the_table(tiny: Make, model: Weights, weights: Path
     assert sizes["test_resnet, float32"] > sizes["test_resnet-pruned-50, float32"]
     assert rows[f"{other}, float32"][-1] == rows["test_resnet, float32"][-1]
     # what was made can be served, and does not have the model's figures for its own
+    data = {}
     for name in files:
-        assert read_contract(output / f"{name}.pt") == replace(model.contract, metrics={})
+        told = read_contract(output / f"{name}.pt")
+        data[name] = told.data
+        assert told.data == of_contract(told, name).names()
+        same = replace(told, data=model.contract.data, provenance=None)
+        assert same == replace(model.contract, metrics={})
+    assert [data[name] for name in files] == [("made",), ("utkface", "appa_real", "made"), ()]
 
 
 def test_size_and_ages_are_those_of_the_file(model: Weights, tmp_path: Path) -> None:

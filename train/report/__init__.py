@@ -11,13 +11,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from train import tables
+from train.cautions import cautions
 from train.files import written_whole
 from train.held_out import HeldOut
 from train.portraits import Portraits
 from train.report import plots
 from train.report.curves import Stage
-from train.report.page import Section, document, gallery, paragraph, picture, table
-from train.results import Results
+from train.report.page import Section, document, gallery, listing, paragraph, picture, table
+from train.results import FEW, Results
 from train.tables import Table
 
 WORST = 16  # faces that are shown, of each source
@@ -29,6 +30,7 @@ class Report:
 
     title: str
     facts: Sequence[tuple[str, str]]  # about the model, as name and value
+    steps: Table  # how it came to be
     results: Results
     faces: HeldOut
     portraits: Portraits | None
@@ -45,6 +47,7 @@ class Report:
     def _sections(self) -> list[Section]:
         sections = [
             self._summary(),
+            *([self._beside()] if self.results.beside else []),
             self._predicted(),
             self._by_age(),
             self._people(),
@@ -70,7 +73,16 @@ class Report:
         ]
         if self.results.portraits is not None:
             parts.append(paragraph(tables.OF_PORTRAITS))
-        return Section("The model and its figures", [*parts, table(Table(("", ""), [*self.facts]))])
+        if lines := cautions(self.results):
+            parts += [paragraph("These figures say less than they seem to:"), listing(lines)]
+        parts += [table(Table(("", ""), [*self.facts])), table(self.steps)]
+        return Section("The model and its figures", parts)
+
+    def _beside(self) -> Section:
+        parts, content = [paragraph(tables.compared(self.results))], tables.beside(self.results)
+        if content.rows:
+            parts.append(table(content))
+        return Section("Beside another model", parts)
 
     def _predicted(self) -> Section:
         counts = ", ".join(
@@ -206,6 +218,4 @@ def _plotted(title: str, figure: Figure, caption: str) -> Section:
 
 
 def _whiskers() -> str:
-    return (
-        f"Lines are 95 % bootstrap intervals; a hollow dot stands for fewer than {plots.FEW} faces."
-    )
+    return f"Lines are 95 % bootstrap intervals; a hollow dot stands for fewer than {FEW} faces."

@@ -45,6 +45,11 @@ def paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
+def listing(lines: Sequence[str]) -> str:
+    """Plain texts, each at a point of its own."""
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+
+
 def table(content: Table) -> str:
     """A table that scrolls on a narrow screen; the first cell of a row names it."""
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in content.head)

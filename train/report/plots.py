@@ -14,11 +14,10 @@ from train.held_out import HeldOut
 from train.metrics import Measured, outside
 from train.portraits import Portraits
 from train.report.curves import Curve, Stage
-from train.results import ALL, DECADE, OVERALL, Groups, Results
+from train.results import ALL, DECADE, FEW, OVERALL, Groups, Results
 
 COLOURS: Final = ("#1f5fa8", "#d95f02", "#1b8a5a", "#7b4ea3", "#a6761d", "#c2337a")
 INK, PALE = "#222222", "#dddddd"
-FEW = 30  # faces; a figure of fewer is drawn hollow
 AGES = 100  # years; as far as pictures of ages reach, unless somebody is older
 
 
