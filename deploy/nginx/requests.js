@@ -2,6 +2,7 @@
 
 import crypto from 'crypto';
 import fs from 'fs';
+import messages from 'messages.js';
 
 const PARTS = 8; // a form has `data` and one part for each option
 const HEAD = 1024; // bytes of a part's own headers
@@ -39,8 +40,14 @@ function inspect(r) {
     r.return(400, JSON.stringify(failure));
 }
 
-// Sends a call on to TorchServe once all of it is here.
-function passOnGrpc(r) {
+// Sends a call on to TorchServe once all of it is here, but for a message that would cost it much.
+function inspectCall(r) {
+    const fault = messages.faultOfCall(r.requestBuffer || Buffer.from(''));
+    if (fault) {
+        r.variables.call_fault = fault.message;
+        r.internalRedirect(`/refused/${fault.status}`);
+        return;
+    }
     r.internalRedirect('@torchserve_grpc');
 }
 
@@ -75,4 +82,4 @@ function faultOfForm(type, content) {
     return '';
 }
 
-export default { nameOfKey, inspect, passOnGrpc };
+export default { nameOfKey, inspect, inspectCall };

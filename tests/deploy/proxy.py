@@ -20,7 +20,7 @@ from deploy import keys
 from tests.service.exchange import Reply
 from tests.torchserve import ROOT, Service, free_ports
 
-UNCHANGED = ("nginx.conf", "api.conf", "grpc.conf", "requests.js")
+UNCHANGED = ("nginx.conf", "api.conf", "grpc.conf", "requests.js", "messages.js", "turns.lua")
 TEMPORARY = "".join(
     f"{kind}_temp_path {kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 )

@@ -216,6 +216,8 @@ CLOSED = [
     ("POST", "/predictions/..%2fmodels"),
     ("POST", "/predictions/age;x"),
     ("POST", "/predictions/age%0d%0aX:y"),
+    ("POST", "/predictions/age%0a"),
+    ("POST", "/predictions/age/1.0%0a"),
     ("POST", "//models"),
     ("POST", "/wf-predict/age"),
     ("GET", "/failure/16/401"),

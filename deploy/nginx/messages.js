@@ -1,0 +1,109 @@
+// What a gRPC call of Predictions carries: looked through before TorchServe parses it, whose memory
+// and time grow with every field of a message.
+
+const FIELDS = 8; // of a message or a map entry; a call has a model, a version, `data` and two options
+const KEY = 64; // bytes of a name
+const NAME = /^[\w.-]*$/;
+const PREFIX = 5; // bytes in front of a message: whether it is compressed, and its length
+
+const INVALID_ARGUMENT = 3;
+const UNIMPLEMENTED = 12;
+
+const MODEL = 1; // numbers of PredictionsRequest's fields: see client/inference.proto
+const VERSION = 2;
+const ENTRY = 3;
+
+// Why TorchServe must not see the body of a call: {status, message}; null where it may.
+function faultOfCall(body) {
+    if (body.length < PREFIX || PREFIX + body.readUInt32BE(1) !== body.length) {
+        return invalid('a call carries one whole message');
+    }
+    if (body[0] !== 0) {
+        return { status: UNIMPLEMENTED, message: 'messages are sent uncompressed' };
+    }
+    const fault = faultOfRequest(body);
+    return fault ? invalid(fault) : null;
+}
+
+function invalid(message) {
+    return { status: INVALID_ARGUMENT, message };
+}
+
+function faultOfRequest(body) {
+    const fields = fieldsOf(body, PREFIX, body.length);
+    if (!fields) {
+        return `a request has at most ${FIELDS} fields: model_name, model_version and entries of input`;
+    }
+    const seen = [];
+    for (let i = 0; i < fields.length; i++) {
+        const field = fields[i];
+        let name;
+        if (field.number === ENTRY) {
+            name = keyOf(body, field);
+            if (name === null) {
+                return `an entry of input has one key of at most ${KEY} letters, and one value`;
+            }
+        } else if (field.number === MODEL || field.number === VERSION) {
+            if (textOf(body, field) === null) {
+                return `names of models and versions have at most ${KEY} letters`;
+            }
+            name = `field ${field.number}`;
+        } else {
+            return 'a request has no other fields than model_name, model_version and input';
+        }
+        if (seen.indexOf(name) >= 0) {
+            return `${name} is given twice; a call carries one photograph`;
+        }
+        seen.push(name);
+    }
+    return '';
+}
+
+// The key of a map entry; null where the entry is not as protobuf writes one.
+function keyOf(body, entry) {
+    const fields = fieldsOf(body, entry.start, entry.end);
+    const numbers = fields ? fields.map((field) => field.number).join() : '';
+    return numbers === '1,2' || numbers === '1' ? textOf(body, fields[0]) : null;
+}
+
+// A name; null for what is too long to be one, or is none.
+function textOf(body, field) {
+    const text = body.slice(field.start, Math.min(field.end, field.start + KEY + 1)).toString();
+    return text.length <= KEY && NAME.test(text) ? text : null;
+}
+
+// The fields between two places, of which each has a length; null where there are more than FIELDS,
+// or other bytes.
+function fieldsOf(body, start, end) {
+    const fields = [];
+    let at = start;
+    while (at < end) {
+        const tag = varint(body, at, end);
+        const length = tag && varint(body, tag.end, end);
+        if (!length || (tag.value & 7) !== 2 || length.end + length.value > end) {
+            return null;
+        }
+        at = length.end + length.value;
+        fields.push({ number: tag.value >> 3, start: length.end, end: at });
+        if (fields.length > FIELDS) {
+            return null;
+        }
+    }
+    return fields;
+}
+
+// A number of up to 28 bits, which no message here exceeds; null for anything else.
+function varint(body, at, end) {
+    let value = 0;
+    for (let shift = 0; shift < 28 && at < end; shift += 7) {
+        const byte = body[at];
+        at += 1;
+        value |= (byte & 127) << shift;
+        if (byte < 128) {
+            return { value, end: at };
+        }
+    }
+    return null;
+}
+
+export default { faultOfCall };
