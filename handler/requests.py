@@ -59,7 +59,7 @@ _NUMBER: Final = re.compile(r"(?=.{1,40}\Z)-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+
 _HEADERS: Final = {"x-" + name.replace("_", "-"): name for name in _RANGES}
 # Names of headers that are meant for an option. Others are none of ours: proxies, tracing and
 # browsers add some to every request. The proxy has the same in deploy/nginx/requests.js.
-_LIKE_AN_OPTION: Final = re.compile(
+LIKE_AN_OPTION: Final = re.compile(
     r"x[-_](min|max)(imum)?[-_].*|(x[-_])?(min|max)(imum)?[-_]?(conf|fac).*"
     r"|(x[-_])?(.*[-_])?(confid[ae]nce|faces)([-_].*)?"
 )
@@ -88,7 +88,7 @@ def parse(
         name: _number(headers[header]) for header, name in _HEADERS.items() if header in headers
     }
     for header in headers.keys() - _HEADERS.keys():
-        if _LIKE_AN_OPTION.fullmatch(header):
+        if LIKE_AN_OPTION.fullmatch(header):
             known = ", ".join(name.title() for name in _HEADERS)
             raise InvalidOption(f"there is no option {_shown(header)}; known headers are {known}")
     if repeated:
