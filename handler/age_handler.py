@@ -18,9 +18,11 @@ try:
         DeviceLost,
         ExplanationsNotImplemented,
         Failure,
+        InvalidRequest,
     )
     from handler.integrity import check_folder
     from handler.machine import HeapLimit, cores, dump_no_memory, keep_freed_memory
+    from handler.open_inference import wrapped
     from handler.parts import hand_over_whole_requests
     from handler.pipeline import Pipeline
     from handler.requests import Request, parse
@@ -118,7 +120,11 @@ class AgeHandler:
                 # own, and ends the worker. By REST it would make a stream of the answer.
                 context.set_response_header(index, "ts_stream_next", "false")
         self._heap.keep()
-        return [encode(outcome, self._model) for outcome in outcomes]
+        bodies = [encode(outcome, self._model) for outcome in outcomes]
+        return [
+            wrapped(body, self._model) if _is_model_infer(context, index) else body
+            for index, body in enumerate(bodies)
+        ]
 
     def _item(
         self, row: "Mapping[str, object]", context: "Context", index: int
@@ -133,6 +139,8 @@ class AgeHandler:
                 raise DescriptionNotImplemented(
                     "there is no more to tell of the model; ask without customized"
                 )
+            if _is_model_infer(context, index):
+                raise InvalidRequest("ModelInfer takes no photographs here; call Predictions")
             refuse_late(headers, self._longest_wait, time.time())
             return parse(row, headers, getattr(row, "repeated", ()))
         except Failure as failure:
@@ -146,3 +154,9 @@ def _request_headers(context: "Context", index: int) -> dict[str, str]:
         for name, value in context.get_all_request_header(index).items()
         if isinstance(value, str)
     }
+
+
+def _is_model_infer(context: "Context", index: int) -> bool:
+    """Whether it came by the open inference protocol over gRPC: a body of JSON, without headers."""
+    headers: Mapping[str, object] = context.get_all_request_header(index)
+    return headers == {"body": {"content-type": "application/json"}}

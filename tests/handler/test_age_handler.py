@@ -271,6 +271,25 @@ class TestHandle:
             "false", None, "false", "false", None, "false", None,
         ]  # fmt: skip
 
+    def test_open_inference_over_grpc(self, service: Service) -> None:
+        """TorchServe ends the worker whose answer to ModelInfer is of another shape."""
+        asked = by_grpc({"body": bytearray(b'{"id": "1", "inputs": []}')})
+        asked["parameters"][0]["contentType"] = "application/json"
+        ((status, _, _, headers, body), (*_, plain)) = told(
+            service, [asked, by_grpc({"body": SCENE})]
+        )
+        assert (status, headers["ts_stream_next"]) == (400, "false")
+        (output,) = body.pop("outputs")
+        assert body == {"id": "", "model_name": "age", "model_version": "2.5"}
+        failure = output.pop("data")[0]
+        assert json.loads(failure) == {
+            "code": 400,
+            "type": "InvalidRequest",
+            "message": "ModelInfer takes no photographs here; call Predictions",
+        }
+        assert output == {"name": "answer", "datatype": "BYTES", "shape": [1]}
+        assert plain["faces"] == []
+
     def test_parts_of_one_name(self, service: Service) -> None:
         """TorchServe would give the last of them alone."""
         twice = request({"data": SCENE})
