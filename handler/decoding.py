@@ -77,7 +77,8 @@ def decode(body: bytes, max_pixels: int) -> Picture:
     """The first frame, uint8 RGB [H, W, 3], upright, what is transparent laid on white.
 
     Raises:
-        UnsupportedImageFormat: the body does not start like an image that is served.
+        UnsupportedImageFormat: the body does not start like an image that is served, or is of a
+            kind of its format that is not decoded.
         ImageTooLarge: it has more than `max_pixels` pixels; it was not decoded.
         InvalidImage: it cannot be decoded.
     """
@@ -98,8 +99,9 @@ def _decode(body: bytes, max_pixels: int, side: int | None) -> Reduced:
         served = f"{', '.join(SERVED[:-1])} or {SERVED[-1]}"
         raise UnsupportedImageFormat(f"the body {described(body)}; send {served}")
     Image.MAX_IMAGE_PIXELS = max(_PILLOW_PIXELS, max_pixels)
-    refuse_undecoded(body, name)
     needed = without_metadata(body, name)
+    # of a JPEG what is left, which has a bounded number of segments
+    refuse_undecoded(needed if name == "JPEG" else body, name)
     if name == "JPEG" and lacks_end(needed):
         return _without_end(needed, max_pixels)
     return _pillow(needed, name, max_pixels, side)

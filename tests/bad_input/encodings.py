@@ -77,6 +77,11 @@ def _no_request(content: str) -> Message:
     return _in_json(f"it is {content}", BAD, lambda _: content.encode())
 
 
+def _header(name: str) -> Message:
+    """One that is meant for an option."""
+    return Message(f"header {name}", BAD_OPTION, lambda photo: (photo, BYTES | {name: "1"}))
+
+
 def _of_type(kind: str, outcome: Outcome) -> Message:
     """The photograph as the body."""
     return Message(f"type {kind}", outcome, lambda photo: (photo, {"Content-Type": kind}))
@@ -202,10 +207,7 @@ OPTIONS: Final = [
     _option("größe", "1"),
 ]
 HEADERS: Final = [
-    *(
-        Message(f"header {name}", BAD_OPTION, lambda photo, name=name: (photo, BYTES | {name: "1"}))
-        for name in ("X-Max-Face", "x_max_faces", "Max-Faces", "X-Min-Confidance")
-    ),
+    *(_header(name) for name in ("X-Max-Face", "x_max_faces", "Max-Faces", "X-Min-Confidance")),
     Message(
         "headers of proxies",
         PORTRAIT,

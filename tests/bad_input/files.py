@@ -153,9 +153,13 @@ def _no_end(progressive: bool) -> Callable[[Picture], bytes]:
     return lambda p: jpeg(p, progressive=progressive)[:-2]
 
 
+def _of_frame(name: str, marker: int, bits: int) -> File:
+    return File(name, lambda p: frame(jpeg(p), marker, bits), NOT_SERVED)
+
+
 KINDS: Final = [
     *(
-        File(name, lambda p, m=marker, b=bits: frame(jpeg(p), m, b), NOT_SERVED)
+        _of_frame(name, marker, bits)
         for name, marker, bits in (
             ("JPEG of 12 bits", 0xC1, 12),
             ("progressive JPEG of 12 bits", 0xC2, 12),

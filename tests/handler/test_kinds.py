@@ -1,5 +1,6 @@
 """Files of kinds that are not decoded, and files that lack an end, or more."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,14 @@ class TestKinds:
         with pytest.raises(UnsupportedImageFormat) as caught:
             decode(body, LIMIT)
         assert caught.value.message.startswith(f"this is {kind}, which is not decoded here; ")
+
+    def test_many_segments_take_no_time(self) -> None:
+        """Of a file of 20 MB, say, which would be walked through before they are counted."""
+        body = JPEG[:2] + segment(0xFE) * 1_000_000 + JPEG[2:]
+        before = time.process_time()
+        with pytest.raises(InvalidImage, match="more than 20000 segments"):
+            decode(body, LIMIT)
+        assert time.process_time() - before < 0.3
 
     def test_lossless_is_decoded_whole(self) -> None:
         """libjpeg decodes it, and not at a fraction of its size."""
