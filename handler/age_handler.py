@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING
 try:
     import torch
 
-    from handler.errors import DeviceLost, ExplanationsNotImplemented, Failure
+    from handler.errors import (
+        DescriptionNotImplemented,
+        DeviceLost,
+        ExplanationsNotImplemented,
+        Failure,
+        InvalidRequest,
+    )
     from handler.integrity import check_folder, described, weights_identity
     from handler.machine import HeapLimit, cores, dump_no_memory, keep_freed_memory
+    from handler.open_inference import wrapped
+    from handler.parts import hand_over_whole_requests
     from handler.pipeline import Pipeline
     from handler.requests import Request, parse
     from handler.responses import Model, encode
@@ -56,6 +64,7 @@ class AgeHandler:
         torch.set_num_threads(min(settings.threads, cores()) or share)
         keep_freed_memory()
         dump_no_memory()
+        hand_over_whole_requests()
 
         archived = context.manifest["model"]
         file = Path(properties["model_dir"], archived["serializedFile"])
@@ -106,24 +115,48 @@ class AgeHandler:
             else:
                 context.set_response_status(200, "OK", index)
             context.set_response_content_type(index, "application/json")
+            if not _request_headers(context, index):  # it came by gRPC
+                # Without it, TorchServe takes the end of a stream of answers for a fault of its
+                # own, and ends the worker. By REST it would make a stream of the answer.
+                context.set_response_header(index, "ts_stream_next", "false")
         self._heap.keep()
-        return [encode(outcome, self._model) for outcome in outcomes]
+        bodies = [encode(outcome, self._model) for outcome in outcomes]
+        return [
+            wrapped(body, self._model) if _is_model_infer(context, index) else body
+            for index, body in enumerate(bodies)
+        ]
 
     def _item(
         self, row: "Mapping[str, object]", context: "Context", index: int
     ) -> Request | Failure:
-        # TorchServe puts the headers of a form's parts among the request's: dicts under their names
-        headers = {
-            name: value
-            for name, value in context.get_all_request_header(index).items()
-            if isinstance(value, str)
-        }
+        headers = _request_headers(context, index)
         try:
             if headers.get("explain") == "True":  # set by TorchServe itself, in each request
                 raise ExplanationsNotImplemented(
                     "there are no explanations of ages yet; ask /predictions"
                 )
+            if headers.get("describe") == "True" and "explain" not in headers:
+                raise DescriptionNotImplemented(
+                    "there is no more to tell of the model; ask without customized"
+                )
+            if _is_model_infer(context, index):
+                raise InvalidRequest("ModelInfer takes no photographs here; call Predictions")
             refuse_late(headers, self._longest_wait, time.time())
-            return parse(row, headers)
+            return parse(row, headers, getattr(row, "repeated", ()))
         except Failure as failure:
             return failure
+
+
+def _request_headers(context: "Context", index: int) -> dict[str, str]:
+    # TorchServe puts the headers of a form's parts among the request's: dicts under their names
+    return {
+        name: value
+        for name, value in context.get_all_request_header(index).items()
+        if isinstance(value, str)
+    }
+
+
+def _is_model_infer(context: "Context", index: int) -> bool:
+    """Whether it came by the open inference protocol over gRPC: a body of JSON, without headers."""
+    headers: Mapping[str, object] = context.get_all_request_header(index)
+    return headers == {"body": {"content-type": "application/json"}}

@@ -18,6 +18,7 @@ from torch.profiler import record_function
 from handler.areas import CHANNELS, IntegralImages
 from handler.contract import DetectorSettings
 from handler.cropping import Picture
+from handler.machine import compute_in_whole_float32
 from handler.mosaic import CELL, STRIDE, Canvas, Level, canvases
 from handler.networks import Networks
 from handler.suppression import best_of_overlapping
@@ -59,6 +60,7 @@ class Cascade:
     def __init__(
         self, settings: DetectorSettings, min_face_size: int, device: torch.device
     ) -> None:
+        compute_in_whole_float32()
         self._networks = Networks.load(device)
         self._thresholds = settings.thresholds
         self._factor = settings.factor

@@ -12,6 +12,15 @@ from PIL import ExifTags, Image, ImageFile
 from handler.cropping import Picture
 from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImageFormat
 from handler.formats import SERVED, described, served_format
+from handler.kinds import (
+    has_all_scans,
+    is_arithmetic,
+    is_cut,
+    is_lossless,
+    lacks_end,
+    refuse_undecoded,
+    undecoded,
+)
 from handler.metadata import without_metadata
 
 # Pillow's own limit, which a larger `max_pixels` raises. A file with over twice as many is refused
@@ -29,6 +38,16 @@ _UPRIGHT: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 _ON_ITS_SIDE: Final = (5, 6, 7, 8)
+
+_TRUNCATED: Final = "the {} cannot be decoded: it is truncated; send the whole file"
+
+# What is put behind a JPEG that has no end marker: a decoder that is done uses none of these bits.
+_END: Final = b"\xff\xd9"
+_BITS: Final = bytes((170 + 73 * n) % 251 for n in range(64))
+_RESTARTS: Final = tuple(bytes((0xFF, 0xD0 + n)) for n in range(8))
+# Such a file is decoded twice, and each scan takes its time.
+_SCAN: Final = b"\xff\xda"
+_SCANS_WITHOUT_END: Final = 20
 
 # Of a run-length encoded BMP, which Pillow decodes in Python: a pixel can take it 0.1 us.
 _RUN_LENGTH_PIXELS: Final = 4_000_000
@@ -58,7 +77,8 @@ def decode(body: bytes, max_pixels: int) -> Picture:
     """The first frame, uint8 RGB [H, W, 3], upright, what is transparent laid on white.
 
     Raises:
-        UnsupportedImageFormat: the body does not start like an image that is served.
+        UnsupportedImageFormat: the body does not start like an image that is served, or is of a
+            kind of its format that is not decoded.
         ImageTooLarge: it has more than `max_pixels` pixels; it was not decoded.
         InvalidImage: it cannot be decoded.
     """
@@ -79,17 +99,30 @@ def _decode(body: bytes, max_pixels: int, side: int | None) -> Reduced:
         served = f"{', '.join(SERVED[:-1])} or {SERVED[-1]}"
         raise UnsupportedImageFormat(f"the body {described(body)}; send {served}")
     Image.MAX_IMAGE_PIXELS = max(_PILLOW_PIXELS, max_pixels)
+    needed = without_metadata(body, name)
+    # of a JPEG what is left, which has a bounded number of segments
+    refuse_undecoded(needed if name == "JPEG" else body, name)
+    if name == "JPEG" and lacks_end(needed):
+        return _without_end(needed, max_pixels)
+    return _pillow(needed, name, max_pixels, side)
+
+
+def _pillow(body: bytes, name: str, max_pixels: int, side: int | None) -> Reduced:
+    """The picture in a file without metadata; or the failure, in words for who sent it."""
     try:
         with (
             # what is odd about a client's file is no news for the operator's log
             warnings.catch_warnings(action="ignore"),
             # only this format's code is let near the bytes
-            Image.open(io.BytesIO(without_metadata(body, name)), formats=[name.upper()]) as image,
+            Image.open(io.BytesIO(body), formats=[name.upper()]) as image,
         ):
             _refuse_too_large(image, max_pixels)
             width, height = image.size
-            if side is not None:
+            if side is not None and not (name == "JPEG" and is_lossless(body)):
                 image.draft(None, (side, 1) if width > height else (1, side))
+            if name == "JPEG":
+                # an arithmetic decoder cannot wait for more of a block
+                image.decodermaxblock = max(len(body), 1)
             image.load()
             orientation = _orientation(image)
             picture = np.asarray(_upright(_rgb(image), orientation))
@@ -100,13 +133,47 @@ def _decode(body: bytes, max_pixels: int, side: int | None) -> Reduced:
         raise
     except Image.DecompressionBombError as error:
         raise ImageTooLarge(
-            f"the photograph has over {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} megapixels; "
+            f"the photograph has over {2 * max(_PILLOW_PIXELS, max_pixels) / 1e6:.0f} megapixels; "
             f"send one of {max_pixels / 1e6:g} at most"
         ) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on corrupt bytes
-        raise InvalidImage(
-            f"the {name} cannot be decoded: it is truncated or corrupt; send the whole file"
-        ) from error
+        raise _undecoded(body, name, error) from error
+
+
+def _undecoded(body: bytes, name: str, error: Exception) -> Failure:
+    if str(error).startswith("Unsupported BMP bitfields"):
+        return undecoded("a BMP with bit fields of its own")
+    if "truncated" in str(error).lower() or is_cut(body, name):
+        return InvalidImage(_TRUNCATED.format(name))
+    return InvalidImage(
+        f"the {name} cannot be decoded: its data are corrupt; "
+        "send the file again, byte for byte, or save it anew"
+    )
+
+
+def _without_end(jpeg: bytes, max_pixels: int) -> Reduced:
+    """The picture in a JPEG that lacks its end marker, where that is all that it lacks.
+
+    It is decoded with two ends: where it was cut within its data, they make different pixels. Not
+    reduced, in which they might be the same.
+    """
+    truncated = InvalidImage(_TRUNCATED.format("JPEG"))
+    if jpeg.count(_SCAN) > _SCANS_WITHOUT_END or not has_all_scans(jpeg):
+        raise truncated
+    body = jpeg.removesuffix(b"\xff")
+    # the arithmetic decoder reads ahead, and takes the end for zeros
+    bits = (bytes(4) if is_arithmetic(jpeg) else b"") + _BITS
+    next_one = max(range(8), key=lambda n: jpeg.rfind(_RESTARTS[n - 1]))  # 0 where there is none
+    for n in range(next_one, next_one + 8):
+        bits += _RESTARTS[n % 8] + _BITS
+    try:
+        none = _pillow(body + _END, "JPEG", max_pixels, None)
+        some = _pillow(body + bits + _END, "JPEG", max_pixels, None)
+    except InvalidImage as error:
+        raise truncated from error
+    if not np.array_equal(none.picture, some.picture):
+        raise truncated
+    return none
 
 
 def _refuse_too_large(image: ImageFile.ImageFile, max_pixels: int) -> None:
@@ -126,9 +193,12 @@ def _rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(layer, mask=layer)
-        return white
+        # where all is transparent, its writer meant nothing by it: many leave alpha at 0
+        if layer.getchannel("A").getextrema() not in ((0, 0), (255, 255)):
+            white = Image.new("RGB", image.size, "white")
+            white.paste(layer, mask=layer)
+            return white
+        image = layer
     return image.convert("RGB")
 
 

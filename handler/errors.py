@@ -7,6 +7,7 @@ Failure
 ├── ImageTooLarge              413
 ├── UnsupportedImageFormat     415
 ├── InternalError              500
+├── DescriptionNotImplemented  501
 ├── ExplanationsNotImplemented 501
 ├── WaitedTooLong              503
 └── OutOfMemory                507
@@ -69,6 +70,12 @@ class InternalError(Failure):
     """A fault of this program; the worker's log has the traceback."""
 
     code, type, phrase = 500, "InternalError", "Internal Server Error"
+
+
+class DescriptionNotImplemented(Failure):
+    """TorchServe's management was asked for a description by the handler (`customized=true`)."""
+
+    code, type, phrase = 501, "NotImplemented", "Not Implemented"
 
 
 class ExplanationsNotImplemented(Failure):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from handler.contract import INT8_FILE, Contract, ContractError, read_contract, read_extra
 from handler.intervals import age_intervals
-from handler.machine import fast_in_bfloat16, fast_in_int8
+from handler.machine import compute_in_whole_float32, fast_in_bfloat16, fast_in_int8
 from handler.settings import Precision
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ class AgeEstimator:
         Raises ContractError, in one line, where the file's contract is missing or not known, or it
         does not hold what `precision` asks for.
         """
+        compute_in_whole_float32()
         contract = read_contract(path)
         int8 = read_extra(path, INT8_FILE) if precision in ("auto", "int8") else None
         if precision == "auto":

@@ -10,7 +10,7 @@ _SERVED_SIGNATURES: Final = (
     (b"\x89PNG", "PNG"),
     (b"GIF8", "GIF"),
 )
-_BMP_HEADER_SIZES: Final = (12, 40, 52, 56, 64, 108, 124)
+BMP_HEADER_SIZES: Final = (12, 40, 52, 56, 64, 108, 124)  # bytes; OS/2 has others up to 64
 
 # What people send by mistake, and how to call it in "the body starts like ...".
 _OTHER_SIGNATURES: Final = (
@@ -58,7 +58,7 @@ def served_format(body: bytes) -> str | None:
     if body[:4] == b"RIFF" and body[8:12] == b"WEBP":
         return "WebP"
     # "BM" alone may be the start of a sentence
-    if body[:2] == b"BM" and int.from_bytes(body[14:18], "little") in _BMP_HEADER_SIZES:
+    if body[:2] == b"BM" and 12 <= int.from_bytes(body[14:18], "little") <= BMP_HEADER_SIZES[-1]:
         return "BMP"
     return None
 

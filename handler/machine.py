@@ -107,3 +107,14 @@ def fast_in_int8(device: torch.device) -> bool:
     On others torch is not only slower in them: sums of products can overflow.
     """
     return device.type == "cpu" and bool(torch.cpu._is_vnni_supported())
+
+
+def compute_in_whole_float32() -> None:
+    """Have CUDA multiply float32 numbers as they are, in this process.
+
+    By default cuDNN rounds them to the 11 bits of TF32 in convolutions. MTCNN cannot stand that: of
+    542 faces two were lost, ages moved by up to 2.8 years, and by 0.8 with what else was in the
+    batch. Without a GPU nothing changes.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False

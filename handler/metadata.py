@@ -19,14 +19,14 @@ SCANS: Final = 100
 CHUNKS: Final = 100_000
 BLOCKS: Final = 100_000  # before a GIF's first frame, of up to 255 bytes each
 
-_SOS, _EOI, _APP1 = 0xDA, 0xD9, 0xE1
-_FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
-_PROGRESSIVE: Final = (0xC2, 0xC6, 0xCA, 0xCE)
-_ALONE: Final = (0x01, *range(0xD0, 0xD9))  # markers without a segment
+SOS, EOI, _APP1 = 0xDA, 0xD9, 0xE1
+FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+PROGRESSIVE: Final = (0xC2, 0xC6, 0xCA, 0xCE)
+ALONE: Final = (0x01, *range(0xD0, 0xD9))  # markers without a segment
 # Comments and applications' own segments, but for JFIF (APP0) and Adobe (APP14): they tell colours
 _METADATA: Final = (*range(0xE1, 0xEE), 0xEF, 0xFE)
-_MARKER: Final = re.compile(rb"\xff[\x01-\xfe]")
-_MARKER_IN_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+MARKER: Final = re.compile(rb"\xff[\x01-\xfe]")
+MARKER_IN_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _EXIF: Final = b"Exif\0\0"
 
 _NEEDED_CHUNKS: Final = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
@@ -63,22 +63,22 @@ def _of_jpeg(body: bytes) -> Iterator[_Part]:
     yield 0, 2
     at, has_exif, components = 2, False, b""
     for _ in range(SEGMENTS):
-        found = _MARKER.search(body, at)
+        found = MARKER.search(body, at)
         if found is None:
             return
         start, marker = found.start(), body[found.start() + 1]
         at = start + 2
-        if marker in _ALONE:
+        if marker in ALONE:
             continue
-        end = _end_of_segment(body, at)
-        if end is None or marker in (_SOS, _EOI):
+        end = end_of_segment(body, at)
+        if end is None or marker in (SOS, EOI):
             # a first scan with all components is the only one that a baseline decoder reads
             if body[at + 2 : at + 3] != components:
                 _refuse_many_scans(body, start)
             yield start, len(body)
             return
-        if marker in _FRAMES:
-            components = b"" if marker in _PROGRESSIVE else body[at + 7 : at + 8]
+        if marker in FRAMES:
+            components = b"" if marker in PROGRESSIVE else body[at + 7 : at + 8]
         is_exif = marker == _APP1 and body.startswith(_EXIF, at + 2)
         if marker not in _METADATA or (is_exif and not has_exif):
             yield start, end
@@ -89,21 +89,21 @@ def _of_jpeg(body: bytes) -> Iterator[_Part]:
 
 def _refuse_many_scans(body: bytes, at: int) -> None:
     # Most often this is all: other bytes may read like a scan's start, and do not often.
-    if body.count(bytes((0xFF, _SOS)), at) <= SCANS:
+    if body.count(bytes((0xFF, SOS)), at) <= SCANS:
         return
     scans = 0
-    while (found := _MARKER_IN_SCAN.search(body, at)) is not None:
+    while (found := MARKER_IN_SCAN.search(body, at)) is not None:
         marker = body[found.start() + 1]
-        scans += marker == _SOS
+        scans += marker == SOS
         if scans > SCANS:
             raise InvalidImage(f"the JPEG has more than {SCANS} scans; save it as a baseline JPEG")
-        end = found.end() if marker in _ALONE else _end_of_segment(body, found.end())
-        if end is None or marker == _EOI:
+        end = found.end() if marker in ALONE else end_of_segment(body, found.end())
+        if end is None or marker == EOI:
             return
         at = end
 
 
-def _end_of_segment(body: bytes, at: int) -> int | None:
+def end_of_segment(body: bytes, at: int) -> int | None:
     """Where the segment ends whose length is at `at`; None where the body ends before it."""
     length = int.from_bytes(body[at : at + 2])
     return at + length if length >= 2 and at + length <= len(body) else None

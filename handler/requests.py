@@ -4,11 +4,12 @@ import binascii
 import json
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from handler.errors import InvalidOption, InvalidRequest
+from handler.formats import served_format
 
 HOW: Final = (
     "send the photograph as the body, as the multipart part 'data', "
@@ -55,27 +56,46 @@ _RANGES: Final = {
 # An option is written like a number in JSON wherever it stands; Python's own float() and int()
 # take "nan", "1_0" and the digits of every script. No number that is meant has 40 characters.
 _NUMBER: Final = re.compile(r"(?=.{1,40}\Z)-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_HEADERS: Final = {"x-" + name.replace("_", "-"): name for name in _RANGES}
+# Names of headers that are meant for an option. Others are none of ours: proxies, tracing and
+# browsers add some to every request. The proxy has the same in deploy/nginx/requests.js.
+LIKE_AN_OPTION: Final = re.compile(
+    r"x[-_](min|max)(imum)?[-_].*|(x[-_])?(min|max)(imum)?[-_]?(conf|fac).*"
+    r"|(x[-_])?(.*[-_])?(confid[ae]nce|faces)([-_].*)?"
+)
+_HEAD: Final = 32  # bytes that tell a format
 _DATA_URL_LENGTH: Final = 200  # of a prefix such as "data:image/jpeg;base64,"
 
 
-def parse(row: Mapping[str, object], headers: Mapping[str, str]) -> Request:
+def parse(
+    row: Mapping[str, object], headers: Mapping[str, str], repeated: Sequence[str] = ()
+) -> Request:
     """The request in one row of a batch.
 
     Args:
         row: `{"body": ...}` for a raw or a JSON body, otherwise one entry for each part of a
             multipart form or of a gRPC map.
         headers: of that request, names in any case. An option in the body wins over a header.
+        repeated: names that more than one part has, of which the row holds the last.
 
     Raises:
-        InvalidRequest: there is no photograph, or it is not sent in a way that is understood.
+        InvalidRequest: there is no photograph or more than one, or it is not sent in a way that
+            is understood.
         InvalidOption: an option has a wrong value, or a name that is not known.
     """
     headers = {name.lower(): value for name, value in headers.items()}
-    options: dict[str, object] = {}
-    for name in _RANGES:
-        header = "x-" + name.replace("_", "-")
-        if header in headers:
-            options[name] = _number(headers[header])
+    options: dict[str, object] = {
+        name: _number(headers[header]) for header, name in _HEADERS.items() if header in headers
+    }
+    for header in headers.keys() - _HEADERS.keys():
+        if LIKE_AN_OPTION.fullmatch(header):
+            known = ", ".join(name.title() for name in _HEADERS)
+            raise InvalidOption(f"there is no option {_shown(header)}; known headers are {known}")
+    if repeated:
+        raise InvalidRequest(
+            f"the form has more than one part {_shown(repeated[0])}; "
+            "send one photograph a request, and each option once"
+        )
 
     if row.keys() != {"body"}:
         photograph = _part(row)
@@ -101,10 +121,10 @@ def _body(body: object, content_type: str) -> bytes | dict[str, object]:
                 "the multipart form cannot be read: its content type gives no boundary; "
                 "let the client library write that header, or send the photograph as the body"
             )
+        if kind.startswith("text/") and served_format(bytes(body[:_HEAD])) is None:
+            raise InvalidRequest(f"the body was sent as text ({kind}); {HOW}")
         if kind != "application/json":
             return bytes(body)
-        # TorchServe leaves JSON that it cannot read, or whose content type is written in
-        # capitals, as bytes: read it again, to be able to say what is wrong with it.
         body = _json(body)
     elif kind.startswith("text/"):
         raise InvalidRequest(f"the body was sent as text ({kind}); {HOW}")
@@ -115,7 +135,7 @@ def _body(body: object, content_type: str) -> bytes | dict[str, object]:
 
 def _json(body: bytes | bytearray) -> object:
     try:
-        return json.loads(body.decode("utf-8-sig"))
+        return json.loads(body.decode("utf-8-sig"), object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         reason = str(error)
     except UnicodeDecodeError:
@@ -126,6 +146,18 @@ def _json(body: bytes | bytearray) -> object:
         f'bad JSON: {reason}; send {{"data": "<base64>"}}, '
         "or the photograph itself with the content type of its format"
     )
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content: dict[str, object] = {}
+    for name, value in pairs:
+        if name in content:
+            raise InvalidRequest(
+                f"the JSON body has more than one {_shown(name)}; "
+                "send one photograph a request, and each option once"
+            )
+        content[name] = value
+    return content
 
 
 def _base64(content: Mapping[str, object]) -> bytes:
@@ -159,6 +191,12 @@ def _part(parts: Mapping[str, object]) -> bytes:
     if not parts:
         # what TorchServe makes of a truncated form as well
         raise InvalidRequest(f"the request is empty, or its form is truncated; {HOW}")
+    images = [name for name, part in parts.items() if _is_image(part)]
+    if len(images) > 1:
+        raise InvalidRequest(
+            f"the request has several images, as {', '.join(map(_shown, sorted(images)[:3]))}; "
+            "send one photograph a request, in the part 'data'"
+        )
     if "data" not in parts:
         raise InvalidRequest(f"the request has no part 'data'; {HOW}")
     photograph = parts["data"]
@@ -170,6 +208,10 @@ def _part(parts: Mapping[str, object]) -> bytes:
     if not photograph:
         raise InvalidRequest("the part 'data' is empty; send the photograph in it")
     return bytes(photograph)
+
+
+def _is_image(part: object) -> bool:
+    return isinstance(part, bytes | bytearray) and served_format(bytes(part[:_HEAD])) is not None
 
 
 def _number(value: object) -> object:

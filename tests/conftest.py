@@ -23,6 +23,15 @@ NGINX_MODULES = [Path(f"/usr/lib/nginx/modules/ngx_http_{m}_module.so") for m in
 PATIENCE = {"minWorkers": 1, "maxWorkers": 1, "batchSize": 8, "maxBatchDelay": 1000}
 
 
+@pytest.fixture
+def rounded() -> Iterator[None]:
+    """TF32 in every product, as another library may have it, for one test."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
 @pytest.fixture(scope="session")
 def contract() -> Contract:
     """A contract with round numbers."""

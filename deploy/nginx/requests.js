@@ -1,4 +1,4 @@
-// What nginx cannot say in its configuration: who asks, and what a form consists of.
+// What nginx cannot say in its configuration: who asks, by which options, and what a form consists of.
 
 import crypto from 'crypto';
 import fs from 'fs';
@@ -6,6 +6,14 @@ import messages from 'messages.js';
 
 const PARTS = 8; // a form has `data` and one part for each option
 const HEAD = 1024; // bytes of a part's own headers
+// TorchServe answers base64 and its like with 500.
+const ENCODED = /^content-transfer-encoding[ \t]*:[ \t]*(?!(7bit|8bit|binary)[ \t]*(\r|$))/im;
+const OPTIONS = ['x-min-confidence', 'x-max-faces']; // the headers that go on, with api.conf
+// What is meant for an option, as in handler/requests.py: the service would not hear of it.
+const LIKE_AN_OPTION = new RegExp(
+    '^(?:x[-_](min|max)(imum)?[-_].*|(x[-_])?(min|max)(imum)?[-_]?(conf|fac).*' +
+    '|(x[-_])?(.*[-_])?(confid[ae]nce|faces)([-_].*)?)$'
+);
 
 // The name of the key that the request carries; empty where it carries no valid one.
 //
@@ -27,17 +35,38 @@ function nameOfKey(r) {
     return line ? line.split(' ')[1] : '';
 }
 
-// Sends a request on to TorchServe, but for a form that would cost it much.
+// Sends a request on to TorchServe, but for an option that nobody would hear of, and for a form
+// that would cost it much.
 function inspect(r) {
-    const type = r.variables.content_type || ''; // the one that TorchServe gets
-    const fault = /^\s*multipart\//i.test(type) ? faultOfForm(type, r.requestBuffer) : '';
-    if (!fault) {
-        r.internalRedirect('@torchserve');
+    const option = unknownOption(r.headersIn);
+    if (option) {
+        const known = 'known headers are X-Min-Confidence, X-Max-Faces';
+        refuse(r, 'InvalidOption', `there is no option '${option}'; ${known}`);
         return;
     }
+    const type = r.variables.content_type || ''; // the one that TorchServe gets
+    const fault = /^\s*multipart\//i.test(type) ? faultOfForm(type, r.requestBuffer) : '';
+    if (fault) {
+        refuse(r, 'InvalidRequest', fault);
+        return;
+    }
+    r.internalRedirect('@torchserve');
+}
+
+function refuse(r, type, message) {
     r.headersOut['Content-Type'] = 'application/json';
-    const failure = { code: 400, type: 'InvalidRequest', message: fault };
-    r.return(400, JSON.stringify(failure));
+    r.return(400, JSON.stringify({ code: 400, type: type, message: message }));
+}
+
+// The name of a header that is meant for an option and is none; empty for none.
+function unknownOption(headers) {
+    for (const name in headers) {
+        const lower = name.toLowerCase();
+        if (OPTIONS.indexOf(lower) < 0 && lower.length <= 64 && LIKE_AN_OPTION.test(lower)) {
+            return lower;
+        }
+    }
+    return '';
 }
 
 // Sends a call on to TorchServe once all of it is here, but for a message that would cost it much.
@@ -77,6 +106,9 @@ function faultOfForm(type, content) {
         }
         if (/multipart\//i.test(head)) {
             return 'a part of a form is no form itself';
+        }
+        if (ENCODED.test(head.slice(0, head.indexOf('\r\n\r\n')))) {
+            return 'a part of a form is sent as it is, without a Content-Transfer-Encoding';
         }
     }
     return '';

@@ -77,6 +77,11 @@ def _no_request(content: str) -> Message:
     return _in_json(f"it is {content}", BAD, lambda _: content.encode())
 
 
+def _header(name: str) -> Message:
+    """One that is meant for an option."""
+    return Message(f"header {name}", BAD_OPTION, lambda photo: (photo, BYTES | {name: "1"}))
+
+
 def _of_type(kind: str, outcome: Outcome) -> Message:
     """The photograph as the body."""
     return Message(f"type {kind}", outcome, lambda photo: (photo, {"Content-Type": kind}))
@@ -106,10 +111,10 @@ IN_JSON: Final = [
         "10,000 levels of objects", BAD, lambda _: b'{"data":' * 10_000 + b"1" + b"}" * 10_000
     ),
     _in_json("a number of 10,000 digits", BAD, lambda _: b'{"data": ' + b"1" * 10_000 + b"}"),
-    _in_json("duplicate keys", PORTRAIT, lambda p: b'{"data": "x", ' + as_json(p)[1:]),
+    _in_json("duplicate keys", BAD, lambda p: b'{"data": "x", ' + as_json(p)[1:]),
     _in_json(
         "duplicate options",
-        PORTRAIT,
+        BAD,
         lambda p: b'{"max_faces": 0, "max_faces": 9, ' + as_json(p)[1:],
     ),
     _in_json("byte-order mark", PORTRAIT, lambda p: b"\xef\xbb\xbf" + as_json(p)),
@@ -134,18 +139,29 @@ FORMS: Final = [
     _in_form("no part", BAD, lambda p: []),
     _in_form("empty part", BAD, lambda p: [("data", "image/jpeg", b"")]),
     _in_form("data is a field", PORTRAIT, lambda p: [("data", None, p)]),
-    _in_form("data is text", BAD, lambda p: [("data", "text/plain", encode(p).encode())]),
-    _in_form("data is JSON", BAD, lambda p: [("data", "application/json", as_json(p))]),
-    _in_form("the last of two photographs", PORTRAIT, lambda p: [_data(p[:500]), _data(p)]),
+    _in_form("data is text", NOT_SERVED, lambda p: [("data", "text/plain", encode(p).encode())]),
+    _in_form("data is JSON", NOT_SERVED, lambda p: [("data", "application/json", as_json(p))]),
+    _in_form("two photographs, and the first is bad", BAD, lambda p: [_data(p[:500]), _data(p)]),
+    _in_form("two photographs, and the last is bad", BAD, lambda p: [_data(p), _data(p[:500])]),
+    _in_form("the same photograph twice", BAD, lambda p: [_data(p), _data(p)]),
+    _in_form("two photographs in an array", BAD, lambda p: [("data[]", "image/jpeg", p)] * 2),
     _in_form(
-        "two photographs, and the last is bad", NO_IMAGE, lambda p: [_data(p), _data(p[:500])]
+        "two photographs of two names",
+        BAD,
+        lambda p: [("image1", "image/jpeg", p), ("image2", "image/jpeg", p)],
     ),
+    _in_form("data and data2", BAD, lambda p: [_data(p), ("data2", "image/jpeg", p)]),
     _in_form(
-        "the last of two options",
-        PORTRAIT,
+        "two options of one name",
+        BAD,
         lambda p: [_data(p), *[("max_faces", None, v) for v in (b"0", b"9")]],
     ),
-    _in_form("10,000 parts", PORTRAIT, lambda p: [_data(p), *[("max_faces", None, b"9")] * 9999]),
+    _in_form(
+        "long heads of parts",
+        PORTRAIT,
+        lambda p: [(f'data"; filename="{"f" * 5000}', "image/jpeg", p)],
+    ),
+    _in_form("10,000 parts", BAD, lambda p: [_data(p), *[("max_faces", None, b"9")] * 9999]),
     _in_form(
         "10,000 names",
         BAD_OPTION,
@@ -161,6 +177,7 @@ FORMS: Final = [
     ),
 ]
 MAPS: Final = [
+    Message("two images", BAD, entries=lambda photo: {"data": photo, "data2": photo}),
     Message("empty map", BAD, entries=lambda photo: {}),
     Message("no entry data", BAD, entries=lambda photo: {"photo": photo}),
     Message("empty entry", BAD, entries=lambda photo: {"data": b""}),
@@ -189,4 +206,19 @@ OPTIONS: Final = [
     ),
     _option("größe", "1"),
 ]
-CASES: Final = [*IN_JSON, *TYPES, *FORMS, *MAPS, *OPTIONS]
+HEADERS: Final = [
+    *(_header(name) for name in ("X-Max-Face", "x_max_faces", "Max-Faces", "X-Min-Confidance")),
+    Message(
+        "headers of proxies",
+        PORTRAIT,
+        lambda photo: (
+            photo,
+            BYTES
+            | dict.fromkeys(
+                ("X-Request-Id", "X-Forwarded-For", "X-Real-IP", "X-Amzn-Trace-Id", "X-B3-TraceId"),
+                "1",
+            ),
+        ),
+    ),
+]
+CASES: Final = [*HEADERS, *IN_JSON, *TYPES, *FORMS, *MAPS, *OPTIONS]

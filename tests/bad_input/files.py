@@ -11,7 +11,17 @@ from typing import Any, Final
 from PIL import Image
 
 from tests.bad_input.cases import File, Outcome, Refused, Seen
-from tests.bad_input.parts import CLEARED, chunk, extension, gif, run_length_bmp, segment
+from tests.bad_input.parts import (
+    CLEARED,
+    bmp,
+    chunk,
+    extension,
+    frame,
+    gif,
+    run_length_bmp,
+    segment,
+    with_alpha_bmp,
+)
 from tests.pictures import FACE_BOX, Picture, encoded
 
 NO_IMAGE: Final = Refused(400, "InvalidImage")
@@ -138,6 +148,42 @@ _SAME: Final = (
     + b"".join(struct.pack(">HHII", 0x9000 + i, 7, 50_000, 8) for i in range(0xFFF))
 )
 
+
+def _no_end(progressive: bool) -> Callable[[Picture], bytes]:
+    return lambda p: jpeg(p, progressive=progressive)[:-2]
+
+
+def _of_frame(name: str, marker: int, bits: int) -> File:
+    return File(name, lambda p: frame(jpeg(p), marker, bits), NOT_SERVED)
+
+
+KINDS: Final = [
+    *(
+        _of_frame(name, marker, bits)
+        for name, marker, bits in (
+            ("JPEG of 12 bits", 0xC1, 12),
+            ("progressive JPEG of 12 bits", 0xC2, 12),
+            ("lossless JPEG of 16 bits", 0xC3, 16),
+            ("hierarchical JPEG", 0xC5, 8),
+            ("lossless JPEG in arithmetic code", 0xCB, 8),
+            ("JPEG-LS", 0xF7, 8),
+        )
+    ),
+    File("CgBI PNG", lambda p: png(p)[:8] + chunk(b"CgBI", b"P\0 \2") + png(p)[8:], NOT_SERVED),
+    *(
+        _fixed(
+            f"BMP with compression {number}", bmp(b"x" * 99, 9, 9, compression=number), NOT_SERVED
+        )
+        for number in (4, 5, 6, 11)
+    ),
+    _fixed("BMP of 64 bits", bmp(bytes(800), 10, 10, 64), NOT_SERVED),
+    File("JPEG without its end", _no_end(progressive=False), PORTRAIT),
+    File("progressive JPEG without its end", _no_end(progressive=True), PORTRAIT),
+    File("PNG without its end", lambda p: png(p)[:-12], PORTRAIT),
+    File("BMP with alpha that is 0", lambda p: with_alpha_bmp(p, 0), PORTRAIT),
+    File("BMP with alpha that is 255", lambda p: with_alpha_bmp(p, 255), PORTRAIT),
+    File("BMP with alpha that is 1", lambda p: with_alpha_bmp(p, 1), Seen(512, 512, 0)),
+]
 NOTHING: Final = [
     _fixed("no byte", b"", Refused(400, "InvalidRequest")),
     _fixed("one byte", b"\xff", NOT_SERVED),
@@ -217,4 +263,4 @@ ODD: Final = [
     _fixed("run-length encoded BMP", run_length_bmp(300, 200), Seen(300, 200, 0)),
     _fixed("run-length encoded BMP, large", run_length_bmp(7000, 7000), TOO_LARGE),
 ]
-CASES: Final = [*NOTHING, *OTHER_FORMATS, *DAMAGED, *ODD]
+CASES: Final = [*KINDS, *NOTHING, *OTHER_FORMATS, *DAMAGED, *ODD]

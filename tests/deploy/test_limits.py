@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from client.rest import RestClient
+from handler.requests import LIKE_AN_OPTION
 from tests.deploy.proxy import Proxy
 from tests.service.exchange import multipart
 from tests.service.test_rest import JPEG
@@ -66,13 +67,52 @@ def form(parts: int) -> tuple[bytes, dict[str, str]]:
     return (parts - 1) * more + body, headers
 
 
-@pytest.mark.parametrize(("parts", "status"), [(PARTS, 200), (PARTS + 1, 400), (10_000, 400)])
-def test_parts_of_a_form(proxy: Proxy, key, parts, status):
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        # by the service itself
+        (
+            PARTS,
+            "the form has more than one part 'max_faces'; "
+            "send one photograph a request, and each option once",
+        ),
+        (PARTS + 1, "a form has at most 8 parts"),
+        (10_000, "a form has at most 8 parts"),
+    ],
+)
+def test_parts_of_a_form(proxy: Proxy, key, parts, message):
     reply = proxy.ask(*form(parts), key=key)
-    assert reply.status == status
-    if status == 400:
+    assert reply.failure == (400, "InvalidRequest")
+    assert reply.content["message"] == message
+
+
+def test_two_photographs(proxy: Proxy, key):
+    body, headers = form(1)
+    for name in ("data", "data2"):
+        reply = proxy.ask(part(name) + JPEG + b"\r\n" + body, headers, key=key)
         assert reply.failure == (400, "InvalidRequest")
-        assert reply.content["message"] == "a form has at most 8 parts"
+        assert "send one photograph a request" in reply.content["message"]
+
+
+@pytest.mark.parametrize("name", ["X-Max-Face", "x_max_faces", "Max-Faces", "X-Min-Confidance"])
+def test_header_that_is_meant_for_an_option(proxy: Proxy, key, name):
+    reply = proxy.ask(CHEAP, BYTES | {name: "1", "X-Max-Faces": "2"}, key=key)
+    assert reply.failure == (400, "InvalidOption")
+    assert reply.content["message"] == (
+        f"there is no option '{name.lower()}'; known headers are X-Min-Confidence, X-Max-Faces"
+    )
+
+
+def test_the_same_is_meant_for_an_option_as_by_the_service():
+    script = (ROOT / "deploy/nginx/requests.js").read_text()
+    (pattern,) = re.findall(r"LIKE_AN_OPTION = new RegExp\((.*?)\);", script, re.DOTALL)
+    assert "".join(re.findall("'(.*)'", pattern)) == f"^(?:{LIKE_AN_OPTION.pattern})$"
+
+
+def test_headers_of_others(proxy: Proxy, key):
+    names = ("X-Request-Id", "X-Forwarded-For", "X-B3-TraceId", "Max-Forwards", "X_Real_IP")
+    reply = proxy.ask(CHEAP, BYTES | dict.fromkeys(names, "1"), key=key)
+    assert reply.failure == (415, "UnsupportedImageFormat")
 
 
 def part(name: str, more: str = "") -> bytes:
@@ -102,6 +142,12 @@ END = b"\r\n--boundary--\r\n"
             "multipart/form-data; boundary=boundary",
             "a part of a form is no form itself",
             id="form in a form, written oddly",
+        ),
+        pytest.param(
+            part("data", "Content-Transfer-Encoding: base64\r\n") + b"/9j/" + END,
+            "multipart/form-data; boundary=boundary",
+            "a part of a form is sent as it is, without a Content-Transfer-Encoding",
+            id="form in base64",
         ),
         pytest.param(
             b"-" * LARGEST,

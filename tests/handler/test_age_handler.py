@@ -9,6 +9,7 @@ import struct
 import sys
 import time
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -67,6 +68,16 @@ def configured(archive: Path, folder: Path, config: str) -> Path:
     return copy
 
 
+@pytest.fixture(scope="module", autouse=True)
+def torchserve() -> Iterator[None]:
+    """What a worker changes of TorchServe is TorchServe's again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TS_DECODE_INPUT_REQUEST", "true")
+        own = staticmethod(Service.retrieve_data_for_inference)
+        patch.setattr(Service, "retrieve_data_for_inference", own)
+        yield
+
+
 def load(archive: Path, module: ModuleType | None = handler.age_handler) -> Service:
     """What TorchServe's worker does with an archive; `module` None: its file at the root, too."""
     with pytest.MonkeyPatch.context() as patch:
@@ -98,6 +109,11 @@ def service(archive: Path) -> Service:
     return load(archive)
 
 
+def by_grpc(parts: dict[str, Any]) -> dict[str, Any]:
+    """A request without headers."""
+    return request(parts) | {"headers": []}
+
+
 def request(
     parts: dict[str, Any], headers: dict[str, str] | None = None, kind: str = ""
 ) -> dict[str, Any]:
@@ -115,7 +131,16 @@ def request(
 
 
 def ask(service: Service, *requests: dict[str, Any]) -> list[tuple[int, str, str, Any]]:
-    """Status, phrase, content type and JSON of each response, read from the worker's bytes."""
+    """Status, phrase, content type and JSON of each response."""
+    return [
+        (status, phrase, kind, body) for status, phrase, kind, _, body in told(service, requests)
+    ]
+
+
+def told(
+    service: Service, requests: Iterable[dict[str, Any]]
+) -> list[tuple[int, str, str, dict[str, str], Any]]:
+    """As `ask`, with each response's headers, read from the worker's bytes."""
     message = bytes(service.predict(list(requests)))
     at = 0
 
@@ -138,9 +163,8 @@ def ask(service: Service, *requests: dict[str, Any]) -> list[tuple[int, str, str
         at += length
         kind = text().decode()
         status, phrase = number(), text().decode()
-        for _ in range(number()):
-            text(), text()
-        responses.append((status, phrase, kind, json.loads(text())))
+        headers = {text().decode(): text().decode() for _ in range(number())}
+        responses.append((status, phrase, kind, headers, json.loads(text())))
     return responses
 
 
@@ -229,6 +253,70 @@ class TestHandle:
     def test_a_wait_of_any_time(self, archive: Path, tmp_path: Path) -> None:
         service = load(configured(archive, tmp_path, "handler: {longest_wait: 0}"))
         ((status, *_),) = ask(service, request({"body": SCENE}, {"X-Request-Start": "t=1"}))
+        assert status == 200
+
+    def test_a_stream_ends_where_it_came_by_grpc(self, service: Service) -> None:
+        """TorchServe's StreamPredictions ends the worker that does not say so."""
+        json_body = {"body": bytearray(b'{"data": "' + base64.b64encode(SCENE) + b'"}')}
+        responses = told(
+            service,
+            [
+                by_grpc({"data": SCENE}),
+                request({"data": SCENE}),
+                by_grpc({}),
+                by_grpc({"data": bytearray(b"%PDF-1.7")}),
+                request(json_body, {"Content-Type": "application/json"}),
+                by_grpc({"data": SCENE, "ts_stream_next": bytearray(b"true")}),
+                request({"body": SCENE}, {"ts_stream_next": "true"}),
+            ],
+        )
+        assert [r[0] for r in responses] == [200, 200, 400, 415, 200, 400, 200]
+        assert [r[3].get("ts_stream_next") for r in responses] == [
+            "false", None, "false", "false", None, "false", None,
+        ]  # fmt: skip
+
+    def test_open_inference_over_grpc(self, service: Service) -> None:
+        """TorchServe ends the worker whose answer to ModelInfer is of another shape."""
+        asked = by_grpc({"body": bytearray(b'{"id": "1", "inputs": []}')})
+        asked["parameters"][0]["contentType"] = "application/json"
+        ((status, _, _, headers, body), (*_, plain)) = told(
+            service, [asked, by_grpc({"body": SCENE})]
+        )
+        assert (status, headers["ts_stream_next"]) == (400, "false")
+        (output,) = body.pop("outputs")
+        assert body == {"id": "", "model_name": "age", "model_version": "2.5"}
+        failure = output.pop("data")[0]
+        assert json.loads(failure) == {
+            "code": 400,
+            "type": "InvalidRequest",
+            "message": "ModelInfer takes no photographs here; call Predictions",
+        }
+        assert output == {"name": "answer", "datatype": "BYTES", "shape": [1]}
+        assert plain["faces"] == []
+
+    def test_parts_of_one_name(self, service: Service) -> None:
+        """TorchServe would give the last of them alone."""
+        twice = request({"data": SCENE})
+        for name, value in (("data", FACE), ("max_faces", bytearray(b"1"))):
+            twice["parameters"].append({"name": name, "contentType": "", "value": value})
+        options = request({"data": SCENE, "max_faces": bytearray(b"1")})
+        options["parameters"].append(options["parameters"][1])
+        responses = ask(service, twice, request({"data": SCENE}), options)
+        assert [(status, body.get("type")) for status, *_, body in responses] == [
+            (400, "InvalidRequest"),
+            (200, None),
+            (400, "InvalidRequest"),
+        ]
+        assert responses[0][-1]["message"].startswith("the form has more than one part 'data'; ")
+        assert responses[2][-1]["message"].startswith("the form has more than one part 'max_f")
+
+    def test_a_description(self, service: Service) -> None:
+        """TorchServe's management asks for one; a header of a client's asks for nothing."""
+        asked = request({}) | {"headers": [{"name": b"describe", "value": b"True"}]}
+        ((status, *_, body),) = ask(service, asked)
+        assert (status, body["type"]) == (501, "NotImplemented")
+        assert body["message"] == "there is no more to tell of the model; ask without customized"
+        ((status, *_),) = ask(service, request({"body": SCENE}, {"describe": "True"}))
         assert status == 200
 
     def test_a_part_is_not_taken_for_a_header(self, service: Service) -> None:

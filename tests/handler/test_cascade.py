@@ -101,3 +101,11 @@ def test_a_crowd_s_best_proposals_are_looked_at(
         assert min(map(len, everything)) > 5
         monkeypatch.setattr("handler.cascade.PROPOSALS", 5)
         assert proposed() == [scores[:5] for scores in everything]
+
+
+@pytest.mark.usefixtures("rounded")
+def test_nothing_is_rounded_on_a_gpu() -> None:
+    """The flags are the process's: they can be seen without a GPU."""
+    Cascade(DetectorSettings(), 20, CPU)
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32

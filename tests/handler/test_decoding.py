@@ -15,7 +15,7 @@ from PIL import Image
 from handler.cropping import Picture
 from handler.decoding import decode, decode_reduced
 from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImageFormat
-from tests.bad_input.parts import CLEARED, gif, run_length_bmp
+from tests.bad_input.parts import CLEARED, gif, run_length_bmp, with_alpha_bmp
 from tests.pictures import astronaut, encoded, scaled, scene, turned
 
 LIMIT = 1_000_000
@@ -166,6 +166,69 @@ class TestModes:
         assert difference(picture, expected) <= 12
 
 
+class TestEmptyAlpha:
+    """Writers that have no alpha often leave it at 0; a viewer that heeds it shows nothing."""
+
+    @staticmethod
+    def layered(picture: Picture, alpha: int) -> Image.Image:
+        layer = np.full((*picture.shape[:2], 1), alpha, np.uint8)
+        return Image.fromarray(np.concatenate([picture, layer], axis=2))
+
+    @pytest.mark.parametrize("alpha", [0, 255])
+    @pytest.mark.parametrize("header", [56, 108, 124])
+    def test_of_a_bmp(self, header: int, alpha: int) -> None:
+        body = with_alpha_bmp(PICTURE, alpha, header)
+        with Image.open(io.BytesIO(body)) as image:
+            assert image.mode == "RGBA"
+        assert np.array_equal(decode(body, LIMIT), PICTURE)
+        assert np.array_equal(decode_reduced(body, LIMIT, 12).picture, PICTURE)
+
+    @pytest.mark.parametrize("alpha", [0, 255])
+    @pytest.mark.parametrize(
+        ("kind", "parameters"), [("PNG", {}), ("WEBP", {"lossless": True, "exact": True})]
+    )
+    def test_of_colours(self, kind: str, parameters: dict[str, Any], alpha: int) -> None:
+        body = encoded(self.layered(PICTURE, alpha), kind, **parameters)
+        assert np.array_equal(decode(body, LIMIT), PICTURE)
+
+    @pytest.mark.parametrize("alpha", [0, 255])
+    def test_of_grey(self, alpha: int) -> None:
+        grey = Image.fromarray(PICTURE).convert("L")
+        image = grey.copy().convert("LA")
+        image.putalpha(alpha)
+        assert np.array_equal(decode(encoded(image), LIMIT), np.asarray(grey.convert("RGB")))
+
+    def test_of_a_palette(self) -> None:
+        image = Image.fromarray(PICTURE).quantize(16)
+        body = encoded(image, "PNG", transparency=bytes(16))
+        assert np.array_equal(decode(body, LIMIT), np.asarray(image.convert("RGB")))
+
+    @pytest.mark.parametrize("kind", ["PNG", "GIF"])
+    def test_of_a_palette_s_one_colour(self, kind: str) -> None:
+        image = Image.new("P", (3, 2), 1)
+        image.putpalette([9, 9, 9, 200, 100, 50])
+        body = encoded(image, kind, transparency=1)
+        assert decode(body, LIMIT).tolist() == [[[200, 100, 50]] * 3] * 2
+
+    def test_of_one_transparent_colour(self) -> None:
+        body = encoded(Image.new("RGB", (2, 1), (4, 5, 6)), transparency=(4, 5, 6))
+        assert decode(body, LIMIT).tolist() == [[[4, 5, 6]] * 2]
+
+    def test_one_pixel_that_shows_is_alpha(self) -> None:
+        image = self.layered(PICTURE, 0)
+        image.putpixel((0, 0), (1, 2, 3, 255))
+        picture = decode(encoded(image), LIMIT)
+        assert picture[0, 0].tolist() == [1, 2, 3]
+        assert (picture.reshape(-1, 3)[1:] == WHITE).all()
+
+    @pytest.mark.parametrize("kind", ["PNG", "BMP", "JPEG"])
+    def test_costs_nothing_where_there_is_no_alpha(
+        self, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Image.Image, "getextrema", None)
+        assert decode(encoded(PICTURE, kind), LIMIT).shape == PICTURE.shape
+
+
 class TestFirstFrame:
     frames = tuple(Image.fromarray(scene(12, 16, seed)).quantize(8) for seed in (1, 2))
 
@@ -267,8 +330,9 @@ class TestFailures:
         body = body[: max(20, int(len(body) * part))]
         with pytest.raises(InvalidImage) as caught:
             decode(body, LIMIT)
-        assert caught.value.message.endswith(
-            "cannot be decoded: it is truncated or corrupt; send the whole file"
+        name = {"WEBP": "WebP"}.get(kind, kind)
+        assert caught.value.message == (
+            f"the {name} cannot be decoded: it is truncated; send the whole file"
         )
 
     @pytest.mark.parametrize(
@@ -290,7 +354,8 @@ class TestFailures:
         with pytest.raises(InvalidImage) as caught:
             decode(b"RIFF\0\0\0\0WEBP", LIMIT)
         assert caught.value.message == (
-            "the WebP cannot be decoded: it is truncated or corrupt; send the whole file"
+            "the WebP cannot be decoded: its data are corrupt; "
+            "send the file again, byte for byte, or save it anew"
         )
 
     def test_not_served(self) -> None:

@@ -291,3 +291,11 @@ class TestPrecision:
             found = estimator.estimate(noise(3))
         assert estimator.precision == "bfloat16"
         assert found.age == pytest.approx(exact.age, abs=0.5)
+
+
+@pytest.mark.usefixtures("rounded")
+def test_nothing_is_rounded_on_a_gpu(model_file: Path) -> None:
+    """The flags are the process's: they can be seen without a GPU."""
+    AgeEstimator.load(model_file, torch.device("cpu"), "float32")
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32

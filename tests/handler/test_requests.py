@@ -13,6 +13,7 @@ from handler.errors import Failure, InvalidOption, InvalidRequest
 from handler.requests import Options, Request, parse
 
 PHOTO = bytes(range(256))
+JPEG, PNG = b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"
 BASE64 = base64.b64encode(PHOTO).decode()
 JSON_TYPE = {"content-type": "application/json"}
 
@@ -41,6 +42,13 @@ class TestRawBody:
     def test_text(self) -> None:
         message = failed({"body": "hello"}, {"Content-Type": "text/plain; charset=utf-8"})
         assert message.startswith("the body was sent as text (text/plain); send the photograph")
+
+    def test_text_as_bytes(self) -> None:
+        """As TorchServe hands it over, where it is told to decode nothing."""
+        kind = {"Content-Type": "text/plain"}
+        message = failed({"body": bytearray(b"hello")}, kind)
+        assert message.startswith("the body was sent as text (text/plain); send the photograph")
+        assert parse({"body": bytearray(JPEG)}, kind) == Request(JPEG)
 
     def test_multipart_without_boundary(self) -> None:
         message = failed({"body": bytearray(b"--x")}, {"Content-Type": "Multipart/Form-Data"})
@@ -117,6 +125,20 @@ class TestJsonAsBytes:
         request = parse({"body": bytearray(body)}, {"Content-Type": "Application/JSON"})
         assert request == Request(PHOTO, Options(max_faces=2))
 
+    @pytest.mark.parametrize(
+        ("body", "twice"),
+        [
+            (b'{"data": "YQ==", "data": "Yg=="}', "data"),
+            (b'{"data": "YQ==", "max_faces": 1, "max_faces": 2}', "max_faces"),
+            (b'{"max_faces": 1, "\\u0064ata": "YQ==", "data": "YQ=="}', "data"),
+        ],
+    )
+    def test_a_name_twice(self, body: bytes, twice: str) -> None:
+        assert failed({"body": bytearray(body)}, JSON_TYPE) == (
+            f"the JSON body has more than one {twice!r}; "
+            "send one photograph a request, and each option once"
+        )
+
     def test_other_than_an_object(self) -> None:
         assert failed({"body": bytearray(b"[1]")}, JSON_TYPE).startswith("the JSON body is [1]")
 
@@ -188,6 +210,32 @@ class TestParts:
         assert failed({"image": PHOTO}).startswith("the request has no part 'data'; send")
         assert failed({"body": PHOTO, "max_faces": b"1"}).startswith("the request has no part")
 
+    @pytest.mark.parametrize("names", [("data", "data"), ("data[]", "data[]"), ("max_faces",)])
+    def test_a_name_that_several_have(self, names: tuple[str, ...]) -> None:
+        with pytest.raises(InvalidRequest) as caught:
+            parse(dict.fromkeys(("data", *names), PHOTO), {}, repeated=names[:1])
+        assert caught.value.message == (
+            f"the form has more than one part {names[0]!r}; "
+            "send one photograph a request, and each option once"
+        )
+
+    @pytest.mark.parametrize("image", [JPEG, bytearray(PNG)])
+    @pytest.mark.parametrize(
+        ("names", "told"),
+        [
+            (("image1", "image2"), "'image1', 'image2'"),
+            (("data", "data2"), "'data', 'data2'"),
+            (("data2", "data"), "'data', 'data2'"),
+            (("data", "max_faces"), "'data', 'max_faces'"),
+            (("d", "c", "b", "a"), "'a', 'b', 'c'"),
+        ],
+    )
+    def test_several_images(self, names: tuple[str, ...], told: str, image: Any) -> None:
+        assert failed(dict.fromkeys(names, image)) == (
+            f"the request has several images, as {told}; "
+            "send one photograph a request, in the part 'data'"
+        )
+
     def test_empty_data(self) -> None:
         assert failed({"data": bytearray()}).startswith("the part 'data' is empty")
 
@@ -213,9 +261,30 @@ class TestHeaders:
         body = {"data": BASE64, "max_faces": 4, "min_confidence": 0}
         assert parse({"body": body}, JSON_TYPE | headers).options == Options(0, 4)
 
-    def test_others_are_left_alone(self) -> None:
-        headers = {"X-Foo": "1", "min_confidence": "7", "Host": "a"}
-        assert parse({"body": PHOTO}, headers) == Request(PHOTO)
+    @pytest.mark.parametrize(
+        "name",
+        ["X-Max-Face", "x-max-face", "x_max_faces", "X_Min_Confidence", "Max-Faces", "max_faces",
+         "min_confidence", "MinConfidence", "X-MaxFaces", "X-Min-Confidance", "X-Mim-Confidence",
+         "X-Confidence", "X-Faces", "X-Number-Of-Faces", "X-Max-Foo", "X-Min-Face-Size",
+         "X-Maximum-Faces", "X-Confidence-Threshold"],
+    )  # fmt: skip
+    def test_what_looks_like_an_option_and_is_none(self, name: str) -> None:
+        message = failed({"body": PHOTO}, {name: "1", "X-Max-Faces": "2"}, InvalidOption)
+        assert message == (
+            f"there is no option {name.lower()!r}; known headers are X-Min-Confidence, X-Max-Faces"
+        )
+
+    @pytest.mark.parametrize(
+        "name",
+        ["X-Foo", "Host", "Max-Forwards", "X-Request-Id", "X-Request-Start", "X-Forwarded-For",
+         "X-Forwarded-Proto", "X-Real-IP", "X-Amzn-Trace-Id", "X-B3-TraceId", "X-B3-Sampled",
+         "X-Cloud-Trace-Context", "X-Correlation-ID", "X-Envoy-Max-Retries", "X-Requested-With",
+         "X-CSRF-Token", "X-MiniProfiler-Id", "X-Datadog-Trace-Id", "traceparent", "DNT",
+         "Sec-CH-UA", "Cache-Control", "CF-Ray", "X-Client-IP", "X-Api-Key", "X-Face-Age-Client",
+         "X-Maxmind-Country", "Interfaces"],
+    )  # fmt: skip
+    def test_others_are_left_alone(self, name: str) -> None:
+        assert parse({"body": PHOTO}, {name: "1"}) == Request(PHOTO)
 
 
 class TestOptionValues:
