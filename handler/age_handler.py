@@ -98,9 +98,9 @@ class AgeHandler:
 
         Ends the process where its GPU does not compute any more, or nothing happens in it.
         """
-        items = [self._item(row, context, index) for index, row in enumerate(data or ())]
         try:
             with self._watchdog:
+                items = [self._item(row, context, index) for index, row in enumerate(data or ())]
                 outcomes = self._pipeline.run(items)
         except DeviceLost as lost:
             # An error would leave the worker in its place, to fail with all that comes. By its end
