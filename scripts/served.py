@@ -46,10 +46,10 @@ def located(word: str, store: Path) -> tuple[str, Path]:
     if not (_NAME.fullmatch(name) and file):
         raise ServedError(f"--models {word}: {FORM}")
     path = Path(file).expanduser()
-    in_store = store / path
-    return name, in_store if path.name == file and (
-        in_store.exists() or not path.exists()
-    ) else path
+    named = store / path
+    if path.name == file and (named.exists() or not path.exists()):
+        return name, named
+    return name, path
 
 
 def read(words: Sequence[str], store: Path, *, foreign: bool) -> list[Served]:
