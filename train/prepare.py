@@ -156,10 +156,7 @@ def prepare(
 def look_over(
     records: Sequence[Record], problems: Sequence[Problem], folder: Path, max_bad: float
 ) -> None:
-    """Raise ValueError where more than `max_bad` of the pictures lack a label or are not there.
-
-    `rejected.csv` lists them then.
-    """
+    """Raise ValueError, and list them, where over `max_bad` of them have no label or no file."""
     bad = [*problems, *filter(None, map(_not_there, records))]
     try:
         refuse_bad(folder, len(bad), len(problems) + len(records), max_bad)
@@ -278,22 +275,22 @@ def main(config: DictConfig) -> None:
     """
     geometry, detector = contract_parts(config)
     maker = CropMaker(geometry, detector, config.crop.min_face_size, config.crop.max_side)
-    max_bad, prepared = config.data.max_bad, Path(config.data.prepared)
-    warn_of_repeats(config.data.sources)
+    data, prepared = config.data, Path(config.data.prepared)
+    warn_of_repeats(data.sources)
     gathered: dict[str, Gathered] = {}
     faults: list[str] = []
-    for name, root in config.data.sources.items():
+    for name, root in data.sources.items():
         try:
             gathered[name] = records, problems = read(name, Path(root))
             log.info("%s: %d labelled pictures, %d without", name, len(records), len(problems))
-            look_over(records, problems, prepared / name, max_bad)
+            look_over(records, problems, prepared / name, data.max_bad)
         except ValueError as error:
             faults.append(str(error))
     if faults:
         raise ValueError("; and ".join(faults))
     for name, (records, problems) in gathered.items():
-        processes = config.data.processes
-        summary = crop(records, problems, maker, prepared / name, processes, max_bad)
+        folder = prepared / name
+        summary = crop(records, problems, maker, folder, data.processes, data.max_bad)
         log.info("%s: %s", name, json.dumps(summary))
 
 

@@ -35,6 +35,11 @@ def test_read_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").touch()
     with pytest.raises(ValueError, match=r"\(readme\.txt: the name does not hold age_gender"):
         read("utkface", tmp_path)
+    (tmp_path / "ages.csv").write_text("path,age\na.jpg,50-59\nb.jpg,9-Mar\nc.jpg,20-29\n")
+    with pytest.raises(
+        ValueError, match=r"\(a\.jpg: age '50-59' is an age range.*; b\.jpg: .*Excel.*; \.\.\.\)"
+    ):
+        read("mine", tmp_path / "ages.csv")
     with pytest.raises(ValueError, match=r"mine: .*faces\.csv is missing; set data\.sources\.mine"):
         read("mine", tmp_path / "faces.csv")
 

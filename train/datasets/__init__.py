@@ -42,9 +42,10 @@ def read(name: str, root: Path) -> Gathered:
     except (OSError, ValueError) as error:
         raise ValueError(f"{name}: {why(error)}") from error
     if not records:
-        first = f" ({problems[0].file}: {problems[0].reason})" if problems else ""
+        first = "; ".join(f"{problem.file}: {problem.reason}" for problem in problems[:2])
+        told = f" ({first}{'; ...' if len(problems) > 2 else ''})" if first else ""
         raise ValueError(
-            f"{name}: no labelled picture in {readable(str(root))}{first}; set data.sources.{name}"
+            f"{name}: no labelled picture in {readable(str(root))}{told}; set data.sources.{name}"
         )
     return records, problems
 

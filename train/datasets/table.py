@@ -30,6 +30,7 @@ _OTHERS = {  # by their first bytes
 }
 _SPREADSHEET = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # a first line that is Excel's own
 _DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+([eE][+-]?\d+)?)", re.ASCII)
+_BINARY = re.compile(r"[\x01-\x08\x0e-\x1f]")  # no letters; a NUL may be in a damaged row
 _TOLD = 200  # letters of a header in a message
 Row = dict[str, str]
 
@@ -52,7 +53,9 @@ def rows(table: Path, *columns: str) -> Iterator[Row]:
         wanted = ", ".join(columns)
         raise ValueError(f"{table} is empty: its first line has to name the columns {wanted}")
     heads = {separator: _header(table, lines, separator) for separator in separators}
-    separator = min(heads, key=lambda each: len(_lacking(heads[each], columns)))
+    separator = min(
+        heads, key=lambda each: (len(_lacking(_plain(heads[each]), columns)), -len(heads[each]))
+    )
     names = _names(table, heads[separator], columns, separator)
     after_quotes = re.compile(rf'(?<!")" +(?={re.escape(separator)}|\s*$)')
     lines = [after_quotes.sub('"', line) for line in lines]
@@ -76,6 +79,8 @@ def _text(table: Path) -> str:
         text = content.decode(encoding, "surrogateescape" if encoding == "utf-8" else "strict")
     except UnicodeDecodeError as error:
         raise ValueError(f"{table} is not a CSV file in UTF-8 or UTF-16: {error}") from error
+    if _BINARY.search(text.partition("\n")[0]):
+        raise ValueError(f"{table} is no text: a table is wanted, as CSV in UTF-8")
     return text.removeprefix("\ufeff")
 
 
@@ -99,12 +104,17 @@ def _parsed(table: Path, lines: Sequence[str], separator: str) -> Iterator[list[
 
 
 def _header(table: Path, lines: Sequence[str], separator: str) -> list[str]:
-    """The first line's names, as they are compared: in lower case, with _ for spaces."""
+    """The first line's names."""
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     try:
-        return [re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in next(reader)]
+        return [cell.strip() for cell in next(reader)]
     except csv.Error as error:
         raise ValueError(f"{table} is not a CSV file: {error}, in its first line") from error
+
+
+def _plain(head: Sequence[str]) -> list[str]:
+    """Names as they are compared: in lower case, with _ for spaces."""
+    return [re.sub(r"[\s-]+", "_", name.lower()) for name in head]
 
 
 def _lacking(head: Sequence[str], columns: Sequence[str]) -> list[str]:
@@ -119,7 +129,8 @@ def _place(head: Sequence[str], name: str) -> int | None:
 
 def _names(table: Path, head: list[str], columns: Sequence[str], separator: str) -> list[str]:
     """The header with the wanted columns under the names that they are asked for by."""
-    lacking = _lacking(head, columns)
+    names = _plain(head)
+    lacking = _lacking(names, columns)
     if lacking:
         read = ", ".join(map(repr, head))[:_TOLD]
         others = f" (or {', '.join(PICTURE[1:])})" if lacking[0] in PICTURE else ""
@@ -128,9 +139,8 @@ def _names(table: Path, head: list[str], columns: Sequence[str], separator: str)
             f"{_SEPARATORS.get(separator, repr(separator))} between columns, names {len(head)}: "
             f"{read}; name it there"
         )
-    names = list(head)
-    for name in columns:
-        names[_place(head, name) or 0] = name
+    for name, place in [(name, _place(names, name)) for name in columns]:
+        names[place or 0] = name
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"{table} names the column {twice!r} twice: give one another name")

@@ -81,6 +81,7 @@ def test_bytes_that_are_not_utf_8_are_kept(tmp_path: Path) -> None:
             r"commas between columns, names 1: 'path\|age\|split'; name it there",
         ),
         ("path;years\na;1\n", r"lacks the column 'age': .* with semicolons .* 2: 'path', 'years'"),
+        ("Datei;Alter\na;1\n", r"with semicolons between columns, names 2: 'Datei', 'Alter'; name"),
         ("a.jpg,29\nb.jpg,30\n", r"lacks the column 'path' .*names 2: 'a\.jpg', '29'"),
         ("path,age,Age\na,1,2\n", r"t\.csv names the column 'age' twice"),
         (
@@ -90,6 +91,7 @@ def test_bytes_that_are_not_utf_8_are_kept(tmp_path: Path) -> None:
         ('path,age\n"a"b.jpg,2\n', r"t\.csv is not a CSV file: .* begins with '\"a\"b\.jpg,2'"),
         ('path,age\n"' + "x" * 200_000, r"t\.csv is not a CSV file"),
         (b"PK\x03\x04\x14\0\x06\0", r"t\.csv is a workbook or an archive and no CSV file"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01", r"t\.csv is no text: a table is wanted"),
         (b"\xff\xfep\0a\0t", r"t\.csv is not a CSV file in UTF-8 or UTF-16"),
     ],
 )
