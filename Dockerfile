@@ -1,6 +1,8 @@
 # docker build -t face-age .
 # docker run --gpus all -p 127.0.0.1:8080:8080 -p 127.0.0.1:7070:7070 face-age
 # (without --gpus it serves on the CPU)
+# It holds model_store/age.mar, which is packed where it is missing. Another archive, without building:
+# docker run -v /path/mine.mar:/app/model_store/age.mar:ro ... face-age
 # docker run --rm --entrypoint cat face-age sbom.cdx.json > sbom.cdx.json     what it consists of
 
 ARG BASE_IMAGE=debian:bookworm-slim
@@ -32,9 +34,10 @@ ENV PYTHONDONTWRITEBYTECODE=1
 FROM environment AS archive
 COPY handler handler
 COPY train train
-COPY scripts/archive.py scripts/
+COPY scripts/archive.py scripts/check_archive.py scripts/provide.py scripts/served.py scripts/
 COPY model_store model_store
-RUN python -m train.torchscript && python scripts/archive.py
+# As scripts/serve.sh does: an archive that lies there is taken, or packed anew from what it is of.
+RUN python scripts/provide.py
 
 # What the image consists of, written by tools that are no part of it.
 FROM environment AS bill
@@ -48,7 +51,7 @@ FROM environment
 COPY config.properties log4j2.xml ./
 COPY handler/__init__.py handler/contract.py handler/integrity.py handler/
 COPY scripts/supervise.py scripts/processes.py scripts/console.py scripts/check_archive.py scripts/
-COPY scripts/batching.py scripts/ready.py scripts/canned.jpg scripts/
+COPY scripts/batching.py scripts/ready.py scripts/served.py scripts/canned.jpg scripts/
 COPY --from=archive /app/model_store/age.mar model_store/
 COPY --from=bill /app/sbom.cdx.json ./
 # Management and metrics stay inside.

@@ -30,6 +30,7 @@ class Answer:
     model_name: str
     model_version: str
     content: dict[str, Any]  # the JSON object itself
+    model_weights: str = ""  # 12 digits that tell one model from another; an older service: none
 
 
 def parse(body: bytes) -> Answer:
@@ -50,6 +51,7 @@ def parse(body: bytes) -> Answer:
             model_name=content["model"]["name"],
             model_version=content["model"]["version"],
             content=content,
+            model_weights=content["model"].get("weights", ""),
         )
     except KeyError as error:
         raise Malformed(f"the answer has no {error}") from error

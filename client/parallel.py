@@ -1,14 +1,19 @@
 """Many photographs at a time."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from itertools import islice
+from typing import Final, Protocol, TypeVar
 
 from client.answer import Answer
 from client.errors import Unreachable
 
-AT_ONCE = 8  # photographs under way together: what one batch of the service takes
+AT_ONCE: Final = 8  # photographs under way together: what one batch of the service takes
+# Jobs that are begun before the first of them is done: a slow one does not stop the others, and
+# no more outcomes than these are kept.
+WINDOW: Final = 8 * AT_ONCE
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -27,11 +32,13 @@ class Client(Protocol):
 
 
 def in_parallel(
-    connect: Callable[[], Client], do: Callable[[Client, Job], Result], jobs: Sequence[Job]
+    connect: Callable[[], Client], do: Callable[[Client, Job], Result], jobs: Iterable[Job]
 ) -> Iterator[tuple[Job, Future[Result]]]:
     """Every job with its outcome, in order; ends after the first that found no service.
 
-    Each thread has a client of its own, made by `connect`.
+    Each thread has a client of its own, made by `connect`. At most `WINDOW` jobs are taken before
+    the outcome of the first of them is given away, so there may be any number of jobs. Ended
+    early, it waits for what is under way, but not after Ctrl-C.
     """
     of_thread = threading.local()
     clients: list[Client] = []
@@ -42,13 +49,26 @@ def in_parallel(
             clients.append(of_thread.client)
         return do(of_thread.client, job)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        try:
-            for job, future in [(job, pool.submit(work, job)) for job in jobs]:
-                yield job, future
-                if isinstance(future.exception(), Unreachable):
-                    return
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pool = ThreadPoolExecutor(AT_ONCE)
+    waiting = iter(jobs)
+    patient = True
+    try:
+        begun = deque((job, pool.submit(work, job)) for job in islice(waiting, WINDOW))
+        while begun:
+            job, future = begun.popleft()
+            wait([future])
+            unreachable = isinstance(future.exception(), Unreachable)
+            yield job, future
+            if unreachable:
+                return
+            # or the outcome would be kept for as long as the next one takes
+            del job, future
+            begun.extend((job, pool.submit(work, job)) for job in islice(waiting, 1))
+    except KeyboardInterrupt:
+        patient = False
+        raise
+    finally:
+        pool.shutdown(wait=patient, cancel_futures=True)
+        if patient:
             for client in clients:
                 client.close()

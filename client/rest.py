@@ -8,6 +8,7 @@ import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 
+from client.address import Address, authorization
 from client.answer import Answer, parse
 from client.errors import Interrupted, Refused, Unreachable
 from client.patience import patiently, seconds_of
@@ -29,25 +30,23 @@ class RestClient:
         key: str = "",
         certificates: Path | None = None,
     ) -> None:
-        """`url` as in http://127.0.0.1:8080, `timeout` in seconds; ValueError on another form.
+        """`url` as `Address.rest` takes it, `timeout` in seconds; ValueError on another form.
 
         `key` is for a proxy in front, `certificates` a PEM file of whom to trust instead of the
         system's authorities.
         """
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url} is not of the form http://127.0.0.1:8080")
+        address = Address.rest(url)
         self._url, self._timeout = url, timeout
         self._connection = (
             http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=timeout, context=_trust(certificates)
+                address.host, address.port, timeout=timeout, context=_trust(certificates)
             )
-            if parts.scheme == "https"
-            else http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+            if address.secure
+            else http.client.HTTPConnection(address.host, address.port, timeout=timeout)
         )
-        self._authorization = {"Authorization": f"Bearer {key}"} if key else {}
+        self._authorization = {"Authorization": authorization(key)} if key else {}
         path = "/".join(urllib.parse.quote(name, safe="") for name in (model, version) if name)
-        self._path = f"{parts.path.rstrip('/')}/predictions/{path}"
+        self._path = f"{address.path}/predictions/{path}"
 
     def ask(self, photograph: bytes, options: Mapping[str, float] | None = None) -> Answer:
         """The answer to one photograph; `options` as the service names them (`max_faces`, ...).

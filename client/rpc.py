@@ -5,6 +5,7 @@ from pathlib import Path
 
 import grpc
 
+from client.address import Address, authorization
 from client.answer import Answer, parse
 from client.errors import AskError, Interrupted, Refused, Unreachable
 from client.inference_pb2 import PredictionsRequest
@@ -28,7 +29,7 @@ class GrpcClient:
         certificates: Path | None = None,
         own_connection: bool = False,
     ) -> None:
-        """`address` as in 127.0.0.1:7070, or https://example.org:443; `timeout` in seconds.
+        """`address` as `Address.grpc` takes it, `timeout` in seconds; ValueError on another form.
 
         `key` is for a proxy in front, `certificates` a PEM file of whom to trust instead of the
         system's authorities. Channels to one address share a connection, but for those with an
@@ -36,21 +37,21 @@ class GrpcClient:
         """
         self._address = address
         self._model, self._version, self._timeout = model, version, timeout
-        self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
+        self._metadata = (("authorization", authorization(key)),) if key else ()
         options = [
             ("grpc.max_send_message_length", MESSAGE_SIZE),
             ("grpc.max_receive_message_length", MESSAGE_SIZE),
             ("grpc.enable_http_proxy", 0),
             ("grpc.use_local_subchannel_pool", int(own_connection)),
         ]
-        name = address.removeprefix("https://")
-        if name == address:
-            self._channel = grpc.insecure_channel(name, options)
+        place = Address.grpc(address)
+        if not place.secure:
+            self._channel = grpc.insecure_channel(place.netloc, options)
         else:
             trust = grpc.ssl_channel_credentials(
                 certificates.read_bytes() if certificates else None
             )
-            self._channel = grpc.secure_channel(name, trust, options)
+            self._channel = grpc.secure_channel(place.netloc, trust, options)
         self._stub = InferenceAPIsServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def ask(self, photograph: bytes, options: Mapping[str, float] | None = None) -> Answer:

@@ -14,7 +14,7 @@ try:
     import torch
 
     from handler.errors import DeviceLost, ExplanationsNotImplemented, Failure
-    from handler.integrity import check_folder
+    from handler.integrity import check_folder, described, weights_identity
     from handler.machine import HeapLimit, cores, dump_no_memory, keep_freed_memory
     from handler.pipeline import Pipeline
     from handler.requests import Request, parse
@@ -58,8 +58,9 @@ class AgeHandler:
         dump_no_memory()
 
         archived = context.manifest["model"]
-        self._model = Model(archived["modelName"], archived["modelVersion"])
         file = Path(properties["model_dir"], archived["serializedFile"])
+        weights = weights_identity(file)
+        self._model = Model(context.model_name, archived["modelVersion"], weights)
         self._longest_wait = settings.longest_wait
         self._watchdog = Watchdog(settings.longest_step)
         self._pipeline = Pipeline.load(file, settings, device, self._watchdog.progress)
@@ -67,9 +68,8 @@ class AgeHandler:
         self._heap = HeapLimit()
         self._heap.keep()
         logger.info(
-            "%s %s on %s in %s, torch %s with %d threads; %s; %s; %s",
-            self._model.name,
-            self._model.version,
+            "%s, on %s in %s, torch %s with %d threads; %s; %s; %s",
+            described(self._model.name, self._model.version, weights),
             device,
             self._pipeline.precision,
             torch.__version__,

@@ -2,17 +2,20 @@
 
 `scripts/archive.py` tries the model, and then writes the SHA-256 of every file that it packs into
 the archive. So a list that agrees says that the archive is whole and that its model gives ages. It
-tells of accidents and of a file that was exchanged; not of somebody who writes the list anew. Needs
-the standard library alone: it is asked before TorchServe starts, and by each worker.
+tells of accidents and of a file that was exchanged; not of somebody who writes the list anew. And
+which weights a model has, so that two models of one name and version can be told apart. Needs the
+standard library alone: it is asked before TorchServe starts, and by each worker.
 """
 
 import hashlib
 import io
 import json
+import re
 import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -28,12 +31,53 @@ MANIFEST = "MAR-INF/MANIFEST.json"  # torch-model-archiver's own, made after the
 PARTS = {"serializedFile": MODEL, "handler": HANDLER, "configFile": CONFIG}
 RUNTIME = "python"
 LARGEST = 2 << 30  # bytes of an archive, unpacked; the shipped one has 57 MB
+DIGITS = 12  # of the identity of weights, hexadecimal
+# Members of a TorchScript file. Its code names the folder that it was built in, and counts what was
+# traced before it: neither says which weights it has.
+_TENSOR = re.compile(r"[^/]+/(data|constants)/\d+")
+_CODE = re.compile(r"[^/]+/code/.*\.py")
 
 _UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class IntegrityError(Exception):
     """What is there is not what was packed; the message says in one line what differs."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What an archive serves."""
+
+    name: str  # the model's own; TorchServe may be told another
+    version: str
+    weights: str  # see `weights_identity`
+
+    def __str__(self) -> str:
+        return described(self.name, self.version, self.weights)
+
+
+def described(name: str, version: str, weights: str) -> str:
+    """A model in the words of every line that names one."""
+    return f"{name} {version}, weights {weights or 'unknown'}"
+
+
+def weights_identity(model: Path, content: IO[bytes] | None = None) -> str:
+    """Which weights a TorchScript file has, in `DIGITS` digits; `content` as in `read_extra`.
+
+    The same tensors give the same digits, whatever machine and folder the file was made in. Of a
+    file without a tensor its code decides. Empty where the file is no zip archive.
+    """
+    try:
+        with zipfile.ZipFile(content or model) as archive:
+            names = archive.namelist()
+            chosen = [n for n in names if _TENSOR.fullmatch(n)]
+            hashes = []
+            for name in chosen or [n for n in names if _CODE.fullmatch(n)]:
+                with archive.open(name) as member:
+                    hashes.append(sha256(member))
+    except _UNREADABLE:
+        return ""
+    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()[:DIGITS]
 
 
 def listing(files: Mapping[str, Path]) -> str:
@@ -50,8 +94,8 @@ def sha256(file: IO[bytes]) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def check_archive(archive: Path) -> None:
-    """Look at all that can be known of an archive before TorchServe loads it.
+def check_archive(archive: Path) -> Packed:
+    """Look at all that can be known of an archive before TorchServe loads it; what it serves.
 
     Raises IntegrityError where it is damaged, not as it was packed, larger than `LARGEST`, or would
     write outside of its folder; ContractError where this package does not know the contract of its
@@ -64,11 +108,12 @@ def check_archive(archive: Path) -> None:
             _check_hashes(names, packed.open)
             if MANIFEST not in names:
                 raise IntegrityError(f"it has no {MANIFEST}")
-            _check_manifest(packed.read(MANIFEST))
+            name, version = _check_manifest(packed.read(MANIFEST))
             model = packed.read(MODEL) if MODEL in names else b""
     except _UNREADABLE as error:
         raise IntegrityError(f"it cannot be read: {error}") from error
     read_contract(archive / MODEL, io.BytesIO(model))
+    return Packed(name, version, weights_identity(archive / MODEL, io.BytesIO(model)))
 
 
 def check_folder(folder: Path) -> None:
@@ -114,7 +159,8 @@ def _check_hashes(names: Collection[str], opened: Callable[[str], IO[bytes]]) ->
                 raise IntegrityError(f"{name!r} is not the file that was packed")
 
 
-def _check_manifest(text: bytes) -> None:
+def _check_manifest(text: bytes) -> tuple[str, str]:
+    """Name and version of the model."""
     manifest = _parsed(MANIFEST, text)
     model = manifest.get("model")
     if not isinstance(model, dict) or manifest.get("runtime") != RUNTIME:
@@ -122,6 +168,7 @@ def _check_manifest(text: bytes) -> None:
     told = {key: value for key, value in model.items() if key not in ("modelName", "modelVersion")}
     if told != PARTS:
         raise IntegrityError(f"its {MANIFEST} points to other files than were packed")
+    return str(model.get("modelName")), str(model.get("modelVersion"))
 
 
 def _parsed(name: str, text: bytes) -> dict[str, object]:

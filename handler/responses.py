@@ -10,10 +10,11 @@ from handler.pipeline import Answer, Face
 
 @dataclass(frozen=True)
 class Model:
-    """Which model answers, as TorchServe has registered it."""
+    """Which model answers, under the name that TorchServe has registered it by."""
 
     name: str
     version: str
+    weights: str  # see `handler.integrity.weights_identity`
 
 
 def encode(outcome: Answer | Failure, model: Model) -> bytes:
@@ -26,7 +27,11 @@ def encode(outcome: Answer | Failure, model: Model) -> bytes:
             "width": outcome.width,
             "height": outcome.height,
             "faces": [_face(face) for face in outcome.faces],
-            "model": {"name": model.name, "version": model.version},
+            "model": {
+                "name": model.name,
+                "version": model.version,
+                "weights": model.weights,
+            },
         }
     return json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii")
 

@@ -19,14 +19,17 @@ from pathlib import Path
 from statistics import median
 from typing import IO, Final, cast
 
-import psutil
-
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]  # where the project is not installed
 
 from loadtests import mix  # noqa: E402
 from loadtests.measure.torchserve import StartError, TorchServe, started  # noqa: E402
 from loadtests.measure.users import locust  # noqa: E402
+from option_types import real, whole  # noqa: E402
+from train.extras import needed, require  # noqa: E402
+
+with needed():
+    import psutil
 
 USERS: Final = ("RestUser", "GrpcUser")
 BEGIN: Final = "All users spawned"  # locust's own word
@@ -115,14 +118,17 @@ def main() -> int:
         description="Tell how many requests a second the users of the load test can send.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--users", type=int, default=8)
-    parser.add_argument("--seconds", type=int, default=15, help="of each kind of user, 4 at least")
-    parser.add_argument("--workers", type=int, default=1, help="of TorchServe")
-    parser.add_argument("--mix", default="one=1", help="as the load test takes it")
-    parser.add_argument("--large", type=mix.share, default=0.0, help="as the load test takes it")
+    parser.add_argument("--users", type=whole(1), default=8)
+    parser.add_argument(
+        "--seconds", type=whole(4), default=15, help="of each kind of user, 4 at least"
+    )
+    parser.add_argument("--workers", type=whole(1), default=1, help="of TorchServe")
+    parser.add_argument(
+        "--mix", type=mix.checked, default="one=1", help="as the load test takes it"
+    )
+    parser.add_argument("--large", type=real(0, 1), default=0.0, help="as the load test takes it")
     options = parser.parse_args()
-    if options.seconds < 4:
-        parser.error("a run has 4 seconds at least")
+    require("locust")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and leave nothing behind
     try:
         with tempfile.TemporaryDirectory(prefix="ceiling-") as name:

@@ -37,9 +37,13 @@ import batching  # noqa: E402
 from loadtests.measure import mixes  # noqa: E402
 from loadtests.measure.generator import Generator  # noqa: E402
 from loadtests.measure.report import Result, conditions, tables  # noqa: E402
-from loadtests.measure.rounds import Broken, Plan, measure, survey  # noqa: E402
 from loadtests.measure.systems import SYSTEMS, Running, Share  # noqa: E402
 from loadtests.measure.torchserve import StartError  # noqa: E402
+from option_types import real, whole  # noqa: E402
+from train.extras import needed  # noqa: E402
+
+with needed():
+    from loadtests.measure.rounds import Broken, Plan, measure, survey
 
 PORTRAIT: Final = ROOT / "scripts" / "canned.jpg"
 MIXES: Final = ("portrait", "photos", "large")
@@ -126,14 +130,21 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--photos", type=Path, help="folder; without it only the portrait is sent")
     parser.add_argument("--mixes", nargs="+", choices=MIXES, default=MIXES)
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
-    parser.add_argument("--workers", type=int, default=gpus or cores, help="processes of each")
-    parser.add_argument("--threads", type=int, default=threads, help="of each of these")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4, help="of a measurement, at least")
+    parser.add_argument("--workers", type=whole(1), default=gpus or cores, help="processes of each")
+    parser.add_argument("--threads", type=whole(1), default=threads, help="of each of these")
+    parser.add_argument("--rounds", type=whole(1), default=3)
+    parser.add_argument(
+        "--seconds", type=real(0, above=True), default=4, help="of a measurement, at least"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the photographs' order and times")
     parser.add_argument("--model", type=Path, default=ROOT / "model_store" / "age.pt")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not options.photos and "portrait" not in options.mixes:
+        parser.error(f"--mixes {' '.join(options.mixes)} needs --photos")
+    if options.json and not options.json.parent.is_dir():
+        parser.error(f"--json {options.json}: there is no folder {options.json.parent}")
+    return options
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -1,7 +1,6 @@
 """Load on a service that runs: REST and gRPC users, new photographs, every answer checked.
 
-    locust -f loadtests/locustfile.py --headless -u 8 -r 8 -t 30s --html report.html
-    locust -f loadtests/locustfile.py --headless -u 8 -r 8 -t 30s RestUser
+    locust -f loadtests/locustfile.py --headless -u 8 -r 8 -t 30s --html report.html RestUser
     locust -f loadtests/locustfile.py --photos FOLDER --host http://127.0.0.1:8080
     locust -f loadtests/locustfile.py --headless -u 10 -t 60s -s 60 --arrivals 4
     locust -f loadtests/locustfile.py --headless -u 40 -t 10m --shape spike --max-p95 500
@@ -21,11 +20,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import gevent  # type: ignore[import-untyped]
-import grpc.experimental.gevent
 from gevent.lock import BoundedSemaphore  # type: ignore[import-untyped]
 from gevent.pool import Group  # type: ignore[import-untyped]
 from locust import FastHttpUser, LoadTestShape, User, events, task
 from locust.env import Environment
+from locust.exception import StopTest
 from locust.runners import WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
@@ -33,17 +32,23 @@ ROOT = Path(__file__).resolve().parent.parent
 # for `client`, `loadtests` and what these have from `scripts`, which locust does not look for
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
+from client.address import REST, Address  # noqa: E402
 from client.answer import Answer, parse  # noqa: E402
 from client.errors import AskError, Interrupted, Unreachable  # noqa: E402
 from client.rest import refusal  # noqa: E402
-from client.rpc import GrpcClient  # noqa: E402
 from loadtests import distributed, mix, shapes  # noqa: E402
 from loadtests.checks import check  # noqa: E402
 from loadtests.distributed import punctuality  # noqa: E402
 from loadtests.open_loop import Arrivals  # noqa: E402
-from loadtests.options import add_options  # noqa: E402
+from loadtests.options import add_options, wrong  # noqa: E402
 from loadtests.photographs import Photograph  # noqa: E402
 from loadtests.thresholds import Limits, Outcome, exceeded  # noqa: E402
+from train.extras import needed  # noqa: E402
+
+with needed():
+    import grpc.experimental.gevent
+
+    from client.rpc import GrpcClient
 
 TIMEOUT = 120.0  # seconds for an answer
 TICK = 0.2  # seconds between two looks at the number of requests
@@ -56,6 +61,8 @@ events.init_command_line_parser.add_listener(add_options)  # type: ignore[no-unt
 def prepare(environment: Environment, **_: Any) -> None:
     """What must be there before users are; in each process, for a fork would not survive it."""
     options: Any = environment.parsed_options
+    if reason := wrong(options):
+        sys.exit(f"error: {reason}")
     grpc.experimental.gevent.init_gevent()  # or one gRPC call would stop every user
     lack = distributed.prepare(environment, partial(_lack, options))
     if lack:
@@ -70,8 +77,6 @@ def prepare(environment: Environment, **_: Any) -> None:
             user.weight = shares[user.__name__]
         environment.user_classes[:] = [u for u in environment.user_classes if u.weight]
     if options.shape:
-        if not options.run_time:
-            sys.exit("error: --shape needs --run-time")
         environment.shape_class = Shape(options.shape, options.num_users or 1, options.run_time)
     if options.requests:
         gevent.spawn(_end_after, options.requests, environment)
@@ -240,13 +245,17 @@ class AgeUser(User):
 class RestUser(AgeUser, FastHttpUser):
     """Asks over REST."""
 
-    host = "http://127.0.0.1:8080"
+    host = REST
     protocol = "REST"
     network_timeout = connection_timeout = TIMEOUT
     concurrency = 1000  # connections, opened as they are needed: arrivals wait for none
 
     def connect(self) -> None:
-        """Locust has made a session for each user."""
+        """Locust has made a session for each user, with a host as it was given."""
+        try:
+            self.client.base_url = Address.rest(str(self.host)).url
+        except ValueError as error:
+            raise StopTest(str(error)) from None
 
     def disconnect(self) -> None:
         """Close its connections."""

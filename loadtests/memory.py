@@ -25,20 +25,25 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-import psutil
-from PIL import Image, ImageOps
-from tqdm import tqdm
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]  # where the project is not installed
 
+from client.address import REST  # noqa: E402
 from client.errors import AskError, Malformed, Refused, Unreachable  # noqa: E402
 from client.parallel import Client, in_parallel  # noqa: E402
 from client.rest import RestClient  # noqa: E402
 from growth_photographs import CANVAS, crowd, encoded, of_size  # noqa: E402
 from loadtests.checks import check  # noqa: E402
 from loadtests.measure.tenths import PARTS, part  # noqa: E402
-from loadtests.photographs import Photograph, find, variants  # noqa: E402
+from loadtests.photographs import Photograph, find, opened, variants  # noqa: E402
+from option_types import rest_url, whole  # noqa: E402
+from train.extras import needed  # noqa: E402
+
+with needed():
+    import psutil
+    from tqdm import tqdm
 
 MOST: Final = 0.02  # growth of the workers' memory over the last half
 SAMPLES: Final = 20  # in each part
@@ -160,8 +165,7 @@ def messages(paths: Sequence[Path], count: int) -> list[Message]:
         portraits = [_good(photograph) for photograph in islice(variants(small, None, SEED), 200)]
     any_size = [_good(photograph) for photograph in islice(variants(paths, None, SEED), 100)]
     draw = random.Random(SEED)  # nosec B311  # no secret
-    with Image.open(draw.choice(paths)) as file:
-        large = of_size(ImageOps.exif_transpose(file).convert("RGB"), 12)
+    large = of_size(opened(draw.choice(paths)), 12)
     kinds: dict[int, list[Message]] = {  # by their shares of a hundred
         65: portraits,
         9: any_size,
@@ -180,8 +184,7 @@ def messages(paths: Sequence[Path], count: int) -> list[Message]:
 
 
 def _reduced(path: Path, folder: Path) -> Path:
-    with Image.open(path) as file:
-        image = ImageOps.exif_transpose(file).convert("RGB")
+    image = opened(path)
     image.thumbnail((SMALL, SMALL))
     reduced = folder / f"{len(list(folder.iterdir()))}.png"
     image.save(reduced)
@@ -225,12 +228,12 @@ def run(processes: Processes, sent: Sequence[Message], rest: str) -> Run:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Tell whether the workers' memory stops growing.")
     parser.add_argument("--photos", type=Path, required=True, help="folder")
-    parser.add_argument("--requests", type=int, default=10_000, help="10 at least (10,000)")
-    parser.add_argument("--rest", default="http://127.0.0.1:8080")
-    parser.add_argument("--management", default="http://127.0.0.1:8081")
+    parser.add_argument(
+        "--requests", type=whole(PARTS), default=10_000, help="10 at least (10,000)"
+    )
+    parser.add_argument("--rest", type=rest_url, default=REST)
+    parser.add_argument("--management", type=rest_url, default="http://127.0.0.1:8081")
     arguments = parser.parse_args()
-    if arguments.requests < PARTS:
-        parser.error(f"a run has {PARTS} requests at least")
     try:
         processes = Processes(arguments.management)
         sent = messages(find(arguments.photos), arguments.requests)

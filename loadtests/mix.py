@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import math
 import random
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from PIL import Image, ImageOps
 from growth_photographs import CANVAS, COLUMNS, ROWS, crowd
 from loadtests.measure.mixes import enlarged
 from loadtests.photographs import Photograph, find, marked, variants
+from option_types import real
 from ready import PHOTOGRAPH
 
 FACES: Final = ("none", "one", "many")
@@ -83,20 +85,26 @@ def weights_of(text: str) -> dict[str, float]:
         name, _, number = part.partition("=")
         if name not in FACES:
             raise ValueError(f"{name!r} is not one of {', '.join(FACES)}")
-        weights[name] = float(number)
-        if not 0 <= weights[name] < float("inf"):
-            raise ValueError(f"{number} is no weight")
+        if name in weights:
+            raise ValueError(f"{name} has two weights")
+        try:
+            weights[name] = real(0)(number)
+        except argparse.ArgumentTypeError as error:
+            raise ValueError(f"the weight of {name}: {error}") from None
     if not sum(weights.values()):
         raise ValueError("all weights are 0")
+    if math.isinf(sum(weights.values())):
+        raise ValueError("the weights are too large")
     return weights
 
 
-def share(text: str) -> float:
-    """A number from 0 to 1, for argparse."""
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return number
+def checked(text: str) -> str:
+    """The same text where `weights_of` takes it, for argparse."""
+    try:
+        weights_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 _Source = tuple[list[Path], int | None]  # files, and the faces in each of them where that is known

@@ -2,28 +2,51 @@
 
 import argparse
 
+from client.address import GRPC, Address
 from loadtests import mix, shapes
+from option_types import grpc_address, real, whole
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of these users, beside locust's own."""
     add = parser.add_argument
-    add("--grpc-host", default="127.0.0.1:7070", help="where gRPC users ask (127.0.0.1:7070)")
-    add("--grpc-share", type=mix.share, default=0.5, help="of the users, 0 to 1 (0.5)")
+    add("--grpc-host", type=grpc_address, default=GRPC, help=f"where gRPC users ask ({GRPC})")
+    add("--grpc-share", type=real(0, 1), default=0.5, help="of the users, 0 to 1 (0.5)")
     add("--photos", default="", help="folder to make photographs from, in none/, one/ and many/")
-    add("--mix", default=mix.WEIGHTS, help=f"photographs by their faces ({mix.WEIGHTS})")
-    add("--large", type=mix.share, default=mix.LARGE, help=f"share of 12 megapixels ({mix.LARGE})")
-    add("--think", type=float, default=0.0, help="longest pause of a user, seconds (0)")
+    add(
+        "--mix",
+        type=mix.checked,
+        default=mix.WEIGHTS,
+        help=f"photographs by their faces ({mix.WEIGHTS})",
+    )
+    add("--large", type=real(0, 1), default=mix.LARGE, help=f"share of 12 megapixels ({mix.LARGE})")
+    add("--think", type=real(0), default=0.0, help="longest pause of a user, seconds (0)")
     add(
         "--arrivals",
-        type=float,
+        type=real(0),
         default=0.0,
         help="photographs a second of each user, at random times, answered or not; "
         "0: each waits for its answer (0)",
     )
     add("--shape", choices=["", *shapes.SHAPES], default="", help="of the users, up to -u, over -t")
-    add("--requests", type=int, default=0, help="end after so many; 0: do not (0)")
-    add("--max-p95", type=float, default=None, help="milliseconds")
-    add("--max-p99", type=float, default=None, help="milliseconds")
-    add("--max-error-rate", type=mix.share, default=0.0, help="of the requests, 0 to 1 (0)")
-    add("--min-rate", type=float, default=None, help="answers a second")
+    add("--requests", type=whole(0), default=0, help="end after so many; 0: do not (0)")
+    add("--max-p95", type=real(0, above=True), default=None, help="milliseconds")
+    add("--max-p99", type=real(0, above=True), default=None, help="milliseconds")
+    add("--max-error-rate", type=real(0, 1), default=0.0, help="of the requests, 0 to 1 (0)")
+    add("--min-rate", type=real(0), default=None, help="answers a second")
+
+
+def wrong(options: argparse.Namespace) -> str:
+    """What is wrong with options of locust's own, which it would take and fail with; or ""."""
+    try:
+        if options.host is not None:
+            Address.rest(options.host)
+    except ValueError as error:
+        return f"--host: {error}"
+    if options.num_users is not None and options.num_users < 1:
+        return f"--users {options.num_users}: there is 1 at least"
+    if options.run_time == 0:  # which locust takes for no end at all
+        return "--run-time 0: leave it out for a run without an end"
+    if options.shape and not options.run_time and not options.worker:
+        return "--shape needs --run-time"
+    return ""

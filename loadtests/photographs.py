@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
+from folders import search, shown
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,26 @@ class Photograph:
 
 
 def find(folder: Path) -> list[Path]:
-    """The photographs in a folder, all the way down. Raises ValueError where there are none."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise ValueError(f"{folder} holds no photographs")
-    return found
+    """The photographs in a folder, all the way down; what is left out of it goes to stderr.
+
+    Raises ValueError where there are none.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{shown(folder)} is no folder")
+    found = search([folder])
+    found.say_left_out()
+    if not found.photographs:
+        raise ValueError(f"{shown(folder)} holds no photographs")
+    return found.photographs
+
+
+def opened(path: Path) -> Image.Image:
+    """A photograph, upright and in RGB. Raises ValueError where it is none."""
+    try:
+        with Image.open(path) as file:
+            return ImageOps.exif_transpose(file).convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{shown(path)} cannot be decoded: {error}") from error
 
 
 def variants(paths: Sequence[Path], faces: int | None, seed: int) -> Iterator[Photograph]:
@@ -38,9 +53,7 @@ def variants(paths: Sequence[Path], faces: int | None, seed: int) -> Iterator[Ph
     """
     draw = random.Random(seed)  # nosec B311  # no secret
     for number in itertools.count():
-        with Image.open(draw.choice(paths)) as file:
-            image = ImageOps.exif_transpose(file).convert("RGB")
-        yield _variant(image, faces, draw, f"{seed}/{number}")
+        yield _variant(opened(draw.choice(paths)), faces, draw, f"{seed}/{number}")
 
 
 def marked(photograph: Photograph, name: str) -> Photograph:

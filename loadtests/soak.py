@@ -31,8 +31,12 @@ from loadtests import mix  # noqa: E402
 from loadtests.measure.systems import Share, packed  # noqa: E402
 from loadtests.measure.tenths import PARTS, part  # noqa: E402
 from loadtests.measure.torchserve import StartError, TorchServe, found, started  # noqa: E402
-from loadtests.measure.tree import ProcessTree  # noqa: E402
 from loadtests.measure.users import locust  # noqa: E402
+from option_types import real, whole  # noqa: E402
+from train.extras import needed, require  # noqa: E402
+
+with needed():
+    from loadtests.measure.tree import ProcessTree
 
 SETTLED: Final = 1  # the tenth in which the service has what it needs
 MEMORY: Final = 0.05  # growth that passes; 100 MB of 2 GB, a kilobyte a request
@@ -147,16 +151,25 @@ def main() -> int:
         description="Tell whether anything grows under 100,000 requests.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--requests", type=int, default=100_000)
-    parser.add_argument("--users", type=int, default=10)
-    parser.add_argument("--interval", type=float, default=1.0, help="seconds between two samples")
-    parser.add_argument("--mix", default=mix.WEIGHTS, help="as the load test takes it")
-    parser.add_argument("--large", type=mix.share, default=mix.LARGE, help="the same")
+    parser.add_argument("--requests", type=whole(1), default=100_000)
+    parser.add_argument("--users", type=whole(1), default=10)
+    parser.add_argument(
+        "--interval", type=real(0, above=True), default=1.0, help="seconds between two samples"
+    )
+    parser.add_argument(
+        "--mix", type=mix.checked, default=mix.WEIGHTS, help="as the load test takes it"
+    )
+    parser.add_argument("--large", type=real(0, 1), default=mix.LARGE, help="the same")
     parser.add_argument("--model", type=Path, default=ROOT / "model_store" / "age.pt")
     parser.add_argument("--state", type=Path, help="of a service that runs; else one is started")
-    parser.add_argument("--rest-port", type=int, default=8080, help="of a service that runs")
-    parser.add_argument("--grpc-port", type=int, default=7070, help="of a service that runs")
+    parser.add_argument(
+        "--rest-port", type=whole(1, 65535), default=8080, help="of a service that runs"
+    )
+    parser.add_argument(
+        "--grpc-port", type=whole(1, 65535), default=7070, help="of a service that runs"
+    )
     options = parser.parse_args()
+    require("locust")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and leave nothing behind
     try:
         with tempfile.TemporaryDirectory(prefix="soak-") as name:

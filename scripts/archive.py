@@ -6,17 +6,21 @@
 The archive is complete: it needs torch, torchvision, facenet-pytorch and Pillow around it and
 not this repository. The model is tried before it is packed, with a list of every file's SHA-256
 (`handler/integrity.py`). The archive is opened again and every file compared with its source before
-it takes the old one's place; an archive that is up to date already is left alone.
+it takes the old one's place; an archive that is up to date already is left alone. A record beside
+it, `age.mar.json`, says what it was packed from: `scripts/provide.py` packs it anew from that, and
+from nothing else.
 """
 
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess  # nosec B404
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +35,16 @@ from handler.integrity import (  # noqa: E402
     MANIFEST,
     MODEL,
     PARTS,
+    described,
     listing,
     sha256,
+    weights_identity,
 )
 from handler.settings import Precision  # noqa: E402
+from train import made  # noqa: E402
+
+STORE = ROOT / "model_store"
+ARCHIVE, NAME, VERSION = "age.mar", "age", "1.0"  # of the one that is served by default
 
 
 class ArchiveError(Exception):
@@ -47,9 +57,9 @@ class Recipe:
 
     model: Path
     package: Path = ROOT / "handler"
-    config: Path = ROOT / "model_store" / CONFIG
-    name: str = "age"
-    version: str = "1.0"
+    config: Path = STORE / CONFIG
+    name: str = NAME
+    version: str = VERSION
 
     def files(self) -> dict[str, Path]:
         """The name in the archive of every file but the list of hashes, and where it comes from."""
@@ -65,6 +75,24 @@ class Recipe:
         """What the manifest must say of the model."""
         return {"modelName": self.name, "modelVersion": self.version, **PARTS}
 
+    def told(self, output: Path) -> dict[str, str]:
+        """What the record of an archive says; `recorded` is the inverse."""
+        paths = {name: made.path_told(getattr(self, name), output) for name in ("model", "config")}
+        return {**paths, "name": self.name, "version": self.version}
+
+    def __str__(self) -> str:
+        weights = weights_identity(self.model)
+        return f"{described(self.name, self.version, weights)}, from {os.path.relpath(self.model)}"
+
+
+def recorded(told: Mapping[str, str], archive: Path) -> Recipe | None:
+    """What an archive was packed of, by its record; None where that does not say."""
+    try:
+        model, config = (made.path_read(told[name], archive) for name in ("model", "config"))
+        return Recipe(model, config=config, name=told["name"], version=told["version"])
+    except KeyError:
+        return None
+
 
 def make(recipe: Recipe, output: Path) -> bool:
     """Write `output` unless it is up to date; whether it was written.
@@ -72,16 +100,52 @@ def make(recipe: Recipe, output: Path) -> bool:
     Raises ArchiveError where a source is missing or damaged, or the archiver's work is not what
     was asked for; an archive that was there before is then left as it was.
     """
-    try:
-        read_contract(recipe.model)
-    except ContractError as error:
-        raise ArchiveError(str(error)) from error
+    _check_model(recipe.model)
     for source in recipe.files().values():
         if not source.is_file():
             raise ArchiveError(f"{source} is missing")
-    if output.exists() and fault(recipe, output) is None:
-        return False
-    try_model(recipe.model)
+    is_old = not output.exists() or fault(recipe, output) is not None
+    try:
+        if is_old:
+            try_model(recipe.model)
+            _replace(recipe, output)
+        told = recipe.told(output)
+        if not told.items() <= made.known(output).items():
+            made.write(output, told)
+    except OSError as error:
+        raise ArchiveError(f"{output} cannot be written: {error.strerror}") from error
+    return is_old
+
+
+def _check_model(model: Path) -> None:
+    """Raise ArchiveError where a file is no exported model, with the command that makes one."""
+    weights = model.with_suffix(".safetensors")
+    command = ["python", "-m", "train.torchscript"]
+    if weights.resolve() != (STORE / MODEL).with_suffix(weights.suffix).resolve():
+        command += ["--weights", os.path.relpath(weights)]
+    if model.suffix == ".mar":
+        word = shlex.quote(f"{NAME}={model}")
+        raise ArchiveError(f"{model} is an archive: scripts/serve.sh --models {word} serves it")
+    if model.is_dir():
+        raise ArchiveError(f"{model} is a folder: name the model in it, {model / MODEL} say")
+    if model.is_file() and model == weights:
+        beside = os.path.relpath(weights.with_suffix(".pt"))
+        raise ArchiveError(
+            f"{model} holds weights: {shlex.join(command)} builds {beside} of them, to be packed"
+        )
+    if not model.exists():
+        how = shlex.join(command) if weights.is_file() else "python -m train.export"
+        if weights.is_file() and model.resolve() == (STORE / MODEL).resolve():
+            how += " (or scripts/serve.sh)"
+        raise ArchiveError(f"{model} is no exported model: there is no such file; {how} makes it")
+    try:
+        read_contract(model)
+    except ContractError as error:
+        raise ArchiveError(str(error)) from error
+
+
+def _replace(recipe: Recipe, output: Path) -> None:
+    """Pack, look at what was packed, and put it in the place of what was there."""
     with tempfile.TemporaryDirectory() as folder:
         fresh = _pack(recipe, Path(folder))
         found = fault(recipe, fresh)
@@ -91,10 +155,8 @@ def make(recipe: Recipe, output: Path) -> bool:
         try:
             shutil.copyfile(fresh, beside)  # a rename is atomic within one file system only
             beside.replace(output)
-        except OSError as error:
+        finally:
             beside.unlink(missing_ok=True)
-            raise ArchiveError(f"{output} cannot be written: {error.strerror}") from error
-    return True
 
 
 def try_model(model: Path) -> None:
@@ -174,27 +236,34 @@ def _pack(recipe: Recipe, folder: Path) -> Path:
     return folder / f"{recipe.name}.mar"
 
 
+def done(recipe: Recipe, output: Path, written: bool) -> str:
+    """What `make` did, in a line."""
+    how = "written and checked" if written else "up to date"
+    size = output.stat().st_size / 1e6
+    return (
+        f"{os.path.relpath(output)}: {how}, {len(recipe.files())} files, {size:.1f} MB, "
+        f"model {recipe}"
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Make the archive that TorchServe loads.")
-    store = ROOT / "model_store"
-    parser.add_argument("--model", type=Path, default=store / MODEL, help="from train.export")
-    parser.add_argument("--output", type=Path, default=store / "age.mar")
-    parser.add_argument("--name", default="age", help="the model's name in the URL")
-    parser.add_argument("--version", default="1.0", help="the version's name in the URL")
+    parser.add_argument("--model", type=Path, default=STORE / MODEL, help="from train.export")
+    parser.add_argument("--output", type=Path, default=STORE / ARCHIVE)
+    parser.add_argument("--name", default=NAME, help="the model's name in the URL")
+    parser.add_argument("--version", default=VERSION, help="the version's name in the URL")
     arguments = parser.parse_args()
     recipe = Recipe(arguments.model, name=arguments.name, version=arguments.version)
+    before = made.known(arguments.output).get("model")
     try:
         written = make(recipe, arguments.output)
     except ArchiveError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    size = arguments.output.stat().st_size / 1e6
-    files = len(recipe.files())
-    done = "written and checked" if written else "up to date"
-    print(
-        f"{os.path.relpath(arguments.output)}: {done}, {files} files, {size:.1f} MB, "
-        f"model {recipe.name} {recipe.version}"
-    )
+    line = done(recipe, arguments.output, written)
+    if before not in (None, recipe.told(arguments.output)["model"]):
+        line += f", in the place of {made.path_read(before, arguments.output)}"
+    print(line)
     return 0
 
 

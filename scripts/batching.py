@@ -3,14 +3,9 @@
 import json
 import shutil
 import subprocess  # nosec B404
-import sys
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `handler`
-
-from handler.integrity import MANIFEST
 from ready import read_properties
 
 # On a CPU four are a tenth faster than two, as two are than one, but with two only one waits for a
@@ -36,8 +31,8 @@ def gpus() -> int:
     return sum(line.startswith("GPU") for line in listed.stdout.splitlines())
 
 
-def with_batches(config: Path, models: Iterable[tuple[str, Path]], copy: Path) -> Path:
-    """A configuration in which the models, each a name and an archive, have this machine's batches.
+def with_batches(config: Path, models: Iterable[tuple[str, str]], copy: Path) -> Path:
+    """A configuration in which the models, each a name and a version, have this machine's batches.
 
     It is `config` itself where that has a line `models` of its own, else `copy`, which is written.
     Raises NotReady where `config` cannot be read.
@@ -45,9 +40,7 @@ def with_batches(config: Path, models: Iterable[tuple[str, Path]], copy: Path) -
     if "models" in read_properties(config):
         return config
     sizes: dict[str, dict[str, dict[str, int]]] = {}
-    for name, archive in models:
-        with zipfile.ZipFile(archive) as packed:
-            version = json.loads(packed.read(MANIFEST))["model"]["modelVersion"]
+    for name, version in models:
         sizes.setdefault(name, {})[version] = {"batchSize": batch_size()}
     copy.write_text(f"{config.read_text()}\nmodels={json.dumps(sizes)}\n")
     return copy

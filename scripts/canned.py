@@ -2,19 +2,33 @@
 
     python scripts/canned.py
 
-It shows Eileen Collins; NASA made it and put it in the public domain. scikit-image ships it.
+It shows Eileen Collins; NASA made it and put it in the public domain. scikit-image ships it, so
+this needs `pip install -e '.[dev]'`.
 """
 
+import argparse
+import sys
+from pathlib import Path
+
 from PIL import Image
-from skimage import data
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `train`
 
 from ready import PHOTOGRAPH
+from train.extras import needed
 
 
 def crop() -> Image.Image:
     """Head and shoulders, with as much around them as the detector likes to see."""
+    with needed():
+        from skimage import data
     return Image.fromarray(data.astronaut()).crop((80, 0, 368, 288))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    argparse.ArgumentParser(description="Make scripts/canned.jpg anew.").parse_args()
     crop().save(PHOTOGRAPH, quality=90)
+
+
+if __name__ == "__main__":
+    main()

@@ -13,20 +13,25 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `handler`
 
 from handler.contract import ContractError
-from handler.integrity import IntegrityError, check_archive
+from handler.integrity import IntegrityError, Packed, check_archive
 
 
-def fault(archive: Path) -> str | None:
-    """What is wrong with an archive and what to do about it, in one line; None where nothing is."""
+class ArchiveFault(Exception):
+    """What is wrong with an archive and what to do about it, in one line."""
+
+
+def checked(archive: Path) -> Packed:
+    """What an archive serves. Raises ArchiveFault where TorchServe cannot load it as packed."""
     if not archive.exists():
-        return f"{archive} is missing: make it with scripts/archive.py"
+        raise ArchiveFault(f"{archive} is missing: make it with scripts/archive.py")
     try:
-        check_archive(archive)
+        return check_archive(archive)
     except IntegrityError as error:
-        return f"{archive} is damaged: make it anew with scripts/archive.py ({error})"
+        raise ArchiveFault(
+            f"{archive} is damaged: make it anew with scripts/archive.py ({error})"
+        ) from error
     except ContractError as error:
-        return str(error)
-    return None
+        raise ArchiveFault(str(error)) from error
 
 
 def main() -> int:
@@ -34,11 +39,11 @@ def main() -> int:
     parser.add_argument("archives", nargs="+", type=Path, metavar="FILE")
     faults = 0
     for archive in parser.parse_args().archives:
-        if found := fault(archive):
+        try:
+            print(f"{archive}: as it was packed, {checked(archive)}")
+        except ArchiveFault as found:
             print(f"error: {found}", file=sys.stderr)
             faults += 1
-        else:
-            print(f"{archive}: as it was packed")
     return 1 if faults else 0
 
 

@@ -18,18 +18,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `client` and `train`, where the project is not installed
 
+from client.address import REST  # noqa: E402
 from client.answer import Answer, Face  # noqa: E402
 from client.errors import AskError  # noqa: E402
 from client.parallel import Client, in_parallel  # noqa: E402
 from client.rest import RestClient  # noqa: E402
+from folders import shown  # noqa: E402
+from option_types import real, rest_url  # noqa: E402
+from train.extras import needed  # noqa: E402
 from train.files import written_whole  # noqa: E402
 from train.main_face import main_face  # noqa: E402
 from train.metrics import describe, describe_bounded  # noqa: E402
+
+with needed():
+    from tqdm import tqdm
 
 RESAMPLES = 1000  # of the bootstrap
 
@@ -73,7 +79,7 @@ def ask_all(url: str, folder: Path, labels: Sequence[Label]) -> Iterator[tuple[L
             try:
                 yield label, face.result()
             except (AskError, OSError) as error:
-                bar.write(f"error: {label.file}: {error}", file=sys.stderr)
+                bar.write(f"error: {shown(label.file)}: {shown(str(error))}", file=sys.stderr)
             bar.update()
 
 
@@ -83,14 +89,13 @@ def main() -> int:
     parser.add_argument(
         "--labels", type=Path, required=True, help="CSV: file, age; or file, age_low, age_high"
     )
-    parser.add_argument("--url", default="http://127.0.0.1:8080")
-    parser.add_argument("--against", type=float, help="years: train.evaluate's MAE")
-    parser.add_argument("--within", type=float, default=0.3, help="years (default: 0.3)")
+    parser.add_argument("--url", type=rest_url, default=REST)
+    parser.add_argument("--against", type=real(0), help="years: train.evaluate's MAE")
+    parser.add_argument("--within", type=real(0), default=0.3, help="years (default: 0.3)")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     given = parser.parse_args()
     try:
         labels = read_labels(given.labels)
-        RestClient(given.url).close()
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -22,12 +22,10 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from PIL import Image, ImageOps
-from tqdm import tqdm
+from PIL import Image
 
 import stages
 from growth_photographs import crowd, encoded, of_size, portrait
-from growth_plots import draw
 from in_process import Worker
 from processes import LARGE_PAGES
 from stages import Moment
@@ -36,7 +34,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `client` and `loadtests`, where the project is not installed
 
 from client.rest import RestClient  # noqa: E402
-from loadtests.photographs import find  # noqa: E402
+from loadtests.photographs import find, opened  # noqa: E402
+from option_types import rest_url  # noqa: E402
+from train.extras import needed  # noqa: E402
+
+with needed():
+    from tqdm import tqdm
+
 
 MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8, 12, 24, 50)
 FACES: Final = (0, 1, 3, 10, 30, 100, 200, 300)
@@ -72,8 +76,7 @@ def portraits(folder: Path) -> Portraits:
     """Those of a folder. Raises ValueError where there are none."""
     worker, small, largest = Worker(), [], None
     for path in tqdm(find(folder), unit="photograph", disable=None):
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert("RGB")
+        image = opened(path)
         body = encoded(portrait(image))
         if len(worker.contents([body])[0]["faces"]) != 1:
             continue
@@ -182,6 +185,8 @@ class Series:
         ]
         print(f"\n{markdown(columns, rows)}", flush=True)
         if out:
+            with needed():  # not at the top: the tables do without it
+                from growth_plots import draw
             megabytes = [point.megabytes for point in costs]
             draw(out / f"growth-{self.name}.png", self.along, self.at, times, megabytes, what)
 
@@ -249,7 +254,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="photographs, some with one face")
     parser.add_argument("--out", type=Path, help="folder for the plots")
     parser.add_argument("--only", nargs="+", choices=names, default=names)
-    parser.add_argument("--rest", help="a running service, for `neighbours`: http://127.0.0.1:8080")
+    parser.add_argument("--rest", type=rest_url, help="a running service, for `neighbours`")
     arguments = parser.parse_args()
     try:
         given = portraits(arguments.folder)

@@ -26,6 +26,7 @@ from torch.profiler import ProfilerActivity, profile
 import arithmetic
 import stages
 from in_process import CONFIG, MODEL, Worker
+from option_types import whole
 from stages import Cost, Moment
 
 WARM_UP = 2  # calls; TorchScript profiles and optimises on the first ones of a new shape
@@ -146,13 +147,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Print where the time of a request goes.")
     parser.add_argument("photographs", type=Path, nargs="+", metavar="PHOTO")
     parser.add_argument("--together", action="store_true", help="as one batch")
-    parser.add_argument("--repeats", type=int, default=20, help="of which the medians are (20)")
-    parser.add_argument("--threads", type=int, help="of the CPU, instead of the config's")
+    parser.add_argument(
+        "--repeats", type=whole(1), default=20, help="of which the medians are (20)"
+    )
+    parser.add_argument("--threads", type=whole(1), help="of the CPU, instead of the config's")
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--config", type=Path, default=CONFIG)
     parser.add_argument(
         "--ops",
-        type=int,
+        type=whole(1),
         nargs="?",
         const=5,
         default=0,

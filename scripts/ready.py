@@ -1,4 +1,4 @@
-"""Tells whether the service is ready: a worker READY and one canned photograph answered.
+"""Tells whether the service is ready: each version of each model answers a canned photograph.
 
     python scripts/ready.py         exit 0 when it is, 1 and the reason when it is not
 
@@ -10,17 +10,19 @@ import argparse
 import json
 import os
 import re
+import socket
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOGRAPH = Path(__file__).resolve().with_name("canned.jpg")
-MODEL = "age"
+AT_MOST = 1000  # models that are asked
 
 # A proxy of the surrounding network must not see calls to this machine.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -45,6 +47,22 @@ class Address:
     @property
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
+
+    def fault(self, config: str) -> str | None:
+        """Why nothing can listen there, and what to do about it; `config`: the file's name."""
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.host, self.port))
+            except OSError as error:
+                other = str(self.port + 10)
+                value = f"http://{self.host}:{other}" if self.key.endswith("address") else other
+                return (
+                    f"port {self.port} of {self.host} cannot be used ({error.strerror}): end what "
+                    f"holds it, or choose another by {self.key} in {config} or in the environment: "
+                    f"TS_{self.key.upper()}={value}"
+                )
+        return None
 
 
 @dataclass(frozen=True)
@@ -106,24 +124,60 @@ def _reachable(host: str) -> str:
     return "127.0.0.1" if host == "0.0.0.0" else host  # nosec B104  # nothing listens there
 
 
+@dataclass(frozen=True)
+class Version:
+    """One version of a model, as TorchServe tells of it."""
+
+    model: str
+    version: str
+    ready: int  # workers
+
+
 def check(addresses: Addresses, timeout: float = 10) -> str:
     """One line that says what was seen; raises NotReady with the reason.
 
-    `timeout` in seconds holds for each of the two calls.
+    Asks every version of every model that TorchServe has. `timeout` in seconds holds for each call.
     """
-    models = _ask(f"{addresses.management.url}/models/{MODEL}", timeout)
-    states = [worker["status"] for model in models for worker in model["workers"]]
-    if "READY" not in states:
-        raise NotReady(f"no worker is READY: {', '.join(states) or 'there is none'}")
-    photograph = PHOTOGRAPH.read_bytes()
+    versions = _versions(addresses.management, timeout)
+    # together: they are no burden to each other, and a health check has its own limit
+    with ThreadPoolExecutor(len(versions)) as pool:
+        seen = list(pool.map(lambda one: _answered(addresses.rest, one, timeout), versions))
+    return f"ready: {'; '.join(seen)}"
+
+
+def _versions(management: Address, timeout: float) -> list[Version]:
+    """Raises NotReady where there is none, or one without a worker that is READY."""
+    listed = _ask(f"{management.url}/models?limit={AT_MOST}", timeout)["models"]
+    if not listed:
+        raise NotReady("TorchServe has no model")
+    versions = []
+    for name in dict.fromkeys(model["modelName"] for model in listed):
+        for told in _ask(f"{management.url}/models/{name}/all", timeout):
+            states = [worker["status"] for worker in told["workers"]]
+            if "READY" not in states:
+                raise NotReady(
+                    f"no worker of {name} {told['modelVersion']} is READY: "
+                    f"{', '.join(states) or 'there is none'}"
+                )
+            versions.append(Version(name, told["modelVersion"], states.count("READY")))
+    return versions
+
+
+def _answered(rest: Address, one: Version, timeout: float) -> str:
+    """What a version says of the canned photograph, in words; raises NotReady."""
+    who = f"{one.model} {one.version}"
+    url = f"{rest.url}/predictions/{one.model}/{one.version}"
+    answer = _ask(url, timeout, PHOTOGRAPH.read_bytes())
     try:
-        answer = _ask(f"{addresses.rest.url}/predictions/{MODEL}", timeout, photograph)
         ages = [face["age"] for face in answer["faces"]]
-    except (KeyError, TypeError) as error:
-        raise Broken("the canned photograph's answer holds no list of faces") from error
+        weights = answer.get("model", {}).get("weights", "unknown")  # of another's handler
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Broken(f"{who}'s answer to the canned photograph holds no list of faces") from error
     if len(ages) != 1:
-        raise Broken(f"the canned photograph's one face was answered with {len(ages)}")
-    return f"ready: {states.count('READY')} worker(s), the canned photograph's age is {ages[0]}"
+        raise Broken(f"{who} answered the canned photograph's one face with {len(ages)}")
+    return (
+        f"{who}, weights {weights}, {one.ready} worker(s), the canned photograph's age is {ages[0]}"
+    )
 
 
 def _ask(url: str, timeout: float, body: bytes | None = None) -> Any:

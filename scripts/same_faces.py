@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `handler`, where the project is not installed
 
+from folders import search, shown  # noqa: E402
 from handler.cascade import Cascade  # noqa: E402
 from handler.contract import DetectorSettings  # noqa: E402
 from handler.cropping import Picture  # noqa: E402
@@ -32,6 +32,11 @@ from handler.detection import Faces, fills_the_frame, scaled_down  # noqa: E402
 from handler.errors import Failure  # noqa: E402
 from handler.machine import keep_freed_memory  # noqa: E402
 from handler.settings import Settings  # noqa: E402
+from option_types import whole  # noqa: E402
+from train.extras import needed  # noqa: E402
+
+with needed():
+    from tqdm import tqdm
 
 Boxes = NDArray[np.float32]  # [n, 4]
 CONFIDENCE, SIDE, IOU = 0.9, 40.0, 0.9
@@ -66,12 +71,18 @@ def facenet(mtcnn: MTCNN, picture: Picture) -> tuple[Boxes, NDArray[np.float32]]
 
 
 def photographs(folder: Path, settings: Settings) -> list[Picture]:
-    """Every photograph of `folder` that can be decoded, as the detector looks at it."""
+    """Every photograph of `folder` that can be decoded, as the detector looks at it.
+
+    What is left out goes to stderr.
+    """
     pictures = []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    found = search([folder])
+    found.say_left_out()
+    for path in found.photographs:
         try:
             picture = decode(path.read_bytes(), settings.max_pixels)
-        except Failure:
+        except (Failure, OSError) as error:
+            print(f"left out: {shown(path)}: {error}", file=sys.stderr)
             continue
         pictures.append(scaled_down(picture, settings.max_side)[0])
     return pictures
@@ -80,7 +91,9 @@ def photographs(folder: Path, settings: Settings) -> list[Picture]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare the cascade with facenet-pytorch's.")
     parser.add_argument("folder", type=Path, help="photographs")
-    parser.add_argument("--min-face-size", type=int, default=Settings.min_face_size, help="pixels")
+    parser.add_argument(
+        "--min-face-size", type=whole(12), default=Settings.min_face_size, help="pixels"
+    )
     arguments = parser.parse_args()
     settings = Settings(min_face_size=arguments.min_face_size)
     keep_freed_memory()  # as a worker does; here both gain by it

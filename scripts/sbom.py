@@ -4,7 +4,8 @@
 
 It lists the Python packages, the Debian packages of the system, TorchServe's Java archive and, of
 the libraries inside that, those that say their version. The archive is one file without a list of
-its own, so what it holds is marked as incomplete. Needs cyclonedx-bom, in any environment.
+its own, so what it holds is marked as incomplete. Needs `pip install -e '.[dev]'`
+(cyclonedx-bom), in any environment.
 """
 
 import argparse
@@ -18,9 +19,6 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 Component = dict[str, Any]
 
@@ -38,6 +36,11 @@ class Fault(Exception):
 
 def bill(python: Path) -> dict[str, Any]:
     """The bill of the environment that `python` runs in, and of the system around it."""
+    try:  # not at the top: --help does without it
+        from cyclonedx.schema import SchemaVersion
+        from cyclonedx.validation.json import JsonStrictValidator
+    except ModuleNotFoundError as error:
+        raise Fault("cyclonedx-bom is not installed: pip install -e '.[dev]'") from error
     content = python_packages(python)
     components: list[Component] = content["components"]
     components += debian_packages()

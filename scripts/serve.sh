@@ -1,32 +1,85 @@
 #!/usr/bin/env bash
 # From a clone to a service that answers: see --help.
 set -euo pipefail
+folder=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 usage() {
     cat << 'END'
-usage: scripts/serve.sh [--background | --stop]
+usage: scripts/serve.sh [--background | --stop] [--model FILE | --models NAME=ARCHIVE ...]
 
-Makes .venv, installs what serving needs, builds the model and its archive where they are missing
-or out of date, and serves ages over REST and gRPC until Ctrl-C.
+Makes .venv, installs what serving needs, and serves ages over REST and gRPC until Ctrl-C: what
+lies in model_store/age.mar. That is packed of the shipped weights where it is missing, and anew
+where what it was packed from has changed since; an archive from elsewhere is served as it is.
 
-  --background   return as soon as it is ready
-  --stop         end the one in the background
+  --model FILE              pack this model (age.pt of train.export) into model_store/age.mar first;
+                            from then on it is served without the option too
+  --models NAME=ARCHIVE ... serve these archives instead, wherever they lie; the first version of a
+                            name is its default: --models age=model_store/age.mar age=other/age-2.mar
+  --background              return as soon as it is ready
+  --stop                    end the one in the background
 
 PYTHON=/path/to/python3     makes .venv with that one
 TS_<KEY>=value              overrides a line of config.properties, TS_INFERENCE_ADDRESS=... say
 END
 }
 
-case ${1:-} in
-    '' | --background | --stop) ;;
-    -h | --help) usage; exit ;;
-    *) fail "unknown option $1 (scripts/serve.sh --help)" ;;
-esac
-[ $# -le 1 ] || fail "one option at a time (scripts/serve.sh --help)"
+# A path that was typed in another folder than this one, for here.
+typed() {
+    case $1 in
+        /*) echo "$1" ;;
+        *) if [ -e "$folder/$1" ]; then echo "$folder/$1"; else echo "$1"; fi ;;
+    esac
+}
 
-if [ "${1:-}" = --stop ]; then
+action='' model='' models=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help) usage; exit ;;
+        --background | --stop)
+            [ -z "$action" ] || fail "one of --background and --stop (scripts/serve.sh --help)"
+            action=$1
+            ;;
+        --model | --model=*)
+            [ -z "$model" ] || fail 'one --model at a time; two versions: --models NAME=ARCHIVE ...'
+            if [ "$1" = --model ]; then
+                shift
+                model=${1:-}
+            else
+                model=${1#--model=}
+            fi
+            case $model in
+                '' | -*) fail '--model needs a file: --model runs/mine/age.pt' ;;
+            esac
+            model=$(typed "$model")
+            ;;
+        --models | --models=*)
+            [ "$1" = --models ] || set -- --models "${1#--models=}" "${@:2}"
+            while [ $# -gt 1 ] && [[ $2 != -* ]]; do
+                shift
+                name=${1%%=*} archive=${1#*=}
+                [[ $1 == ?*=?* ]] ||
+                    fail "--models $1: give NAME=ARCHIVE, such as age=model_store/age.mar"
+                # a file's name alone is first looked for in model_store
+                [[ $archive != */* && -e model_store/$archive ]] || archive=$(typed "$archive")
+                models+=("$name=$archive")
+            done
+            [ ${#models[@]} -gt 0 ] ||
+                fail '--models names nothing: give NAME=ARCHIVE, such as age=model_store/age.mar'
+            ;;
+        -*) fail "unknown option $1 (scripts/serve.sh --help)" ;;
+        *) fail "unknown argument $1: a model is given by --model FILE, an archive by" \
+            '--models NAME=ARCHIVE (scripts/serve.sh --help)' ;;
+    esac
+    shift
+done
+if [ -n "$model" ] && [ ${#models[@]} -gt 0 ]; then
+    fail 'one of --model, which packs a model, and --models, which serves archives'
+fi
+
+if [ "$action" = --stop ]; then
+    [ -z "$model" ] && [ ${#models[@]} -eq 0 ] || fail '--stop ends whatever runs: give it alone'
     [ -x "$VENV/bin/python" ] || { echo 'nothing runs'; exit; }
     exec "$VENV/bin/python" scripts/supervise.py --stop
 fi
@@ -36,10 +89,8 @@ install client
 provide_java
 export PYTHONDONTWRITEBYTECODE=1
 
-weights=model_store/age.safetensors model=model_store/age.pt
-if [ ! -e "$model" ] || [ "$weights" -nt "$model" ]; then
-    "$VENV/bin/python" -m train.torchscript --weights "$weights" --output "$model"
-fi
-"$VENV/bin/python" scripts/archive.py
+served=()
+[ ${#models[@]} -eq 0 ] || served=(--models "${models[@]}")
+"$VENV/bin/python" scripts/provide.py ${model:+"--model=$model"} ${served[@]+"${served[@]}"}
 unlock_environment
-exec "$VENV/bin/python" scripts/supervise.py "$@"
+exec "$VENV/bin/python" scripts/supervise.py ${action:+"$action"} ${served[@]+"${served[@]}"}

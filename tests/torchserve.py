@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,8 +150,8 @@ class Plain:
         """Java's, by the pid file."""
         return int((self.temporary / ".model_server.pid").read_text())
 
-    def start(self, *models: str) -> None:
-        """The start line; return when it is ready."""
+    def start(self, *models: str, check: Callable[[ready.Addresses], object] = ready.check) -> None:
+        """The start line; return when it is ready, for which `check` raises no NotReady."""
         for name in ("config.properties", "log4j2.xml"):
             shutil.copyfile(ROOT / name, self.folder / name)
         self.temporary.mkdir(exist_ok=True)
@@ -162,17 +162,19 @@ class Plain:
         until = time.monotonic() + 120
         while True:
             try:
-                ready.check(at)
+                check(at)
                 return
             except ready.NotReady:
                 assert time.monotonic() < until, (self.folder / "output").read_text()[-3000:]
             time.sleep(0.1)
 
     @contextmanager
-    def running(self, *models: str) -> Iterator[None]:
+    def running(
+        self, *models: str, check: Callable[[ready.Addresses], object] = ready.check
+    ) -> Iterator[None]:
         """Start it; at the end nothing of it is left."""
         try:
-            self.start(*models)
+            self.start(*models, check=check)
             yield
         finally:
             with (self.folder / "output").open("a") as output:

@@ -6,10 +6,10 @@ Writes `contact_sheet.png` into the folder of prepared crops: a row of served cr
 augmented ones for each data set, then faces found in the photographs by the serving path.
 """
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-import hydra
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,9 +21,13 @@ from handler.decoding import decode
 from handler.detection import FaceDetector
 from handler.errors import Failure
 from train.augment import Augmentation
-from train.configuration import CONFIG, contract_parts, prepared_folders
+from train.command_line import command
+from train.configuration import contract_parts, prepared_folders
 from train.data import CropDataset
+from train.datasets.gathering import files
+from train.files import readable, regular, why
 
+log = logging.getLogger(__name__)
 COLUMNS = 12
 MAX_PIXELS = 50_000_000
 
@@ -39,22 +43,28 @@ def sheet(rows: Iterable[NDArray[np.uint8]]) -> Image.Image:
 
 
 def faces_in(folder: Path, config: DictConfig) -> NDArray[np.uint8]:
-    """Served crops [n, 3, S, S] of the largest face of each photograph in `folder`."""
+    """Served crops [n, 3, S, S] of the largest face of each photograph in `folder`.
+
+    A file that is none is told in a warning. Raises ValueError where no face is found.
+    """
     geometry, settings = contract_parts(config)
     crop = config.crop
     detector = FaceDetector(settings, crop.min_face_size, crop.max_side, torch.device("cpu"))
     crops = []
-    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+    for file, path in files(folder, "*"):
         try:
-            photograph = decode(path.read_bytes(), MAX_PIXELS)
-        except Failure:
+            photograph = decode(regular(path).read_bytes(), MAX_PIXELS)
+        except (OSError, ValueError, Failure) as error:
+            log.warning("%s: %s", readable(file), why(error))
             continue
         boxes = detector.detect([photograph])[0].boxes[:1]
         crops.append(crop_faces(photograph, boxes, geometry))
+    if not sum(map(len, crops)):
+        raise ValueError(f"no face was found in the photographs of {folder}: set sheet.photographs")
     return np.concatenate(crops)
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> None:
     """Write the sheet and say where it is."""
     rows = []

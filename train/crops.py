@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from handler.contract import CropGeometry
 from train.files import written_whole
 
+SUMMARY = "summary.json"
 CONTEXT = 1.25  # side of a stored crop as a multiple of the served crop's
 
 
@@ -82,7 +83,7 @@ def refuse_bad(folder: Path, unusable: int, total: int, max_bad: float) -> None:
 
 def refuse_unfinished(folder: Path, max_bad: float) -> None:
     """Raise ValueError, saying what to do, where `prepare` has not ended or `refuse_bad` would."""
-    file = folder / "summary.json"
+    file = folder / SUMMARY
     if not file.is_file():
         raise ValueError(f"{folder} is not prepared: run python -m train.prepare first")
     summary = json.loads(file.read_text())

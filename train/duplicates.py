@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import hydra
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from train.configuration import CONFIG, prepared_folders
+from train.command_line import command
+from train.configuration import prepared_folders
 from train.crops import CropLabel
 from train.data import CropDataset
 from train.files import written_whole
@@ -111,7 +111,7 @@ def find(folders: Sequence[Path], size: int) -> list[Copy]:
 
 def write(found: Sequence[Copy], path: Path) -> None:
     """The table that says which."""
-    with written_whole(path) as partial, partial.open("w", newline="") as stream:
+    with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(
             ["held_out", "split", "age", "other", "split", "age", "bits", "correlation", "mirrored"]
@@ -126,7 +126,7 @@ def write(found: Sequence[Copy], path: Path) -> None:
             )
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> None:
     """Print how many there are, and where they are listed."""
     found = find(prepared_folders(config), config.crop.size)

@@ -15,7 +15,6 @@ import json
 import logging
 from pathlib import Path
 
-import hydra
 import numpy as np
 import torch
 from omegaconf import DictConfig
@@ -26,7 +25,8 @@ from train import portraits, tables
 from train.calibration import calibrated, neutral
 from train.card import contract_facts, data_facts, run_facts
 from train.checkpoint import chosen_network
-from train.configuration import CONFIG, contract_parts, of_run
+from train.command_line import command
+from train.configuration import contract_parts, of_run
 from train.crops import widened
 from train.data import CropDataset, model_crops
 from train.datasets import warn_of_repeats
@@ -152,7 +152,7 @@ def _facts(contract: Contract) -> list[tuple[str, str]]:
     return [*contract_facts(contract), ("data", "; ".join(data_facts(contract)))]
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> None:
     """Print the tables."""
     print(show(evaluate(config)))

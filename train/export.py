@@ -9,7 +9,6 @@ TorchScript differ by more than 0.05 years on real crops.
 import json
 from pathlib import Path
 
-import hydra
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,9 +16,11 @@ from omegaconf import DictConfig
 from torch.fx.proxy import TraceError
 
 from handler.contract import Contract
+from train import made
 from train.card import model_card
 from train.checkpoint import chosen_network
-from train.configuration import CONFIG, contract_parts, of_run
+from train.command_line import command
+from train.configuration import contract_parts, of_run
 from train.crops import widened
 from train.data import CropDataset, model_crops
 from train.evaluate import estimate
@@ -86,7 +87,8 @@ def export(config: DictConfig) -> Path:
     build(run / "age.safetensors", run / "age.pt")
     _check_agreement(network, run / "age.pt", crops)
     card = model_card(config, architecture, contract, results)
-    files = {name: (run / name).read_bytes() for name in ("age.safetensors", "age.pt")}
+    names = ("age.safetensors", "age.pt", made.record_of(run / "age.pt").name)
+    files = {name: (run / name).read_bytes() for name in names}
     files |= {"metrics.json": metrics, "README.md": card.encode()}
     for name, content in files.items():
         with written_whole(output / name) as partial:
@@ -143,7 +145,7 @@ def _eager(network: AgeNetwork, crops: torch.Tensor) -> NDArray[np.float32]:
     return torch.cat(ages).numpy()
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> None:
     """Export, and say what comes next."""
     print(f"{export(config)} is ready: pack it with python scripts/archive.py")

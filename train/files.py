@@ -1,6 +1,7 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and what to say of those that are not."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,3 +17,35 @@ def written_whole(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def regular(path: Path) -> Path:
+    """`path`, where it is a file; reading from a pipe would wait for ever.
+
+    Raises ValueError, saying what it is, or OSError.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if not path.is_symlink():
+            raise
+        raise ValueError(f"it is a link to {readable(os.readlink(path))}, which is missing") from (
+            None
+        )
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+        raise ValueError(f"it is {kind} and no file")
+    return path
+
+
+def readable(name: str) -> str:
+    """A file's name as any text file can hold it; bytes that are not UTF-8 are told as \\xNN."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def why(error: BaseException) -> str:
+    """What an error says, without the number that the system gives it."""
+    if isinstance(error, OSError) and error.strerror:
+        place = f": {os.fspath(error.filename)}" if error.filename is not None else ""
+        return readable(error.strerror + place)
+    return readable(str(error))

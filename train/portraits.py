@@ -16,7 +16,8 @@ from handler.errors import Failure
 from handler.pipeline import Face, Pipeline
 from handler.requests import Request
 from handler.settings import Settings
-from train.datasets.gathering import gather, rows
+from train.datasets.gathering import gather, picture
+from train.datasets.table import rows
 from train.main_face import main_face
 from train.metrics import describe_bounded
 from train.records import Problem, age_of
@@ -59,7 +60,7 @@ def read(root: Path) -> tuple[list[Portrait], list[Problem]]:
         low, high = age_of(row["age_low"]), age_of(row["age_high"])
         if low > high:
             raise ValueError(f"age_low {low:g} is above age_high {high:g}")
-        return Portrait(root / "images" / file, low, high)
+        return Portrait(picture(root / "images", row["file"]), low, high)
 
     table = root / "labels.csv"
     if not table.is_file():

@@ -5,8 +5,9 @@
 
 Can be stopped and started again: shards that are there are kept. To have pictures looked at again
 that were repaired, remove the folder of that data set's crops. Beside the crops lie
-`rejected.csv` (every picture without a usable face or label, and why) and, once all are there,
-`summary.json` (counts, padding).
+`rejected.csv` (every picture without a usable face or label, and why), `whole.csv` (chips without a
+face that was found, which were taken whole) and, once all are there, `summary.json` (counts,
+padding). Every data set is looked over before the first picture is cropped.
 """
 
 import csv
@@ -15,12 +16,12 @@ import inspect
 import json
 import logging
 import multiprocessing
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -35,8 +36,10 @@ from handler.detection import FaceDetector, Faces
 from handler.errors import Failure
 from handler.settings import Settings
 from train import crops, main_face
-from train.configuration import CONFIG, contract_parts
+from train.command_line import command
+from train.configuration import contract_parts
 from train.crops import (
+    SUMMARY,
     CropLabel,
     Shard,
     marker,
@@ -47,7 +50,8 @@ from train.crops import (
     write_shard,
 )
 from train.datasets import read, warn_of_repeats
-from train.files import written_whole
+from train.datasets.gathering import Gathered
+from train.files import regular, why, written_whole
 from train.records import SPLITS, Problem, Record
 
 log = logging.getLogger(__name__)
@@ -65,7 +69,6 @@ _MAKING = (
     networks,
     suppression,
 )
-WHOLE = "no face was found; the whole picture was taken"
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class CropMaker:
         Raises OSError or Failure where the picture cannot be read, ValueError where it shows no
         face.
         """
-        picture = decode(record.path.read_bytes(), Settings.max_pixels)
+        picture = decode(regular(record.path).read_bytes(), Settings.max_pixels)
         height, width = picture.shape[:2]
         faces = (detector.detect_on_canvas if record.tight else detector.detect)([picture])[0]
         box = self._box(record, faces, width, height)
@@ -146,9 +149,44 @@ def prepare(
     Raises ValueError when more than `max_bad` (a part, 0 to 1) of the pictures cannot be used,
     before any is cropped where that can be told from the labels.
     """
+    look_over(records, problems, folder, max_bad)
+    return crop(records, problems, maker, folder, processes, max_bad)
+
+
+def look_over(
+    records: Sequence[Record], problems: Sequence[Problem], folder: Path, max_bad: float
+) -> None:
+    """Raise ValueError where more than `max_bad` of the pictures lack a label or are not there.
+
+    `rejected.csv` lists them then.
+    """
+    bad = [*problems, *filter(None, map(_not_there, records))]
+    try:
+        refuse_bad(folder, len(bad), len(problems) + len(records), max_bad)
+    except ValueError:
+        (folder / SUMMARY).unlink(missing_ok=True)
+        _list(folder / "rejected.csv", ("file", "reason"), [(p.file, p.reason) for p in bad])
+        raise
+
+
+def _not_there(record: Record) -> Problem | None:
+    try:
+        regular(record.path)
+    except (OSError, ValueError) as error:
+        return Problem(record.file, why(error))
+    return None
+
+
+def crop(
+    records: Sequence[Record],
+    problems: Sequence[Problem],
+    maker: CropMaker,
+    folder: Path,
+    processes: int,
+    max_bad: float,
+) -> dict[str, Any]:
+    """As `prepare`, of what was looked over."""
     _claim(folder, maker.fingerprint(records))
-    _list_rejected(folder, problems, [])
-    refuse_bad(folder, len(problems), len(records) + len(problems), max_bad)
     shards = [records[i : i + SHARD] for i in range(0, len(records), SHARD)]
     todo = [i for i in range(len(shards)) if not marker(folder, i).exists()]
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
@@ -166,7 +204,7 @@ def prepare(
 
 def _claim(folder: Path, fingerprint: str) -> None:
     """Make `folder` hold crops of this fingerprint only; stale shards are removed."""
-    (folder / "summary.json").unlink(missing_ok=True)  # comes back when all crops are there
+    (folder / SUMMARY).unlink(missing_ok=True)  # comes back when all crops are there
     mark = folder / "fingerprint"
     if mark.is_file() and mark.read_text() != fingerprint:
         log.info("%s: settings or records have changed; its crops are made anew", folder)
@@ -181,6 +219,7 @@ _worker: tuple[CropMaker, FaceDetector, Path]  # of this worker process
 
 def _start(maker: CropMaker, folder: Path) -> None:
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     torch.set_num_threads(1)  # a process per core does more than threads over small pictures
     _worker = (maker, maker.build_detector(), folder)
 
@@ -196,7 +235,7 @@ def _make_shard(job: tuple[int, Sequence[Record]]) -> int:
         try:
             crop, label = maker.make(record, detector)
         except (OSError, ValueError, Failure) as error:
-            rejected[record.file] = str(error)
+            rejected[record.file] = why(error)
             continue
         crops.append(crop[None])
         labels.append(label)
@@ -205,49 +244,56 @@ def _make_shard(job: tuple[int, Sequence[Record]]) -> int:
 
 
 def _summarise(folder: Path, problems: Sequence[Problem]) -> dict[str, Any]:
-    """Write `rejected.csv` and `summary.json` from the shards that are there."""
+    """Write the lists and `summary.json` from the shards that are there."""
     shards = list(read_shards(folder))
     labels = [label for shard in shards for label in shard.labels]
-    rejected = [reason for shard in shards for reason in shard.rejected.values()]
-    _list_rejected(folder, problems, shards)
+    rejected = [item for shard in shards for item in shard.rejected.items()]
+    whole = [(label.file,) for label in labels if not label.found]
+    told = [(problem.file, problem.reason) for problem in problems]
+    _list(folder / "rejected.csv", ("file", "reason"), [*told, *rejected])
+    _list(folder / "whole.csv", ("file",), whole)
     summary = {
         "crops": len(labels),
         "unusable": len(problems) + len(rejected),
-        "not_found": sum(not x.found for x in labels) + sum("no face" in r for r in rejected),
+        "not_found": len(whole) + sum("no face" in reason for _, reason in rejected),
+        "whole": len(whole),
         "padding": round(float(np.mean([x.padding for x in labels])), 4) if labels else 0.0,
         "splits": {s: sum(x.split == s for x in labels) for s in SPLITS},
     }
-    with written_whole(folder / "summary.json") as partial:
+    with written_whole(folder / SUMMARY) as partial:
         partial.write_text(json.dumps(summary, indent=2))
     return summary
 
 
-def _list_rejected(folder: Path, problems: Sequence[Problem], shards: Sequence[Shard]) -> None:
-    rows = [(problem.file, problem.reason) for problem in problems]
-    for shard in shards:
-        rows += shard.rejected.items()
-        rows += [(x.file, WHOLE) for x in shard.labels if not x.found]
-    with written_whole(folder / "rejected.csv") as partial, partial.open("w", newline="") as out:
-        csv.writer(out).writerows([("file", "reason"), *sorted(rows)])
+def _list(path: Path, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out).writerows([head, *sorted(rows)])
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> None:
-    """Prepare every data set that `data.sources` names."""
+    """Prepare every data set that `data.sources` names.
+
+    Raises ValueError, telling what is wrong with each of them, before any picture is cropped.
+    """
     geometry, detector = contract_parts(config)
     maker = CropMaker(geometry, detector, config.crop.min_face_size, config.crop.max_side)
+    max_bad, prepared = config.data.max_bad, Path(config.data.prepared)
     warn_of_repeats(config.data.sources)
+    gathered: dict[str, Gathered] = {}
+    faults: list[str] = []
     for name, root in config.data.sources.items():
-        records, problems = read(name, Path(root))
-        log.info("%s: %d labelled pictures, %d without", name, len(records), len(problems))
-        summary = prepare(
-            records,
-            problems,
-            maker,
-            Path(config.data.prepared) / name,
-            config.data.processes,
-            config.data.max_bad,
-        )
+        try:
+            gathered[name] = records, problems = read(name, Path(root))
+            log.info("%s: %d labelled pictures, %d without", name, len(records), len(problems))
+            look_over(records, problems, prepared / name, max_bad)
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        raise ValueError("; and ".join(faults))
+    for name, (records, problems) in gathered.items():
+        processes = config.data.processes
+        summary = crop(records, problems, maker, prepared / name, processes, max_bad)
         log.info("%s: %s", name, json.dumps(summary))
 
 

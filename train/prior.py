@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import hydra
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
 from train.checkpoint import chosen_network
-from train.configuration import CONFIG, contract_parts, of_run
+from train.command_line import command
+from train.configuration import contract_parts, of_run
 from train.crops import widened
 from train.data import model_crops
 from train.files import written_whole
@@ -116,7 +116,7 @@ def _told(factors: Sequence[float]) -> str:
     return ", ".join(f"{age}: {factors[age]:.2f}" for age in range(0, BELOW, STEP))
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> None:
     """Fit it, and say where the weights are."""
     print(f"with the fitted prior: export.checkpoints=[{prior(config)}]")

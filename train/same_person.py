@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import hydra
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
 from train import faceres
-from train.configuration import CONFIG, prepared_folders
+from train.command_line import command
+from train.configuration import prepared_folders
 from train.data import CropDataset
 from train.distillation import Teacher, load_teacher
 from train.files import written_whole
@@ -90,7 +90,7 @@ def _spread(features: Tensor, count: int) -> Tensor:
     return features[torch.linspace(0, len(features) - 1, count).long()]
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> None:
     """Print how many of each held-out part there are, and where they are listed.
 
@@ -129,7 +129,10 @@ def main(config: DictConfig) -> None:
                 if same
             ]
     listed = Path(config.data.prepared) / "people.csv"
-    with written_whole(listed) as partial, partial.open("w", newline="") as stream:
+    with (
+        written_whole(listed) as partial,
+        partial.open("w", newline="", encoding="utf-8") as stream,
+    ):
         table = csv.writer(stream)
         table.writerow(["source", "split", "held_out", "training", "cosine"])
         for cosine, row in sorted(rows, key=lambda each: -each[0]):

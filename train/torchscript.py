@@ -1,6 +1,7 @@
 """Weights -> the TorchScript file that is served.
 
-    python -m train.torchscript --weights model_store/age.safetensors --output model_store/age.pt
+    python -m train.torchscript
+    python -m train.torchscript --weights runs/mine/age.safetensors --output mine.pt
 
 Needs neither Lightning nor Hydra, so that a serving machine can build its model from the weights.
 """
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 from handler.contract import EXTRA_FILE, INT8_FILE
+from handler.integrity import weights_identity
+from train import made
 from train.files import written_whole
 from train.model import AgeNetwork
 from train.quantize import quantized
@@ -24,9 +27,10 @@ from train.weights import Weights, load_weights
 def build(weights: Path, output: Path) -> None:
     """Write the model in `weights` to `output` as TorchScript, its contract inside.
 
-    Raises ValueError where `weights` holds no age model.
+    A record of it is written beside. Raises ValueError where `weights` holds no age model.
     """
     save(load_weights(weights), output)
+    made.write_built(output, weights)
 
 
 def save(stored: Weights, output: Path) -> None:
@@ -53,18 +57,35 @@ def _traced(network: AgeNetwork, faces: Tensor, extra: dict[str, str | bytes]) -
     return file.getvalue()
 
 
+def built(weights: Path, output: Path) -> str:
+    """`build`, and what was built, in a line."""
+    build(weights, output)
+    size, identity = output.stat().st_size / 1e6, weights_identity(output)
+    return f"{output}: {size:.1f} MB, weights {identity}, from {weights}"
+
+
 def main() -> int:
     """Build one file from the other; 1 where that cannot be done, with one line that says why."""
     parser = argparse.ArgumentParser(description="Build the served TorchScript from weights.")
     parser.add_argument("--weights", type=Path, default=Path("model_store/age.safetensors"))
-    parser.add_argument("--output", type=Path, default=Path("model_store/age.pt"))
+    parser.add_argument("--output", type=Path, help="default: age.pt beside age.safetensors")
     arguments = parser.parse_args()
+    output = arguments.output or arguments.weights.with_suffix(".pt")
+    if arguments.output is None and output.exists() and not made.known(output):
+        print(
+            f"error: {output} was not built here and may be somebody's own: give its name by "
+            "--output to write over it, or another",
+            file=sys.stderr,
+        )
+        return 1
     try:
-        build(arguments.weights, arguments.output)
+        print(built(arguments.weights, output))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB")
+    except OSError as error:
+        print(f"error: {output} cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-import hydra
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -33,10 +32,11 @@ from handler.contract import INT8_FILE, read_contract, read_extra
 from handler.estimation import AgeEstimator, round_weights
 from handler.settings import Precision
 from train import torchscript
-from train.configuration import CONFIG, of_run
+from train.command_line import command
+from train.configuration import of_run
 from train.data import CropDataset, model_crops
+from train.extras import needed
 from train.model import AgeNetwork, Architecture
-from train.pruning import pruned, retrained
 from train.quantize import activation_ranges
 from train.tables import Table
 from train.weights import Weights, load_weights
@@ -165,6 +165,9 @@ def make(model: Weights, config: DictConfig) -> list[Variant]:
     Raises ValueError where one of the files takes other crops than the model.
     """
     wanted, name = config.variants, model.architecture.backbone
+    if wanted.prune:
+        with needed():  # not at the top: all but this does without it
+            from train.pruning import pruned, retrained
     observed = model_crops(config, "val", model.contract.crop)
     observed.thin_out(OBSERVED)
     contract = replace(model.contract, metrics={})  # which say nothing of the others
@@ -222,7 +225,7 @@ def compare(config: DictConfig) -> Table:
     return table(measure(variants, test, wanted.rounds))
 
 
-@hydra.main(**CONFIG)
+@command
 def main(config: DictConfig) -> None:
     """Print the table."""
     print(compare(config).markdown())

@@ -30,6 +30,6 @@ def _answer(head: bytes) -> bytes:
     """Any other photograph, such as the one that tells readiness, is said to have a face."""
     comment = COMMENT.search(head)
     width, height, faces = map(int, comment.groups()) if comment else (10, 10, 1)
-    model = {"name": "age", "version": "1.0"}
+    model = {"name": "age", "version": "1.0", "weights": "0" * 12}
     content = {"width": width, "height": height, "faces": [FACE] * faces, "model": model}
     return json.dumps(content, separators=(",", ":")).encode()

@@ -24,7 +24,7 @@ CONTENT = {
             "age_interval": [30.9, 46.0],
         }
     ],
-    "model": {"name": "age", "version": "1.0"},
+    "model": {"name": "age", "version": "1.0", "weights": "3f9a0c1b2d4e"},
 }
 
 
@@ -39,6 +39,7 @@ def test_answer():
     answer = parse(body())
     assert (answer.width, answer.height) == (512, 384)
     assert (answer.model_name, answer.model_version) == ("age", "1.0")
+    assert answer.model_weights == "3f9a0c1b2d4e"
     assert answer.content == CONTENT
     assert answer.faces == (
         Face(
@@ -49,6 +50,12 @@ def test_answer():
             (30.9, 46.0),
         ),
     )
+
+
+def test_an_older_service_tells_no_weights():
+    content = copy.deepcopy(CONTENT)
+    del content["model"]["weights"]
+    assert parse(json.dumps(content).encode()).model_weights == ""
 
 
 def test_failure():

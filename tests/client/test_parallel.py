@@ -1,9 +1,12 @@
+import _thread
 import threading
+import time
+import weakref
 
 import pytest
 
 from client.errors import Refused, Unreachable
-from client.parallel import in_parallel
+from client.parallel import WINDOW, in_parallel
 
 
 class Client:
@@ -51,3 +54,62 @@ def test_ends_when_nothing_listens():
     assert job == 0
     with pytest.raises(Unreachable):
         future.result()
+
+
+class Outcome:
+    """Something that can be counted while it lives."""
+
+
+def test_no_more_outcomes_are_kept_than_a_window_holds():
+    alive: set[int] = set()
+    most = begun = 0
+
+    def do(client, job):
+        outcome = Outcome()
+        alive.add(job)
+        weakref.finalize(outcome, alive.discard, job)
+        return outcome
+
+    def jobs():
+        nonlocal begun
+        for job in range(20_000):
+            begun += 1
+            yield job
+
+    given = 0
+    for job, _ in in_parallel(lambda: Client([]), do, jobs()):
+        assert job == given
+        given += 1
+        most = max(most, len(alive), begun - given)
+    assert given == 20_000
+    assert most <= WINDOW + 1  # the one that was just given away
+
+
+def test_a_slow_one_does_not_stop_the_others():
+    others = threading.Semaphore(0)
+
+    def do(client, job):
+        if job:
+            others.release()
+            return job
+        return sum(others.acquire(timeout=5) for _ in range(WINDOW - 1))
+
+    outcomes = in_parallel(lambda: Client([]), do, range(WINDOW))
+    assert next(outcomes)[1].result() == WINDOW - 1
+    outcomes.close()
+
+
+def test_ctrl_c_does_not_wait_for_what_is_under_way():
+    release, begun = threading.Event(), threading.Event()
+
+    def do(client, job):
+        begun.set()
+        release.wait(20)
+
+    outcomes = in_parallel(lambda: Client([]), do, range(100))
+    threading.Thread(target=lambda: begun.wait(5) and _thread.interrupt_main()).start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        next(outcomes)
+    assert time.monotonic() - start < 5
+    release.set()

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
+import ready
+from client.errors import AskError
+from client.rest import RestClient
 from handler.contract import SCHEMA, Contract
 from handler.integrity import HASHES, MODEL, listing
 from tests.archives import exported, rewritten
+from tests.clones import cloned
 from tests.faults.load import direct, load
 from tests.faults.table import Table
 from tests.torchserve import (
@@ -103,25 +106,9 @@ def test_entrypoint_refuses(
 @pytest.fixture
 def clone(tmp_path: Path, contract: Contract) -> Path:
     """The project with another model in it, and this environment installed."""
-    for folder in ("handler", "train", "scripts"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    for file in ("setup.cfg", "pyproject.toml", "constraints.txt", "config.properties"):
-        shutil.copy(ROOT / file, tmp_path)
-    environment = Path(sys.prefix)
-    (tmp_path / ".venv").mkdir()
-    for name in ("bin", "lib", "pyvenv.cfg"):
-        (tmp_path / ".venv" / name).symlink_to(environment / name)
-    stamp = "cat setup.cfg pyproject.toml constraints.txt | cksum"
-    summed = subprocess.run(
-        ["bash", "-c", stamp], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    installed = f"{summed.stdout.strip()} {tmp_path}\n"
-    (tmp_path / ".venv" / "installed-client").write_text(installed)
-    store = tmp_path / "model_store"
-    store.mkdir()
-    shutil.copy(ROOT / "model_store" / "model-config.yaml", store)
-    save(AgeNetwork(ARCHITECTURE), contract, store)
-    return tmp_path
+    clone = cloned(tmp_path)
+    save(AgeNetwork(ARCHITECTURE), contract, clone / "model_store")
+    return clone
 
 
 ARCHITECTURE = Architecture("test_resnet", 64)
@@ -176,6 +163,16 @@ def test_serve_script_refuses(
     assert not (clone / ".serve" / "logs").exists()
 
 
+def good_one_answers(at: ready.Addresses) -> None:
+    client = RestClient(at.rest.url)
+    try:
+        client.ask(ready.PHOTOGRAPH.read_bytes())
+    except AskError as error:
+        raise ready.NotReady(str(error)) from error
+    finally:
+        client.close()
+
+
 def test_good_version_serves_beside_bad_ones(
     model_store: Path, tmp_path: Path, table: Table
 ) -> None:
@@ -188,11 +185,14 @@ def test_good_version_serves_beside_bad_ones(
     models = ("truncated.mar", "age.mar", "climbing.mar", "tampered.mar")
     told = "IntegrityError: 'handler/decoding.py' is not the file that was packed"
     with (
-        torchserve.running(*(f"age={model}" for model in models)),
+        torchserve.running(*(f"age={model}" for model in models), check=good_one_answers),
         load(direct(torchserve.environ["TS_INFERENCE_ADDRESS"]), USERS) as users,
     ):
         users.await_answers(3 * USERS)
         await_logged(tmp_path / "logs" / "model_log.log", told)
+        at = ready.Addresses.read(tmp_path / "config.properties", torchserve.environ)
+        with pytest.raises(ready.NotReady, match=r"^no worker of age 2\.0 is READY: "):
+            ready.check(at)
     assert users.lost == {}
     assert len(users.exchanges) == len(users.of("answered"))
     assert not [*tmp_path.rglob("climbed")]

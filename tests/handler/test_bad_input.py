@@ -42,7 +42,7 @@ def item(row: dict[str, object], headers: dict[str, str] | None = None) -> Item:
 
 def content(outcome: Answer | Failure) -> Any:
     """What a client gets."""
-    return json.loads(encode(outcome, Model("age", "1.0")))
+    return json.loads(encode(outcome, Model("age", "1.0", "")))
 
 
 def cases() -> list[tuple[str, Item, Outcome]]:

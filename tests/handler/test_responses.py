@@ -6,7 +6,7 @@ from handler.errors import ExplanationsNotImplemented, UnsupportedImageFormat
 from handler.pipeline import Answer, Face
 from handler.responses import Model, encode
 
-MODEL = Model("age", "1.0")
+MODEL = Model("age", "1.0", "3f9a0c1b2d4e")
 FACE = Face(
     box=(180.84, 61.37, 268.449, 172.25001),
     confidence=0.9999949,
@@ -20,7 +20,8 @@ def test_answer_is_compact_and_rounded() -> None:
     assert encode(Answer(512, 400, (FACE,)), MODEL) == (
         b'{"width":512,"height":400,"faces":[{"box":[180.8,61.4,268.4,172.3],"confidence":0.99999,'
         b'"landmarks":[[205.0,101.7],[246.8,103.7],[224.7,129.0],[201.7,139.2],[245.3,141.8]],'
-        b'"age":38.2,"age_interval":[30.9,46.0]}],"model":{"name":"age","version":"1.0"}}'
+        b'"age":38.2,"age_interval":[30.9,46.0]}],'
+        b'"model":{"name":"age","version":"1.0","weights":"3f9a0c1b2d4e"}}'
     )
 
 
@@ -29,7 +30,7 @@ def test_no_face() -> None:
         "width": 1,
         "height": 2,
         "faces": [],
-        "model": {"name": "age", "version": "1.0"},
+        "model": {"name": "age", "version": "1.0", "weights": "3f9a0c1b2d4e"},
     }
 
 
@@ -54,7 +55,7 @@ def test_failure_type_is_the_one_of_the_api() -> None:
 
 def test_any_text_survives() -> None:
     message = "no option 'größe\ud800\u2028\0'"
-    body = encode(UnsupportedImageFormat(message), Model("ä", "1"))
+    body = encode(UnsupportedImageFormat(message), Model("ä", "1", ""))
     assert body.isascii()
     assert json.loads(body)["message"] == message
 

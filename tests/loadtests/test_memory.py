@@ -55,7 +55,7 @@ class StandIn(BaseHTTPRequestHandler):
                 image.load()
             except OSError:
                 return self.send(400, {"type": "InvalidImage", "message": ""})
-        model = {"name": "age", "version": "1.0"}
+        model = {"name": "age", "version": "1.0", "weights": "0" * 12}
         return self.send(200, {"width": width, "height": height, "faces": [], "model": model})
 
     def send(self, status: int, content: object) -> None:

@@ -10,7 +10,7 @@ from client.answer import parse
 from loadtests import mix
 from loadtests.checks import check
 from loadtests.empty.handler import EmptyHandler
-from loadtests.mix import Kind, Mix, made, share, weights_of
+from loadtests.mix import Kind, Mix, made, weights_of
 from loadtests.photographs import Photograph, marked
 from tests.pictures import astronaut, encoded, scene
 
@@ -60,7 +60,7 @@ def test_a_folder_with_a_folder_for_each_number_of_faces(tmp_path):
 def test_a_folder_as_it_is(tmp_path):
     (tmp_path / "a.png").write_bytes(encoded(scene(200, 300)))
     assert {kind for kind, _ in drawn(made(str(tmp_path), "many=1", 0), 5)} == {"small, faces: any"}
-    with pytest.raises(ValueError, match="holds no photographs"):
+    with pytest.raises(ValueError, match="nowhere is no folder"):
         made(str(tmp_path / "nowhere"), "many=1", 0)
 
 
@@ -74,24 +74,21 @@ def test_weights():
     [
         ("two=1", "'two' is not one of none, one, many"),
         ("", "'' is not one of"),
-        ("one=-1", "-1 is no weight"),
-        ("one=nan", "nan is no weight"),
-        ("one=inf", "inf is no weight"),
-        ("one=x", "could not convert"),
-        ("one", "could not convert"),
+        ("one=-1", "the weight of one: -1 is not a number of 0 or more"),
+        ("one=nan", "the weight of one: nan is not"),
+        ("one=inf", "the weight of one: inf is not"),
+        ("one=x", "the weight of one: x is not"),
+        ("one", "the weight of one:  is not"),
+        ("one=1,one=2", "one has two weights"),
         ("one=0,many=0", "all weights are 0"),
+        ("one=1e308,many=1e308", "the weights are too large"),
     ],
 )
 def test_wrong_weights(text, reason):
     with pytest.raises(ValueError, match=reason):
         weights_of(text)
-
-
-def test_share():
-    assert share("0.25") == 0.25
-    for text in ("-0.1", "1.1", "nan"):
-        with pytest.raises(argparse.ArgumentTypeError):
-            share(text)
+    with pytest.raises(argparse.ArgumentTypeError, match=reason):
+        mix.checked(text)
 
 
 def test_a_mark_changes_the_bytes_and_no_pixel():

@@ -46,16 +46,26 @@ def test_photographs_are_upright(tmp_path):
         assert min(abs(thumbnail - p).mean() for p in (plain, plain[:, ::-1])) < 25
 
 
-def test_find(tmp_path, file):
+def test_find(tmp_path, file, capsys):
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "B.JPG").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "scan.pdf").write_text("")
     assert find(tmp_path) == [tmp_path / "below" / "B.JPG", file]
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith(f"left out: {tmp_path / 'scan.pdf'}: PDF, which is not served; ")
+    assert told[1:] == ["left out, as no pictures: 1 .txt"]
 
 
 def test_folder_without_photographs(tmp_path):
     with pytest.raises(ValueError, match="holds no photographs"):
         find(tmp_path)
+
+
+def test_what_is_no_photograph_is_named(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"no JPEG")
+    with pytest.raises(ValueError, match=r"a\.jpg cannot be decoded: cannot identify"):
+        next(variants([tmp_path / "a.jpg"], None, 1))
 
 
 def answer(width: int = 100, height: int = 80, *boxes: tuple[float, float, float, float]) -> Answer:

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +14,11 @@ import pytest
 import torch
 
 import archive
-from archive import ArchiveError, Recipe, fault, make
+from archive import ArchiveError, Recipe, fault, make, recorded
 from handler.contract import EXTRA_FILE, INT8_FILE, Contract
+from handler.integrity import weights_identity
 from tests.archives import Brightness, exported, rewritten
+from train import made
 
 
 @pytest.fixture
@@ -55,7 +59,7 @@ def test_holds_the_package_the_model_and_the_configuration(recipe: Recipe, outpu
         "age.pt": recipe.model.read_bytes(),
         "model-config.yaml": recipe.config.read_bytes(),
     }
-    assert [path.name for path in output.parent.iterdir()] == [output.name]
+    assert {path.name for path in output.parent.iterdir()} == {output.name, f"{output.name}.json"}
 
 
 def test_leaves_an_archive_that_is_up_to_date_alone(recipe: Recipe, output: Path) -> None:
@@ -126,7 +130,7 @@ def test_refuses_what_the_archiver_packed_wrongly(
     with pytest.raises(ArchiveError, match=r"made a wrong archive: age\.pt is not "):
         make(replace(recipe, version="4.0"), output)
     assert output.read_bytes() == before
-    assert [path.name for path in output.parent.iterdir()] == [output.name]
+    assert {path.name for path in output.parent.iterdir()} == {output.name, f"{output.name}.json"}
 
 
 def test_says_why_the_archiver_failed(recipe: Recipe, output: Path) -> None:
@@ -225,9 +229,99 @@ def test_command_line(
     assert archive.main() == 0
     first, second = capsys.readouterr().out.splitlines()
     assert "age-2.0.mar: written and checked, " in first
-    assert first.endswith(" MB, model age 2.0")
+    weights, source = weights_identity(model_file), os.path.relpath(model_file)
+    assert first.endswith(f" MB, model age 2.0, weights {weights}, from {source}")
     assert "age-2.0.mar: up to date, " in second
+
+    other = Path(shutil.copy(model_file, tmp_path / "other.pt"))
+    monkeypatch.setattr("sys.argv", ["archive.py", *arguments, "--model", str(other)])
+    assert archive.main() == 0
+    assert capsys.readouterr().out.endswith(f", in the place of {model_file}\n")
 
     monkeypatch.setattr("sys.argv", ["archive.py", "--model", str(tmp_path / "none.pt")])
     assert archive.main() == 1
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none.pt'} is no exported")
+
+
+class TestWhatIsNoModel:
+    """Each is told in one line what to do."""
+
+    @pytest.fixture
+    def refused(self, recipe: Recipe, output: Path) -> Callable[[Path], str]:
+        def words(model: Path) -> str:
+            with pytest.raises(ArchiveError) as error:
+                make(replace(recipe, model=model), output)
+            (line,) = str(error.value).splitlines()
+            return line
+
+        return words
+
+    def test_a_fresh_clone(
+        self, refused: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(archive, "STORE", tmp_path)
+        (tmp_path / "age.safetensors").write_bytes(b"")
+        assert refused(tmp_path / "age.pt") == (
+            f"{tmp_path}/age.pt is no exported model: there is no such file; "
+            "python -m train.torchscript (or scripts/serve.sh) makes it"
+        )
+
+    def test_weights(
+        self, refused: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        weights = Path("my runs", "age.safetensors")
+        weights.parent.mkdir()
+        weights.write_bytes(b"")
+        how = "python -m train.torchscript --weights 'my runs/age.safetensors'"
+        assert refused(weights) == (
+            f"{weights} holds weights: {how} builds my runs/age.pt of them, to be packed"
+        )
+        assert refused(weights.with_suffix(".pt")) == (
+            f"my runs/age.pt is no exported model: there is no such file; {how} makes it"
+        )
+
+    def test_nothing_at_all(self, refused: Callable[[Path], str], tmp_path: Path) -> None:
+        for name in ("none.pt", "none.safetensors"):
+            assert refused(tmp_path / name) == (
+                f"{tmp_path}/{name} is no exported model: there is no such file; "
+                "python -m train.export makes it"
+            )
+
+    def test_an_archive(self, refused: Callable[[Path], str], tmp_path: Path) -> None:
+        assert refused(tmp_path / "mine.mar") == (
+            f"{tmp_path}/mine.mar is an archive: "
+            f"scripts/serve.sh --models age={tmp_path}/mine.mar serves it"
+        )
+
+    def test_a_folder(self, refused: Callable[[Path], str], tmp_path: Path) -> None:
+        words = f"{tmp_path} is a folder: name the model in it, {tmp_path}/age.pt say"
+        assert refused(tmp_path) == words
+
+
+class TestRecord:
+    def test_says_what_an_archive_was_packed_from(self, recipe: Recipe, output: Path) -> None:
+        make(recipe, output)
+        assert made.known(output) == {
+            "sha256": hashlib.sha256(output.read_bytes()).hexdigest(),
+            "model": "../model.pt",
+            "config": "../model-config.yaml",
+            "name": "age",
+            "version": "3.1",
+        }
+        found = recorded(made.known(output), output)
+        assert found == replace(recipe, package=archive.ROOT / "handler")
+
+    def test_follows_a_model_that_is_the_same_elsewhere(
+        self, recipe: Recipe, output: Path, tmp_path: Path
+    ) -> None:
+        make(recipe, output)
+        copy = Path(shutil.copy(recipe.model, tmp_path / "copy.pt"))
+        assert make(replace(recipe, model=copy), output) is False
+        assert made.known(output)["model"] == "../copy.pt"
+
+    def test_is_written_where_there_was_none(self, recipe: Recipe, output: Path) -> None:
+        make(recipe, output)
+        made.record_of(output).unlink()
+        assert make(recipe, output) is False
+        assert made.known(output)["model"] == "../model.pt"

@@ -11,6 +11,7 @@ from torch.profiler import record_function
 import in_process
 import profile_request
 import stages
+from handler.integrity import weights_identity
 from profile_request import ALL, Operator
 from stages import Cost, Moment, Span
 from tests.pictures import astronaut, encoded, scene
@@ -248,7 +249,11 @@ def test_the_worker_in_process_is_the_handler(model_file: Path) -> None:
     face, none, broken = worker.contents(
         [encoded(astronaut(), "JPEG"), encoded(scene(40, 60)), b"%PDF"]
     )
-    assert face["model"] == {"name": "age", "version": "1.0"}
+    assert face["model"] == {
+        "name": "age",
+        "version": "1.0",
+        "weights": weights_identity(model_file),
+    }
     assert face["faces"][0]["box"] == pytest.approx([181, 62, 268, 172], abs=6)
     assert none["faces"] == []
     assert broken["code"] == 415

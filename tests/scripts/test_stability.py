@@ -56,7 +56,7 @@ def test_command(tmp_path, model_file):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "left out: broken.jpg: " in done.stderr
+    assert "broken.jpg: " in done.stderr
     first, _, *lines, last = done.stdout.splitlines()
     assert first == "1 faces in 2 photographs; change of age in years"
     assert last == str(page)

@@ -26,6 +26,9 @@ WORKER = "2026-01-01T00:00:00,000 [INFO ] W-9000-age_1.0-stdout MODEL_LOG - "
 DIED = "2026-01-01T00:00:00,000 [INFO ] W-9000-age_1.0 o.p.s.w.WorkerThread - Retry worker: 9000 in"
 
 
+FORM = "give NAME=ARCHIVE, such as age=model_store/age.mar"
+
+
 def console(*lines: str) -> Console:
     read = Console(io.BytesIO("\n".join(lines).encode()), echo=False)
     read.close()
@@ -229,12 +232,41 @@ class TestServeScript:
     def test_help(self) -> None:
         done = self.run("--help")
         assert done.returncode == 0
-        assert done.stdout.startswith("usage: scripts/serve.sh [--background | --stop]\n")
+        assert done.stdout.startswith("usage: scripts/serve.sh [--background | --stop] ")
 
     def test_unknown_option(self) -> None:
         done = self.run("--backgroud")
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == "error: unknown option --backgroud (scripts/serve.sh --help)\n"
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            ("--models", f"--models names nothing: {FORM}"),
+            ("--models --background", f"--models names nothing: {FORM}"),
+            ("--models age.mar", f"--models age.mar: {FORM}"),
+            ("--models=all", f"--models all: {FORM}"),
+            ("--models age=a.mar age=", f"--models age=: {FORM}"),
+            ("--model", "--model needs a file: --model runs/mine/age.pt"),
+            ("--model --background", "--model needs a file: --model runs/mine/age.pt"),
+            ("--model=", "--model needs a file: --model runs/mine/age.pt"),
+            ("--model a --model b", "one --model at a time; two versions: --models NAME=ARCHIVE "),
+            ("--model a --models b=c", "one of --model, which packs a model, and --models, which "),
+            ("--background --stop", "one of --background and --stop (scripts/serve.sh --help)"),
+            ("--stop --models a=b", "--stop ends whatever runs: give it alone"),
+            ("mine.pt", "unknown argument mine.pt: a model is given by --model FILE, an archive "),
+            ("--models a=b -x", "unknown option -x (scripts/serve.sh --help)"),
+        ],
+    )
+    def test_a_wrong_argument_is_told_the_right_form(self, words: str, told: str) -> None:
+        done = self.run(*words.split())
+        assert (done.returncode, done.stdout) == (1, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"error: {told}")
+
+    @pytest.mark.parametrize("option", ["--model FILE", "--models NAME=ARCHIVE ..."])
+    def test_help_names_the_option(self, option: str) -> None:
+        assert f"\n  {option} " in self.run("--help").stdout
 
     def test_no_python(self, tmp_path: Path) -> None:
         command = f"source scripts/environment.sh; PATH={tmp_path}; find_python"

@@ -38,14 +38,23 @@ HINDERED = SHIPPED | {
 
 
 class Faulty(torch.nn.Module):
-    """Fails on every face, but for one without blue: with that it never ends."""
+    """Fails on every face but its first, which is that of the photograph that tells readiness.
+
+    With one without blue it never ends.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered = False
 
     def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         mean = faces.float().mean(dim=(2, 3))
         while bool(((mean[:, 2] < 1) & (mean[:, 0] > 20)).any()):
             mean = torch.maximum(mean, mean)  # which TorchScript does not leave out
         if faces.float().std() > 1:  # the faces of a warm-up are of one grey
-            raise RuntimeError("this model fails")
+            if self.answered:
+                raise RuntimeError("this model fails")
+            self.answered = True
         return mean[:, 0], mean[:, 1]
 
 

@@ -6,6 +6,7 @@ and runs images here.
 
 import http.client
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -19,6 +20,7 @@ import ready
 from client.answer import Answer
 from client.rest import RestClient
 from client.rpc import GrpcClient
+from handler.integrity import weights_identity
 from tests.deploy.proxy import proxied
 from tests.faults.load import load
 from tests.torchserve import ROOT, Service, free_ports
@@ -68,12 +70,12 @@ def image() -> None:
 
 
 @contextmanager
-def container(name: str) -> Iterator[tuple[int, int]]:
-    """REST and gRPC of a container that is healthy."""
+def container(name: str, *options: str) -> Iterator[tuple[int, int]]:
+    """REST and gRPC of a container that is healthy; `options` are more of the tool's."""
     rest, grpc = free_ports(2)
     published = ["-p", f"127.0.0.1:{rest}:8080", "-p", f"127.0.0.1:{grpc}:7070"]
     try:
-        tool("run", name, TAG, *HARDENED, *published)
+        tool("run", name, TAG, *HARDENED, *published, *options)
         until = time.monotonic() + 180
         while not tool(
             "podman", "exec", name, "python", "scripts/ready.py", check=False
@@ -108,6 +110,20 @@ def test_answers_rest_and_grpc_alike(ports: tuple[int, int]) -> None:
     (face,) = answers[0].faces
     assert 15 < face.age < 60
     assert (answers[0].model_name, answers[0].model_version) == ("age", "1.0")
+    assert re.fullmatch(r"[0-9a-f]{12}", answers[0].model_weights)
+
+
+def test_an_archive_that_is_mounted_is_served(
+    image: None, model_store: Path, model_file: Path
+) -> None:
+    mounted = f"{model_store / 'age.mar'}:/app/model_store/age.mar:ro"
+    with container(f"{NAME}-mounted", "-v", mounted) as (rest, _):
+        client = RestClient(f"http://127.0.0.1:{rest}")
+        try:
+            answer = client.ask(ready.PHOTOGRAPH.read_bytes())
+        finally:
+            client.close()
+    assert answer.model_weights == weights_identity(model_file)
 
 
 def holds(*lines: str) -> None:

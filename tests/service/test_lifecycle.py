@@ -20,6 +20,7 @@ import torch
 import archive
 import ready
 from batching import ON_A_GPU, batch_size
+from handler.integrity import weights_identity
 from handler.machine import cores
 from processes import processes_of
 from tests import pictures
@@ -108,11 +109,18 @@ class TestReady:
         }
         return ready.Addresses.read(ROOT / "config.properties", variables)
 
-    def test_says_the_canned_face_s_age(self, addresses: ready.Addresses) -> None:
+    def test_names_each_version_and_the_age_that_it_gives(
+        self, addresses: ready.Addresses, model_file: Path
+    ) -> None:
         line = ready.check(addresses)
-        words = rf"ready: [1-{WORKERS}] worker\(s\), the canned photograph's age is \d+\.\d"
-        assert re.fullmatch(words, line)
-        assert 0 < float(line.rsplit(" ", 1)[1]) < 100
+        weights = f"weights {weights_identity(model_file)}"
+        one, two = sorted(line.removeprefix("ready: ").split("; "))
+        told = r"worker\(s\), the canned photograph's age is \d+\.\d"
+        assert re.fullmatch(rf"age 1\.0, {weights}, [1-{WORKERS}] {told}", one)
+        assert re.fullmatch(rf"age 2\.0, weights [0-9a-f]{{12}}, 1 {told}", two)
+        assert weights not in two
+        ages = [float(each.rsplit(" ", 1)[1]) for each in (one, two)]
+        assert sum(ages) == pytest.approx(100, abs=0.2)  # brightness, and what it lacks
 
     def test_a_photograph_without_its_face_is_no_answer(
         self, addresses: ready.Addresses, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -120,7 +128,9 @@ class TestReady:
         other = tmp_path / "scene.png"
         other.write_bytes(pictures.encoded(pictures.scene(700, 700)))
         monkeypatch.setattr(ready, "PHOTOGRAPH", other)
-        with pytest.raises(ready.Broken, match="one face was answered with 0"):
+        with pytest.raises(
+            ready.Broken, match=r"age \d\.0 answered the canned photograph's one face with 0"
+        ):
             ready.check(addresses)
 
     def test_a_failure_is_no_answer(
@@ -128,13 +138,6 @@ class TestReady:
     ) -> None:
         monkeypatch.setattr(ready, "PHOTOGRAPH", ROOT / "setup.cfg")
         with pytest.raises(ready.Broken, match=r"answered 415: \{.*UnsupportedImageFormat"):
-            ready.check(addresses)
-
-    def test_an_unknown_model_is_not_ready(
-        self, addresses: ready.Addresses, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(ready, "MODEL", "height")
-        with pytest.raises(ready.NotReady, match=r"answered 404: .*Model not found: height"):
             ready.check(addresses)
 
     def test_command_line(
@@ -148,7 +151,7 @@ class TestReady:
         for key, value in private_addresses().items():
             monkeypatch.setenv(key, value)
         assert ready.main() == 1
-        assert "/models/age does not answer: " in capsys.readouterr().err
+        assert "/models?limit=1000 does not answer: " in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_named(service: Service, own: Own) -> None:
@@ -162,11 +165,13 @@ def test_a_port_in_use_is_named(service: Service, own: Own) -> None:
     assert not (own.state / "state.json").exists()
 
 
-def test_from_background_to_stop(own: Own) -> None:
-    first, second, curl = own.start().stdout.splitlines()
+def test_from_background_to_stop(own: Own, model_store: Path, model_file: Path) -> None:
+    start, first, second, curl = own.start().stdout.splitlines()
+    weights = f"age 1.0, weights {weights_identity(model_file)}"
+    assert start == f"starting {weights}, from {model_store}/age.mar"
     rest = own.environ["TS_INFERENCE_ADDRESS"]
-    words = r"ready: [1-9] worker\(s\), the canned photograph's age is \d+\.\d, after \d+ s"
-    assert re.fullmatch(words, first)
+    told = r"[1-9] worker\(s\), the canned photograph's age is \d+\.\d, after \d+ s"
+    assert re.fullmatch(f"ready: {weights}, {told}", first)
     assert second.startswith(f"serving: REST {rest}, gRPC 127.0.0.1:")
     assert curl == f"curl -T {shlex.quote(str(ready.PHOTOGRAPH))} {rest}/predictions/age"
     answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)

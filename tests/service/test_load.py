@@ -29,7 +29,8 @@ def locust(tmp_path: Path, *words: str, file: Path = LOCUSTFILE):
 
 
 def addresses(service: Service) -> list[str]:
-    return ["--host", service.rest, "--grpc-host", service.grpc]
+    # each with the slash that a browser puts there
+    return ["--host", f"{service.rest}/", "--grpc-host", f"{service.grpc}/"]
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -83,15 +84,15 @@ def test_an_end_after_so_many_requests(service: Service, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("words", "code", "reason"),
     [
-        (["--mix", "two=1"], "'two' is not one of none, one, many"),
-        (["--photos", "nowhere", "--processes", "2"], "nowhere holds no photographs"),
+        (["--mix", "two=1"], 2, "argument --mix: 'two' is not one of none, one, many"),
+        (["--photos", "nowhere", "--processes", "2"], 1, "nowhere is no folder"),
     ],
 )
-def test_what_cannot_be_sent_is_told(tmp_path, words, reason):
+def test_what_cannot_be_sent_is_told(tmp_path, words, code, reason):
     done = locust(tmp_path, *words)
-    assert done.returncode == 1
+    assert done.returncode == code
     assert f"error: {reason}" in done.stderr
 
 
@@ -106,9 +107,10 @@ def test_failed_requests_fail_the_run(service: Service, tmp_path):
 def test_wrong_answers_fail_the_run(service: Service, tmp_path):
     """Photographs that are said to have one face, and have none."""
     (tmp_path / "scripts").mkdir()
-    for name in ("growth_photographs.py", "ready.py"):
+    for name in ("folders", "growth_photographs", "kinds", "option_types", "ready"):
+        name = f"{name}.py"
         (tmp_path / "scripts" / name).write_bytes((ROOT / "scripts" / name).read_bytes())
-    for folder in ("client", "loadtests"):
+    for folder in ("client", "handler", "loadtests", "train"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     loadtests = tmp_path / "copy"
     loadtests.mkdir()

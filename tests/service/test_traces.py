@@ -80,16 +80,7 @@ def own(
     started = time.time()
     environ = {"TS_DEFAULT_WORKERS_PER_MODEL": "1"}
     with running(store, state, *models, environ=environ) as service:
-        await_ready(service, FAULTY)
         yield Own(service, state, store, started)
-
-
-def await_ready(service: Service, version: str) -> None:
-    """Return when a version's worker has loaded it; TorchServe is ready when one version is."""
-    until = time.monotonic() + 120
-    while (worker := worker_of(service, version))["status"] != "READY":
-        assert time.monotonic() < until, worker
-        time.sleep(0.2)
 
 
 @pytest.mark.parametrize("way", [*ways.WAYS, *hindered.WAYS], ids=lambda way: way.__name__)

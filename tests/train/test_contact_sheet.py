@@ -31,3 +31,18 @@ def test_the_command_shows_data_sets_and_photographs(
         # two rows for each data set, one for the photographs
         assert image.size == (64 * contact_sheet.COLUMNS, 64 * 5)
         assert np.asarray(image)[-64:, :64].std() > 20
+
+
+def test_files_that_are_no_photographs_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "notes.txt").write_text("no photograph")
+    (tmp_path / "link.jpg").symlink_to("nowhere.jpg")
+    (tmp_path / "face.png").write_bytes(encoded(astronaut()))
+    config = configuration([])
+    assert contact_sheet.faces_in(tmp_path, config).shape == (1, 3, 128, 128)
+    assert "notes.txt: the body is text" in caplog.text
+    assert "link.jpg: it is a link to nowhere.jpg, which is missing" in caplog.text
+    (tmp_path / "face.png").unlink()
+    with pytest.raises(ValueError, match="no face was found in the photographs of"):
+        contact_sheet.faces_in(tmp_path, config)

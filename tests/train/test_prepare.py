@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import inspect
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from tests.pictures import scene, side_by_side, turned
 from tests.train.conftest import CHIPS, WILD, configuration, face_of_age, save
 from train import prepare as command
 from train.crops import read_shards, refuse_unfinished, served_part
+from train.datasets import read
 from train.prepare import CropMaker, prepare
 from train.records import Problem, Record
 
@@ -81,6 +83,88 @@ def test_rejected_pictures_are_listed_and_the_others_kept(tmp_path: Path) -> Non
     assert reasons["empty.png"] == "no face was found"
     assert reasons["x.jpg"] == "no label"
     assert reasons["broken.jpg"].startswith("the body is text")
+    assert reasons.keys() == {"empty.png", "x.jpg", "broken.jpg"}
+    assert (folder / "whole.csv").read_text() == "file\n"
+
+
+def test_a_chip_that_is_taken_whole_is_not_rejected(tmp_path: Path) -> None:
+    _write(scene(64, 64), tmp_path / "a.png")
+    record = Record(tmp_path / "a.png", "a.png", 30, "val", "made", tight=True)
+    summary = prepare([record], [], MAKER, tmp_path / "made", 1, max_bad=0)
+    assert (summary["crops"], summary["unusable"], summary["whole"]) == (1, 0, 1)
+    assert (tmp_path / "made" / "rejected.csv").read_text() == "file,reason\n"
+    assert (tmp_path / "made" / "whole.csv").read_text() == "file\na.png\n"
+
+
+def test_pictures_that_are_not_there_are_counted_before_any_is_cropped(tmp_path: Path) -> None:
+    records = _records(tmp_path)
+    for record, make in zip(records, (_link, os.mkfifo, Path.mkdir), strict=True):
+        record.path.unlink()
+        make(record.path)
+    gone = Record(tmp_path / "gone.jpg", "gone.jpg", 20, "train", "made")
+    with pytest.raises(ValueError, match=r"made: 100\.0% of the pictures cannot be used"):
+        prepare([*records, gone], [], MAKER, tmp_path / "made", 1, max_bad=0.5)
+    assert not list((tmp_path / "made").glob("crops-*"))
+    assert _rejected(tmp_path / "made") == {
+        "face.jpg": "it is a link to nowhere.jpg, which is missing",
+        "empty.png": "it is a pipe, a socket or a device and no file",
+        "broken.jpg": "it is a folder and no file",
+        "gone.jpg": f"No such file or directory: {tmp_path / 'gone.jpg'}",
+    }
+    summary = prepare([*records, gone], [], MAKER, tmp_path / "made", 1, max_bad=1)
+    assert (summary["crops"], summary["unusable"]) == (0, 4)
+    assert _rejected(tmp_path / "made")["empty.png"].startswith("it is a pipe")
+
+
+def test_crops_outlive_pictures_that_are_away_for_a_while(tmp_path: Path) -> None:
+    (record, *_) = _records(tmp_path)
+    prepare([record], [], MAKER, tmp_path / "made", 1, max_bad=0)
+    record.path.rename(tmp_path / "away.jpg")
+    with pytest.raises(ValueError, match=r"made: 100\.0% of the pictures cannot be used"):
+        prepare([record], [], MAKER, tmp_path / "made", 1, max_bad=0)
+    with pytest.raises(ValueError, match=r"made is not prepared"):
+        refuse_unfinished(tmp_path / "made", max_bad=1)
+    assert (tmp_path / "made" / "crops-00000.npy").is_file()
+
+
+def test_names_that_are_not_utf_8_are_used_and_listed(tmp_path: Path) -> None:
+    chips = tmp_path / "chips"
+    chips.mkdir()
+    _write(face_of_age(20, margin=5), tmp_path / "chip.png")
+    picture = (tmp_path / "chip.png").read_bytes()
+    for name in (b"20_0_0_20170116174525125\xe9.jpg.chip.jpg", b"r\xe9sum\xe9.txt"):
+        Path(os.fsdecode(bytes(chips) + b"/" + name)).write_bytes(picture)
+    folder = tmp_path / "made"
+    summary = prepare(*read("utkface", chips), MAKER, folder, 1, max_bad=0.5)
+    assert (summary["crops"], summary["unusable"]) == (1, 1)
+    (shard,) = read_shards(folder)
+    assert shard.labels[0].file == "20_0_0_20170116174525125\\xe9.jpg.chip.jpg"
+    assert _rejected(folder) == {
+        "r\\xe9sum\\xe9.txt": "the name does not hold age_gender_race_time"
+    }
+
+
+def test_every_source_is_looked_over_before_the_first_is_cropped(
+    utkface: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "own.csv").write_text("path,age,split\na.jpg,30,train\n")
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["prepare", "data=[utkface,appa_real,own]", f"data.sources.utkface={utkface}",
+         f"data.sources.appa_real={tmp_path / 'none'}", f"data.sources.own={tmp_path / 'own.csv'}",
+         f"data.prepared={tmp_path / 'prepared'}", f"run={tmp_path / 'run'}"],
+    )  # fmt: skip
+    with pytest.raises(SystemExit) as stopped:
+        command.main()
+    assert stopped.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: appa_real: ")
+    assert "gt_avg_train.csv is missing; set data.sources.appa_real; and own: 100.0% of" in line
+    assert not list((tmp_path / "prepared").rglob("crops-*"))
 
 
 def test_too_many_bad_pictures_end_it_with_advice(tmp_path: Path) -> None:
@@ -234,6 +318,15 @@ def _records(folder: Path) -> list[Record]:
     (folder / "broken.jpg").write_bytes(b"no picture")
     names = ("face.jpg", "empty.png", "broken.jpg")
     return [Record(folder / name, name, 20, "train", "made") for name in names]
+
+
+def _rejected(folder: Path) -> dict[str, str]:
+    with (folder / "rejected.csv").open(newline="") as stream:
+        return {row["file"]: row["reason"] for row in csv.DictReader(stream)}
+
+
+def _link(path: Path) -> None:
+    path.symlink_to("nowhere.jpg")
 
 
 def _write(picture: np.ndarray, path: Path) -> None:

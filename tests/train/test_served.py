@@ -14,6 +14,7 @@ import torch
 
 import archive
 from handler.decoding import decode
+from handler.integrity import weights_identity
 from handler.pipeline import Answer, Pipeline
 from handler.requests import Options, Request
 from handler.settings import Settings
@@ -51,7 +52,8 @@ def test_a_model_trained_on_made_data_is_served(
     assert face["age"] == pytest.approx(expected.age, abs=0.06)  # one decimal, and rounding
     assert face["age_interval"] == pytest.approx(expected.interval, abs=0.06)
     assert face["box"] == pytest.approx(expected.box, abs=0.5)
-    assert answer["model"] == {"name": "age", "version": "1.0"}
+    weights = weights_identity(store / "age.pt")
+    assert answer["model"] == {"name": "age", "version": "1.0", "weights": weights}
 
 
 def command(module: str, told: list[str]) -> list[str]:

@@ -1,4 +1,6 @@
 import json
+import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from handler.contract import Contract
 from handler.estimation import AgeEstimator
+from handler.integrity import weights_identity
 from handler.intervals import age_intervals
-from train import torchscript
+from tests.torchserve import ROOT
+from train import made, torchscript
 from train.model import AgeNetwork, Architecture
 from train.quantize import activation_ranges, quantized
 from train.weights import Weights, load_weights, save_weights
@@ -143,3 +147,62 @@ def test_the_command_builds_one_from_the_other(
     torchscript.main()
     assert output.is_file()
     assert f"{output}: " in capsys.readouterr().out
+
+
+def test_weights_have_one_identity_wherever_they_are_built(weights: Path, tmp_path: Path) -> None:
+    """The files differ: torch writes the paths of the sources into them."""
+    clone = tmp_path / "another clone"
+    for part in ("handler", "train"):
+        shutil.copytree(ROOT / part, clone / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in (ROOT, clone):
+        words = ["--weights", str(weights), "--output", str(tmp_path / f"{folder.name}.pt")]
+        command = [sys.executable, "-m", "train.torchscript", *words]
+        subprocess.run(command, cwd=folder, capture_output=True, check=True)
+    one, other = tmp_path / f"{ROOT.name}.pt", tmp_path / f"{clone.name}.pt"
+    assert one.read_bytes() != other.read_bytes()
+    assert weights_identity(one) == weights_identity(other) != ""
+
+
+def test_one_changed_weight_is_another_identity(weights: Path, tmp_path: Path) -> None:
+    torchscript.build(weights, tmp_path / "one.pt")
+    stored = load_weights(weights)
+    next(iter(stored.network.parameters())).data[0, 0, 0, 0] += 1e-3
+    save_weights(stored, tmp_path / "other.safetensors")
+    torchscript.build(tmp_path / "other.safetensors", tmp_path / "other.pt")
+    assert weights_identity(tmp_path / "one.pt") != weights_identity(tmp_path / "other.pt")
+
+
+class TestDefaultOutput:
+    @pytest.fixture
+    def told(
+        self, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ):
+        def run(*words: str) -> tuple[int, str, str]:
+            monkeypatch.setattr(sys, "argv", ["torchscript", "--weights", str(weights), *words])
+            return (torchscript.main(), *capsys.readouterr())
+
+        return run
+
+    def test_lies_beside_the_weights(self, told, weights: Path) -> None:
+        code, line, _ = told()
+        output = weights.with_suffix(".pt")
+        assert code == 0
+        assert line.endswith(f" MB, weights {weights_identity(output)}, from {weights}\n")
+        assert made.known(output)["weights"] == "age.safetensors"
+        assert told()[0] == 0  # what was built here may be built anew
+
+    def test_is_not_written_over_somebody_s_own_model(self, told, weights: Path) -> None:
+        output = weights.with_suffix(".pt")
+        output.write_bytes(b"mine")
+        code, line, error = told()
+        assert (code, line) == (1, "")
+        assert error.startswith(f"error: {output} was not built here and may be somebody's own: ")
+        assert output.read_bytes() == b"mine"
+        assert told("--output", str(output))[0] == 0
+
+    def test_that_cannot_be_written(self, told, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"")
+        code, _, error = told("--output", str(tmp_path / "file" / "age.pt"))
+        assert code == 1
+        assert error.startswith(f"error: {tmp_path}/file/age.pt cannot be written: ")
+        assert len(error.splitlines()) == 1

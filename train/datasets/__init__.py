@@ -6,6 +6,7 @@ from pathlib import Path
 
 from train.datasets import appa_real, facial_age, plain_csv, utkface
 from train.datasets.gathering import Gathered
+from train.files import readable, why
 
 log = logging.getLogger(__name__)
 READERS: dict[str, Callable[[Path], Gathered]] = {
@@ -14,29 +15,37 @@ READERS: dict[str, Callable[[Path], Gathered]] = {
     utkface.SOURCE: utkface.read,
     utkface.WILD: utkface.read_wild,
 }
+TABLES = (".csv", ".tsv", ".txt")  # endings of tables, which need not be there
 SAME_PICTURES = frozenset({facial_age.SOURCE, utkface.SOURCE, utkface.WILD})
 
 
 def read(name: str, root: Path) -> Gathered:
     """All records of the data set `name` at the folder `root`, and what could not be read.
 
-    Where `root` is a CSV file, it is read as `plain_csv` says, and the name is free.
+    Where `root` is a table, it is read as `plain_csv` says, and the name is free.
 
     Raises ValueError, saying what to do, for an unknown name, or where there are no records.
     """
-    is_table = root.suffix.lower() == ".csv"
+    is_table = root.suffix.lower() in TABLES or root.is_file()
     if not is_table and name not in READERS:
         raise ValueError(
-            f"no reader for data set {name!r}; there are {', '.join(READERS)}, "
-            f"and a CSV file under any name: data.sources.{name}=FACES.csv"
+            f"{name}: {readable(str(root))} is no table, and there is no reader for a data set "
+            f"{name!r}; there are {', '.join(READERS)}, and a CSV file under any name: "
+            f"data.sources.{name}=FACES.csv"
         )
     try:
         records, problems = plain_csv.read(root, name) if is_table else READERS[name](root)
     except FileNotFoundError as error:
-        raise ValueError(f"{name}: {error.filename} is missing; set data.sources.{name}") from error
+        raise ValueError(
+            f"{name}: {readable(str(error.filename))} is missing; set data.sources.{name}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name}: {why(error)}") from error
     if not records:
         first = f" ({problems[0].file}: {problems[0].reason})" if problems else ""
-        raise ValueError(f"{name}: no labelled picture in {root}{first}; set data.sources.{name}")
+        raise ValueError(
+            f"{name}: no labelled picture in {readable(str(root))}{first}; set data.sources.{name}"
+        )
     return records, problems
 
 

@@ -8,31 +8,32 @@ real_age).
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.datasets.gathering import Gathered, gather, rows
+from train.datasets.gathering import Gathered, gather, picture
+from train.datasets.table import rows
 from train.records import Record, Split, age_of, checked_split
 
 SOURCE = "appa_real"
 _RELEASE: dict[str, Split] = {"train": "train", "valid": "val", "test": "test"}
-_Label = tuple[Path, str, str]  # picture, age, split
+_Label = tuple[Path, str, str, str]  # folder, picture in it, age, split
 
 
 def read(root: Path) -> Gathered:
     """The records of the data set at `root` in its tables' order, and the rows without a label."""
     labels = _labels(root) if (root / "labels.csv").is_file() else _release(root)
-    return gather(((label[0].name, label) for label in labels), _record)
+    return gather(((Path(label[1]).name, label) for label in labels), _record)
 
 
 def _labels(root: Path) -> Iterator[_Label]:
     for row in rows(root / "labels.csv", "file", "real_age", "split"):
-        yield root / "images" / row["file"], row["real_age"], row["split"]
+        yield root / "images", row["file"], row["real_age"], row["split"]
 
 
 def _release(root: Path) -> Iterator[_Label]:
     for folder, split in _RELEASE.items():
         for row in rows(root / f"gt_avg_{folder}.csv", "file_name", "real_age"):
-            yield root / folder / f"{row['file_name']}_face.jpg", row["real_age"], split
+            yield root / folder, f"{row['file_name']}_face.jpg", row["real_age"], split
 
 
 def _record(file: str, label: _Label) -> Record:
-    path, age, split = label
-    return Record(path, file, age_of(age), checked_split(split), SOURCE)
+    folder, name, age, split = label
+    return Record(picture(folder, name), file, age_of(age), checked_split(split), SOURCE)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from train.datasets.gathering import Gathered, files, gather
+from train.files import regular
 from train.records import Record, age_of, split_of
 
 SOURCE = "facial_age"
@@ -15,4 +16,4 @@ def read(root: Path) -> Gathered:
 
 def _record(file: str, path: Path) -> Record:
     age = age_of(path.parent.name)
-    return Record(path, file, age, split_of(path.read_bytes()), SOURCE, tight=True)
+    return Record(path, file, age, split_of(regular(path).read_bytes()), SOURCE, tight=True)

@@ -1,11 +1,11 @@
-"""Faces of your own: a CSV file with a header and a row for each face.
+"""Faces of your own: a CSV file with a header and a row for each face, as `table` reads it.
 
 | column | meaning |
 |---|---|
 | `path` | the picture; relative to the CSV file's folder |
 | `age` | years |
 | `x1`, `y1`, `x2`, `y2` | if given, the face that is meant, pixels of the upright picture |
-| `split` | if given, train, val or test |
+| `split` | if given, train, val (or valid, validation) or test |
 | `group` | if given, what must lie in one split, say a person's name |
 
 A row without a split is given one by a checksum of its group, or else of the picture's bytes.
@@ -14,7 +14,9 @@ A row without a split is given one by a checksum of its group, or else of the pi
 import math
 from pathlib import Path
 
-from train.datasets.gathering import Gathered, gather, rows
+from train.datasets.gathering import Gathered, gather, picture
+from train.datasets.table import rows
+from train.files import regular
 from train.records import Box, Record, Split, age_of, checked_split, number, split_of
 
 _BOX = ("x1", "y1", "x2", "y2")
@@ -25,9 +27,7 @@ def read(table: Path, source: str) -> Gathered:
     splits: dict[str, Split] = {}  # of the groups so far
 
     def record(file: str, row: dict[str, str]) -> Record:
-        if not row["path"]:
-            raise ValueError("path is missing")
-        path = table.parent / row["path"]
+        path = picture(table.parent, row["path"])
         age, box = age_of(row["age"]), _box(row)
         split, group = _split(row, path), row.get("group")
         if group and splits.setdefault(group, split) != split:
@@ -56,4 +56,6 @@ def _box(row: dict[str, str]) -> Box | None:
 def _split(row: dict[str, str], path: Path) -> Split:
     if row.get("split"):
         return checked_split(row["split"])
-    return split_of(row["group"].encode() if row.get("group") else path.read_bytes())
+    if row.get("group"):
+        return split_of(row["group"].encode("utf-8", "surrogateescape"))
+    return split_of(regular(path).read_bytes())

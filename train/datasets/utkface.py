@@ -9,7 +9,9 @@ ships it. In the wild, the photographs `*.jpg` that the chips were cut from: fol
 import re
 from pathlib import Path
 
-from train.datasets.gathering import Gathered, files, gather, rows
+from train.datasets.gathering import Gathered, files, gather, picture
+from train.datasets.table import rows
+from train.files import regular
 from train.records import SPLITS, Record, Split, age_of, split_of
 
 SOURCE = "utkface"
@@ -23,19 +25,20 @@ _NAME = re.compile(r"(?P<age>\d+)(?:_(?P<gender>[01]?))?(?:_(?P<race>[0-4]))?_+\
 def read(root: Path) -> Gathered:
     """The records of the chips at `root`, sorted by name, and the files without a label."""
     tables = {split: root / f"{split}.csv" for split in SPLITS}
+    images = root / "images"
     splits = [
-        (row["file"], split)
+        (row["file"], (row["file"], split))
         for split, table in tables.items()
         if table.is_file()
         for row in rows(table, "file")
     ]
     if splits:
         return gather(
-            sorted(splits), lambda file, split: _chip(root / "images" / file, file, split)
+            sorted(splits), lambda file, chip: _chip(picture(images, chip[0]), file, chip[1])
         )
     # Copies of one picture, of which there are hundreds under other names, share its bytes.
     return gather(
-        files(root, "*"), lambda file, path: _chip(path, file, split_of(path.read_bytes()))
+        files(root, "*"), lambda file, path: _chip(path, file, split_of(regular(path).read_bytes()))
     )
 
 
@@ -43,7 +46,7 @@ def read_wild(root: Path) -> Gathered:
     """The records of the photographs in parts 1 to 3 at `root`, and the files without a label."""
 
     def photograph(file: str, path: Path) -> Record:
-        return _record(path, file, split_of(path.read_bytes()), WILD, tight=False)
+        return _record(path, file, split_of(regular(path).read_bytes()), WILD, tight=False)
 
     return gather(files(root, "part[123]/*"), photograph)
 

@@ -1,0 +1,174 @@
+"""Every command's --help, where nothing is installed but what serving needs.
+
+A process that has hidden the extras' packages, and has torch, forks for each command: to import
+torch for each would take minutes.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from train.extras import EXTRAS
+
+ROOT = Path(__file__).resolve().parent.parent
+# What serving brings too, by way of timm and of TorchServe: hidden in a turn of its own.
+SERVING_BRINGS = {"tqdm", "psutil"}
+HELP_OF = """
+import json, os, runpy, sys, tempfile, traceback
+commands, hidden = json.loads(sys.argv[1])
+sys.path.pop(0)
+sys.modules.update(dict.fromkeys(hidden))
+import torch
+
+def run(command):
+    if command.endswith(".py"):
+        sys.argv = [command, "--help"]
+        sys.path.insert(0, os.path.dirname(command))
+        runpy.run_path(command, run_name="__main__")
+    else:
+        sys.argv = ["-m", "--help"]
+        sys.path.insert(0, os.getcwd())
+        runpy.run_module(command, run_name="__main__", alter_sys=True)
+
+def child(command):
+    try:
+        run(command)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        return int(bool(end.code))
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+told = {}
+for command in commands:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        pid = os.fork()
+        if not pid:
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)
+            code = child(command)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        out.seek(0)
+        err.seek(0)
+        told[command] = code, out.read().decode(), err.read().decode()
+print(json.dumps(told))
+"""
+
+# The extra that a command cannot do without; None: its --help needs none.
+NEEDS = {
+    **dict.fromkeys(
+        f"scripts/{name}.py"
+        for name in (
+            *("archive", "audit", "canned", "check_archive", "evaluate_service", "growth"),
+            *(
+                "predict",
+                "profile_request",
+                "ready",
+                "same_faces",
+                "sbom",
+                "stability",
+                "supervise",
+            ),
+        )
+    ),
+    **dict.fromkeys(f"loadtests/{name}.py" for name in ("ceiling", "compare", "memory", "soak")),
+    "deploy/keys.py": None,
+    **dict.fromkeys(
+        (
+            f"train.{name}"
+            for name in (
+                *("contact_sheet", "duplicates", "evaluate", "export", "fit", "prepare", "prior"),
+                *("same_person", "variants"),
+            )
+        ),
+        "train",
+    ),
+    **dict.fromkeys(f"train.{name}" for name in ("faceres", "imagenet", "torchscript")),
+}
+
+
+def helps(commands: list[str], hidden: set[str]) -> dict[str, tuple[int, str, str]]:
+    """Exit code, output and errors of each command's --help."""
+    words = json.dumps([commands, sorted(hidden)])
+    done = subprocess.run(
+        [sys.executable, "-c", HELP_OF, words], cwd=ROOT, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, tuple[int, str, str]] = json.loads(done.stdout)
+    return found
+
+
+PACKAGES = {package for packages in EXTRAS.values() for package in packages}
+
+
+@pytest.fixture(scope="module")
+def without_extras() -> dict[str, tuple[int, str, str]]:
+    return helps(sorted(NEEDS), PACKAGES - SERVING_BRINGS)
+
+
+def test_every_command_is_here():
+    files = [
+        path
+        for folder in ("deploy", "scripts", "loadtests")
+        for path in ROOT.glob(f"{folder}/*.py")
+    ]
+    commands = {str(path.relative_to(ROOT)) for path in files if "__main__" in path.read_text()} | {
+        f"train.{path.stem}" for path in ROOT.glob("train/*.py") if "__main__" in path.read_text()
+    }
+    assert commands == set(NEEDS)
+
+
+@pytest.mark.parametrize("command", sorted(NEEDS))
+def test_help_without_extras(without_extras, command):
+    code, output, errors = without_extras[command]
+    extra = NEEDS[command]
+    if extra is None:
+        assert (code, errors) == (0, "")
+        assert output.startswith("usage: ")
+    else:
+        assert (code, output) == (1, "")
+        assert re.fullmatch(
+            rf"error: (\w+) is not installed: pip install -e '\.\[{extra}\]'\n", errors
+        )
+
+
+def test_help_without_the_extra_that_one_variant_needs():
+    ((code, output, errors),) = helps(["train.variants"], {"torch_pruning"}).values()
+    assert (code, errors) == (0, "")
+    assert "\nvariants:\n" in output  # Hydra prints the configuration
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "commands"),
+    [
+        ("tqdm", "client", ("evaluate_service", "growth", "predict", "same_faces", "stability")),
+        ("psutil", "load", ("ceiling", "compare", "memory", "soak")),
+    ],
+)
+def test_help_without_what_serving_brings_too(package, extra, commands):
+    folder = "scripts" if extra == "client" else "loadtests"
+    for told in helps([f"{folder}/{name}.py" for name in commands], {package}).values():
+        line = f"error: {package} is not installed: pip install -e '.[{extra}]'\n"
+        assert told == [1, "", line]
+
+
+@pytest.mark.parametrize("script", ["canned", "sbom"])
+def test_what_a_script_lacks_is_told_when_it_runs(script, tmp_path):
+    hide = "import runpy, sys; sys.modules.update(dict.fromkeys(('skimage', 'cyclonedx'))); "
+    run = f"runpy.run_path({str(ROOT / 'scripts' / script)!r} + '.py', run_name='__main__')"
+    path = f"sys.path.insert(0, {str(ROOT / 'scripts')!r}); "
+    done = subprocess.run(
+        [sys.executable, "-c", hide + path + run], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(rb"error: \S+ is not installed: pip install -e '\.\[dev\]'\n", done.stderr)
