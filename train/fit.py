@@ -34,7 +34,6 @@ from train.datasets import warn_of_repeats
 from train.distillation import Teachers, load_teacher
 from train.finite import NotFiniteError
 from train.learner import AgeFit, Recipe
-from train.limits import limited, refuse_impossible
 from train.losses import AgeLoss
 from train.model import AgeNetwork, Architecture
 from train.resume import Before, resumed, told_epochs, write_continued
@@ -64,7 +63,6 @@ def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
             return finished(run, before)
     else:
         refuse_another(run)
-    refuse_impossible(config)
     warn_of_repeats(config.data.sources)
     lightning.seed_everything(config.seed)
     module = learner(config)
@@ -130,8 +128,13 @@ def steps_of_epoch(config: DictConfig, batches: CropBatches, processes: int) -> 
 
     Raises ValueError where there is none.
     """
-    looked_at = limited(batches.batches(processes), config.fit.limit_train_batches)
-    return math.ceil(looked_at / int(config.fit.accumulate))
+    every, limit = batches.batches(processes), config.fit.limit_train_batches
+    left = every
+    if limit is not None:  # a number of batches, or a part of them
+        left = min(every, limit) if isinstance(limit, int) else int(every * limit)
+    if left < 1:
+        raise ValueError(f"fit.limit_train_batches={limit} of {every} batches is none: raise it")
+    return math.ceil(left / int(config.fit.accumulate))
 
 
 def keep_configuration(config: DictConfig) -> None:

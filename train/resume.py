@@ -37,7 +37,6 @@ _FREE = (
 )  # fmt: skip
 _WHOLE = ("data.sources", "logger", "profiler", "trainer")  # a run's own replace the defaults'
 _PLACES = ("fit.start", "fit.teachers", "model.weights")
-_NONE = "nothing"
 
 
 @dataclass(frozen=True)
@@ -226,7 +225,7 @@ def _told(
     Interpolations are no setting: what follows from another key is told with that.
     """
     here, there = dict(_leaves(config)), dict(_leaves(default))
-    keys = {key: None for key in {**there, **here} if here.get(key, _NONE) != there.get(key, _NONE)}
+    keys = {key: None for key in {**there, **here} if here.get(key) != there.get(key)}
     named = [o.key_or_group for o in OverridesParser.create().parse_overrides(list(given))]
     every = {**here, **dict(_leaves(trained))}
     keys |= {key: None for name in named for key in every if _matches(key, (name,))}

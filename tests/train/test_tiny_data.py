@@ -85,8 +85,7 @@ def test_a_split_that_is_missing_is_told_with_what_is_there(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("fit.epochs=0", r"^fit\.epochs=0: it must be a whole number of at least 1$"),
-        ("fit.limit_train_batches=0", r"^fit\.limit_train_batches=0: it must be a number of batch"),
+        ("fit.limit_train_batches=0", r"^fit\.limit_train_batches=0 of 5 batches is none: raise"),
         ("fit.limit_train_batches=0.1", r"^fit\.limit_train_batches=0\.1 of 5 batches is none"),
     ],
 )
