@@ -15,6 +15,7 @@ from typing import IO, Any, TextIO, cast
 from console import Console
 
 TICK = 0.2  # seconds between two looks
+UPLOADS = "FUp_*"  # netty's names of files that hold parts of a form
 GRACE = 10.0  # seconds that Java and the workers have to end by themselves
 # Pages of 2 MB for tensors, where the kernel leaves that to programs: fewer faults, and a few per
 # cent less time for a batch of photographs. glibc reads it before any of our code runs.
@@ -99,6 +100,15 @@ class TorchServe:
                 if pid == self._launcher.pid:
                     self._launcher.returncode = os.waitstatus_to_exitcode(status)
         return self._launcher.returncode is None
+
+    def remove_uploads(self) -> None:
+        """Remove what Java put on the disk of a form.
+
+        It does so where a part claims to be longer than any request may be, and keeps the file
+        where it fails at the rest of the form.
+        """
+        for upload in self.folder.glob(UPLOADS):
+            upload.unlink(missing_ok=True)
 
     def end(self) -> None:
         """End Java and the workers, by force after the grace time, and remove their folder."""

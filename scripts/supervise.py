@@ -124,6 +124,7 @@ def serve(service: Service) -> int:
             announcement=service.announcement(),
         )
         while torchserve.runs():
+            torchserve.remove_uploads()
             time.sleep(TICK)
         raise Fault(
             f"TorchServe ended by itself; its log {service.log} ends with: "

@@ -6,8 +6,14 @@ import messages from 'messages.js';
 
 const PARTS = 8; // a form has `data` and one part for each option
 const HEAD = 1024; // bytes of a part's own headers
-// TorchServe answers base64 and its like with 500.
-const ENCODED = /^content-transfer-encoding[ \t]*:[ \t]*(?!(7bit|8bit|binary)[ \t]*(\r|$))/im;
+// Headers of a part. A length that is longer than the form has TorchServe put the part on the disk, and it
+// answers base64 and its like with 500.
+const PART_HEADERS = {
+    'content-disposition': /^form-data[ \t]*;.*[; \t]name[ \t]*=[ \t]*("[^"]|[^" \t;])/i,
+    'content-type': /./,
+    'content-length': /^\d{1,8}$/,
+    'content-transfer-encoding': /^(7bit|8bit|binary)$/i,
+};
 const OPTIONS = ['x-min-confidence', 'x-max-faces']; // the headers that go on, with api.conf
 // What is meant for an option, as in handler/requests.py: the service would not hear of it.
 const LIKE_AN_OPTION = new RegExp(
@@ -107,11 +113,33 @@ function faultOfForm(type, content) {
         if (/multipart\//i.test(head)) {
             return 'a part of a form is no form itself';
         }
-        if (ENCODED.test(head.slice(0, head.indexOf('\r\n\r\n')))) {
-            return 'a part of a form is sent as it is, without a Content-Transfer-Encoding';
+        const fault = faultOfPart(head.slice(0, head.indexOf('\r\n\r\n')), body.length);
+        if (fault) {
+            return fault;
         }
     }
     return '';
+}
+
+// What is wrong with the headers of a form's part; empty for nothing. `length`: of the form, in bytes.
+function faultOfPart(head, length) {
+    const seen = [];
+    const lines = head.split('\r\n').slice(1); // what follows the boundary on its line is none
+    for (let i = 0; i < lines.length; i++) {
+        const header = /^([\w-]+)[ \t]*:[ \t]*([^\r\n]*)$/.exec(lines[i]);
+        const name = header ? header[1].toLowerCase() : '';
+        if (!PART_HEADERS[name] || seen.indexOf(name) >= 0) {
+            return 'a part of a form has the headers Content-Disposition and Content-Type, and no others';
+        }
+        const value = header[2].trim();
+        if (!PART_HEADERS[name].test(value) || (name === 'content-length' && Number(value) > length)) {
+            return name === 'content-transfer-encoding'
+                ? 'a part of a form is sent as it is, without a Content-Transfer-Encoding'
+                : `a part of a form has the header ${name} with a value that cannot be`;
+        }
+        seen.push(name);
+    }
+    return seen.indexOf('content-disposition') < 0 ? 'a part of a form has a name' : '';
 }
 
 export default { nameOfKey, inspect, inspectCall };

@@ -120,6 +120,8 @@ def part(name: str, more: str = "") -> bytes:
 
 
 END = b"\r\n--boundary--\r\n"
+LENGTH = "a part of a form has the header content-length with a value that cannot be"
+OTHERS = "a part of a form has the headers Content-Disposition and Content-Type, and no others"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +151,37 @@ END = b"\r\n--boundary--\r\n"
             "a part of a form is sent as it is, without a Content-Transfer-Encoding",
             id="form in base64",
         ),
+        *(
+            pytest.param(
+                part("data", f"{header}\r\n") + JPEG + END,
+                "multipart/form-data; boundary=boundary",
+                message,
+                id=header,
+            )
+            for header, message in {
+                "Content-Length: 99999999": LENGTH,
+                "content-length : 99999999": LENGTH,
+                "Content-Length: 20971520": LENGTH,
+                "Content-Length: 1e9": LENGTH,
+                "Content-Length: 9\r\nContent-Length: 99999999": OTHERS,
+                "X-Header: 1": OTHERS,
+                "Content-Length: 9\nContent-Length: 99999999": OTHERS,
+                "Content-Type: image/jpeg\r\n Content-Length: 99999999": OTHERS,
+                'Content-Disposition: form-data; name="data"': OTHERS,
+            }.items()
+        ),
+        pytest.param(
+            part("") + JPEG + END,
+            "multipart/form-data; boundary=boundary",
+            "a part of a form has the header content-disposition with a value that cannot be",
+            id="an empty name",
+        ),
+        pytest.param(
+            b"--boundary\r\nContent-Type: image/jpeg\r\n\r\n" + JPEG + END,
+            "multipart/form-data; boundary=boundary",
+            "a part of a form has a name",
+            id="no name",
+        ),
         pytest.param(
             b"-" * LARGEST,
             "multipart/form-data; boundary=-",
@@ -173,6 +206,24 @@ def test_form_that_torchserve_might_read_otherwise(proxy: Proxy, key, body, kind
     reply = proxy.ask(body, {"Content-Type": kind}, key=key)
     assert reply.failure == (400, "InvalidRequest")
     assert reply.content["message"] == message
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Content-Type: image/jpeg",
+        "content-type : image/jpeg",
+        f"Content-Length: {len(JPEG)}",
+        "Content-Transfer-Encoding: binary",
+        "Content-Type: image/jpeg\r\nContent-Transfer-Encoding: 8bit",
+    ],
+)
+def test_headers_of_a_part_that_clients_send(proxy: Proxy, key, header):
+    """OkHttp sends a length, Apache's HttpClient an encoding."""
+    body = part("data", f"{header}\r\n") + JPEG + END
+    kind = {"Content-Type": "multipart/form-data; boundary=boundary"}
+    reply = proxy.ask(body, kind, key=key)
+    assert (reply.status, len(reply.content["faces"])) == (200, 1)
 
 
 def test_limits_agree_with_torchserve_s():
