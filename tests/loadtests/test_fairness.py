@@ -1,4 +1,4 @@
-"""Against a client of the test's own; the proxy's shares are tried in tests/deploy/test_turns.py."""
+"""With a client of the test's own; the shares of the proxy are tried in tests/deploy."""
 
 import io
 
