@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError  # nosec B403
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 
+from train import torch_file
 from train.finite import refuse_weights
 from train.model import AgeNetwork, Architecture
 from train.weights import load_weights
@@ -103,11 +103,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: run python -m train.fit first, or set run=")
-    try:
-        checkpoint: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, UnpicklingError) as error:
-        first = (str(error).strip() or type(error).__name__).partition("\n")[0]
-        raise ValueError(f"{path} is damaged, or no checkpoint: {first}") from error
+    checkpoint = torch_file.read(path)
     if not isinstance(checkpoint, dict) or not {"state_dict", "architecture"} <= checkpoint.keys():
         raise ValueError(f"{path} is no checkpoint that python -m train.fit wrote")
     for weights in STATES & checkpoint.keys():

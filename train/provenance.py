@@ -7,16 +7,15 @@ it does not hang on folders that are moved, renamed or removed.
 import dataclasses
 import hashlib
 import json
-import pickle  # nosec B403  # for the name of its error
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import torch
 from safetensors import SafetensorError, safe_open
 
 from handler.contract import Contract
+from train import torch_file
 from train.terms import UNKNOWN, DataSet, Terms, data_set
 
 KEY = "provenance"  # of checkpoints, and of other files' metadata
@@ -197,12 +196,12 @@ def carried(path: Path, data: Sequence[DataSet] = ()) -> Provenance:
     try:
         if path.suffix == ".safetensors":
             return _of_metadata(path, name)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch_file.read(path)
         if isinstance(content, dict) and KEY in content:
             return Provenance.from_json(content[KEY])
     except ProvenanceError as error:
         raise ProvenanceError(f"{path}: {error}") from error
-    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError):
+    except (OSError, ValueError, SafetensorError):
         pass  # whoever loads the weights says what is wrong with them
     return unknown(name, data)
 
