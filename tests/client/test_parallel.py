@@ -1,7 +1,9 @@
 import _thread
+import signal
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 
 import pytest
 
@@ -99,7 +101,15 @@ def test_a_slow_one_does_not_stop_the_others():
     outcomes.close()
 
 
-def test_ctrl_c_does_not_wait_for_what_is_under_way():
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT as a terminal's foreground has it: what a shell starts behind it ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_does_not_wait_for_what_is_under_way(interruptible):
     release, begun = threading.Event(), threading.Event()
 
     def do(client, job):

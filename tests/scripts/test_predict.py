@@ -206,7 +206,12 @@ def test_words_of_the_service_stay_on_one_line(server, folder):
 def test_ctrl_c_ends_at_once(folder):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with subprocess.Popen(command("--url", url, folder), stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            command("--url", url, folder),
+            stderr=subprocess.PIPE,
+            # what a shell starts in its background ignores it
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as process:
             connection, _ = silent.accept()
             start = time.monotonic()
             process.send_signal(signal.SIGINT)
