@@ -73,15 +73,19 @@ NEEDS = {
             *(
                 "predict",
                 "profile_request",
+                "provide",
                 "ready",
                 "same_faces",
                 "sbom",
                 "stability",
                 "supervise",
+                "tilt",
             ),
         )
     ),
-    **dict.fromkeys(f"loadtests/{name}.py" for name in ("ceiling", "compare", "memory", "soak")),
+    **dict.fromkeys(
+        f"loadtests/{name}.py" for name in ("ceiling", "compare", "fairness", "memory", "soak")
+    ),
     "deploy/keys.py": None,
     **dict.fromkeys(
         (

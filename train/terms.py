@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from omegaconf import DictConfig, OmegaConf
+if TYPE_CHECKING:  # what is fetched has terms too, and needs no configuration
+    from omegaconf import DictConfig
 
 # The strictest first. own: whoever trained did not say, and the data is theirs.
 Use = Literal["non-commercial", "unknown", "own", "licence"]
@@ -82,9 +83,9 @@ def data_set(name: str, stated: str | None = None) -> DataSet:
     return DataSet(name, name, Terms.stated(stated) if stated else OWN)
 
 
-def data_sets(config: DictConfig) -> tuple[DataSet, ...]:
+def data_sets(config: "DictConfig") -> tuple[DataSet, ...]:
     """Those of `data.sources`, with what `data.terms` states of them."""
-    stated = OmegaConf.select(config, "data.terms") or {}
+    stated = config.data.get("terms") or {}
     return tuple(
         data_set(str(name), None if (words := stated.get(name)) is None else str(words))
         for name in config.data.sources

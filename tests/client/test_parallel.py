@@ -103,7 +103,7 @@ def test_a_slow_one_does_not_stop_the_others():
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """SIGINT as a terminal's foreground has it: what a shell starts behind it ignores the signal."""
+    """SIGINT as in a foreground: what a shell starts behind it ignores the signal."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
