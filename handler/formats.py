@@ -90,7 +90,11 @@ def _is_text(head: bytes) -> bool:
     """Whether these first bytes are UTF-8 without control characters."""
     text = head.decode("utf-8", "ignore")
     # the cut may have gone through a character of up to 4 bytes
-    return len(head) - len(text.encode()) < 4 and text.translate(_NO_LINES).isprintable()
+    return (
+        text != ""  # of a byte or two nothing is told
+        and len(head) - len(text.encode()) < 4
+        and text.translate(_NO_LINES).isprintable()
+    )
 
 
 _NO_LINES: Final = dict.fromkeys(map(ord, "\t\r\n"))

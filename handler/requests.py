@@ -60,8 +60,11 @@ _HEADERS: Final = {"x-" + name.replace("_", "-"): name for name in _RANGES}
 # Names of headers that are meant for an option. Others are none of ours: proxies, tracing and
 # browsers add some to every request. The proxy has the same in deploy/nginx/requests.js.
 LIKE_AN_OPTION: Final = re.compile(
-    r"x[-_](min|max)(imum)?[-_].*|(x[-_])?(min|max)(imum)?[-_]?(conf|fac).*"
-    r"|(x[-_])?(.*[-_])?(confid[ae]nce|faces)([-_].*)?"
+    r"(x[-_])?((min|mim|max|minimum|maximum|num|number|of|count|score|limit|face|detection)[-_]?)*"
+    r"(faces|c(?=[a-z]{0,9}f)(?=[a-z]{0,9}n)[onfideac]{3,11})"
+    r"([-_]?(min|max|minimum|maximum|num|number|count|score|threshold|limit|size))*"
+    r"|(x[-_])?(min|max)(imum)?[-_]?((num|number|of)[-_])*(fac|f[aces]{4}|conf(?!ig)).*"
+    r"|x[-_](min|max)(imum)?[-_]?(detect|score|prob|thresh|result|people|person|count|num).*"
 )
 _HEAD: Final = 32  # bytes that tell a format
 _DATA_URL_LENGTH: Final = 200  # of a prefix such as "data:image/jpeg;base64,"

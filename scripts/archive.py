@@ -45,6 +45,7 @@ from train import made  # noqa: E402
 
 STORE = ROOT / "model_store"
 ARCHIVE, NAME, VERSION = "age.mar", "age", "1.0"  # of the one that is served by default
+MODEL_SHA256 = "model_sha256"  # the key of a record that holds the packed model's hash
 
 
 class ArchiveError(Exception):
@@ -78,7 +79,8 @@ class Recipe:
     def told(self, output: Path) -> dict[str, str]:
         """What the record of an archive says; `recorded` is the inverse."""
         paths = {name: made.path_told(getattr(self, name), output) for name in ("model", "config")}
-        return {**paths, "name": self.name, "version": self.version}
+        told = {**paths, "name": self.name, "version": self.version}
+        return told | {MODEL_SHA256: made.digest(self.model), made.AT: os.path.abspath(output)}
 
     def __str__(self) -> str:
         weights = weights_identity(self.model)

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import archive
-from archive import ARCHIVE, STORE, ArchiveError, Recipe, recorded
+from archive import ARCHIVE, MODEL_SHA256, STORE, ArchiveError, Recipe, recorded
 from handler.integrity import MODEL
 from served import ServedError, located
 from train import made
@@ -42,6 +42,13 @@ def provide(output: Path, model: Path | None = None) -> str:
             return (
                 f"{os.path.relpath(output)}: served as it was packed; {gone[0]}, which it was "
                 "packed from, is gone"
+            )
+        is_own = known.get(MODEL_SHA256) == made.digest(recipe.model)
+        if made.is_brought(known, output) and not is_own:
+            return (
+                f"{os.path.relpath(output)}: served as it is, packed elsewhere; "
+                f"{os.path.relpath(recipe.model)} here is another model, which "
+                "scripts/serve.sh --model FILE packs"
             )
     recipe = recipe or Recipe(STORE / MODEL)
     build(recipe.model)

@@ -99,12 +99,12 @@ def export(config: DictConfig) -> Path:
     _check_agreement(network, run / "age.pt", crops)
     card = model_card(architecture, contract, origin, results, lower.told() if lower else [])
     print(origins.terms(origin))
-    names = ("age.safetensors", "age.pt", made.record_of(run / "age.pt").name)
-    files = {name: (run / name).read_bytes() for name in names}
+    files = {name: (run / name).read_bytes() for name in ("age.safetensors", "age.pt")}
     files |= {"metrics.json": metrics, "README.md": card.encode()}
     for name, content in files.items():
         with written_whole(output / name) as partial:
             partial.write_bytes(content)
+    made.write_built(output / "age.pt", output / "age.safetensors")
     return output / "age.pt"
 
 

@@ -16,6 +16,7 @@ from train.files import written_whole
 OF = "sha256"  # the key of the made file's own hash
 # Of a model that was built: from which weights, and their hash.
 WEIGHTS, WEIGHTS_SHA256 = "weights", "weights_sha256"
+AT = "at"  # where it was made: a copy that was brought with its record lies elsewhere
 
 
 def record_of(made: Path) -> Path:
@@ -25,7 +26,7 @@ def record_of(made: Path) -> Path:
 
 def write(made: Path, told: Mapping[str, str]) -> None:
     """Record what `made` was made from."""
-    text = json.dumps({OF: digest(made), **told}, indent=2)
+    text = json.dumps({OF: digest(made), AT: os.path.abspath(made), **told}, indent=2)
     with written_whole(record_of(made)) as partial:
         partial.write_text(f"{text}\n")
 
@@ -45,6 +46,15 @@ def known(made: Path) -> dict[str, str]:
     """What was recorded of this very file; empty where it is another, or gone."""
     told = read(made)
     return told if told and made.is_file() and told.get(OF) == digest(made) else {}
+
+
+def is_brought(told: Mapping[str, str], made: Path) -> bool:
+    """Whether a record was written for a file in another place.
+
+    It names sources by their place beside it, where something else may lie here.
+    """
+    here = os.path.abspath(made)
+    return told.get(AT, here) != here
 
 
 def digest(file: Path) -> str:
@@ -90,4 +100,8 @@ def weights_to_build(model: Path) -> Path | None:
     if not weights.is_file():
         return None
     is_old = not model.exists() or told.get(WEIGHTS_SHA256) != digest(weights)
+    if model.exists() and is_brought(told, model):
+        if not is_old:
+            write_built(model, weights)  # brought with its weights: at home from now on
+        return None
     return weights if is_old else None

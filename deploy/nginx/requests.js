@@ -17,8 +17,11 @@ const PART_HEADERS = {
 const OPTIONS = ['x-min-confidence', 'x-max-faces']; // the headers that go on, with api.conf
 // What is meant for an option, as in handler/requests.py: the service would not hear of it.
 const LIKE_AN_OPTION = new RegExp(
-    '^(?:x[-_](min|max)(imum)?[-_].*|(x[-_])?(min|max)(imum)?[-_]?(conf|fac).*' +
-    '|(x[-_])?(.*[-_])?(confid[ae]nce|faces)([-_].*)?)$'
+    '^(?:(x[-_])?((min|mim|max|minimum|maximum|num|number|of|count|score|limit|face|detection)[-_]?)*' +
+    '(faces|c(?=[a-z]{0,9}f)(?=[a-z]{0,9}n)[onfideac]{3,11})' +
+    '([-_]?(min|max|minimum|maximum|num|number|count|score|threshold|limit|size))*' +
+    '|(x[-_])?(min|max)(imum)?[-_]?((num|number|of)[-_])*(fac|f[aces]{4}|conf(?!ig)).*' +
+    '|x[-_](min|max)(imum)?[-_]?(detect|score|prob|thresh|result|people|person|count|num).*)$'
 );
 
 // The name of the key that the request carries; empty where it carries no valid one.

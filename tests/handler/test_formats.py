@@ -42,6 +42,7 @@ def test_nearly_served(body: bytes) -> None:
         (b"\xef\xbb\xbf<?xml version='1.0'?><a/>", "starts like XML"),
         (b'{"data": "..."}', "starts like JSON, which needs the content type application/json"),
         (b"[1, 2]", "starts like JSON, which needs the content type application/json"),
+        (b"\xff", "is in no image format that is known here"),
         (b"hello\r\n\tworld", 'is text (base64 goes into JSON: {"data": "<base64>"})'),
         ("Größe ".encode() * 200, 'is text (base64 goes into JSON: {"data": "<base64>"})'),
         ("€".encode() * 400, 'is text (base64 goes into JSON: {"data": "<base64>"})'),

@@ -265,8 +265,10 @@ class TestHeaders:
         "name",
         ["X-Max-Face", "x-max-face", "x_max_faces", "X_Min_Confidence", "Max-Faces", "max_faces",
          "min_confidence", "MinConfidence", "X-MaxFaces", "X-Min-Confidance", "X-Mim-Confidence",
-         "X-Confidence", "X-Faces", "X-Number-Of-Faces", "X-Max-Foo", "X-Min-Face-Size",
-         "X-Maximum-Faces", "X-Confidence-Threshold"],
+         "X-Confidence", "X-Faces", "X-Number-Of-Faces", "X-Max-Fcaes", "X-Min-Face-Size",
+         "X-Maximum-Faces", "X-Confidence-Threshold", "X-Min-Confidnece", "X-Min-Conf",
+         "X-Max-Num-Faces", "X-Face-Confidence", "X-Max-Detections", "X-Max-Results",
+         "X-Min-Score", "X-Faces-Max", "X-Max-People", "Confidence"],
     )  # fmt: skip
     def test_what_looks_like_an_option_and_is_none(self, name: str) -> None:
         message = failed({"body": PHOTO}, {name: "1", "X-Max-Faces": "2"}, InvalidOption)
@@ -281,7 +283,10 @@ class TestHeaders:
          "X-Cloud-Trace-Context", "X-Correlation-ID", "X-Envoy-Max-Retries", "X-Requested-With",
          "X-CSRF-Token", "X-MiniProfiler-Id", "X-Datadog-Trace-Id", "traceparent", "DNT",
          "Sec-CH-UA", "Cache-Control", "CF-Ray", "X-Client-IP", "X-Api-Key", "X-Face-Age-Client",
-         "X-Maxmind-Country", "Interfaces"],
+         "X-Maxmind-Country", "Interfaces", "X-V", "X-Min-V", "X-Max-Length", "X-Max-Retries",
+         "X-Max-Age", "X-Max-Connections", "X-Min-Client-Version", "MaxDataServiceVersion",
+         "Faces-Request", "X-Face", "X-DSPAM-Confidence", "X-Bot-Confidence", "X-Config",
+         "X-Conference-Id", "Confidential", "X-Max-Config"],
     )  # fmt: skip
     def test_others_are_left_alone(self, name: str) -> None:
         assert parse({"body": PHOTO}, {name: "1"}) == Request(PHOTO)

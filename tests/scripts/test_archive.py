@@ -308,6 +308,8 @@ class TestRecord:
             "config": "../model-config.yaml",
             "name": "age",
             "version": "3.1",
+            "model_sha256": hashlib.sha256(recipe.model.read_bytes()).hexdigest(),
+            "at": str(output),
         }
         found = recorded(made.known(output), output)
         assert found == replace(recipe, package=archive.ROOT / "handler")

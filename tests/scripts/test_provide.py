@@ -187,6 +187,36 @@ class TestFromElsewhere:
         assert ": served as it is, packed elsewhere or before there were records; " in line
         assert output.read_bytes() == other.read_bytes()
 
+    def test_an_archive_that_was_copied_here_with_its_record(
+        self, store: Path, output: Path, contract: Contract
+    ) -> None:
+        """Its record says "age.pt beside it", which here is another one."""
+        run = store.parent / "runs"
+        run.mkdir()
+        exported(Darkness(), contract, run / "age.pt")
+        archive.make(Recipe(run / "age.pt"), run / "age.mar")
+        for name in ("age.mar", "age.mar.json"):
+            shutil.copy(run / name, store)
+        assert ": served as it is, packed elsewhere; " in provide.provide(output)
+        assert output.read_bytes() == (run / "age.mar").read_bytes()
+        shutil.copy(run / "age.pt", store)  # with its model it is at home here
+        assert ": up to date, " in provide.provide(output)
+        exported(Brightness(), contract, store / "age.pt")
+        assert ": written and checked, " in provide.provide(output)
+
+    def test_a_model_that_was_copied_here_with_its_record(
+        self, store: Path, output: Path, contract: Contract
+    ) -> None:
+        """Its record says "age.safetensors beside it", which here are the shipped ones."""
+        run = store.parent / "runs"
+        run.mkdir()
+        weights = trained(run / "age.safetensors", contract, 0.3)
+        torchscript.build(weights, run / "age.pt")
+        for name in ("age.pt", "age.pt.json"):
+            shutil.copy(run / name, store)
+        provide.provide(output)
+        assert weights_in(output) == weights_identity(run / "age.pt")
+
     def test_a_record_that_is_no_record(self, output: Path) -> None:
         for text in ("", "[]", "{", '{"sha256": 5}', f'{{"sha256": "{made.digest(output)}"}}'):
             made.record_of(output).write_text(text)

@@ -21,7 +21,7 @@ def test_a_record_is_read_back(file: Path) -> None:
     assert made.read(file) == made.known(file) == {}
     made.write(file, {"model": "x"})
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert made.known(file) == {"sha256": digest, "model": "x"}
+    assert made.known(file) == {"sha256": digest, "at": str(file), "model": "x"}
     assert [path.name for path in sorted(file.parent.iterdir())] == ["made.bin", "made.bin.json"]
 
 
