@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from handler.contract import CropGeometry, DetectorSettings
@@ -32,19 +33,28 @@ def of_run(config: DictConfig) -> DictConfig:
     """The configuration that `config.run` was trained with: crop, data, model and schedule.
 
     What the command line says of evaluation, export, variants and places is kept, so that a run
-    trained with other settings than today's defaults is exported with its own.
+    trained with other settings than today's defaults is exported with its own, and measured on the
+    crops that it was trained beside.
 
     Raises FileNotFoundError, saying what to do, where there is no run.
     """
     trained = OmegaConf.load(run_file(config))
     here = {
         "run": config.run,
-        "data": {"prepared": config.data.prepared},
+        "data": {"prepared": config.data.prepared} if _is_told(config) else {},
         "evaluate": config.evaluate,
         "export": config.export,
         "variants": config.variants,
     }
     return cast("DictConfig", OmegaConf.merge(trained, here))
+
+
+def _is_told(config: DictConfig) -> bool:
+    """Whether somebody has set where the crops lie; else they are where the run had them."""
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    named = any(each.lstrip("+").partition("=")[0] == "data.prepared" for each in overrides)
+    default = OmegaConf.load(Path(CONFIG["config_path"], f"{CONFIG['config_name']}.yaml"))
+    return named or bool(config.data.prepared != default.data.prepared)
 
 
 def run_file(config: DictConfig) -> Path:

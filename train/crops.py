@@ -85,7 +85,9 @@ def refuse_unfinished(folder: Path, max_bad: float) -> None:
     """Raise ValueError, saying what to do, where `prepare` has not ended or `refuse_bad` would."""
     file = folder / SUMMARY
     if not file.is_file():
-        raise ValueError(f"{folder} is not prepared: run python -m train.prepare first")
+        raise ValueError(
+            f"{folder} is not prepared: run python -m train.prepare first, or set data.prepared"
+        )
     summary = json.loads(file.read_text())
     unusable = summary["unusable"]
     refuse_bad(folder, unusable, summary["crops"] + unusable, max_bad)

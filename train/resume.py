@@ -227,6 +227,8 @@ def _told(
     here, there = dict(_leaves(config)), dict(_leaves(default))
     keys = {key: None for key in {**there, **here} if here.get(key) != there.get(key)}
     named = [o.key_or_group for o in OverridesParser.create().parse_overrides(list(given))]
+    # data=NAME chooses sources: it says nothing of where the crops lie
+    named = ["data.sources" if name == "data" else name for name in named]
     every = {**here, **dict(_leaves(trained))}
     keys |= {key: None for name in named for key in every if _matches(key, (name,))}
     return list(keys)

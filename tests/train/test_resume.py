@@ -329,3 +329,12 @@ def test_facts_of_the_data_are_kept(tiny: Make, tmp_path: Path) -> None:
     assert kept["processes"] == 1
     assert (kept["batch"], kept["train crops"]) == (4, 20)
     assert len(kept["fingerprint of utkface"]) == 12
+
+
+def test_the_data_that_is_named_again_leaves_its_crops_where_they_are(tmp_path: Path) -> None:
+    told = ["data=own", f"run={tmp_path}"]
+    OmegaConf.save(configuration([*told, "data.prepared=crops"]), tmp_path / "config.yaml")
+    before, given = Before(1, 5, False, None), [*told, "fit.resume=true"]
+    assert resumed(configuration(given), before, given).data.prepared == "crops"
+    given.append("data.prepared=moved")
+    assert resumed(configuration(given), before, given).data.prepared == "moved"
