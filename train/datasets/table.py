@@ -60,7 +60,9 @@ def rows(table: Path, *columns: str) -> Iterator[Row]:
     after_quotes = re.compile(rf'(?<!")" +(?={re.escape(separator)}|\s*$)')
     lines = [after_quotes.sub('"', line) for line in lines]
     for cells in _parsed(table, lines, separator):
-        # cells past the header's have no name
+        if any(cell.strip() for cell in cells[len(names) :]):
+            # `30,5` without quotes is two cells: the last column has all of it, and tells
+            cells = [*cells[: len(names) - 1], separator.join(cells[len(names) - 1 :])]
         row = dict.fromkeys(names, "") | dict(zip(names, cells, strict=False))
         yield {name: _cell(row[name], separator) for name in names if name}
 

@@ -27,7 +27,15 @@ def test_rows_bear_what_spreadsheets_and_people_write(tmp_path: Path) -> None:
     assert read(tmp_path, codecs.BOM_UTF8 + text.encode()) == [
         {"path": "a.jpg", "age": "7", "note": "x, y"},
         {"path": "b.jpg", "age": "", "note": ""},
-        {"path": "c.jpg", "age": "8", "note": ""},
+        {"path": "c.jpg", "age": "8", "note": ",more"},
+    ]
+
+
+def test_a_decimal_comma_between_commas_is_not_cut_off(tmp_path: Path) -> None:
+    """The reader of ages refuses it, where 30 would be another age."""
+    assert read(tmp_path, "path,age\na.jpg,30,5\nb.jpg,42,\n") == [
+        {"path": "a.jpg", "age": "30,5"},
+        {"path": "b.jpg", "age": "42"},
     ]
 
 
