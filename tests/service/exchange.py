@@ -42,9 +42,10 @@ def rest(
     headers: Mapping[str, str] | None = None,
     path: str = "/predictions/age",
     method: str = "POST",
+    timeout: float = 60,
 ) -> Reply:
     """One request on a connection of its own."""
-    connection = http.client.HTTPConnection(urlsplit(service.rest).netloc, timeout=60)
+    connection = http.client.HTTPConnection(urlsplit(service.rest).netloc, timeout=timeout)
     try:
         connection.request(method, path, body, dict(headers or {}))
         response = connection.getresponse()
