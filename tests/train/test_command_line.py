@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from handler.errors import InvalidImage
@@ -29,6 +30,8 @@ def seen() -> Seen:
 def run(seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Calls a command with words and an error that it ends in, and gives its exit code."""
     handlers = list(logging.root.handlers)
+    hydra_config = HydraConfig.instance()
+    monkeypatch.setattr(hydra_config, "cfg", hydra_config.cfg)  # Hydra leaves the job's own there
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str, error: BaseException | None = None) -> int:
