@@ -37,7 +37,7 @@ class DeviceLost(Exception):
 
 
 class InvalidRequest(Failure):
-    """The request holds no photograph, or cannot be read."""
+    """No photograph, more than one, or a request that cannot be read: bad base64, bad JSON."""
 
     code, type, phrase = 400, "InvalidRequest", "Bad Request"
 
@@ -49,48 +49,51 @@ class InvalidOption(Failure):
 
 
 class InvalidImage(Failure):
-    """The bytes start like an image and cannot be decoded."""
+    """Truncated, corrupt, or of so many parts that it is no photograph: more than 100 scans or
+    20,000 segments (JPEG), 100,000 chunks (PNG)."""
 
     code, type, phrase = 400, "InvalidImage", "Bad Request"
 
 
 class ImageTooLarge(Failure):
-    """The image has more pixels than are served."""
+    """More pixels than `handler.max_pixels`, or than 4 million in a run-length encoded BMP; known
+    before decoding."""
 
     code, type, phrase = 413, "ImageTooLarge", "Request Entity Too Large"
 
 
 class UnsupportedImageFormat(Failure):
-    """The bytes are not of an image format that is served."""
+    """Not JPEG, PNG, WebP, BMP or GIF, or of a kind of these that is not decoded, which the message
+    names."""
 
     code, type, phrase = 415, "UnsupportedImageFormat", "Unsupported Media Type"
 
 
 class InternalError(Failure):
-    """A fault of this program; the worker's log has the traceback."""
+    """A fault of the server; its log has the traceback."""
 
     code, type, phrase = 500, "InternalError", "Internal Server Error"
 
 
 class DescriptionNotImplemented(Failure):
-    """TorchServe's management was asked for a description by the handler (`customized=true`)."""
+    """`GET /models/age?customized=true`: the handler adds nothing to a model's description."""
 
     code, type, phrase = 501, "NotImplemented", "Not Implemented"
 
 
 class ExplanationsNotImplemented(Failure):
-    """`/explanations` was called."""
+    """`/explanations/age`: there are none."""
 
     code, type, phrase = 501, "NotImplemented", "Not Implemented"
 
 
 class WaitedTooLong(Failure):
-    """The request came so long ago that it is not worth its computation any more."""
+    """Behind the proxy: it has waited longer than `handler.longest_wait` for a worker."""
 
     code, type, phrase = 503, "WaitedTooLong", "Service Unavailable"
 
 
 class OutOfMemory(Failure):
-    """The device's memory does not hold even this one photograph."""
+    """Memory does not hold even this one photograph."""
 
     code, type, phrase = 507, "OutOfMemory", "Insufficient Storage"

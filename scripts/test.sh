@@ -13,4 +13,5 @@ unlock_environment
 "$VENV/bin/ruff" format --check .
 "$VENV/bin/mypy"
 "$VENV/bin/python" scripts/audit.py
+"$VENV/bin/python" scripts/render_docs.py --check
 exec "$VENV/bin/python" -m pytest --cov "$@"

@@ -87,6 +87,7 @@ NEEDS = {
         f"loadtests/{name}.py" for name in ("ceiling", "compare", "fairness", "memory", "soak")
     ),
     "deploy/keys.py": None,
+    "scripts/render_docs.py": "train",
     **dict.fromkeys(
         (
             f"train.{name}"

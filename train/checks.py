@@ -52,6 +52,12 @@ def type_of(key: str) -> Any:
     return get_args(table)[1] if get_origin(table) is dict else _TYPES.get(key)
 
 
+def takes(key: str) -> str | None:
+    """What a key's value has to be, in words; None where any of its type will do."""
+    wanted = _WANTED.get(key)
+    return wanted.words if wanted else None
+
+
 def nearest(key: str) -> str:
     """Words that say what was probably meant instead of a key that is not there, or nothing."""
     if type_of(key):

@@ -321,7 +321,7 @@ def test_the_shipped_weights_say_how_they_came_to_be() -> None:
     names_all_of_the_shipped_weights(origin)
     assert origin.names() == ("utkface", "appa_real")
     runs = [step.name for step in origin.steps if step.kind == "run"]
-    told = (ROOT / "train" / "README.md").read_text()
+    told = (ROOT / "docs" / "recipe.md").read_text()
     assert all(f"`{name}`" in told for name in runs)
     assert {"age-teacher", "age-coarse", "age-faces", "age-hinted"} <= set(runs)
     assert "unknown" not in {step.kind for step in origin.steps}

@@ -1,0 +1,210 @@
+"""Writes the tables of README.md and docs/ that come from files and from code.
+
+    python scripts/render_docs.py            writes them
+    python scripts/render_docs.py --check    exit 1 where one is not up to date
+
+A table stands between `<!-- NAME: written by scripts/render_docs.py -->` and `<!-- end -->`.
+"""
+
+import argparse
+import ast
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from handler import errors, settings
+from train.extras import needed
+from train.metrics import Measured
+from train.results import ALL, Results
+from train.tables import Table
+
+with needed():
+    from train.checks import takes
+
+ROOT = Path(__file__).resolve().parent.parent
+STORE = ROOT / "model_store"
+CONFIG = ROOT / "train" / "config"
+NAMES = {"utkface": "UTKFace", "appa_real": "APPA-REAL", "portraits": "portraits"}
+_BLOCK = re.compile(
+    r"(?P<begin><!-- (?P<name>\w+): written by scripts/render_docs\.py -->\n)"
+    r".*?(?P<end><!-- end -->)",
+    re.DOTALL,
+)
+_KEY = re.compile(r"(?P<indent> *)(?P<key>\w+): *(?P<value>[^#]*?) *(?:# (?P<meaning>.*))?")
+
+
+def rendered(text: str) -> str:
+    """`text` with its tables as they should be. Raises KeyError for an unknown table's name."""
+    return _BLOCK.sub(
+        lambda block: f"{block['begin']}{TABLES[block['name']]()}\n<!-- end -->", text
+    )
+
+
+def accuracy() -> str:
+    """What the exported model errs on test faces, and what the service does."""
+    results = _results()
+    rows = [
+        (f"{NAMES[name]}, test part", "cropped faces", *_figures(figures))
+        for name, figures in results.sources.items()
+    ]
+    for name in results.sources:
+        content = json.loads((STORE / "rest" / f"{name}.json").read_text())
+        figures = {key: Measured(**value) for key, value in content["figures"].items()}
+        lost = content["answered"] - content["found"]
+        rows.append(
+            (
+                f"{NAMES[name]}, test part",
+                f"photographs over REST, in int8; {lost} faces were not found",
+                *_figures(figures),
+            )
+        )
+    head = ("faces", "given", "number", "MAE, years", "CS@5", "bias, years", "interval holds")
+    return Table(head, rows).markdown()
+
+
+def interval() -> str:
+    """How many true ages the interval holds."""
+    results = _results()
+    held = [
+        check.coverage.value for check in results.checks() if check.coverage and check.group != ALL
+    ]
+    overall = results.together[ALL]["coverage"].value
+    return (
+        f"Over both sets `age_interval` holds {overall:.1f} % of the true ages, and "
+        f"{min(held):.0f} to {max(held):.0f} % in each decade of them up to 79."
+    )
+
+
+def portraits() -> str:
+    """Faces of another source, of which only bounds of the age are known."""
+    bounded = _results().portraits
+    if bounded is None:
+        raise ValueError("metrics.json has no portraits: python -m train.evaluate measures them")
+    content = json.loads((STORE / "rest" / "portraits.json").read_text())
+    over_rest = {key: Measured(**value) for key, value in content["figures"].items()}
+    rows = [
+        (
+            given,
+            f"{figures['mae'].count}",
+            _with_interval(figures["mae"], 1),
+            f"{figures['bias'].value:+.1f}",
+            f"{figures['inside5'].value:.0f} %",
+        )
+        for given, figures in (
+            ("cropped faces", bounded.figures),
+            ("photographs over REST, in int8", over_rest),
+        )
+    ]
+    head = ("given", "number", "years from the middle", "bias, years", "within bounds ± 5 years")
+    return Table(head, rows).markdown()
+
+
+def summary() -> str:
+    """One line of accuracy for each data set."""
+    rows = [
+        (f"{NAMES[name]}, {figures['mae'].count:,} test faces", *_figures(figures)[1:])
+        for name, figures in _results().sources.items()
+    ]
+    head = ("", "MAE, years [95 %]", "within 5 years", "bias, years", "interval holds")
+    return Table(head, rows).markdown()
+
+
+def failures() -> str:
+    """Every failure of the handler."""
+    rows = [
+        (f"{kind.code}", kind.type, _words(inspect.getdoc(kind) or ""))
+        for kind in errors.Failure.__subclasses__()
+    ]
+    return Table(("code", "type", "case"), rows).markdown()
+
+
+def serving_settings() -> str:
+    """Every key of model-config.yaml's `handler`."""
+    tree = ast.parse(inspect.getsource(settings.Settings)).body[0]
+    if not isinstance(tree, ast.ClassDef):
+        raise TypeError("Settings is a class")
+    rows = []
+    for field, text in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            name, meaning = ast.unparse(field.target), ast.literal_eval(text.value)
+            default = getattr(settings.Settings, name)
+            rows.append(
+                (f"`handler.{name}`", f"`{default}`", settings.takes(name) or "", _words(meaning))
+            )
+    return Table(("key", "default", "takes", "meaning"), rows).markdown()
+
+
+def training_settings() -> str:
+    """Every key of train/config, with what `train.schema` lets it be."""
+    rows = []
+    for key, value, meaning in (*_keys("config.yaml"), *_keys("model/resnet18.yaml", "model.")):
+        if wanted := takes(key):
+            rows.append((f"`{key}`", f"`{value}`", wanted.strip(","), meaning))
+    return Table(("key", "default", "takes", "meaning"), rows).markdown()
+
+
+def _keys(file: str, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Every key of a file of ours, its value and its comment; nested keys are joined by points."""
+    parents: list[str] = []
+    for line in (CONFIG / file).read_text().splitlines():
+        if found := _KEY.fullmatch(line):
+            del parents[len(found["indent"]) // 2 :]
+            parents.append(found["key"])
+            yield prefix + ".".join(parents), found["value"], found["meaning"] or ""
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    table.__name__: table
+    for table in (
+        *(accuracy, interval, portraits, summary),
+        *(failures, serving_settings, training_settings),
+    )
+}
+
+
+def _results() -> Results:
+    return Results.from_json(
+        json.loads((STORE / "metrics.json").read_text()), ("utkface", "appa_real")
+    )
+
+
+def _figures(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{figures['mae'].count:,}",
+        _with_interval(figures["mae"], 2),
+        f"{figures['cs5'].value:.0f} %",
+        f"{figures['bias'].value:+.1f}",
+        f"{figures['coverage'].value:.1f} %",
+    )
+
+
+def _with_interval(figure: Measured, digits: int) -> str:
+    return f"{figure.value:.{digits}f} [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
+
+
+def _words(docstring: str) -> str:
+    return " ".join(docstring.split())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where it would")
+    check = parser.parse_args().check
+    stale = 0
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = path.read_text()
+        if (new := rendered(text)) != text:
+            stale += 1
+            print(f"{path.relative_to(ROOT)} {'is not up to date' if check else 'written'}")
+            if not check:
+                path.write_text(new)
+    if check and stale:
+        sys.exit("run python scripts/render_docs.py")
+
+
+if __name__ == "__main__":
+    main()
