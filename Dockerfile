@@ -34,10 +34,10 @@ ENV PYTHONDONTWRITEBYTECODE=1
 FROM environment AS archive
 COPY handler handler
 COPY train train
-COPY scripts/archive.py scripts/check_archive.py scripts/provide.py scripts/served.py scripts/
+COPY server server
 COPY model_store model_store
 # As scripts/serve.sh does: an archive that lies there is taken, or packed anew from what it is of.
-RUN python scripts/provide.py
+RUN python -m server.provide
 
 # What the image consists of, written by tools that are no part of it.
 FROM environment AS bill
@@ -50,8 +50,10 @@ RUN /usr/bin/python3 -m venv /tools \
 FROM environment
 COPY config.properties log4j2.xml ./
 COPY handler/__init__.py handler/contract.py handler/integrity.py handler/
-COPY scripts/supervise.py scripts/processes.py scripts/console.py scripts/check_archive.py scripts/
-COPY scripts/batching.py scripts/ready.py scripts/served.py scripts/canned.jpg scripts/
+COPY server server
+COPY commands/__init__.py commands/main.py commands/
+COPY train/__init__.py train/extras.py train/
+RUN printf '#!/bin/sh\ncd /app && exec python -m commands.main "$@"\n' > .venv/bin/face-age && chmod +x .venv/bin/face-age
 COPY --from=archive /app/model_store/age.mar model_store/
 COPY --from=bill /app/sbom.cdx.json ./
 # Management and metrics stay inside.
@@ -61,6 +63,6 @@ ENV TS_INFERENCE_ADDRESS=http://0.0.0.0:8080 \
     HOME=/tmp
 EXPOSE 8080 7070
 USER 10001:10001
-HEALTHCHECK --interval=30s --timeout=25s --start-period=180s CMD ["python", "scripts/ready.py"]
+HEALTHCHECK --interval=30s --timeout=25s --start-period=180s CMD ["face-age", "ready"]
 # Writes to /tmp alone: --read-only --tmpfs /tmp works.
-ENTRYPOINT ["python", "scripts/supervise.py", "--state", "/tmp/serve", "--echo"]
+ENTRYPOINT ["python", "-m", "server.supervisor", "--state", "/tmp/serve", "--echo"]

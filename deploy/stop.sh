@@ -20,5 +20,5 @@ if [ -e "$pid_file" ]; then
     done
     echo 'nginx has answered what was in flight, and is gone'
 fi
-[ $# -gt 0 ] || set -- .venv/bin/python scripts/supervise.py --stop
+[ $# -gt 0 ] || set -- .venv/bin/python -m server.supervisor --stop
 exec "$@"

@@ -16,7 +16,6 @@ import random
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 import gevent  # type: ignore[import-untyped]
@@ -28,22 +27,18 @@ from locust.exception import StopTest
 from locust.runners import WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
-ROOT = Path(__file__).resolve().parent.parent
-# for `client`, `loadtests` and what these have from `scripts`, which locust does not look for
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
-
-from client.address import REST, Address  # noqa: E402
-from client.answer import Answer, parse  # noqa: E402
-from client.errors import AskError, Interrupted, Unreachable  # noqa: E402
-from client.rest import refusal  # noqa: E402
-from loadtests import distributed, mix, shapes  # noqa: E402
-from loadtests.checks import check  # noqa: E402
-from loadtests.distributed import punctuality  # noqa: E402
-from loadtests.open_loop import Arrivals  # noqa: E402
-from loadtests.options import add_options, wrong  # noqa: E402
-from loadtests.photographs import Photograph  # noqa: E402
-from loadtests.thresholds import Limits, Outcome, exceeded  # noqa: E402
-from train.extras import needed  # noqa: E402
+from client.address import REST, Address
+from client.answer import Answer, parse
+from client.errors import AskError, Interrupted, Unreachable
+from client.rest import refusal
+from loadtests import distributed, mix, shapes
+from loadtests.checks import check
+from loadtests.distributed import punctuality
+from loadtests.open_loop import Arrivals
+from loadtests.options import add_options, wrong
+from loadtests.photographs import Photograph
+from loadtests.thresholds import Limits, Outcome, exceeded
+from train.extras import needed
 
 with needed():
     import grpc.experimental.gevent

@@ -14,11 +14,10 @@ from typing import Final
 
 from PIL import Image, ImageOps
 
-from growth_photographs import CANVAS, COLUMNS, ROWS, crowd
-from loadtests.measure.mixes import enlarged
+from commands.option_types import real
 from loadtests.photographs import Photograph, find, marked, variants
-from option_types import real
-from ready import PHOTOGRAPH
+from loadtests.synthetic import CANVAS, COLUMNS, ROWS, crowd, enlarged
+from server.readiness import PHOTOGRAPH
 
 FACES: Final = ("none", "one", "many")
 ANY: Final = "any"  # number of faces, of photographs that are not sorted

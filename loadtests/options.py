@@ -3,8 +3,8 @@
 import argparse
 
 from client.address import GRPC, Address
+from commands.option_types import grpc_address, real, whole
 from loadtests import mix, shapes
-from option_types import grpc_address, real, whole
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from folders import search, shown
+from commands.folders import search, shown
 
 
 @dataclass(frozen=True)

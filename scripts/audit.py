@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
-CODE = ("client", "deploy", "handler", "loadtests", "scripts", "train")
+CODE = (
+    *("bench", "client", "commands", "deploy", "handler"),
+    *("loadtests", "scripts", "server", "train"),
+)
 PROBE = "pillow"  # a package that every list of holes has
 _HOLE = re.compile(r"^\| ((?:CVE|GHSA|PYSEC)-[\w-]+) \|", re.MULTILINE)
 

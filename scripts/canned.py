@@ -1,4 +1,4 @@
-"""Makes scripts/canned.jpg, the photograph that tells whether the service is ready.
+"""Makes server/canned.jpg, the photograph that tells whether the service is ready.
 
     python scripts/canned.py
 
@@ -7,14 +7,10 @@ this needs `pip install -e '.[dev]'`.
 """
 
 import argparse
-import sys
-from pathlib import Path
 
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `train`
-
-from ready import PHOTOGRAPH
+from server.readiness import PHOTOGRAPH
 from train.extras import needed
 
 
@@ -26,7 +22,7 @@ def crop() -> Image.Image:
 
 
 def main() -> None:
-    argparse.ArgumentParser(description="Make scripts/canned.jpg anew.").parse_args()
+    argparse.ArgumentParser(description="Make server/canned.jpg anew.").parse_args()
     crop().save(PHOTOGRAPH, quality=90)
 
 

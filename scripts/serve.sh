@@ -81,7 +81,7 @@ fi
 if [ "$action" = --stop ]; then
     [ -z "$model" ] && [ ${#models[@]} -eq 0 ] || fail '--stop ends whatever runs: give it alone'
     [ -x "$VENV/bin/python" ] || { echo 'nothing runs'; exit; }
-    exec "$VENV/bin/python" scripts/supervise.py --stop
+    exec "$VENV/bin/python" -m server.supervisor --stop
 fi
 
 lock_environment
@@ -91,6 +91,6 @@ export PYTHONDONTWRITEBYTECODE=1
 
 served=()
 [ ${#models[@]} -eq 0 ] || served=(--models "${models[@]}")
-"$VENV/bin/python" scripts/provide.py ${model:+"--model=$model"} ${served[@]+"${served[@]}"}
+"$VENV/bin/python" -m server.provide ${model:+"--model=$model"} ${served[@]+"${served[@]}"}
 unlock_environment
-exec "$VENV/bin/python" scripts/supervise.py ${action:+"$action"} ${served[@]+"${served[@]}"}
+exec "$VENV/bin/python" -m server.supervisor ${action:+"$action"} ${served[@]+"${served[@]}"}

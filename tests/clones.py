@@ -12,7 +12,7 @@ FILES = ("setup.cfg", "pyproject.toml", "constraints.txt", "config.properties", 
 
 def cloned(folder: Path) -> Path:
     """The project's code in `folder`, with this environment; its model store holds no model."""
-    for part in ("handler", "train", "scripts"):
+    for part in ("handler", "train", "server", "scripts"):
         shutil.copytree(
             ROOT / part,
             folder / part,

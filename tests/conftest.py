@@ -9,8 +9,8 @@ import pytest
 import torch
 import yaml
 
-import archive
 from handler.contract import Calibration, Contract, CropGeometry, DetectorSettings
+from server import archive
 from tests.archives import Brightness, Darkness, exported
 from tests.torchserve import FEW_WORKERS, Service, running
 

@@ -68,26 +68,22 @@ print(json.dumps(told))
 NEEDS = {
     **dict.fromkeys(
         f"scripts/{name}.py"
+        for name in ("archive", "audit", "canned", "check_archive", "predict", "ready", "sbom")
+    ),
+    "scripts/render_docs.py": "train",
+    "deploy/keys.py": None,
+    **dict.fromkeys(
+        f"bench.{name}"
         for name in (
-            *("archive", "audit", "canned", "check_archive", "evaluate_service", "growth"),
-            *(
-                "predict",
-                "profile_request",
-                "provide",
-                "ready",
-                "same_faces",
-                "sbom",
-                "stability",
-                "supervise",
-                "tilt",
-            ),
+            *("ceiling", "compare", "evaluate_service", "fairness", "growth", "memory"),
+            *("profile_request", "same_faces", "soak", "stability", "tilt"),
         )
     ),
     **dict.fromkeys(
-        f"loadtests/{name}.py" for name in ("ceiling", "compare", "fairness", "memory", "soak")
+        f"server.{name}"
+        for name in ("archive", "check_archive", "provide", "readiness", "supervisor")
     ),
-    "deploy/keys.py": None,
-    "scripts/render_docs.py": "train",
+    **dict.fromkeys(("commands.main", "commands.predict")),
     **dict.fromkeys(
         (
             f"train.{name}"
@@ -100,6 +96,7 @@ NEEDS = {
     ),
     **dict.fromkeys(f"train.{name}" for name in ("faceres", "imagenet", "torchscript")),
 }
+PACKAGES_OF_COMMANDS = ("bench", "commands", "server", "train")
 
 
 def helps(commands: list[str], hidden: set[str]) -> dict[str, tuple[int, str, str]]:
@@ -122,13 +119,12 @@ def without_extras() -> dict[str, tuple[int, str, str]]:
 
 
 def test_every_command_is_here():
-    files = [
-        path
-        for folder in ("deploy", "scripts", "loadtests")
-        for path in ROOT.glob(f"{folder}/*.py")
-    ]
+    files = [path for folder in ("deploy", "scripts") for path in ROOT.glob(f"{folder}/*.py")]
     commands = {str(path.relative_to(ROOT)) for path in files if "__main__" in path.read_text()} | {
-        f"train.{path.stem}" for path in ROOT.glob("train/*.py") if "__main__" in path.read_text()
+        f"{package}.{path.stem}"
+        for package in PACKAGES_OF_COMMANDS
+        for path in ROOT.glob(f"{package}/*.py")
+        if "__main__" in path.read_text()
     }
     assert commands == set(NEEDS)
 
@@ -156,13 +152,21 @@ def test_help_without_the_extra_that_one_variant_needs():
 @pytest.mark.parametrize(
     ("package", "extra", "commands"),
     [
-        ("tqdm", "client", ("evaluate_service", "growth", "predict", "same_faces", "stability")),
-        ("psutil", "load", ("ceiling", "compare", "memory", "soak")),
+        (
+            "tqdm",
+            "client",
+            (
+                "commands.predict",
+                *(f"bench.{name}" for name in ("evaluate_service", "growth", "same_faces")),
+                "bench.stability",
+            ),
+        ),
+        ("psutil", "load", tuple(f"bench.{name}" for name in ("ceiling", "compare", "memory"))),
+        ("psutil", "load", ("bench.soak",)),
     ],
 )
 def test_help_without_what_serving_brings_too(package, extra, commands):
-    folder = "scripts" if extra == "client" else "loadtests"
-    for told in helps([f"{folder}/{name}.py" for name in commands], {package}).values():
+    for told in helps([*commands], {package}).values():
         line = f"error: {package} is not installed: pip install -e '.[{extra}]'\n"
         assert told == [1, "", line]
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import ready
-from loadtests.measure.torchserve import free_ports
-from processes import processes_of
+from bench.measure.torchserve import free_ports
+from server import readiness
+from server.processes import processes_of
 
 ROOT = Path(__file__).resolve().parents[1]
 # The others have as many as this, on whatever machine.
 WORKERS = 2
 FEW_WORKERS = {"TS_DEFAULT_WORKERS_PER_MODEL": str(WORKERS)}
-SUPERVISE = [sys.executable, str(ROOT / "scripts" / "supervise.py")]
+SUPERVISE = [sys.executable, "-m", "server.supervisor"]
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,9 @@ class Plain:
         """Java's, by the pid file."""
         return int((self.temporary / ".model_server.pid").read_text())
 
-    def start(self, *models: str, check: Callable[[ready.Addresses], object] = ready.check) -> None:
+    def start(
+        self, *models: str, check: Callable[[readiness.Addresses], object] = readiness.check
+    ) -> None:
         """The start line; return when it is ready, for which `check` raises no NotReady."""
         for name in ("config.properties", "log4j2.xml"):
             shutil.copyfile(ROOT / name, self.folder / name)
@@ -158,19 +160,19 @@ class Plain:
         words = f"--start --ncs --model-store {self.store} --ts-config config.properties --models"
         with (self.folder / "output").open("w") as output:
             self._torchserve(*words.split(), *(models or ["age=age.mar"]), output=output)
-        at = ready.Addresses.read(self.folder / "config.properties", self.environ)
+        at = readiness.Addresses.read(self.folder / "config.properties", self.environ)
         until = time.monotonic() + 120
         while True:
             try:
                 check(at)
                 return
-            except ready.NotReady:
+            except readiness.NotReady:
                 assert time.monotonic() < until, (self.folder / "output").read_text()[-3000:]
             time.sleep(0.1)
 
     @contextmanager
     def running(
-        self, *models: str, check: Callable[[ready.Addresses], object] = ready.check
+        self, *models: str, check: Callable[[readiness.Addresses], object] = readiness.check
     ) -> Iterator[None]:
         """Start it; at the end nothing of it is left."""
         try:

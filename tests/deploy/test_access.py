@@ -21,7 +21,7 @@ from handler.requests import Options
 from tests.deploy.proxy import Proxy
 from tests.service.exchange import assert_same, expected, multipart, rest
 from tests.service.test_rest import JPEG, TWO_FACES, as_json, base64_of
-from tests.torchserve import ROOT, await_logged
+from tests.torchserve import await_logged
 
 pytestmark = pytest.mark.service
 BYTES = {"Content-Type": "application/octet-stream"}
@@ -113,7 +113,7 @@ def test_through_the_script(proxy: Proxy, key, tmp_path, words):
     words = [*words, "--url", proxy.url, "--certificates", proxy.certificate, photograph]
     done = [
         subprocess.run(
-            [sys.executable, ROOT / "scripts" / "predict.py", *words],
+            [sys.executable, "-m", "commands.predict", *words],
             env=os.environ | {"FACE_AGE_KEY": secret},
             capture_output=True,
             text=True,

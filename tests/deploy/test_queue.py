@@ -16,11 +16,11 @@ import grpc
 import pytest
 import yaml
 
-import archive
 from client.errors import Refused
 from client.inference_pb2 import PredictionsRequest
 from client.inference_pb2_grpc import InferenceAPIsServiceStub
 from client.rpc import GrpcClient
+from server import archive
 from tests.deploy.proxy import Proxy, proxied
 from tests.deploy.remains import remains
 from tests.deploy.test_rpc import bearer, connect, failure

@@ -13,7 +13,7 @@ import pytest
 
 from client.rest import RestClient
 from client.rpc import GrpcClient
-from processes import processes_of
+from server.processes import processes_of
 from tests.deploy.proxy import Proxy, proxied
 from tests.service.test_deadline import Log, worker_stopped
 from tests.service.test_rest import JPEG

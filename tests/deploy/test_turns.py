@@ -15,9 +15,9 @@ import grpc
 import pytest
 import yaml
 
-import archive
 from client.inference_pb2 import PredictionsRequest
 from client.inference_pb2_grpc import InferenceAPIsServiceStub
+from server import archive
 from tests.deploy.proxy import Proxy, proxied
 from tests.deploy.test_rpc import bearer, connect
 from tests.deploy.test_slow import head

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import archive
+from server import archive
 from tests.faults.table import Table
 
 TABLE = pytest.StashKey[Table]()

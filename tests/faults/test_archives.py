@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import torch
 
-import ready
 from client.errors import AskError
 from client.rest import RestClient
 from handler.contract import SCHEMA, Contract
 from handler.integrity import HASHES, MODEL, listing
+from server import readiness
 from tests.archives import exported, rewritten
 from tests.clones import cloned
 from tests.faults.load import direct, load
@@ -163,12 +163,12 @@ def test_serve_script_refuses(
     assert not (clone / ".serve" / "logs").exists()
 
 
-def good_one_answers(at: ready.Addresses) -> None:
+def good_one_answers(at: readiness.Addresses) -> None:
     client = RestClient(at.rest.url)
     try:
-        client.ask(ready.PHOTOGRAPH.read_bytes())
+        client.ask(readiness.PHOTOGRAPH.read_bytes())
     except AskError as error:
-        raise ready.NotReady(str(error)) from error
+        raise readiness.NotReady(str(error)) from error
     finally:
         client.close()
 
@@ -190,9 +190,9 @@ def test_good_version_serves_beside_bad_ones(
     ):
         users.await_answers(3 * USERS)
         await_logged(tmp_path / "logs" / "model_log.log", told)
-        at = ready.Addresses.read(tmp_path / "config.properties", torchserve.environ)
-        with pytest.raises(ready.NotReady, match=r"^no worker of age 2\.0 is READY: "):
-            ready.check(at)
+        at = readiness.Addresses.read(tmp_path / "config.properties", torchserve.environ)
+        with pytest.raises(readiness.NotReady, match=r"^no worker of age 2\.0 is READY: "):
+            readiness.check(at)
     assert users.lost == {}
     assert len(users.exchanges) == len(users.of("answered"))
     assert not [*tmp_path.rglob("climbed")]

@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from processes import processes_of
+from server.processes import processes_of
 from tests.faults.load import CUT, Load, direct, load
 from tests.faults.table import Table
 from tests.torchserve import FEW_WORKERS, Plain, private_addresses, supervised

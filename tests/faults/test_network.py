@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from batching import batch_size
 from handler.contract import Contract
 from handler.settings import Settings
+from server.batching import batch_size
 from tests.archives import exported
 from tests.faults.conftest import Making
 from tests.faults.load import direct, load

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from batching import batch_size
-from processes import processes_of
+from server.batching import batch_size
+from server.processes import processes_of
 from tests.deploy.proxy import proxied
 from tests.faults.load import CUT, direct, load
 from tests.faults.table import Table

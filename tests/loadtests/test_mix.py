@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 from PIL import Image
 
+from bench.empty.handler import EmptyHandler
 from client.answer import parse
 from loadtests import mix
 from loadtests.checks import check
-from loadtests.empty.handler import EmptyHandler
 from loadtests.mix import Kind, Mix, made, weights_of
 from loadtests.photographs import Photograph, marked
 from tests.pictures import astronaut, encoded, scene

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests import ceiling, compare, memory, soak
+from bench import ceiling, compare, memory, soak
 from loadtests.options import add_options
 from tests.client.test_rest import server
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from audit import CODE, ROOT, Findings, NotAsked, excepted
+from scripts.audit import CODE, ROOT, Findings, NotAsked, excepted
 
 
 def package(name: str, *holes: tuple[str, list[str]]) -> dict[str, object]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from render_docs import ROOT, TABLES, rendered
+from scripts.render_docs import ROOT, TABLES, rendered
 
 PAGES = [
     *(path for path in ROOT.glob("*.md")),

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import sbom
-from audit import ROOT
+from scripts import sbom
+from scripts.audit import ROOT
 
 
 @pytest.fixture(scope="module")

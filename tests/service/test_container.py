@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-import ready
 from client.answer import Answer
 from client.rest import RestClient
 from client.rpc import GrpcClient
 from handler.integrity import weights_identity
+from server import readiness
 from tests.deploy.proxy import proxied
 from tests.faults.load import load
 from tests.torchserve import ROOT, Service, free_ports
@@ -77,9 +77,9 @@ def container(name: str, *options: str) -> Iterator[tuple[int, int]]:
     try:
         tool("run", name, TAG, *HARDENED, *published, *options)
         until = time.monotonic() + 180
-        while not tool(
-            "podman", "exec", name, "python", "scripts/ready.py", check=False
-        ).startswith("ready: "):
+        while not tool("podman", "exec", name, "face-age", "ready", check=False).startswith(
+            "ready: "
+        ):
             assert time.monotonic() < until, tool("podman", "logs", name)[-3000:]
             time.sleep(1)
         yield rest, grpc
@@ -98,7 +98,7 @@ def test_is_healthy_by_its_own_check(ports: tuple[int, int]) -> None:
 
 
 def test_answers_rest_and_grpc_alike(ports: tuple[int, int]) -> None:
-    photograph = ready.PHOTOGRAPH.read_bytes()
+    photograph = readiness.PHOTOGRAPH.read_bytes()
     rest = RestClient(f"http://127.0.0.1:{ports[0]}")
     grpc = GrpcClient(f"127.0.0.1:{ports[1]}")
     try:
@@ -120,7 +120,7 @@ def test_an_archive_that_is_mounted_is_served(
     with container(f"{NAME}-mounted", "-v", mounted) as (rest, _):
         client = RestClient(f"http://127.0.0.1:{rest}")
         try:
-            answer = client.ask(ready.PHOTOGRAPH.read_bytes())
+            answer = client.ask(readiness.PHOTOGRAPH.read_bytes())
         finally:
             client.close()
     assert answer.model_weights == weights_identity(model_file)
@@ -152,8 +152,8 @@ def test_holds_no_more_than_serving_needs(ports: tuple[int, int]) -> None:
     holds(
         "import os",
         "found = sorted(os.listdir('/app')), os.listdir('/app/model_store')",
-        "top = ['.venv', 'config.properties', 'handler', 'log4j2.xml', 'model_store']",
-        "top += ['sbom.cdx.json', 'scripts']",
+        "top = ['.venv', 'commands', 'config.properties', 'handler', 'log4j2.xml', 'model_store']",
+        "top += ['sbom.cdx.json', 'server', 'train']",
         "assert len(os.listdir('/app/handler')) == 3, os.listdir('/app/handler')",
         "assert found == (top, ['age.mar']), found",
     )

@@ -23,9 +23,9 @@ import grpc
 import pytest
 import yaml
 
-import archive
 from client.inference_pb2 import PredictionsRequest
 from client.inference_pb2_grpc import InferenceAPIsServiceStub
+from server import archive
 from tests.pictures import astronaut, encoded
 from tests.service.exchange import Reply, assert_same, expected
 from tests.torchserve import ROOT, Service, running

@@ -17,12 +17,11 @@ from typing import Any
 import pytest
 import torch
 
-import archive
-import ready
-from batching import ON_A_GPU, batch_size
 from handler.integrity import weights_identity
 from handler.machine import cores
-from processes import processes_of
+from server import archive, readiness
+from server.batching import ON_A_GPU, batch_size
+from server.processes import processes_of
 from tests import pictures
 from tests.torchserve import (
     FEW_WORKERS,
@@ -96,7 +95,7 @@ class TestReady:
     """`ready.check` of the session's service."""
 
     @pytest.fixture
-    def addresses(self, service: Service) -> ready.Addresses:
+    def addresses(self, service: Service) -> readiness.Addresses:
         grpc, grpc_management = (
             address.rpartition(":")[2] for address in (service.grpc, service.grpc_management)
         )
@@ -107,12 +106,12 @@ class TestReady:
             "TS_GRPC_INFERENCE_PORT": grpc,
             "TS_GRPC_MANAGEMENT_PORT": grpc_management,
         }
-        return ready.Addresses.read(ROOT / "config.properties", variables)
+        return readiness.Addresses.read(ROOT / "config.properties", variables)
 
     def test_names_each_version_and_the_age_that_it_gives(
-        self, addresses: ready.Addresses, model_file: Path
+        self, addresses: readiness.Addresses, model_file: Path
     ) -> None:
-        line = ready.check(addresses)
+        line = readiness.check(addresses)
         weights = f"weights {weights_identity(model_file)}"
         one, two = sorted(line.removeprefix("ready: ").split("; "))
         told = r"worker\(s\), the canned photograph's age is \d+\.\d"
@@ -123,22 +122,22 @@ class TestReady:
         assert sum(ages) == pytest.approx(100, abs=0.2)  # brightness, and what it lacks
 
     def test_a_photograph_without_its_face_is_no_answer(
-        self, addresses: ready.Addresses, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, addresses: readiness.Addresses, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         other = tmp_path / "scene.png"
         other.write_bytes(pictures.encoded(pictures.scene(700, 700)))
-        monkeypatch.setattr(ready, "PHOTOGRAPH", other)
+        monkeypatch.setattr(readiness, "PHOTOGRAPH", other)
         with pytest.raises(
-            ready.Broken, match=r"age \d\.0 answered the canned photograph's one face with 0"
+            readiness.Broken, match=r"age \d\.0 answered the canned photograph's one face with 0"
         ):
-            ready.check(addresses)
+            readiness.check(addresses)
 
     def test_a_failure_is_no_answer(
-        self, addresses: ready.Addresses, monkeypatch: pytest.MonkeyPatch
+        self, addresses: readiness.Addresses, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ready, "PHOTOGRAPH", ROOT / "setup.cfg")
-        with pytest.raises(ready.Broken, match=r"answered 415: \{.*UnsupportedImageFormat"):
-            ready.check(addresses)
+        monkeypatch.setattr(readiness, "PHOTOGRAPH", ROOT / "setup.cfg")
+        with pytest.raises(readiness.Broken, match=r"answered 415: \{.*UnsupportedImageFormat"):
+            readiness.check(addresses)
 
     def test_command_line(
         self, service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -146,11 +145,11 @@ class TestReady:
         monkeypatch.setattr("sys.argv", ["ready.py"])
         monkeypatch.setenv("TS_INFERENCE_ADDRESS", service.rest)
         monkeypatch.setenv("TS_MANAGEMENT_ADDRESS", service.management)
-        assert ready.main() == 0
+        assert readiness.main() == 0
         assert capsys.readouterr().out.startswith("ready: ")
         for key, value in private_addresses().items():
             monkeypatch.setenv(key, value)
-        assert ready.main() == 1
+        assert readiness.main() == 1
         assert "/models?limit=1000 does not answer: " in capsys.readouterr().err
 
 
@@ -173,7 +172,7 @@ def test_from_background_to_stop(own: Own, model_store: Path, model_file: Path) 
     told = r"[1-9] worker\(s\), the canned photograph's age is \d+\.\d, after \d+ s"
     assert re.fullmatch(f"ready: {weights}, {told}", first)
     assert second.startswith(f"serving: REST {rest}, gRPC 127.0.0.1:")
-    assert curl == f"curl -T {shlex.quote(str(ready.PHOTOGRAPH))} {rest}/predictions/age"
+    assert curl == f"curl -T {shlex.quote(str(readiness.PHOTOGRAPH))} {rest}/predictions/age"
     answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)
     assert len(json.loads(answer.stdout)["faces"]) == 1
     assert described(own.environ["TS_MANAGEMENT_ADDRESS"])["batchSize"] == batch_size()
@@ -253,7 +252,7 @@ def test_a_worker_that_dies_at_start_is_told_at_once(
 def test_torchserve_as_the_readme_types_it(model_store: Path, tmp_path: Path) -> None:
     torchserve = Plain(tmp_path, model_store, private_addresses())
     with torchserve.running():
-        addresses = ready.Addresses.read(tmp_path / "config.properties", torchserve.environ)
+        addresses = readiness.Addresses.read(tmp_path / "config.properties", torchserve.environ)
         for address in vars(addresses).values():
             socket.create_connection((address.host, address.port), 5).close()
         assert not (tmp_path / "key_file.json").exists()  # the tokens are off

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,10 @@ from tests.torchserve import ROOT, Service, free_ports
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
 
 
-def locust(tmp_path: Path, *words: str, file: Path = LOCUSTFILE):
+def locust(tmp_path: Path, *words: str):
     return subprocess.run(
         [
-            *(sys.executable, "-m", "locust", "-f", str(file)),
+            *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE)),
             *("--headless", "--only-summary", "-u", "4", "-r", "4", "-t", "4s", "-s", "60"),
             *("--large", "0", *words),
         ],
@@ -106,18 +107,12 @@ def test_failed_requests_fail_the_run(service: Service, tmp_path):
 
 def test_wrong_answers_fail_the_run(service: Service, tmp_path):
     """Photographs that are said to have one face, and have none."""
-    (tmp_path / "scripts").mkdir()
-    for name in ("folders", "growth_photographs", "kinds", "option_types", "ready"):
-        name = f"{name}.py"
-        (tmp_path / "scripts" / name).write_bytes((ROOT / "scripts" / name).read_bytes())
-    for folder in ("client", "handler", "loadtests", "train"):
+    for folder in ("client", "commands", "handler", "loadtests", "train"):
         (tmp_path / folder).symlink_to(ROOT / folder)
-    loadtests = tmp_path / "copy"
-    loadtests.mkdir()
-    (loadtests / "locustfile.py").write_bytes((ROOT / "loadtests" / "locustfile.py").read_bytes())
-    (tmp_path / "scripts" / "canned.jpg").write_bytes(encoded(scene(200, 300), "JPEG"))
+    shutil.copytree(ROOT / "server", tmp_path / "server")
+    (tmp_path / "server" / "canned.jpg").write_bytes(encoded(scene(200, 300), "JPEG"))
     words = ["--mix", "one=1", "RestUser"]
-    done = locust(tmp_path, *addresses(service), *words, file=loadtests / "locustfile.py")
+    done = locust(tmp_path, *addresses(service), *words)
     assert done.returncode == 1
     assert "0 faces where there are 1" in done.stdout + done.stderr
 

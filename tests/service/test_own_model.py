@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-import ready
 from client.answer import Answer
 from client.rest import RestClient
 from handler.contract import Contract
 from handler.integrity import weights_identity
+from server import readiness
 from tests.archives import Brightness, Darkness, exported
 from tests.clones import cloned
 from tests.torchserve import ROOT, private_addresses
 from train.model import AgeNetwork, Architecture
 from train.weights import Weights, save_weights
 
-PHOTOGRAPH = ready.PHOTOGRAPH.read_bytes()
+PHOTOGRAPH = readiness.PHOTOGRAPH.read_bytes()
 ONE_WORKER = {"TS_DEFAULT_WORKERS_PER_MODEL": "1"}
 
 
@@ -158,7 +158,7 @@ def test_archives_from_anywhere_and_under_any_name(
 
 def test_the_form_of_the_words_is_told(clone: Clone) -> None:
     form = "give NAME=ARCHIVE, such as age=model_store/age.mar"
-    for command in (["scripts/serve.sh"], [".venv/bin/python", "scripts/supervise.py"]):
+    for command in (["scripts/serve.sh"], [".venv/bin/python", "server/supervisor.py"]):
         for words, told in (
             (["--models"], f"--models names nothing: {form}"),
             (["--models", "age.mar"], f"--models age.mar: {form}"),

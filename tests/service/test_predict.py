@@ -1,4 +1,4 @@
-"""scripts/predict.py and scripts/evaluate_service.py against a real service."""
+"""commands/predict.py and bench/evaluate_service.py against a real service."""
 
 import json
 import subprocess
@@ -11,12 +11,12 @@ from PIL import Image
 
 from tests.pictures import astronaut, encoded, scaled, scene, side_by_side, turned
 from tests.service.exchange import assert_same, expected
-from tests.torchserve import ROOT, Service
+from tests.torchserve import Service
 
 
-def run(script: str, *arguments: object, cwd: Path | None = None):
+def run(module: str, *arguments: object, cwd: Path | None = None):
     return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)],
+        [sys.executable, "-m", module, *map(str, arguments)],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -47,7 +47,7 @@ def photographs(tmp_path: Path) -> Path:
 
 
 def test_line_for_a_person(where, photographs):
-    done = run("predict.py", *where, "one.jpg", cwd=photographs)
+    done = run("commands.predict", *where, "one.jpg", cwd=photographs)
     assert (done.returncode, done.stderr) == (0, "")
     name, count, ages = done.stdout.strip().split(": ")
     assert (name, count) == ("one.jpg", "1 face")
@@ -56,7 +56,7 @@ def test_line_for_a_person(where, photographs):
 
 
 def test_json_lines_in_order(where, photographs, model_file):
-    done = run("predict.py", *where, "--json", photographs, photographs / "one.jpg")
+    done = run("commands.predict", *where, "--json", photographs, photographs / "one.jpg")
     assert (done.returncode, done.stderr) == (0, LEFT_OUT)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     files = [Path(line.pop("file")) for line in lines]
@@ -68,7 +68,7 @@ def test_json_lines_in_order(where, photographs, model_file):
 def test_options_and_version(where, photographs):
     photograph = photographs / "below" / "two.PNG"
     options = ["--max-faces", "1", "--min-confidence", "0.5", "--model-version", "2.0"]
-    done = run("predict.py", *where, "--json", *options, photograph)
+    done = run("commands.predict", *where, "--json", *options, photograph)
     content = json.loads(done.stdout)
     assert len(content["faces"]) == 1
     assert content["model"]["version"] == "2.0"
@@ -77,7 +77,7 @@ def test_options_and_version(where, photographs):
 def test_one_failed(where, photographs):
     (photographs / "broken.jpg").write_bytes(encoded(astronaut(), "JPEG")[:3000])
     missing = photographs / "missing.jpg"
-    done = run("predict.py", *where, photographs, missing)
+    done = run("commands.predict", *where, photographs, missing)
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 2
     *others, broken = done.stderr.splitlines()
@@ -88,7 +88,7 @@ def test_one_failed(where, photographs):
 def test_reader_that_has_seen_enough(service: Service, tmp_path):
     for i in range(20):
         (tmp_path / f"{i}.jpg").write_bytes(encoded(scaled(astronaut(), 0.3), "JPEG"))
-    command = [sys.executable, str(ROOT / "scripts" / "predict.py"), "--url", service.rest]
+    command = [sys.executable, "-m", "commands.predict", "--url", service.rest]
     pipe = subprocess.PIPE
     with subprocess.Popen([*command, str(tmp_path)], stdout=pipe, stderr=pipe) as process:
         assert process.stdout.readline().startswith(str(tmp_path).encode())
@@ -100,7 +100,7 @@ def test_reader_that_has_seen_enough(service: Service, tmp_path):
 def test_annotated_picture_is_upright(service: Service, tmp_path):
     photograph, picture = tmp_path / "turned.jpg", tmp_path / "out.png"
     photograph.write_bytes(turned(astronaut()[:, :400], 6, "JPEG"))
-    done = run("predict.py", "--url", service.rest, "--annotate", picture, photograph)
+    done = run("commands.predict", "--url", service.rest, "--annotate", picture, photograph)
     assert (done.returncode, done.stderr) == (0, "")
     with Image.open(picture) as image:
         assert (image.format, image.size) == ("PNG", (400, 512))
@@ -112,7 +112,7 @@ def test_annotated_picture_is_upright(service: Service, tmp_path):
 
 def test_annotated_folder(service: Service, photographs, tmp_path):
     out = tmp_path / "out"
-    done = run("predict.py", "--url", service.rest, "--annotate", out, photographs)
+    done = run("commands.predict", "--url", service.rest, "--annotate", out, photographs)
     assert (done.returncode, done.stderr) == (0, LEFT_OUT)
     made = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
     assert made == ["below/two.PNG.png", "one.jpg.png"]
@@ -135,7 +135,7 @@ def labelled(tmp_path: Path, model_file) -> Path:
 @pytest.mark.parametrize(("against", "code"), [("2.2", 0), ("3.0", 1)])
 def test_evaluation(service: Service, labelled, against, code):
     words = ["--url", service.rest, "--labels", labelled / "labels.csv", "--against", against]
-    done = run("evaluate_service.py", labelled, *words)
+    done = run("bench.evaluate_service", labelled, *words)
     assert (done.returncode, done.stderr) == (code, "")
     counts, errors, coverage, verdict = done.stdout.splitlines()
     assert counts == "4 pictures, 4 answered, 1 without a face that was found"
@@ -147,7 +147,7 @@ def test_evaluation(service: Service, labelled, against, code):
 def test_evaluation_in_a_file(service: Service, labelled, tmp_path):
     written = tmp_path / "figures" / "figures.json"
     words = ["--url", service.rest, "--labels", labelled / "labels.csv", "--json", written]
-    assert run("evaluate_service.py", labelled, *words).returncode == 0
+    assert run("bench.evaluate_service", labelled, *words).returncode == 0
     content = json.loads(written.read_text())
     figures = content.pop("figures")
     assert content == {"pictures": 4, "answered": 4, "found": 3}
@@ -163,7 +163,7 @@ def test_evaluation_by_bounds(service: Service, labelled):
     bounds = [f"{file},{float(age) - 1},{float(age) + 3}" for file, age in rows]
     table.write_text("\n".join(["file,age_low,age_high", *bounds]) + "\n")
     words = ["--url", service.rest, "--labels", table, "--against", "3.2"]
-    done = run("evaluate_service.py", labelled, *words)
+    done = run("bench.evaluate_service", labelled, *words)
     assert (done.returncode, done.stderr) == (0, "")
     _, errors, inside, verdict = done.stdout.splitlines()
     assert errors.startswith("MAE to the middle 3.00 [3.00, 3.00] years, bias -3.00")
@@ -174,7 +174,7 @@ def test_evaluation_by_bounds(service: Service, labelled):
 def test_evaluation_without_ages(service: Service, labelled):
     (labelled / "labels.csv").write_text("file,age_low\n0.png,30\n")
     words = ["--url", service.rest, "--labels", labelled / "labels.csv"]
-    done = run("evaluate_service.py", labelled, *words)
+    done = run("bench.evaluate_service", labelled, *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.endswith("has no columns file and age, or file, age_low and age_high\n")
 
@@ -182,7 +182,7 @@ def test_evaluation_without_ages(service: Service, labelled):
 def test_evaluation_with_a_picture_that_fails(service: Service, labelled):
     (labelled / "0.png").unlink()
     words = ["--url", service.rest, "--labels", labelled / "labels.csv"]
-    done = run("evaluate_service.py", labelled, *words)
+    done = run("bench.evaluate_service", labelled, *words)
     assert done.returncode == 1
     assert done.stderr.startswith("error: 0.png: ")
     assert done.stdout.startswith("4 pictures, 3 answered, 1 without")

@@ -23,8 +23,8 @@ from urllib.parse import quote_from_bytes, urlsplit
 import pytest
 import yaml
 
-import archive
 from handler.contract import Contract
+from server import archive
 from tests.archives import exported
 from tests.service import hindered, ways
 from tests.service.exchange import rest

@@ -15,7 +15,7 @@ from urllib.parse import quote_from_bytes
 import numpy as np
 from PIL import Image
 
-from processes import processes_of
+from server.processes import processes_of
 from tests.bad_input import files
 from tests.bad_input.cases import File
 from tests.bad_input.parts import chunk, segment

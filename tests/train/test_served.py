@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-import archive
 from handler.decoding import decode
 from handler.integrity import weights_identity
 from handler.pipeline import Answer, Pipeline
 from handler.requests import Options, Request
 from handler.settings import Settings
+from server import archive
 from tests.torchserve import ROOT, SUPERVISE, private_addresses
 from tests.train.conftest import SIZE, face_of_age, save
 

@@ -1,6 +1,6 @@
 """The shipped weights: the card quotes the figures that were written of them.
 
-By `train.evaluate` of the exported file, and by `scripts/evaluate_service.py` of the service.
+By `train.evaluate` of the exported file, and by `bench/evaluate_service.py` of the service.
 """
 
 import json

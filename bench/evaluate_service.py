@@ -1,0 +1,134 @@
+"""Sends labelled pictures to the service and tells how far its ages are off.
+
+    python -m bench.evaluate_service data/utkface/images --labels data/utkface/test.csv
+
+The labels are a CSV file with the columns `file` and `age`, or `file`, `age_low` and `age_high`
+where only bounds are known: the error is then the distance to their middle. With `--against 5.1`,
+the mean absolute error that train.evaluate printed for the same pictures, it exits with 1 when the
+two differ by more than `--within`: what is served is then not what was trained. `--json FILE` keeps
+the figures.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from client.address import REST
+from client.answer import Answer, Face
+from client.errors import AskError
+from client.parallel import Client, in_parallel
+from client.rest import RestClient
+from commands.folders import shown
+from commands.option_types import real, rest_url
+from train.extras import needed
+from train.files import written_whole
+from train.main_face import main_face
+from train.metrics import describe, describe_bounded
+
+with needed():
+    from tqdm import tqdm
+
+RESAMPLES = 1000  # of the bootstrap
+
+
+@dataclass(frozen=True)
+class Label:
+    """A picture's file and what is known of the true age of its main face, years."""
+
+    file: str
+    low: float
+    high: float  # the same where the age itself is known
+
+
+def read_labels(path: Path) -> list[Label]:
+    """The rows of a CSV file. Raises ValueError where a column is missing or an age is none."""
+    with path.open(newline="") as file:
+        rows = csv.DictReader(file)
+        columns = set(rows.fieldnames or ())
+        for low, high in (("age", "age"), ("age_low", "age_high")):
+            if {"file", low, high} <= columns:
+                return [Label(row["file"], float(row[low]), float(row[high])) for row in rows]
+    raise ValueError(f"{path} has no columns file and age, or file, age_low and age_high")
+
+
+def main_of(answer: Answer) -> Face | None:
+    """The face that the label is about, by the rule that training uses; None without a face."""
+    if not answer.faces:
+        return None
+    boxes = np.array([face.box for face in answer.faces], np.float32)
+    return answer.faces[main_face(boxes, answer.width, answer.height)]
+
+
+def ask_all(url: str, folder: Path, labels: Sequence[Label]) -> Iterator[tuple[Label, Face | None]]:
+    """The main face of each picture that was answered; the others' failures go to stderr."""
+
+    def ask(client: Client, label: Label) -> Face | None:
+        return main_of(client.ask((folder / label.file).read_bytes()))
+
+    with tqdm(total=len(labels), unit="picture", disable=None) as bar:
+        for label, face in in_parallel(lambda: RestClient(url), ask, labels):
+            try:
+                yield label, face.result()
+            except (AskError, OSError) as error:
+                bar.write(f"error: {shown(label.file)}: {shown(str(error))}", file=sys.stderr)
+            bar.update()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Tell how far the service's ages are off.")
+    parser.add_argument("folder", type=Path, help="of pictures")
+    parser.add_argument(
+        "--labels", type=Path, required=True, help="CSV: file, age; or file, age_low, age_high"
+    )
+    parser.add_argument("--url", type=rest_url, default=REST)
+    parser.add_argument("--against", type=real(0), help="years: train.evaluate's MAE")
+    parser.add_argument("--within", type=real(0), default=0.3, help="years (default: 0.3)")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    given = parser.parse_args()
+    try:
+        labels = read_labels(given.labels)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    answered = list(ask_all(given.url, given.folder, labels))
+    found = [(label, face) for label, face in answered if face]
+    lost = len(answered) - len(found)
+    print(f"{len(labels)} pictures, {len(answered)} answered, {lost} without a face that was found")
+    if not found:
+        return 1
+    age = np.array([face.age for _, face in found])
+    interval = np.array([face.age_interval for _, face in found])
+    bounds = np.array([(label.low, label.high) for label, _ in found])
+    if (bounds[:, 0] == bounds[:, 1]).all():
+        figures = describe(age, bounds[:, 0], interval, RESAMPLES)
+        print(f"MAE {figures['mae']} years, CS@5 {figures['cs5']} %, bias {figures['bias']} years")
+        print(f"the interval holds the true age of {figures['coverage']} %")
+    else:
+        figures = describe_bounded(age, bounds, interval, RESAMPLES)
+        print(f"MAE to the middle {figures['mae']} years, bias {figures['bias']} years")
+        print(f"{figures['inside5']} % within the bounds widened by 5 years")
+    if given.json:
+        content = {
+            "pictures": len(labels),
+            "answered": len(answered),
+            "found": len(found),
+            "figures": {name: asdict(figure) for name, figure in figures.items()},
+        }
+        with written_whole(given.json) as partial:
+            partial.write_text(json.dumps(content, indent=1) + "\n")
+    if given.against is None:
+        return int(len(answered) < len(labels))
+    difference = figures["mae"].value - given.against
+    fits = abs(difference) <= given.within
+    print(f"{difference:+.2f} years against {given.against}: {'ok' if fits else 'too far apart'}")
+    return int(not fits or len(answered) < len(labels))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

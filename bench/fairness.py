@@ -1,0 +1,125 @@
+"""What one key's crowds cost another key's portraits, behind the proxy.
+
+    FACE_AGE_KEY=... FACE_AGE_OTHER_KEY=... python -m bench.fairness --url https://localhost \
+        --certificates /etc/face-age/certificate.pem
+
+One client sends portraits, one after the other; another sends photographs of a thousand faces over
+more and more connections, as fast as it is let. Prints a table of what the first one sees.
+"""
+
+import argparse
+import io
+import os
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+from client.errors import AskError
+from client.rest import RestClient
+
+ROOT = Path(__file__).resolve().parent.parent
+
+CANNED = ROOT / "server" / "canned.jpg"
+CONNECTIONS = (0, 2, 8, 16)
+SIDE, ACROSS = 40, 32  # pixels of a face in the crowd; faces in a row and in a column
+PACE = 0.12  # seconds from a portrait to the next: below the rate of a key
+
+
+def portrait() -> bytes:
+    """A 512 px photograph of one face."""
+    return _jpeg(Image.open(CANNED).convert("RGB").resize((512, 512)))
+
+
+def crowd() -> bytes:
+    """A photograph of a thousand faces, side by side."""
+    face = Image.open(CANNED).convert("RGB").resize((SIDE, SIDE))
+    sheet = Image.new("RGB", (SIDE * ACROSS, SIDE * ACROSS))
+    for place in range(ACROSS * ACROSS):
+        sheet.paste(face, (SIDE * (place % ACROSS), SIDE * (place // ACROSS)))
+    return _jpeg(sheet)
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+@contextmanager
+def flood(
+    address: str, certificates: Path | None, key: str, connections: int
+) -> Iterator[list[float]]:
+    """Crowds over so many connections until the block ends; the seconds that each answer took."""
+    answered: list[float] = []
+    ended = threading.Event()
+
+    def send(photograph: bytes) -> None:
+        client = RestClient(address, key=key, certificates=certificates, timeout=70)
+        while not ended.is_set():
+            started = time.monotonic()
+            try:
+                client.ask(photograph, {"max_faces": 1000})
+                answered.append(time.monotonic() - started)
+            except AskError:
+                ended.wait(1)
+        client.close()
+
+    threads = [threading.Thread(target=send, args=(crowd(),)) for _ in range(connections)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answered
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def portraits(client: RestClient, seconds: float) -> tuple[list[float], int]:
+    """How long each portrait took, in seconds, and how many failed."""
+    photograph, took, failed = portrait(), [], 0
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        started = time.monotonic()
+        try:
+            client.ask(photograph)
+        except AskError:
+            failed += 1
+        took.append(time.monotonic() - started)
+        time.sleep(max(0.0, PACE - took[-1]))
+    return took, failed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Measure what one key's crowds cost another.")
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--certificates", type=Path, metavar="PEM")
+    parser.add_argument("--seconds", type=float, default=30, help="for each line")
+    given = parser.parse_args()
+    key, other = os.environ.get("FACE_AGE_KEY", ""), os.environ.get("FACE_AGE_OTHER_KEY", "")
+    client = RestClient(given.url, key=key, certificates=given.certificates, timeout=70)
+    print("| connections with crowds | portraits | failed | median | 95th percentile | crowds |")
+    print("|---|---|---|---|---|---|")
+    for connections in CONNECTIONS:
+        with flood(given.url, given.certificates, other, connections) as answered:
+            time.sleep(5 if connections else 0)
+            took, failed = portraits(client, given.seconds)
+            crowds = len(answered)
+        high = statistics.quantiles(took, n=20)[-1] if len(took) > 1 else took[0]
+        print(
+            f"| {connections} | {len(took)} | {failed} | {statistics.median(took):.2f} s | "
+            f"{high:.2f} s | {crowds} |",
+            flush=True,
+        )
+    client.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""A worker without TorchServe around it: age.mar's handler in this process, for measurements."""
+
+import json
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from handler.age_handler import AgeHandler
+from handler.integrity import HASHES, listing
+from handler.settings import Precision
+from server.batching import batch_size
+
+with warnings.catch_warnings(action="ignore"):  # TorchServe's own imports
+    from ts.context import Context, RequestProcessor
+
+ROOT = Path(__file__).resolve().parent.parent
+
+MODEL = ROOT / "model_store" / "age.pt"
+CONFIG = ROOT / "model_store" / "model-config.yaml"
+
+
+class Worker:
+    """The handler as TorchServe's worker starts it: its settings, its threads, warmed up."""
+
+    def __init__(
+        self,
+        model: Path = MODEL,
+        config: Path = CONFIG,
+        *,
+        threads: int | None = None,
+        precision: Precision | None = None,
+    ) -> None:
+        """`threads` of the CPU and `precision` of the ages; None leaves what the config says.
+
+        Raises OSError on a missing file, and what the handler raises on a wrong one.
+        """
+        settings = yaml.safe_load(config.read_text())
+        told = {"threads": threads, "precision": precision}
+        settings["handler"] = (settings.get("handler") or {}) | {
+            name: value for name, value in told.items() if value is not None
+        }
+        archived = {"modelName": "age", "modelVersion": "1.0", "serializedFile": MODEL.name}
+        with tempfile.TemporaryDirectory() as folder:
+            _unpacked(model.resolve(strict=True), Path(folder))
+            self._context = Context(
+                "age",
+                folder,
+                {"model": archived},
+                batch_size(),
+                0 if torch.cuda.is_available() else None,
+                "1.0",
+                model_yaml_config=settings,
+            )
+            self._handler = AgeHandler()
+            self._handler.initialize(self._context)
+
+    @property
+    def precision(self) -> str:
+        """That ages are computed in."""
+        return self._handler.precision
+
+    def ask(self, photographs: Sequence[bytes]) -> list[bytes]:
+        """The bodies that a batch of `photographs` is answered with, in order."""
+        headers = {"content-type": "application/octet-stream"}
+        self._context.request_processor = [RequestProcessor(headers) for _ in photographs]
+        rows: list[Mapping[str, object]] = [
+            {"body": bytearray(photograph)} for photograph in photographs
+        ]
+        return self._handler.handle(rows, self._context)
+
+    def contents(self, photographs: Sequence[bytes]) -> list[dict[str, Any]]:
+        """The same, read."""
+        return [json.loads(body) for body in self.ask(photographs)]
+
+
+def _unpacked(model: Path, folder: Path) -> None:
+    """What the handler looks for where TorchServe unpacks an archive."""
+    (folder / MODEL.name).symlink_to(model)
+    (folder / HASHES).write_text(listing({MODEL.name: model}))

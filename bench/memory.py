@@ -1,0 +1,249 @@
+"""Tells whether the workers' memory stops growing under thousands of mixed requests.
+
+    python -m bench.memory --photos FOLDER
+    python -m bench.memory --photos FOLDER --requests 2000 --rest http://127.0.0.1:8080
+
+Sends photographs of every size, crowds and bodies that must be refused to a service on this
+machine, checks every answer and prints the memory of its processes for each tenth of the requests.
+Exits with 1 when the workers have 2 % more in the last tenth than in the sixth, or an answer was
+wrong.
+"""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from PIL import Image
+
+from bench.measure.tenths import PARTS, part
+from client.address import REST
+from client.errors import AskError, Malformed, Refused, Unreachable
+from client.parallel import Client, in_parallel
+from client.rest import RestClient
+from commands.option_types import rest_url, whole
+from loadtests.checks import check
+from loadtests.photographs import Photograph, find, opened, variants
+from loadtests.synthetic import CANVAS, crowd, encoded, of_size
+from train.extras import needed
+
+with needed():
+    import psutil
+    from tqdm import tqdm
+
+MOST: Final = 0.02  # growth of the workers' memory over the last half
+SAMPLES: Final = 20  # in each part
+FEW: Final = 5  # kinds of wrong answers that are told
+SMALL: Final = 300  # longest side of a small photograph, pixels
+CROWDS: Final = (20, 50, 100)  # faces
+SEED: Final = 1
+
+
+class Replaced(Exception):
+    """A worker that was measured is gone."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A body to send, and what is to come back."""
+
+    body: bytes
+    photograph: Photograph | None  # None: a refusal
+    refusal: str = ""  # of this type
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Megabytes at one moment; the workers' together."""
+
+    seconds: float  # since the start
+    workers: float  # resident
+    shares: float  # the workers' too, what processes share divided among them: PSS
+    java: float  # resident
+
+
+@dataclass
+class Run:
+    """What was seen meanwhile."""
+
+    requests: int
+    samples: list[Sample] = field(default_factory=list)
+    failures: list[AskError] = field(default_factory=list)
+
+    def growth(self) -> float:
+        """Of the workers' memory over the last half, from its first part to its last."""
+        first, last = (
+            median(sample.workers for sample in self.part(tenth))
+            for tenth in (PARTS // 2, PARTS - 1)
+        )
+        return last / first - 1
+
+    def part(self, number: int) -> Sequence[Sample]:
+        """The samples of one part."""
+        return part(self.samples, number)
+
+    def table(self) -> str:
+        """Medians of each part."""
+        lines = ["requests  requests/s  workers MB  shares MB  Java MB"]
+        before = 0.0
+        for number in range(PARTS):
+            tenth = self.part(number)
+            speed = self.requests / PARTS / (tenth[-1].seconds - before)
+            before = tenth[-1].seconds
+            workers = median(sample.workers for sample in tenth)
+            shares = median(sample.shares for sample in tenth)
+            java = median(sample.java for sample in tenth)
+            sent = self.requests * (number + 1) // PARTS
+            lines.append(f"{sent:>8}{speed:>12.1f}{workers:>12.1f}{shares:>11.1f}{java:>9.1f}")
+        return "\n".join(lines)
+
+
+class Processes:
+    """A service's processes on this machine."""
+
+    def __init__(self, management: str) -> None:
+        """Ask TorchServe for its workers.
+
+        Raises OSError where it does not answer, Replaced where a worker is just dying.
+        """
+        self._management = management
+        with _alive():
+            self._workers = [psutil.Process(pid) for pid in self._pids()]
+            self._java = psutil.Process(self._workers[0].ppid())
+
+    def sample(self, seconds: float) -> Sample:
+        """Their memory, so many seconds after the start. Raises Replaced."""
+        with _alive():
+            workers = [worker.memory_full_info() for worker in self._workers]
+            java = self._java.memory_info()
+        return Sample(
+            seconds,
+            sum(worker.rss for worker in workers) / 1e6,
+            sum(worker.pss for worker in workers) / 1e6,
+            java.rss / 1e6,
+        )
+
+    def check(self) -> None:
+        """Raises Replaced where TorchServe has other workers by now."""
+        if self._pids() != [worker.pid for worker in self._workers]:
+            raise Replaced("TorchServe has started other workers")
+
+    def _pids(self) -> list[int]:
+        # a proxy of the surrounding network must not see calls to this machine
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{self._management}/models/age", timeout=10) as response:
+            models = json.load(response)
+        return sorted(worker["pid"] for model in models for worker in model["workers"])
+
+
+@contextmanager
+def _alive() -> Iterator[None]:
+    try:
+        yield
+    except psutil.NoSuchProcess as error:
+        raise Replaced(f"process {error.pid} has died") from error
+
+
+def messages(paths: Sequence[Path], count: int) -> list[Message]:
+    """So many in random order, always the same: mostly small photographs, a quarter is refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        small = [_reduced(path, Path(folder)) for path in paths]
+        portraits = [_good(photograph) for photograph in islice(variants(small, None, SEED), 200)]
+    any_size = [_good(photograph) for photograph in islice(variants(paths, None, SEED), 100)]
+    draw = random.Random(SEED)  # nosec B311  # no secret
+    large = of_size(opened(draw.choice(paths)), 12)
+    kinds: dict[int, list[Message]] = {  # by their shares of a hundred
+        65: portraits,
+        9: any_size,
+        1: [
+            _good(Photograph(encoded(large), *large.size, None)),
+            *(_good(Photograph(encoded(crowd(n)), CANVAS, CANVAS, n)) for n in CROWDS),
+        ],
+        25: [
+            *(Message(m.body[: len(m.body) // 2], None, "InvalidImage") for m in portraits[:50]),
+            *[Message(b"%PDF-1.7", None, "UnsupportedImageFormat")] * 50,
+            *[Message(b"", None, "InvalidRequest")] * 50,
+            *[Message(encoded(Image.new("L", (8000, 8000))), None, "ImageTooLarge")] * 50,
+        ],
+    }
+    return [draw.choice(draw.choices(list(kinds.values()), list(kinds))[0]) for _ in range(count)]
+
+
+def _reduced(path: Path, folder: Path) -> Path:
+    image = opened(path)
+    image.thumbnail((SMALL, SMALL))
+    reduced = folder / f"{len(list(folder.iterdir()))}.png"
+    image.save(reduced)
+    return reduced
+
+
+def _good(photograph: Photograph) -> Message:
+    return Message(photograph.body, photograph)
+
+
+def ask(client: Client, message: Message) -> None:
+    """Raises AskError on any answer but the one that is to come."""
+    try:
+        answer = client.ask(message.body)
+    except Refused as refusal:
+        if refusal.type != message.refusal:
+            raise
+        return
+    if message.photograph is None:
+        raise Malformed(f"an answer where {message.refusal} was to come")
+    check(answer, message.photograph)
+
+
+def run(processes: Processes, sent: Sequence[Message], rest: str) -> Run:
+    """Send everything over a few connections; raises Unreachable and Replaced."""
+    done = Run(len(sent))
+    start = time.perf_counter()
+    outcomes = in_parallel(lambda: RestClient(rest), ask, sent)
+    for number, (_, future) in enumerate(tqdm(outcomes, total=len(sent), disable=None), start=1):
+        failure = future.exception()
+        if isinstance(failure, AskError) and not isinstance(failure, Unreachable):
+            done.failures.append(failure)
+        elif failure:
+            raise failure
+        if number * PARTS * SAMPLES // len(sent) > len(done.samples):
+            done.samples.append(processes.sample(time.perf_counter() - start))
+    processes.check()
+    return done
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Tell whether the workers' memory stops growing.")
+    parser.add_argument("--photos", type=Path, required=True, help="folder")
+    parser.add_argument(
+        "--requests", type=whole(PARTS), default=10_000, help="10 at least (10,000)"
+    )
+    parser.add_argument("--rest", type=rest_url, default=REST)
+    parser.add_argument("--management", type=rest_url, default="http://127.0.0.1:8081")
+    arguments = parser.parse_args()
+    try:
+        processes = Processes(arguments.management)
+        sent = messages(find(arguments.photos), arguments.requests)
+        done = run(processes, sent, arguments.rest)
+    except (OSError, ValueError, Replaced, Unreachable) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(done.table())
+    print(f"the workers' memory over the last half: {done.growth():+.1%}")
+    for reason, count in Counter(map(str, done.failures)).most_common(FEW):
+        print(f"{count} wrong answers: {reason}", file=sys.stderr)
+    return int(bool(done.failures) or done.growth() >= MOST)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""Tells whether anything grows under 100,000 requests: memory, threads, file handles, temp files.
+
+    python -m bench.soak
+    python -m bench.soak --requests 3000 --state .serve
+
+Starts the service, or takes the one of this machine that server/supervisor.py runs with the state
+folder given, and sends it the load test's mix, 5 users over REST and 5 over gRPC. Prints what all
+processes of the service have in each tenth of the time, and exits with 1 when one of them has grown
+from the second tenth to the last, a request failed or a process is not the same any more.
+"""
+
+import argparse
+import csv
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from bench.measure.systems import Share, packed
+from bench.measure.tenths import PARTS, part
+from bench.measure.torchserve import StartError, TorchServe, found, started
+from bench.measure.users import locust
+from commands.option_types import real, whole
+from loadtests import mix
+from server import archive
+from train.extras import needed, require
+
+with needed():
+    from bench.measure.tree import ProcessTree
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+SETTLED: Final = 1  # the tenth in which the service has what it needs
+MEMORY: Final = 0.05  # growth that passes; 100 MB of 2 GB, a kilobyte a request
+# Pools are filled as they are needed, and users connect again after a failure.
+THREADS: Final = 2
+HANDLES: Final = 5
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the processes of a service have at one moment, together."""
+
+    memory: float  # MB that belong to no file
+    threads: int
+    handles: int
+    files: int  # in the folder for temporary ones
+
+
+@dataclass
+class Soak:
+    """What was seen meanwhile."""
+
+    times: list[float]  # seconds since the epoch
+    samples: list[Sample]
+
+    def settled(self) -> Sample:
+        """Medians of the second tenth."""
+        return _median(part(self.samples, SETTLED))
+
+    def table(self, sent: Sequence[tuple[float, int]]) -> str:
+        """Medians of each tenth; `sent`: seconds since the epoch, and the requests until then."""
+        lines = ["  minute  requests  memory MB  threads  handles  temp files"]
+        for number in range(PARTS):
+            end = part(self.times, number)[-1]
+            minute = (end - self.times[0]) / 60
+            requests = max((count for at, count in sent if at <= end), default=0)
+            memory, threads, handles, files = astuple(_median(part(self.samples, number)))
+            lines.append(
+                f"{minute:>8.1f}{requests:>10}{memory:>11.1f}{threads:>9g}{handles:>9g}{files:>12g}"
+            )
+        return "\n".join(lines)
+
+    def growth(self) -> list[str]:
+        """A line for each that has grown from the second tenth to the last."""
+        before, after = self.settled(), _median(part(self.samples, PARTS - 1))
+        lines = []
+        if after.memory > before.memory * (1 + MEMORY):
+            lines.append(f"memory has grown by {after.memory / before.memory - 1:.1%}")
+        for name, least in (("threads", THREADS), ("handles", HANDLES), ("files", 0)):
+            more = getattr(after, name) - getattr(before, name)
+            if more > least:
+                lines.append(f"there are {more:g} {name} more")
+        return lines
+
+
+def _median(samples: Sequence[Sample]) -> Sample:
+    columns = zip(*map(astuple, samples), strict=True)
+    return Sample(*(median(column) for column in columns))
+
+
+def sample(tree: ProcessTree, temporary: Path) -> Sample:
+    """What they have now."""
+    files = sum(len(names) for _, _, names in os.walk(temporary))
+    return Sample(tree.own_memory() / 1e6, tree.threads(), tree.handles(), files)
+
+
+def run(torchserve: TorchServe, options: argparse.Namespace, folder: Path) -> int:
+    """The requests, the table and the verdict."""
+    tree = ProcessTree([torchserve.pid])
+    before = tree.pids()
+    soak = Soak([], [])
+    words = ["--requests", str(options.requests), "--mix", options.mix]
+    words += ["--large", str(options.large), "--csv", str(folder / "soak"), "--csv-full-history"]
+    with locust(torchserve, options.users, words) as process:
+        while process.poll() is None:
+            soak.times.append(time.time())
+            soak.samples.append(sample(tree, torchserve.temporary))
+            time.sleep(options.interval)
+    faults = ["requests failed"] if process.returncode else []
+    if tree.pids() != before:
+        faults.append("the service has other processes than before")
+    if len(soak.samples) < 2 * PARTS:
+        faults.append("it took too little time to tell: send more requests")
+    else:
+        print(soak.table(list(_sent(folder / "soak_stats_history.csv"))))
+        faults += soak.growth()
+    for fault in faults:
+        print(f"failed: {fault}", file=sys.stderr)
+    return int(bool(faults))
+
+
+def _sent(history: Path) -> Iterator[tuple[float, int]]:
+    with history.open() as file:
+        for row in csv.DictReader(file):
+            if row["Name"] == "Aggregated":
+                yield float(row["Timestamp"]), int(row["Total Request Count"])
+
+
+@contextmanager
+def _service(options: argparse.Namespace, folder: Path) -> Iterator[TorchServe]:
+    if options.state:
+        yield found(options.state, options.rest_port, options.grpc_port)
+        return
+    workers = len(os.sched_getaffinity(0))
+    store = packed(Share(options.model.resolve(), workers, threads=1), folder)
+    with started(store, folder, workers) as torchserve:
+        yield torchserve
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description="Tell whether anything grows under 100,000 requests.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--requests", type=whole(1), default=100_000)
+    parser.add_argument("--users", type=whole(1), default=10)
+    parser.add_argument(
+        "--interval", type=real(0, above=True), default=1.0, help="seconds between two samples"
+    )
+    parser.add_argument(
+        "--mix", type=mix.checked, default=mix.WEIGHTS, help="as the load test takes it"
+    )
+    parser.add_argument("--large", type=real(0, 1), default=mix.LARGE, help="the same")
+    parser.add_argument("--model", type=Path, default=ROOT / "model_store" / "age.pt")
+    parser.add_argument("--state", type=Path, help="of a service that runs; else one is started")
+    parser.add_argument(
+        "--rest-port", type=whole(1, 65535), default=8080, help="of a service that runs"
+    )
+    parser.add_argument(
+        "--grpc-port", type=whole(1, 65535), default=7070, help="of a service that runs"
+    )
+    options = parser.parse_args()
+    require("locust")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and leave nothing behind
+    try:
+        with tempfile.TemporaryDirectory(prefix="soak-") as name:
+            folder = Path(name)
+            with _service(options, folder) as torchserve:
+                return run(torchserve, options, folder)
+    except (archive.ArchiveError, StartError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What a user types: `face-age` and its sub-commands."""

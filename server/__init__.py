@@ -1,0 +1,1 @@
+"""What runs TorchServe: archives, the supervisor, readiness."""

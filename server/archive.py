@@ -1,0 +1,272 @@
+"""Packs the model and the package `handler` into an archive that TorchServe loads.
+
+    python scripts/archive.py
+    python scripts/archive.py --model age-2.pt --version 2.0 --output model_store/age-2.0.mar
+
+The archive is complete: it needs torch, torchvision, facenet-pytorch and Pillow around it and
+not this repository. The model is tried before it is packed, with a list of every file's SHA-256
+(`handler/integrity.py`). The archive is opened again and every file compared with its source before
+it takes the old one's place; an archive that is up to date already is left alone. A record beside
+it, `age.mar.json`, says what it was packed from: `server/provide.py` packs it anew from that, and
+from nothing else.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess  # nosec B404
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from handler.contract import INT8_FILE, ContractError, read_contract, read_extra
+from handler.integrity import (
+    CONFIG,
+    HANDLER,
+    HASHES,
+    MANIFEST,
+    MODEL,
+    PARTS,
+    described,
+    listing,
+    sha256,
+    weights_identity,
+)
+from handler.settings import Precision
+from train import made
+
+ROOT = Path(__file__).resolve().parent.parent
+
+STORE = ROOT / "model_store"
+ARCHIVE, NAME, VERSION = "age.mar", "age", "1.0"  # of the one that is served by default
+MODEL_SHA256 = "model_sha256"  # the key of a record that holds the packed model's hash
+
+
+class ArchiveError(Exception):
+    """The archive cannot be made, or is not what it should be."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What goes into an archive."""
+
+    model: Path
+    package: Path = ROOT / "handler"
+    config: Path = STORE / CONFIG
+    name: str = NAME
+    version: str = VERSION
+
+    def files(self) -> dict[str, Path]:
+        """The name in the archive of every file but the list of hashes, and where it comes from."""
+        modules = sorted(self.package.rglob("*.py"))
+        files = {f"handler/{path.relative_to(self.package).as_posix()}": path for path in modules}
+        return files | {
+            HANDLER: self.package / HANDLER,
+            MODEL: self.model,
+            CONFIG: self.config,
+        }
+
+    def manifest(self) -> dict[str, object]:
+        """What the manifest must say of the model."""
+        return {"modelName": self.name, "modelVersion": self.version, **PARTS}
+
+    def told(self, output: Path) -> dict[str, str]:
+        """What the record of an archive says; `recorded` is the inverse."""
+        paths = {name: made.path_told(getattr(self, name), output) for name in ("model", "config")}
+        told = {**paths, "name": self.name, "version": self.version}
+        return told | {MODEL_SHA256: made.digest(self.model), made.AT: os.path.abspath(output)}
+
+    def __str__(self) -> str:
+        weights = weights_identity(self.model)
+        return f"{described(self.name, self.version, weights)}, from {os.path.relpath(self.model)}"
+
+
+def recorded(told: Mapping[str, str], archive: Path) -> Recipe | None:
+    """What an archive was packed of, by its record; None where that does not say."""
+    try:
+        model, config = (made.path_read(told[name], archive) for name in ("model", "config"))
+        return Recipe(model, config=config, name=told["name"], version=told["version"])
+    except KeyError:
+        return None
+
+
+def make(recipe: Recipe, output: Path) -> bool:
+    """Write `output` unless it is up to date; whether it was written.
+
+    Raises ArchiveError where a source is missing or damaged, or the archiver's work is not what
+    was asked for; an archive that was there before is then left as it was.
+    """
+    _check_model(recipe.model)
+    for source in recipe.files().values():
+        if not source.is_file():
+            raise ArchiveError(f"{source} is missing")
+    is_old = not output.exists() or fault(recipe, output) is not None
+    try:
+        if is_old:
+            try_model(recipe.model)
+            _replace(recipe, output)
+        told = recipe.told(output)
+        if not told.items() <= made.known(output).items():
+            made.write(output, told)
+    except OSError as error:
+        raise ArchiveError(f"{output} cannot be written: {error.strerror}") from error
+    return is_old
+
+
+def _check_model(model: Path) -> None:
+    """Raise ArchiveError where a file is no exported model, with the command that makes one."""
+    weights = model.with_suffix(".safetensors")
+    command = ["python", "-m", "train.torchscript"]
+    if weights.resolve() != (STORE / MODEL).with_suffix(weights.suffix).resolve():
+        command += ["--weights", os.path.relpath(weights)]
+    if model.suffix == ".mar":
+        word = shlex.quote(f"{NAME}={model}")
+        raise ArchiveError(f"{model} is an archive: scripts/serve.sh --models {word} serves it")
+    if model.is_dir():
+        raise ArchiveError(f"{model} is a folder: name the model in it, {model / MODEL} say")
+    if model.is_file() and model == weights:
+        beside = os.path.relpath(weights.with_suffix(".pt"))
+        raise ArchiveError(
+            f"{model} holds weights: {shlex.join(command)} builds {beside} of them, to be packed"
+        )
+    if not model.exists():
+        how = shlex.join(command) if weights.is_file() else "python -m train.export"
+        if weights.is_file() and model.resolve() == (STORE / MODEL).resolve():
+            how += " (or scripts/serve.sh)"
+        raise ArchiveError(f"{model} is no exported model: there is no such file; {how} makes it")
+    try:
+        read_contract(model)
+    except ContractError as error:
+        raise ArchiveError(str(error)) from error
+
+
+def _replace(recipe: Recipe, output: Path) -> None:
+    """Pack, look at what was packed, and put it in the place of what was there."""
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = _pack(recipe, Path(folder))
+        found = fault(recipe, fresh)
+        if found is not None:
+            raise ArchiveError(f"torch-model-archiver made a wrong archive: {found}")
+        beside = output.with_name(f".{output.name}.{os.getpid()}")
+        try:
+            shutil.copyfile(fresh, beside)  # a rename is atomic within one file system only
+            beside.replace(output)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def try_model(model: Path) -> None:
+    """See whether a model gives ages in each precision that it holds, on this machine's CPU.
+
+    Raises ArchiveError, in one line.
+    """
+    # torch takes seconds to import, which an archive that is up to date does not need
+    import numpy as np
+    import torch
+
+    from handler.estimation import AgeEstimator
+
+    size = read_contract(model).crop.size
+    faces = np.zeros((2, 3, size, size), np.uint8)
+    precisions: list[Precision] = ["float32"]
+    if read_extra(model, INT8_FILE) is not None:
+        precisions.append("int8")
+    for precision in precisions:
+        try:
+            AgeEstimator.load(model, torch.device("cpu"), precision).estimate(faces)
+        except Exception as error:  # whatever a file that anybody exported may raise
+            words = str(error).strip().splitlines() or [type(error).__name__]
+            raise ArchiveError(
+                f"{model} gives no ages for faces of {size} px in {precision}: {words[-1]}; "
+                "make it anew with train.export"
+            ) from error
+
+
+def fault(recipe: Recipe, archive: Path) -> str | None:
+    """What is wrong with an archive; None where each file's SHA-256 is its source's."""
+    sources = recipe.files()
+    wanted = {*sources, HASHES, MANIFEST}
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            names = {name for name in packed.namelist() if not name.endswith("/")}
+            if names != wanted:
+                return f"files that differ: {', '.join(sorted(names ^ wanted))}"
+            hashes = listing(sources)
+            for name, ours in json.loads(hashes).items():
+                with packed.open(name) as inside:
+                    if sha256(inside) != ours:
+                        return f"{name} is not {sources[name]}"
+            if packed.read(HASHES).decode() != hashes:
+                return f"{HASHES} is not its files'"
+            model = json.loads(packed.read(MANIFEST)).get("model")
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        return f"it cannot be read: {error}"
+    return None if model == recipe.manifest() else f"its manifest says {model}"
+
+
+def _pack(recipe: Recipe, folder: Path) -> Path:
+    """The archiver's work in `folder`, of copies whose names hold nothing that it expands."""
+    for name, source in recipe.files().items():
+        beside = name if "/" not in name else f"extra/{name}"
+        target = folder / beside
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    (folder / "extra" / HASHES).write_text(listing(recipe.files()))
+    # The archiver deletes the folder of the model's name in its temporary folder.
+    (folder / "tmp").mkdir()
+    command = [sys.executable, "-m", "model_archiver.model_packaging"]
+    command += ["--model-name", recipe.name, "--version", recipe.version]
+    command += ["--serialized-file", MODEL, "--handler", HANDLER]
+    command += ["--extra-files", "extra", "--config-file", CONFIG, "--export-path", "."]
+    done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+        command,
+        cwd=folder,
+        env=os.environ | {"TMPDIR": str(folder / "tmp")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no reason given"]
+        raise ArchiveError(f"torch-model-archiver failed: {lines[-1]}")
+    return folder / f"{recipe.name}.mar"
+
+
+def done(recipe: Recipe, output: Path, written: bool) -> str:
+    """What `make` did, in a line."""
+    how = "written and checked" if written else "up to date"
+    size = output.stat().st_size / 1e6
+    return (
+        f"{os.path.relpath(output)}: {how}, {len(recipe.files())} files, {size:.1f} MB, "
+        f"model {recipe}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make the archive that TorchServe loads.")
+    parser.add_argument("--model", type=Path, default=STORE / MODEL, help="from train.export")
+    parser.add_argument("--output", type=Path, default=STORE / ARCHIVE)
+    parser.add_argument("--name", default=NAME, help="the model's name in the URL")
+    parser.add_argument("--version", default=VERSION, help="the version's name in the URL")
+    arguments = parser.parse_args()
+    recipe = Recipe(arguments.model, name=arguments.name, version=arguments.version)
+    before = made.known(arguments.output).get("model")
+    try:
+        written = make(recipe, arguments.output)
+    except ArchiveError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    line = done(recipe, arguments.output, written)
+    if before not in (None, recipe.told(arguments.output)["model"]):
+        line += f", in the place of {made.path_read(before, arguments.output)}"
+    print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

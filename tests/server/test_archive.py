@@ -1,0 +1,329 @@
+"""scripts/archive.py: what is packed is what was asked for, or the old archive stays."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from handler.contract import EXTRA_FILE, INT8_FILE, Contract
+from handler.integrity import weights_identity
+from server import archive
+from server.archive import ArchiveError, Recipe, fault, make, recorded
+from tests.archives import Brightness, exported, rewritten
+from train import made
+
+
+@pytest.fixture
+def recipe(model_file: Path, tmp_path: Path) -> Recipe:
+    """A recipe whose every source may be changed."""
+    package = tmp_path / "handler"
+    shutil.copytree(archive.ROOT / "handler", package, ignore=shutil.ignore_patterns("__pycache__"))
+    model, config = tmp_path / "model.pt", tmp_path / "model-config.yaml"
+    shutil.copyfile(model_file, model)
+    shutil.copyfile(archive.ROOT / "model_store" / "model-config.yaml", config)
+    return Recipe(model, package=package, config=config, version="3.1")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """Where the archive goes: the name of no file yet."""
+    (tmp_path / "store").mkdir()
+    return tmp_path / "store" / "any name.mar"
+
+
+def test_holds_the_package_the_model_and_the_configuration(recipe: Recipe, output: Path) -> None:
+    assert make(recipe, output) is True
+    with zipfile.ZipFile(output) as packed:
+        contents = {name: packed.read(name) for name in packed.namelist()}
+    hashes = json.loads(contents.pop("hashes.json"))
+    manifest = json.loads(contents.pop("MAR-INF/MANIFEST.json"))
+    assert hashes == {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    assert manifest["model"] == {
+        "modelName": "age",
+        "modelVersion": "3.1",
+        "serializedFile": "age.pt",
+        "handler": "age_handler.py",
+        "configFile": "model-config.yaml",
+    }
+    modules = {f"handler/{path.name}": path.read_bytes() for path in recipe.package.glob("*.py")}
+    assert contents == modules | {
+        "age_handler.py": (recipe.package / "age_handler.py").read_bytes(),
+        "age.pt": recipe.model.read_bytes(),
+        "model-config.yaml": recipe.config.read_bytes(),
+    }
+    assert {path.name for path in output.parent.iterdir()} == {output.name, f"{output.name}.json"}
+
+
+def test_leaves_an_archive_that_is_up_to_date_alone(recipe: Recipe, output: Path) -> None:
+    make(recipe, output)
+    before = output.stat()
+    assert make(recipe, output) is False
+    assert output.stat() == before
+
+
+@pytest.mark.parametrize("what", ["module", "config", "version", "removed"])
+def test_follows_every_change_of_a_source(recipe: Recipe, output: Path, what: str) -> None:
+    (recipe.package / "old.py").write_text("")
+    make(recipe, output)
+    if what == "module":
+        (recipe.package / "errors.py").write_text("changed = True\n")
+    elif what == "config":
+        recipe.config.write_text("minWorkers: 2\n")
+    elif what == "removed":
+        (recipe.package / "old.py").unlink()
+    else:
+        recipe = replace(recipe, version="3.2")
+    assert make(recipe, output) is True
+    assert fault(recipe, output) is None
+
+
+def test_replaces_a_truncated_archive(recipe: Recipe, output: Path) -> None:
+    make(recipe, output)
+    output.write_bytes(output.read_bytes()[:-100])
+    assert make(recipe, output) is True
+    assert fault(recipe, output) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"handler/errors.py": b"x"}, r"handler/errors\.py is not "),
+        ({"handler/spy.py": b"x"}, r"files that differ: handler/spy\.py"),
+        ({"age.pt": None}, r"files that differ: age\.pt"),
+        ({"hashes.json": None}, r"files that differ: hashes\.json"),
+        ({"hashes.json": b"{}"}, r"hashes\.json is not its files'"),
+        ({archive.MANIFEST: b'{"model": {}}'}, r"its manifest says \{\}"),
+        ({archive.MANIFEST: b"{"}, "it cannot be read"),
+    ],
+)
+def test_sees_what_is_wrong_with_an_archive(
+    recipe: Recipe, output: Path, changes: dict[str, bytes | None], found: str
+) -> None:
+    make(recipe, output)
+    rewritten(output, changes)
+    message = fault(recipe, output)
+    assert message is not None
+    assert re.match(found, message)
+
+
+def test_refuses_what_the_archiver_packed_wrongly(
+    recipe: Recipe, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(recipe, output)
+    before = output.read_bytes()
+    pack = archive._pack
+
+    def spoiled(recipe: Recipe, folder: Path) -> Path:
+        packed = pack(recipe, folder)
+        rewritten(packed, {"age.pt": b"half"})
+        return packed
+
+    monkeypatch.setattr(archive, "_pack", spoiled)
+    with pytest.raises(ArchiveError, match=r"made a wrong archive: age\.pt is not "):
+        make(replace(recipe, version="4.0"), output)
+    assert output.read_bytes() == before
+    assert {path.name for path in output.parent.iterdir()} == {output.name, f"{output.name}.json"}
+
+
+def test_says_why_the_archiver_failed(recipe: Recipe, output: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"torch-model-archiver failed: .*regular expression"):
+        make(replace(recipe, name="a b"), output)
+    assert not output.exists()
+
+
+def test_names_a_missing_source(recipe: Recipe, output: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"nowhere\.yaml is missing"):
+        make(replace(recipe, config=Path("nowhere.yaml")), output)
+
+
+def test_names_an_output_that_cannot_be_written(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"age\.mar cannot be written: No such file"):
+        make(recipe, tmp_path / "nowhere" / "age.mar")
+
+
+def test_refuses_a_model_that_the_handler_refuses(
+    recipe: Recipe, tmp_path: Path, output: Path
+) -> None:
+    newer = tmp_path / "newer.pt"
+    model = torch.jit.script(torch.nn.Identity())
+    torch.jit.save(model, str(newer), _extra_files={EXTRA_FILE: '{"schema": 99}'})
+    with pytest.raises(ArchiveError, match=r"newer\.pt: the model's contract has schema 99"):
+        make(replace(recipe, model=newer), output)
+    assert not output.exists()
+
+
+class Flat(torch.nn.Module):
+    """Gives one row of ages and spreads for all faces."""
+
+    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        age = faces.float().mean(dim=(0, 1, 2))
+        return age, age
+
+
+class Misfit(torch.nn.Module):
+    """Has weights of another shape than it needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(5, 2))
+
+    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        age = (faces.float().mean(dim=(2, 3)) @ self.weight)[:, 0]
+        return age, age
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (Flat(), r"the model gives \[64\] ages and \[64\] spreads for 2 faces"),
+        (Misfit(), r"RuntimeError: mat1 and mat2 shapes cannot be multiplied \(2x3 and 5x2\)"),
+    ],
+)
+def test_refuses_a_model_that_gives_no_ages(
+    recipe: Recipe,
+    contract: Contract,
+    tmp_path: Path,
+    output: Path,
+    model: torch.nn.Module,
+    words: str,
+) -> None:
+    file = exported(model, contract, tmp_path / "other.pt")
+    with pytest.raises(ArchiveError) as refused:
+        make(replace(recipe, model=file), output)
+    found = rf"{file} gives no ages for faces of 64 px in float32: {words}; make it anew with .*"
+    assert re.fullmatch(found, str(refused.value))
+    assert not output.exists()
+
+
+def test_tries_the_model_in_8_bits_too(
+    recipe: Recipe, contract: Contract, model_file: Path, tmp_path: Path, output: Path
+) -> None:
+    def packed(int8: bytes) -> Recipe:
+        more = {INT8_FILE: int8}
+        return replace(recipe, model=exported(Brightness(), contract, tmp_path / "two.pt", more))
+
+    misfit = exported(Misfit(), contract, tmp_path / "misfit.pt")
+    with pytest.raises(ArchiveError, match=r"for faces of 64 px in int8: .*cannot be multiplied"):
+        make(packed(misfit.read_bytes()), output)
+    assert make(packed(model_file.read_bytes()), output) is True
+
+
+def test_command_line(
+    model_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "age-2.0.mar"
+    arguments = ["--model", str(model_file), "--version", "2.0", "--output", str(output)]
+    monkeypatch.setattr("sys.argv", ["archive.py", *arguments])
+    assert archive.main() == 0
+    assert archive.main() == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "age-2.0.mar: written and checked, " in first
+    weights, source = weights_identity(model_file), os.path.relpath(model_file)
+    assert first.endswith(f" MB, model age 2.0, weights {weights}, from {source}")
+    assert "age-2.0.mar: up to date, " in second
+
+    other = Path(shutil.copy(model_file, tmp_path / "other.pt"))
+    monkeypatch.setattr("sys.argv", ["archive.py", *arguments, "--model", str(other)])
+    assert archive.main() == 0
+    assert capsys.readouterr().out.endswith(f", in the place of {model_file}\n")
+
+    monkeypatch.setattr("sys.argv", ["archive.py", "--model", str(tmp_path / "none.pt")])
+    assert archive.main() == 1
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none.pt'} is no exported")
+
+
+class TestWhatIsNoModel:
+    """Each is told in one line what to do."""
+
+    @pytest.fixture
+    def refused(self, recipe: Recipe, output: Path) -> Callable[[Path], str]:
+        def words(model: Path) -> str:
+            with pytest.raises(ArchiveError) as error:
+                make(replace(recipe, model=model), output)
+            (line,) = str(error.value).splitlines()
+            return line
+
+        return words
+
+    def test_a_fresh_clone(
+        self, refused: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(archive, "STORE", tmp_path)
+        (tmp_path / "age.safetensors").write_bytes(b"")
+        assert refused(tmp_path / "age.pt") == (
+            f"{tmp_path}/age.pt is no exported model: there is no such file; "
+            "python -m train.torchscript (or scripts/serve.sh) makes it"
+        )
+
+    def test_weights(
+        self, refused: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        weights = Path("my runs", "age.safetensors")
+        weights.parent.mkdir()
+        weights.write_bytes(b"")
+        how = "python -m train.torchscript --weights 'my runs/age.safetensors'"
+        assert refused(weights) == (
+            f"{weights} holds weights: {how} builds my runs/age.pt of them, to be packed"
+        )
+        assert refused(weights.with_suffix(".pt")) == (
+            f"my runs/age.pt is no exported model: there is no such file; {how} makes it"
+        )
+
+    def test_nothing_at_all(self, refused: Callable[[Path], str], tmp_path: Path) -> None:
+        for name in ("none.pt", "none.safetensors"):
+            assert refused(tmp_path / name) == (
+                f"{tmp_path}/{name} is no exported model: there is no such file; "
+                "python -m train.export makes it"
+            )
+
+    def test_an_archive(self, refused: Callable[[Path], str], tmp_path: Path) -> None:
+        assert refused(tmp_path / "mine.mar") == (
+            f"{tmp_path}/mine.mar is an archive: "
+            f"scripts/serve.sh --models age={tmp_path}/mine.mar serves it"
+        )
+
+    def test_a_folder(self, refused: Callable[[Path], str], tmp_path: Path) -> None:
+        words = f"{tmp_path} is a folder: name the model in it, {tmp_path}/age.pt say"
+        assert refused(tmp_path) == words
+
+
+class TestRecord:
+    def test_says_what_an_archive_was_packed_from(self, recipe: Recipe, output: Path) -> None:
+        make(recipe, output)
+        assert made.known(output) == {
+            "sha256": hashlib.sha256(output.read_bytes()).hexdigest(),
+            "model": "../model.pt",
+            "config": "../model-config.yaml",
+            "name": "age",
+            "version": "3.1",
+            "model_sha256": hashlib.sha256(recipe.model.read_bytes()).hexdigest(),
+            "at": str(output),
+        }
+        found = recorded(made.known(output), output)
+        assert found == replace(recipe, package=archive.ROOT / "handler")
+
+    def test_follows_a_model_that_is_the_same_elsewhere(
+        self, recipe: Recipe, output: Path, tmp_path: Path
+    ) -> None:
+        make(recipe, output)
+        copy = Path(shutil.copy(recipe.model, tmp_path / "copy.pt"))
+        assert make(replace(recipe, model=copy), output) is False
+        assert made.known(output)["model"] == "../copy.pt"
+
+    def test_is_written_where_there_was_none(self, recipe: Recipe, output: Path) -> None:
+        make(recipe, output)
+        made.record_of(output).unlink()
+        assert make(recipe, output) is False
+        assert made.known(output)["model"] == "../model.pt"
