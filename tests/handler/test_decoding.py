@@ -225,7 +225,7 @@ class TestEmptyAlpha:
     def test_costs_nothing_where_there_is_no_alpha(
         self, kind: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Image.Image, "getextrema", None)
+        monkeypatch.setattr(Image.Image, "getchannel", None)
         assert decode(encoded(PICTURE, kind), LIMIT).shape == PICTURE.shape
 
 
