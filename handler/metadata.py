@@ -67,6 +67,8 @@ def split(body: bytes, name: str) -> tuple[bytes, memoryview]:
 
 
 def _joined(body: bytes, parts: Sequence[_Part]) -> bytes:
+    if sum(end - start for start, end in parts) == len(body):
+        return body  # without a copy
     view = memoryview(body)
     return b"".join(view[start:end] for start, end in parts)
 
@@ -167,13 +169,12 @@ def _of_webp(body: bytes) -> tuple[bytes, memoryview]:
         raise InvalidImage(f"the WebP has more than {WEBP_CHUNKS} chunks; save it anew")
     if at < stop:
         parts.append((at, stop))
-    needed = _joined(body, parts)
-    left = told - (stop - _RIFF - len(needed)) if stop > _RIFF else told
+    needed = _joined(body, [(0, _RIFF), *parts])
+    if len(needed) < stop:
+        needed = needed[:4] + (told - stop + len(needed)).to_bytes(4, "little") + needed[8:]
     # libwebp heeds no EXIF that the header does not tell of
     start, end = exif if flags & _HAS_EXIF else _NOTHING
-    return body[:4] + left.to_bytes(4, "little") + body[8:_RIFF] + needed, memoryview(body)[
-        start:end
-    ]
+    return needed, memoryview(body)[start:end]
 
 
 def _of_gif(body: bytes) -> bytes:

@@ -26,8 +26,9 @@ class SettingsError(ValueError):
 class Settings:
     """How one worker serves; what belongs to the model itself is in its contract instead."""
 
-    # Photographs with more pixels are refused before they are decoded; one pixel takes about
-    # 10 bytes on the way.
+    # Photographs with more pixels are refused before they are decoded. One pixel takes up to 12
+    # bytes on the way: 4 to 8 in most formats, 10 to 12 in a progressive JPEG or a WebP, whose
+    # file is there twice more. `scripts/decoding_memory.py` measures it.
     max_pixels: int = 50_000_000
 
     # Faces with a smaller side, in pixels of the photograph as it is looked at, are not searched

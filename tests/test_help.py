@@ -71,6 +71,7 @@ NEEDS = {
         for name in (
             *("archive", "audit", "canned", "check_archive", "evaluate_service", "growth"),
             *(
+                "decoding_memory",
                 "predict",
                 "profile_request",
                 "provide",
