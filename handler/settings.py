@@ -26,9 +26,10 @@ class SettingsError(ValueError):
 class Settings:
     """How one worker serves; what belongs to the model itself is in its contract instead."""
 
-    # Photographs with more pixels are refused before they are decoded. One pixel takes up to 12
-    # bytes on the way: 4 to 8 in most formats, 10 to 12 in a progressive JPEG or a WebP, whose
-    # file is there twice more. `scripts/decoding_memory.py` measures it.
+    # Photographs with more pixels are refused before they are decoded. One pixel takes 4 to 7
+    # bytes on the way in most formats, up to 12 in a progressive JPEG or a WebP, whose file is
+    # there twice more, and 14 in a WebP of lossy colours with alpha, of which a worker's heap keeps
+    # 2 that are free. `scripts/decoding_memory.py` measures it.
     max_pixels: int = 50_000_000
 
     # Faces with a smaller side, in pixels of the photograph as it is looked at, are not searched
