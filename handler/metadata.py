@@ -2,12 +2,13 @@
 
 Pillow reads all metadata, in Python, and joins or unpacks some of it: files of 20 MB were seen to
 take it minutes. libjpeg goes over the whole picture for each scan, which may have 80 bytes. What
-`without_metadata` leaves of a JPEG, PNG or GIF is what its pixels and its orientation are made of.
+`split` leaves of a JPEG, PNG, GIF or WebP is what its pixels are made of; a BMP's metadata no
+decoder looks at. Their EXIF no decoder is shown either: `handler.exif` looks into it.
 """
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Final
 
 from handler.errors import InvalidImage
@@ -17,6 +18,7 @@ from handler.errors import InvalidImage
 SEGMENTS: Final = 20_000
 SCANS: Final = 100
 CHUNKS: Final = 100_000
+WEBP_CHUNKS: Final = 100_000  # an animation has one for each frame
 BLOCKS: Final = 100_000  # before a GIF's first frame, of up to 255 bytes each
 
 SOS, EOI, _APP1 = 0xDA, 0xD9, 0xE1
@@ -30,42 +32,54 @@ MARKER_IN_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _EXIF: Final = b"Exif\0\0"
 
 _NEEDED_CHUNKS: Final = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_EXIF_BYTES: Final = 2**16  # of a chunk; a JPEG's segment cannot have more
 
 _GIF_SCREEN: Final = 13  # bytes, before its colours
 _GIF_NEXT: Final = re.compile(rb"[!,;]")  # an extension, a frame, the end
 
+_RIFF: Final = 12  # bytes, before a WebP's first chunk
+_WEBP_FRAME: Final = (b"ANMF", b"VP8 ", b"VP8L")  # of an animation, or all of a picture
+_NEEDED_WEBP_CHUNKS: Final = (b"VP8X", b"ANIM", b"ALPH", *_WEBP_FRAME)
+_HAS_EXIF: Final = 8  # of VP8X's flags
+
 _Part = tuple[int, int]  # from, to
+_NOTHING: Final = (0, 0)
 
 
-def without_metadata(body: bytes, name: str) -> bytes:
-    """A JPEG or PNG without metadata but for its first EXIF, a GIF without what is not its first
-    frame's; any other format as it is.
+def split(body: bytes, name: str) -> tuple[bytes, memoryview]:
+    """A file without metadata and without other frames than its first; and its first EXIF.
 
-    A damaged file is cut no further than to where the damage begins.
+    A damaged file is cut no further than to where the damage begins. Of a GIF and a BMP the EXIF is
+    empty, as it is where there is none.
 
     Raises:
         InvalidImage: it has more segments, scans, chunks or blocks than any photograph.
     """
+    view = memoryview(body)
     if name == "JPEG":
-        parts = _of_jpeg(body)
+        parts, (start, end) = _of_jpeg(body)
     elif name == "PNG":
-        parts = _of_png(body)
-    elif name == "GIF":
-        return _of_gif(body)
+        parts, (start, end) = _of_png(body)
+    elif name == "WebP":
+        return _of_webp(body)
     else:
-        return body
+        return _of_gif(body) if name == "GIF" else body, view[:0]
+    return _joined(body, parts), view[start:end]
+
+
+def _joined(body: bytes, parts: Sequence[_Part]) -> bytes:
+    if sum(end - start for start, end in parts) == len(body):
+        return body  # without a copy
     view = memoryview(body)
     return b"".join(view[start:end] for start, end in parts)
 
 
-def _of_jpeg(body: bytes) -> Iterator[_Part]:
-    yield 0, 2
-    at, has_exif, components = 2, False, b""
+def _of_jpeg(body: bytes) -> tuple[list[_Part], _Part]:
+    parts: list[_Part] = [(0, 2)]
+    at, exif, components = 2, _NOTHING, b""
     for _ in range(SEGMENTS):
         found = MARKER.search(body, at)
         if found is None:
-            return
+            return parts, exif
         start, marker = found.start(), body[found.start() + 1]
         at = start + 2
         if marker in ALONE:
@@ -75,14 +89,13 @@ def _of_jpeg(body: bytes) -> Iterator[_Part]:
             # a first scan with all components is the only one that a baseline decoder reads
             if body[at + 2 : at + 3] != components:
                 _refuse_many_scans(body, start)
-            yield start, len(body)
-            return
+            return [*parts, (start, len(body))], exif
         if marker in FRAMES:
             components = b"" if marker in PROGRESSIVE else body[at + 7 : at + 8]
-        is_exif = marker == _APP1 and body.startswith(_EXIF, at + 2)
-        if marker not in _METADATA or (is_exif and not has_exif):
-            yield start, end
-        has_exif |= is_exif
+        if marker not in _METADATA:
+            parts.append((start, end))
+        elif exif == _NOTHING and marker == _APP1 and body.startswith(_EXIF, at + 2):
+            exif = at + 2 + len(_EXIF), end
         at = end
     raise InvalidImage(f"the JPEG has more than {SEGMENTS} segments; save it without metadata")
 
@@ -109,9 +122,9 @@ def end_of_segment(body: bytes, at: int) -> int | None:
     return at + length if length >= 2 and at + length <= len(body) else None
 
 
-def _of_png(body: bytes) -> Iterator[_Part]:
-    yield 0, 8
-    at, has_exif = 8, False
+def _of_png(body: bytes) -> tuple[list[_Part], _Part]:
+    parts: list[_Part] = [(0, 8)]
+    at, exif = 8, _NOTHING
     for _ in range(CHUNKS):
         if at + 12 > len(body):
             break
@@ -120,16 +133,48 @@ def _of_png(body: bytes) -> Iterator[_Part]:
         if end > len(body):
             break
         if name in _NEEDED_CHUNKS:
-            yield at, end
-        elif name == b"eXIf" and length <= _EXIF_BYTES and not has_exif:
-            has_exif = True
-            yield at, end
+            parts.append((at, end))
+        elif name == b"eXIf" and exif == _NOTHING:
+            exif = at + 8, at + 8 + length
         if name == b"IEND":
-            return
+            return parts, exif
         at = end
     else:
         raise InvalidImage(f"the PNG has more than {CHUNKS} chunks; save it anew")
-    yield at, len(body)
+    return [*parts, (at, len(body))], exif
+
+
+def _of_webp(body: bytes) -> tuple[bytes, memoryview]:
+    # What lies past the file's own length no decoder reads, and what is missing of it stays missing
+    told = int.from_bytes(body[4:8], "little")
+    stop = min(len(body), 8 + told)
+    parts: list[_Part] = []
+    at, exif, flags, has_frame = _RIFF, _NOTHING, 0, False
+    for _ in range(WEBP_CHUNKS):
+        if at + 8 > stop:
+            break
+        name, length = struct.unpack_from("<4sI", body, at)
+        content, end = at + 8, at + 8 + length + length % 2
+        if end > stop:
+            break
+        if name == b"VP8X" and at == _RIFF and length:
+            flags = body[content]
+        if name in _NEEDED_WEBP_CHUNKS and not has_frame:
+            parts.append((at, end))
+            has_frame = name in _WEBP_FRAME
+        elif name == b"EXIF" and exif == _NOTHING:
+            exif = content, content + length
+        at = end
+    else:
+        raise InvalidImage(f"the WebP has more than {WEBP_CHUNKS} chunks; save it anew")
+    if at < stop:
+        parts.append((at, stop))
+    needed = _joined(body, [(0, _RIFF), *parts])
+    if len(needed) < stop:
+        needed = needed[:4] + (told - stop + len(needed)).to_bytes(4, "little") + needed[8:]
+    # libwebp heeds no EXIF that the header does not tell of
+    start, end = exif if flags & _HAS_EXIF else _NOTHING
+    return needed, memoryview(body)[start:end]
 
 
 def _of_gif(body: bytes) -> bytes:

@@ -75,8 +75,8 @@ NEEDS = {
     **dict.fromkeys(
         f"bench.{name}"
         for name in (
-            *("ceiling", "compare", "evaluate_service", "fairness", "growth", "memory"),
-            *("profile_request", "same_faces", "soak", "stability", "tilt"),
+            *("ceiling", "compare", "decoding_memory", "evaluate_service", "fairness", "growth"),
+            *("memory", "profile_request", "same_faces", "soak", "stability", "tilt"),
         )
     ),
     **dict.fromkeys(

@@ -1,9 +1,12 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from handler import cropping
 from handler.contract import CropGeometry
 from handler.cropping import crop_faces, padding, square
 from tests.pictures import FACE_BOX, astronaut, bordered, scaled, scene
@@ -123,3 +126,43 @@ class TestCropFaces:
         faces = crop_faces(np.full((30, 20, 3), 200, np.uint8), boxes((x1, y1, x2, y2)), geometry)
         assert faces.shape == (1, 3, 8, 8)
         assert faces.max() <= 200
+
+
+class TestStrips:
+    """A face that fills 50 megapixels took 7 bytes for each of 98 million pixels around it."""
+
+    box = boxes((-21.5, -40, 130.25, 150))
+    geometry = CropGeometry(size=32, margin=0.4, fill=110)
+
+    @pytest.mark.parametrize("strip", [1, 1000, 9_999])
+    def test_come_to_the_same(self, strip: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        picture = scaled(astronaut(), 0.25)
+        whole = crop_faces(picture, self.box, self.geometry)
+        monkeypatch.setattr(cropping, "_STRIP", strip)
+        assert np.array_equal(crop_faces(picture, self.box, self.geometry), whole)
+
+    def test_are_what_is_resampled_at_once(self) -> None:
+        """By Pillow itself, in one call."""
+        picture = scaled(astronaut(), 0.25)
+        left, top, side = square(self.box[0], 0.4)
+        padded = np.full((600, 600, 3), 110, np.uint8)
+        padded[200:328, 200:328] = picture
+        area = (200 + left, 200 + top, 200 + left + side, 200 + top + side)
+        image = Image.fromarray(padded).resize((32, 32), Image.Resampling.BILINEAR, area)
+        (face,) = crop_faces(picture, self.box, self.geometry)
+        assert np.array_equal(face.transpose(1, 2, 0), np.asarray(image))
+
+    def test_of_a_large_face_are_small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        taken = []
+        patch = cropping._patch
+
+        def noted(*arguments: Any) -> cropping.Picture:
+            found = patch(*arguments)
+            taken.append(found.shape[:2])
+            return found
+
+        monkeypatch.setattr(cropping, "_patch", noted)
+        picture = np.zeros((3000, 3000, 3), np.uint8)
+        crop_faces(picture, boxes((0, 0, 3000, 3000)), self.geometry)
+        assert max(height * width for height, width in taken) <= 2**20
+        assert sum(height for height, _ in taken) >= 4200

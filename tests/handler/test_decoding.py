@@ -15,7 +15,7 @@ from PIL import Image
 from handler.cropping import Picture
 from handler.decoding import decode, decode_reduced
 from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImageFormat
-from tests.bad_input.parts import CLEARED, gif, run_length_bmp, with_alpha_bmp
+from tests.bad_input.parts import CLEARED, bmp, chunk, gif, run_length_bmp, with_alpha_bmp
 from tests.pictures import astronaut, encoded, scaled, scene, turned
 
 LIMIT = 1_000_000
@@ -31,6 +31,14 @@ FORMATS: list[tuple[str, dict[str, Any], int]] = [  # with the largest differenc
     ("JPEG", {"quality": 95, "progressive": True}, 24),
     ("GIF", {}, 60),
 ]
+
+
+def one_row_png(width: int, height: int) -> bytes:
+    """A PNG in grey that says it has `height` rows, and has one."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = zlib.compress(bytes(1 + width))
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def difference(a: Picture, b: Picture) -> int:
@@ -225,7 +233,7 @@ class TestEmptyAlpha:
     def test_costs_nothing_where_there_is_no_alpha(
         self, kind: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Image.Image, "getextrema", None)
+        monkeypatch.setattr(Image.Image, "getchannel", None)
         assert decode(encoded(PICTURE, kind), LIMIT).shape == PICTURE.shape
 
 
@@ -316,6 +324,40 @@ class TestLimit:
             decode(run_length_bmp(2000, 2001), 50_000_000)
         with pytest.raises(ImageTooLarge, match=r"a run-length encoded BMP of 0\.1 at most"):
             decode(run_length_bmp(2000, 2001), 100_000)
+
+    @pytest.mark.parametrize(("width", "height"), [(65_536, 2), (1, 65_536), (1, 49_999_999)])
+    def test_of_a_side(self, width: int, height: int) -> None:
+        """Each row takes memory too: 1 x 49,999,999 pixels took 1.7 GB."""
+        body = one_row_png(width, height)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(ImageTooLarge) as caught:
+            decode(body, 50_000_000)
+        assert caught.value.message == (
+            f"the photograph has a side of {max(width, height)} pixels ({width} x {height}); "
+            "send one of 65535 at most"
+        )
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KB
+
+    @pytest.mark.parametrize(("width", "height"), [(65_535, 2), (1, 65_535)])
+    def test_of_a_side_is_served(self, width: int, height: int) -> None:
+        image = Image.new("L", (width, height), 7)
+        for kind in ("PNG", "BMP"):
+            assert (decode(encoded(image, kind), LIMIT) == 7).all()
+
+    @pytest.mark.parametrize("kind", ["BMP", "GIF", "WebP"])
+    def test_of_a_side_in_other_formats(self, kind: str) -> None:
+        """A GIF's frame may reach past its screen, and an animation's canvas has 24 bits."""
+        frame = bytes(6) + b"\x09\0\0" * 2 + bytes(4) + encoded(scene(10, 10), "WEBP")[12:]
+        chunks = b"VP8X" + struct.pack("<I", 10) + b"\x02\0\0\0\xff\xff\0\x09\0\0"
+        chunks += b"ANIM" + struct.pack("<I", 6) + bytes(6)
+        chunks += b"ANMF" + struct.pack("<I", len(frame)) + frame
+        bodies = {
+            "BMP": bmp(bytes(65_536 * 4), 65_536, 1, 32),
+            "GIF": gif(65_535, 9).replace(b",\0\0", b",\1\0"),
+            "WebP": b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks,
+        }
+        with pytest.raises(ImageTooLarge, match="has a side of 65536 pixels"):
+            decode(bodies[kind], LIMIT)
 
     def test_a_little_over_is_not_shown_as_equal(self) -> None:
         with pytest.raises(ImageTooLarge, match=r"has 0\.2 megapixels .* one of 0\.1 at most"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 from torch.profiler import ProfilerActivity, profile
 
 from handler import decoding
@@ -225,16 +225,16 @@ class TestThreads:
     ) -> None:
         """Each decoding silences them, and the second to begin would end with the first's."""
         first_is_in, second_is_in, first_is_out = Event(), Event(), Event()
-        orientation = decoding._orientation
+        loaded = decoding._loaded
 
-        def inside(image: Image.Image) -> int | None:
+        def inside(image: ImageFile.ImageFile) -> Image.Image:
             if image.width == 31:
                 first_is_in.set()
                 assert second_is_in.wait(20)
             else:
                 second_is_in.set()
                 assert first_is_out.wait(20)
-            return orientation(image)
+            return loaded(image)
 
         def ordered(body: bytes, max_pixels: int, side: int) -> Reduced:
             if body == second:
@@ -245,7 +245,7 @@ class TestThreads:
             return reduced
 
         first, second = (encoded(scene(30, width)) for width in (31, 32))
-        monkeypatch.setattr("handler.decoding._orientation", inside)
+        monkeypatch.setattr("handler.decoding._loaded", inside)
         monkeypatch.setattr("handler.pipeline.decode_reduced", ordered)
         before = warnings.filters[:]
         outcomes = several.run([Request(first), Request(second)])

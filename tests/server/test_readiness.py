@@ -98,7 +98,7 @@ def answer(age: float, weights: str) -> Any:
 
 @pytest.fixture
 def check() -> Iterator[Callable[[Stand], str]]:
-    """`ready.check` of a stand-in on a port of its own."""
+    """`readiness.check` of a stand-in on a port of its own."""
     stand: Stand
 
     class Handler(BaseHTTPRequestHandler):

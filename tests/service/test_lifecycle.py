@@ -92,7 +92,7 @@ def workers(management: str) -> list[str]:
 
 
 class TestReady:
-    """`ready.check` of the session's service."""
+    """`readiness.check` of the session's service."""
 
     @pytest.fixture
     def addresses(self, service: Service) -> readiness.Addresses:
