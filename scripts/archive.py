@@ -40,6 +40,7 @@ from handler.integrity import (  # noqa: E402
     sha256,
     weights_identity,
 )
+from handler.members import UNREADABLE, MembersError, check_members  # noqa: E402
 from handler.settings import Precision  # noqa: E402
 from train import made  # noqa: E402
 
@@ -193,7 +194,8 @@ def fault(recipe: Recipe, archive: Path) -> str | None:
     sources = recipe.files()
     wanted = {*sources, HASHES, MANIFEST}
     try:
-        with zipfile.ZipFile(archive) as packed:
+        with archive.open("rb") as file, zipfile.ZipFile(file) as packed:
+            check_members(file, packed)
             names = {name for name in packed.namelist() if not name.endswith("/")}
             if names != wanted:
                 return f"files that differ: {', '.join(sorted(names ^ wanted))}"
@@ -204,9 +206,10 @@ def fault(recipe: Recipe, archive: Path) -> str | None:
                         return f"{name} is not {sources[name]}"
             if packed.read(HASHES).decode() != hashes:
                 return f"{HASHES} is not its files'"
-            model = json.loads(packed.read(MANIFEST)).get("model")
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+            manifest = json.loads(packed.read(MANIFEST))
+    except (MembersError, *UNREADABLE) as error:
         return f"it cannot be read: {error}"
+    model = manifest.get("model") if isinstance(manifest, dict) else manifest
     return None if model == recipe.manifest() else f"its manifest says {model}"
 
 
