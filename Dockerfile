@@ -49,7 +49,7 @@ RUN /usr/bin/python3 -m venv /tools \
 
 FROM environment
 COPY config.properties log4j2.xml ./
-COPY handler/__init__.py handler/contract.py handler/integrity.py handler/
+COPY handler/__init__.py handler/contract.py handler/integrity.py handler/members.py handler/
 COPY scripts/supervise.py scripts/processes.py scripts/console.py scripts/check_archive.py scripts/
 COPY scripts/batching.py scripts/ready.py scripts/served.py scripts/canned.jpg scripts/
 COPY --from=archive /app/model_store/age.mar model_store/

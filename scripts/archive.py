@@ -180,7 +180,9 @@ def try_model(model: Path) -> None:
         precisions.append("int8")
     for precision in precisions:
         try:
-            AgeEstimator.load(model, torch.device("cpu"), precision).estimate(faces)
+            given = AgeEstimator.load(model, torch.device("cpu"), precision).estimate(faces)
+            if not given.is_finite:
+                raise ContractError("they are NaN or infinite")
         except Exception as error:  # whatever a file that anybody exported may raise
             words = str(error).strip().splitlines() or [type(error).__name__]
             raise ArchiveError(

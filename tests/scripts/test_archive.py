@@ -180,9 +180,18 @@ class Misfit(torch.nn.Module):
         return age, age
 
 
+class Broken(torch.nn.Module):
+    """Has a weight that is no number."""
+
+    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        age = faces.float().mean(dim=(1, 2, 3)) * float("nan")
+        return age, age
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
+        (Broken(), "they are NaN or infinite"),
         (Flat(), r"the model gives \[64\] ages and \[64\] spreads for 2 faces"),
         (Misfit(), r"RuntimeError: mat1 and mat2 shapes cannot be multiplied \(2x3 and 5x2\)"),
     ],
