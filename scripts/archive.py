@@ -43,6 +43,7 @@ from handler.integrity import (  # noqa: E402
 from handler.members import UNREADABLE, MembersError, check_members  # noqa: E402
 from handler.settings import Precision  # noqa: E402
 from train import made  # noqa: E402
+from train.files import why, written_together  # noqa: E402
 
 STORE = ROOT / "model_store"
 ARCHIVE, NAME, VERSION = "age.mar", "age", "1.0"  # of the one that is served by default
@@ -109,14 +110,16 @@ def make(recipe: Recipe, output: Path) -> bool:
             raise ArchiveError(f"{source} is missing")
     is_old = not output.exists() or fault(recipe, output) is not None
     try:
+        output.parent.stat()  # a folder is made by nobody who only mistypes its name
+        output.parent.stat()  # no folder is made of a name that was mistyped
+        told = recipe.told(output)
         if is_old:
             try_model(recipe.model)
-            _replace(recipe, output)
-        told = recipe.told(output)
-        if not told.items() <= made.known(output).items():
+            _replace(recipe, output, told)
+        elif not told.items() <= made.known(output).items():
             made.write(output, told)
     except OSError as error:
-        raise ArchiveError(f"{output} cannot be written: {error.strerror}") from error
+        raise ArchiveError(f"{output} cannot be written: {why(error)}") from error
     return is_old
 
 
@@ -147,19 +150,17 @@ def _check_model(model: Path) -> None:
         raise ArchiveError(str(error)) from error
 
 
-def _replace(recipe: Recipe, output: Path) -> None:
-    """Pack, look at what was packed, and put it in the place of what was there."""
+def _replace(recipe: Recipe, output: Path, told: Mapping[str, str]) -> None:
+    """Pack, look at what was packed, and put it and its record in the place of what was there."""
     with tempfile.TemporaryDirectory() as folder:
         fresh = _pack(recipe, Path(folder))
         found = fault(recipe, fresh)
         if found is not None:
             raise ArchiveError(f"torch-model-archiver made a wrong archive: {found}")
-        beside = output.with_name(f".{output.name}.{os.getpid()}")
-        try:
-            shutil.copyfile(fresh, beside)  # a rename is atomic within one file system only
-            beside.replace(output)
-        finally:
-            beside.unlink(missing_ok=True)
+        record = made.record_of(output)
+        with written_together([output, record]) as partials:
+            shutil.copyfile(fresh, partials[output])
+            partials[record].write_text(made.text(output, told, partials[output]))
 
 
 def try_model(model: Path) -> None:

@@ -25,6 +25,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `handler`, where the project is not installed
 
+import picture_files  # noqa: E402
 from folders import search, shown  # noqa: E402
 from handler.contract import CropGeometry  # noqa: E402
 from handler.cropping import Picture, crop_faces  # noqa: E402
@@ -232,7 +233,7 @@ def main() -> int:
     print(f"{count} faces in {len(measured)} photographs; change of age in years")
     print(table(measured))
     if given.sheet is not None:
-        sheet(measured).save(given.sheet)
+        picture_files.save(sheet(measured), given.sheet)
         print(given.sheet)
     return 0
 

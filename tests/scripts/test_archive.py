@@ -1,5 +1,6 @@
 """scripts/archive.py: what is packed is what was asked for, or the old archive stays."""
 
+import errno
 import hashlib
 import json
 import os
@@ -142,6 +143,23 @@ def test_says_why_the_archiver_failed(recipe: Recipe, output: Path) -> None:
 def test_names_a_missing_source(recipe: Recipe, output: Path) -> None:
     with pytest.raises(ArchiveError, match=r"nowhere\.yaml is missing"):
         make(replace(recipe, config=Path("nowhere.yaml")), output)
+
+
+def test_onto_a_full_disk_leaves_archive_and_record_as_they_were(
+    recipe: Recipe, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    make(recipe, output)
+    before = {path: path.read_bytes() for path in output.parent.iterdir()}
+    for owner, name in ((os, "fsync"), (Path, "write_text")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, full)
+            with pytest.raises(ArchiveError) as caught:
+                make(replace(recipe, version="4"), output)
+        assert str(caught.value).startswith(f"{output} cannot be written: No space left on device")
+        assert {path: path.read_bytes() for path in output.parent.iterdir()} == before
 
 
 def test_names_an_output_that_cannot_be_written(recipe: Recipe, tmp_path: Path) -> None:
