@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `handler`
 
 import check_archive
 from handler.integrity import MANIFEST, described, weights_identity
+from handler.members import UNREADABLE
 
 FORM = "give NAME=ARCHIVE, such as age=model_store/age.mar"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -93,7 +94,7 @@ def _foreign(name: str, file: Path) -> Served:
                 str(model["modelVersion"]),
                 weights_identity(file, io.BytesIO(content)),
             )
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, TypeError, *UNREADABLE) as error:
         raise ServedError(f"{file} is no archive for TorchServe: {error}") from error
 
 
