@@ -99,7 +99,7 @@ def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
 
 def refuse_another(run: Path) -> None:
     """Raise FileExistsError where a run lies in the folder."""
-    if (run / LAST).exists() or (run / PREVIOUS).exists():
+    if (run / LAST).exists() or ((run / PREVIOUS).exists() and (run / "best.ckpt").exists()):
         raise FileExistsError(f"{run} holds a run: set fit.resume=true, or run=ANOTHER_FOLDER")
     if (run / "best.ckpt").exists():
         raise FileExistsError(
@@ -145,6 +145,8 @@ def keep_configuration(config: DictConfig) -> None:
     """
     run = Path(config.run)
     if not config.fit.resume:
+        # of a run whose others were removed, as DVC does before it makes them anew
+        (run / PREVIOUS).unlink(missing_ok=True)
         with written_whole(run / "config.yaml") as partial:
             OmegaConf.save(config, partial, resolve=True)
     elif config.get("continued"):
