@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from commands import picture_files
 from commands.folders import search, shown
 from handler.contract import CropGeometry
 from handler.cropping import Picture, crop_faces
@@ -231,7 +232,7 @@ def main() -> int:
     print(f"{count} faces in {len(measured)} photographs; change of age in years")
     print(table(measured))
     if given.sheet is not None:
-        sheet(measured).save(given.sheet)
+        picture_files.save(sheet(measured), given.sheet)
         print(given.sheet)
     return 0
 

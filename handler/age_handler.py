@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 try:
     import torch
 
+    from handler.contract import ContractError
     from handler.errors import (
         DescriptionNotImplemented,
         DeviceLost,
@@ -20,14 +21,14 @@ try:
         Failure,
         InvalidRequest,
     )
-    from handler.integrity import check_folder, described, weights_identity
+    from handler.integrity import IntegrityError, check_folder, described, weights_identity
     from handler.machine import HeapLimit, cores, dump_no_memory, keep_freed_memory
     from handler.open_inference import wrapped
     from handler.parts import hand_over_whole_requests
     from handler.pipeline import Pipeline
     from handler.requests import Request, parse
     from handler.responses import Model, encode
-    from handler.settings import Settings
+    from handler.settings import Settings, SettingsError
     from handler.waiting import refuse_late
     from handler.watchdog import Watchdog
 except ImportError as error:
@@ -52,8 +53,17 @@ class AgeHandler:
     def initialize(self, context: "Context") -> None:
         """Load the archive's model as its model-config.yaml says, on the worker's device.
 
-        Raises IntegrityError where a file of the archive is not the one that was packed.
+        Raises IntegrityError where a file of the archive is not the one that was packed,
+        ContractError where its model cannot be served, and SettingsError.
         """
+        try:
+            self._load(context)
+        except (IntegrityError, ContractError, SettingsError) as error:
+            # TorchServe logs no more than a traceback, line by line
+            logger.critical("the model cannot be served: %s", error)
+            raise
+
+    def _load(self, context: "Context") -> None:
         properties = context.system_properties
         check_folder(Path(properties["model_dir"]))
         settings = Settings.from_mapping((context.model_yaml_config or {}).get("handler"))

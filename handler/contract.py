@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import json
+import math
+import reprlib
 import shlex
 import zipfile
 from collections.abc import Callable, Mapping
@@ -10,7 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from handler.members import UNREADABLE
+
 SCHEMA = 2
+LARGEST_CROP = 4096  # pixels of its side
+LARGEST_MARGIN = 10.0
 EXTRA_FILE = "contract.json"  # its name among the TorchScript archive's extra files
 INT8_FILE = "int8.pt"  # there too, where it is: TorchScript of the same model in 8 bits, for CPUs
 
@@ -27,6 +33,20 @@ class CropGeometry:
     margin: float  # crop side = (1 + margin) * mean of the box's width and height; may be negative
     fill: int  # grey level, 0 to 255, of what lies past the picture's border
 
+    def __post_init__(self) -> None:
+        """Raise ContractError where no crop can be made so."""
+        if not 1 <= self.size <= LARGEST_CROP:
+            raise ContractError(
+                f"the model's crop has a size of {self.size}, not from 1 to {LARGEST_CROP}"
+            )
+        if not -1 < self.margin <= LARGEST_MARGIN:
+            raise ContractError(
+                f"the model's crop has a margin of {self.margin}, not above -1 and up to "
+                f"{LARGEST_MARGIN}"
+            )
+        if not 0 <= self.fill <= 255:
+            raise ContractError(f"the model's crop has a fill of {self.fill}, not from 0 to 255")
+
 
 @dataclass(frozen=True)
 class DetectorSettings:
@@ -35,6 +55,21 @@ class DetectorSettings:
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)  # of P-, R- and O-Net
     factor: float = 0.709  # between two scales of the pyramid
     border: float = 0.5  # of the canvas for frame-filling faces, as a part of the picture's side
+
+    def __post_init__(self) -> None:
+        """Raise ContractError where nobody can search so."""
+        if not all(0 <= threshold <= 1 for threshold in self.thresholds):
+            raise ContractError(
+                f"the model's detector has thresholds of {self.thresholds}, not from 0 to 1"
+            )
+        if not 0.1 <= self.factor <= 0.95:  # nearer to 1, the pyramid has hundreds of floors
+            raise ContractError(
+                f"the model's detector has a factor of {self.factor}, not from 0.1 to 0.95"
+            )
+        if not 0 <= self.border <= 2:
+            raise ContractError(
+                f"the model's detector has a border of {self.border}, not from 0 to 2"
+            )
 
 
 @dataclass(frozen=True)
@@ -52,6 +87,10 @@ class Calibration:
 
     def __post_init__(self) -> None:
         """Raise ContractError where the values do not belong together."""
+        if not 0 < self.coverage < 1:
+            raise ContractError(
+                f"the model's calibration has a coverage of {self.coverage}, not between 0 and 1"
+            )
         rising = all(a < b for a, b in itertools.pairwise(self.ages))
         if len(self.ages) < 2 or not rising:
             raise ContractError("the model's calibration needs two ages or more, rising")
@@ -84,7 +123,7 @@ class Contract:
         """Raises ContractError, in one line, on a schema, a key or a value that is not known."""
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ContractError(f"the model's {EXTRA_FILE} is not JSON: {error}") from error
         if not isinstance(values, dict):
             raise ContractError(f"the model's {EXTRA_FILE} is not a JSON object")
@@ -114,8 +153,8 @@ def read_extra(model: Path, name: str, content: IO[bytes] | None = None) -> byte
             for member in archive.namelist():
                 if member.endswith(f"/extra/{name}"):
                     return archive.read(member)
-    except (OSError, zipfile.BadZipFile) as error:
-        words = f"{model} is no exported model: {error}"
+    except UNREADABLE as error:
+        words = f"{model} is no exported model: {str(error) or 'it is cut off'}"
         raise ContractError(f"{words}; {_how_to_make(model)}") from error
     return None
 
@@ -145,7 +184,10 @@ def read_contract(model: Path, content: IO[bytes] | None = None) -> Contract:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float)  # a bool is an int to isinstance
+    """A finite one, as float can hold it. A bool is an int to isinstance."""
+    if type(value) is int:
+        return abs(value) < 2**1000
+    return type(value) is float and math.isfinite(value)
 
 
 # How a value of a field of that type looks in JSON.
@@ -175,7 +217,9 @@ def _strict(kind: Any, values: object, name: str) -> Any:
         if key not in types:
             raise ContractError(f"the model's contract has an unknown key {key!r} in {name!r}")
         if types[key] in _CHECKS and not _CHECKS[types[key]](value):
-            raise ContractError(f"the model's contract has {key!r} in {name!r} as {value!r}")
+            raise ContractError(
+                f"the model's contract has {key!r} in {name!r} as {reprlib.repr(value)}"
+            )
     plain = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
     try:
         return kind(**plain)

@@ -32,6 +32,12 @@ class Estimates:
     def __getitem__(self, part: slice) -> "Estimates":
         return Estimates(self.age[part], self.spread[part], self.interval[part])
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether none of them is NaN or infinite. An interval alone may be finite by chance."""
+        each = (self.age, self.spread, self.interval)
+        return all(bool(np.isfinite(values).all()) for values in each)
+
 
 class AgeEstimator:
     """An exported model: uint8 [n, 3, S, S] -> (age [n], spread [n]), with its contract."""

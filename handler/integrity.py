@@ -11,15 +11,14 @@ import hashlib
 import io
 import json
 import re
-import stat
 import zipfile
-import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 from handler.contract import read_contract
+from handler.members import UNREADABLE, MembersError, check_members
 
 MODEL = "age.pt"  # where an archive has its model
 HANDLER = "age_handler.py"  # at its root, where TorchServe looks for it
@@ -36,8 +35,6 @@ DIGITS = 12  # of the identity of weights, hexadecimal
 # traced before it: neither says which weights it has.
 _TENSOR = re.compile(r"[^/]+/(data|constants)/\d+")
 _CODE = re.compile(r"[^/]+/code/.*\.py")
-
-_UNREADABLE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class IntegrityError(Exception):
@@ -75,7 +72,7 @@ def weights_identity(model: Path, content: IO[bytes] | None = None) -> str:
             for name in chosen or [n for n in names if _CODE.fullmatch(n)]:
                 with archive.open(name) as member:
                     hashes.append(sha256(member))
-    except _UNREADABLE:
+    except UNREADABLE:
         return ""
     return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()[:DIGITS]
 
@@ -97,21 +94,25 @@ def sha256(file: IO[bytes]) -> str:
 def check_archive(archive: Path) -> Packed:
     """Look at all that can be known of an archive before TorchServe loads it; what it serves.
 
-    Raises IntegrityError where it is damaged, not as it was packed, larger than `LARGEST`, or would
-    write outside of its folder; ContractError where this package does not know the contract of its
-    model. Both in one line.
+    Raises IntegrityError where it is damaged, not as it was packed, larger than `LARGEST`, would
+    write outside of its folder, or where TorchServe would unpack something else than is read here;
+    ContractError where this package does not know the contract of its model. Both in one line.
     """
     try:
-        with zipfile.ZipFile(archive) as packed:
-            _check_paths(packed.infolist())
+        with archive.open("rb") as file, zipfile.ZipFile(file) as packed:
+            if sum(member.file_size for member in packed.infolist()) > LARGEST:
+                raise IntegrityError(f"it has more than {LARGEST >> 30} GB")
+            check_members(file, packed)
             names = [name for name in packed.namelist() if not name.endswith("/")]
             _check_hashes(names, packed.open)
             if MANIFEST not in names:
                 raise IntegrityError(f"it has no {MANIFEST}")
             name, version = _check_manifest(packed.read(MANIFEST))
             model = packed.read(MODEL) if MODEL in names else b""
-    except _UNREADABLE as error:
-        raise IntegrityError(f"it cannot be read: {error}") from error
+    except MembersError as error:
+        raise IntegrityError(str(error)) from error
+    except UNREADABLE as error:
+        raise IntegrityError(f"it cannot be read: {_first_line(error)}") from error
     read_contract(archive / MODEL, io.BytesIO(model))
     return Packed(name, version, weights_identity(archive / MODEL, io.BytesIO(model)))
 
@@ -127,19 +128,6 @@ def check_folder(folder: Path) -> None:
         _check_hashes(names, lambda name: (folder / name).open("rb"))
     except OSError as error:
         raise IntegrityError(f"it cannot be read: {error}") from error
-
-
-def _check_paths(members: Sequence[zipfile.ZipInfo]) -> None:
-    for member in members:
-        path = PurePosixPath(member.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in member.filename:
-            raise IntegrityError(f"the path {member.filename!r} leads out of it")
-        if stat.S_ISLNK(member.external_attr >> 16):
-            raise IntegrityError(f"{member.filename!r} is a link")
-    if len({member.filename for member in members}) < len(members):
-        raise IntegrityError("it holds a path twice")
-    if sum(member.file_size for member in members) > LARGEST:
-        raise IntegrityError(f"it has more than {LARGEST >> 30} GB")
 
 
 def _check_hashes(names: Collection[str], opened: Callable[[str], IO[bytes]]) -> None:
@@ -174,8 +162,12 @@ def _check_manifest(text: bytes) -> tuple[str, str]:
 def _parsed(name: str, text: bytes) -> dict[str, object]:
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise IntegrityError(f"its {name} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise IntegrityError(f"its {name} is no JSON object")
     return content
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.profiler import record_function
 
+from handler.contract import ContractError
 from handler.cropping import crop_faces, square
 from handler.decoding import Reduced, decode, decode_reduced
 from handler.detection import FaceDetector, Faces
@@ -123,13 +124,16 @@ class Pipeline:
         """Pay for what torch does on the first calls with each number of faces.
 
         For those of batches of portraits up to `batch_size`, and of photographs of few people.
+        Raises ContractError where the model gives no ages.
         """
         noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
         self._detector.detect([noise])
         side = self.contract.crop.size
         for faces in range(1, max(batch_size, FEW_FACES) + 1):
             for _ in range(2):  # TorchScript profiles on a first call, and optimises on a second
-                self._estimator.estimate(np.zeros((faces, 3, side, side), np.uint8))
+                given = self._estimator.estimate(np.zeros((faces, 3, side, side), np.uint8))
+                if not given.is_finite:
+                    raise ContractError("the model gives ages that are NaN or infinite")
 
     def _opened(self, items: Sequence[Request | Failure]) -> list[Photograph | Failure]:
         """Several at once where there are threads for it: Pillow lets go of the interpreter."""
@@ -182,7 +186,7 @@ class Pipeline:
                 self._progress()
         with record_function("estimate"):
             estimates = self._estimator.estimate(np.concatenate(crops), self._progress)
-        if not np.isfinite(estimates.interval).all():
+        if not estimates.is_finite:
             raise ArithmeticError("the model gave an age that is no number")
         ends = np.cumsum([len(f) for f in faces])
         return [

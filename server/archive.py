@@ -37,8 +37,10 @@ from handler.integrity import (
     sha256,
     weights_identity,
 )
+from handler.members import UNREADABLE, MembersError, check_members
 from handler.settings import Precision
 from train import made
+from train.files import why, written_together
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -107,14 +109,16 @@ def make(recipe: Recipe, output: Path) -> bool:
             raise ArchiveError(f"{source} is missing")
     is_old = not output.exists() or fault(recipe, output) is not None
     try:
+        output.parent.stat()  # a folder is made by nobody who only mistypes its name
+        output.parent.stat()  # no folder is made of a name that was mistyped
+        told = recipe.told(output)
         if is_old:
             try_model(recipe.model)
-            _replace(recipe, output)
-        told = recipe.told(output)
-        if not told.items() <= made.known(output).items():
+            _replace(recipe, output, told)
+        elif not told.items() <= made.known(output).items():
             made.write(output, told)
     except OSError as error:
-        raise ArchiveError(f"{output} cannot be written: {error.strerror}") from error
+        raise ArchiveError(f"{output} cannot be written: {why(error)}") from error
     return is_old
 
 
@@ -145,19 +149,17 @@ def _check_model(model: Path) -> None:
         raise ArchiveError(str(error)) from error
 
 
-def _replace(recipe: Recipe, output: Path) -> None:
-    """Pack, look at what was packed, and put it in the place of what was there."""
+def _replace(recipe: Recipe, output: Path, told: Mapping[str, str]) -> None:
+    """Pack, look at what was packed, and put it and its record in the place of what was there."""
     with tempfile.TemporaryDirectory() as folder:
         fresh = _pack(recipe, Path(folder))
         found = fault(recipe, fresh)
         if found is not None:
             raise ArchiveError(f"torch-model-archiver made a wrong archive: {found}")
-        beside = output.with_name(f".{output.name}.{os.getpid()}")
-        try:
-            shutil.copyfile(fresh, beside)  # a rename is atomic within one file system only
-            beside.replace(output)
-        finally:
-            beside.unlink(missing_ok=True)
+        record = made.record_of(output)
+        with written_together([output, record]) as partials:
+            shutil.copyfile(fresh, partials[output])
+            partials[record].write_text(made.text(output, told, partials[output]))
 
 
 def try_model(model: Path) -> None:
@@ -178,7 +180,9 @@ def try_model(model: Path) -> None:
         precisions.append("int8")
     for precision in precisions:
         try:
-            AgeEstimator.load(model, torch.device("cpu"), precision).estimate(faces)
+            given = AgeEstimator.load(model, torch.device("cpu"), precision).estimate(faces)
+            if not given.is_finite:
+                raise ContractError("they are NaN or infinite")
         except Exception as error:  # whatever a file that anybody exported may raise
             words = str(error).strip().splitlines() or [type(error).__name__]
             raise ArchiveError(
@@ -192,7 +196,8 @@ def fault(recipe: Recipe, archive: Path) -> str | None:
     sources = recipe.files()
     wanted = {*sources, HASHES, MANIFEST}
     try:
-        with zipfile.ZipFile(archive) as packed:
+        with archive.open("rb") as file, zipfile.ZipFile(file) as packed:
+            check_members(file, packed)
             names = {name for name in packed.namelist() if not name.endswith("/")}
             if names != wanted:
                 return f"files that differ: {', '.join(sorted(names ^ wanted))}"
@@ -203,9 +208,10 @@ def fault(recipe: Recipe, archive: Path) -> str | None:
                         return f"{name} is not {sources[name]}"
             if packed.read(HASHES).decode() != hashes:
                 return f"{HASHES} is not its files'"
-            model = json.loads(packed.read(MANIFEST)).get("model")
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+            manifest = json.loads(packed.read(MANIFEST))
+    except (MembersError, *UNREADABLE) as error:
         return f"it cannot be read: {error}"
+    model = manifest.get("model") if isinstance(manifest, dict) else manifest
     return None if model == recipe.manifest() else f"its manifest says {model}"
 
 

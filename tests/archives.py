@@ -38,11 +38,13 @@ def exported(
     return file
 
 
-def rewritten(path: Path, changes: Mapping[str, bytes | None]) -> None:
+def rewritten(
+    path: Path, changes: Mapping[str, bytes | None], kind: int = zipfile.ZIP_STORED
+) -> None:
     """Replace, add or (None) remove files of a zip archive."""
     with zipfile.ZipFile(path) as old:
         content = {name: old.read(name) for name in old.namelist()} | dict(changes)
-    with zipfile.ZipFile(path, "w") as new:
+    with zipfile.ZipFile(path, "w", kind) as new:
         for name, data in content.items():
             if data is not None:
                 new.writestr(name, data)

@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from train.checkpoint import STATES
-from train.files import written_whole
+from train import torch_file
+from train.checkpoint import LAST, PREVIOUS, STATES
 from train.finite import NotFiniteError, count_not_finite
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,10 @@ class RunCheckpoint(ModelCheckpoint):
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Checkpoints that are there whole or not at all, and only with finite weights."""
+    """Checkpoints that are there whole or not at all, and only with finite weights.
+
+    The last but one stays beside the last.
+    """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -142,8 +145,8 @@ class WholeFiles(TorchCheckpointIO):
                     f"{bad} of {len(checkpoint[weights])} tensors of the network hold NaN or "
                     f"infinity after epoch {checkpoint['epoch'] + 1}: {_ADVICE}"
                 )
-        with written_whole(Path(path)) as partial:
-            torch.save(checkpoint, partial)
+        path = Path(path)
+        torch_file.write(checkpoint, path, path.with_name(PREVIOUS) if path.name == LAST else None)
 
 
 def rising_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Any], None]:

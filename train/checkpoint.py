@@ -1,5 +1,7 @@
 """What is taken out of one of Lightning's checkpoints, and what a run starts from."""
 
+import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,10 +11,13 @@ import torch
 from omegaconf import DictConfig
 
 from train import torch_file
+from train.files import written_whole
 from train.finite import refuse_weights
 from train.model import AgeNetwork, Architecture
 from train.weights import load_weights
 
+log = logging.getLogger(__name__)
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # of a run's folder: of its last epochs
 _PREFIX = "network."  # AgeFit keeps the exported network under this name
 STATES = {"state_dict", "current_model_state"}  # weights; the second beside a moving average
 
@@ -93,6 +98,27 @@ def trained_side(path: Path) -> int:
     checkpoint = read_checkpoint(path)
     side: int = checkpoint.get("side", checkpoint["architecture"]["size"])  # earlier ones kept none
     return side
+
+
+def read_last(run: Path) -> dict[str, Any]:
+    """The last checkpoint of a run, as `read_checkpoint` gives it.
+
+    Where it is damaged or gone, as after a power cut, the last but one takes its place, which a
+    line of the log tells.
+    """
+    last, previous = run / LAST, run / PREVIOUS
+    try:
+        return read_checkpoint(last)
+    except (FileNotFoundError, ValueError) as error:
+        try:
+            checkpoint = read_checkpoint(previous)
+        except (OSError, ValueError):
+            raise error from None
+        # a copy, for other processes of this run read it too
+        with written_whole(last) as partial:
+            shutil.copyfile(previous, partial)
+        log.warning("%s; going on from %s, of epoch %d", error, previous, checkpoint["epoch"] + 1)
+        return checkpoint
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from train.command_line import command
 from train.configuration import contract_parts, prepared_folders
 from train.data import CropDataset
 from train.datasets.gathering import files
-from train.files import readable, regular, why
+from train.files import readable, regular, why, written_whole
 
 log = logging.getLogger(__name__)
 COLUMNS = 12
@@ -80,7 +80,8 @@ def main(config: DictConfig) -> None:
         found = faces_in(Path(config.sheet.photographs), config)
         rows += [found[i : i + COLUMNS] for i in range(0, len(found), COLUMNS)]
     path = Path(config.data.prepared) / "contact_sheet.png"
-    sheet(rows).save(path)
+    with written_whole(path) as partial:
+        sheet(rows).save(partial, "PNG")
     print(path)
 
 

@@ -97,7 +97,11 @@ def write_shard(folder: Path, index: int, shard: Shard) -> None:
     """Store one shard; whoever is interrupted leaves no half of it behind."""
     path = marker(folder, index)
     with written_whole(path.with_suffix(".npy")) as partial, partial.open("wb") as stream:
-        np.save(stream, shard.crops)
+        crops = np.ascontiguousarray(shard.crops)
+        # np.save has no words for a full disk
+        header = np.lib.format.header_data_from_array_1_0(crops)
+        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(crops.data)
     text = {
         "labels": [dataclasses.asdict(label) for label in shard.labels],
         "rejected": shard.rejected,

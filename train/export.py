@@ -26,15 +26,16 @@ from train.configuration import contract_parts, of_run
 from train.crops import widened
 from train.data import CropDataset, model_crops
 from train.evaluate import estimate
-from train.files import written_whole
+from train.files import written_together
 from train.finite import refuse_figures
 from train.metrics import Measured, bootstrap
 from train.model import AgeNetwork
 from train.quantize import Ranges, activation_ranges, quantized
 from train.results import Results
 from train.run_provenance import chosen
-from train.torchscript import build
-from train.weights import Weights, load_weights, save_weights, stored
+from train.torchscript import serialized as model_file
+from train.weights import Weights, load_weights, stored
+from train.weights import serialized as weights_file
 
 TOLERANCE = 0.05  # years between the trained network and the exported file
 INT8_COST = 0.05  # years of mean absolute error that 8 bits may cost
@@ -49,9 +50,9 @@ RESAMPLES = 1000  # for the interval of that cost
 def export(config: DictConfig) -> Path:
     """Write weights, TorchScript, figures and card to `export.output`, and give the TorchScript.
 
-    Raises FileNotFoundError where the run was not evaluated, and ValueError, before anything in
-    the output folder is touched, where it was evaluated with other views or weights, or where the
-    exported file does not agree with the network.
+    All of them, or none where one cannot be written. Raises FileNotFoundError where the run was not
+    evaluated, and ValueError, before any file is touched, where it was evaluated with other views
+    or weights, or where the exported file does not agree with the network.
     """
     config = of_run(config)
     run, output = Path(config.run), Path(config.export.output)
@@ -94,17 +95,23 @@ def export(config: DictConfig) -> Path:
     lower = _lower(evaluated.network, crops) if config.export.int8 else None
     ranges = lower.ranges if lower and lower.kept else None
     weights = Weights(network, architecture, contract, ranges)
-    save_weights(weights, run / "age.safetensors")
-    build(run / "age.safetensors", run / "age.pt")
-    _check_agreement(network, run / "age.pt", crops)
     card = model_card(architecture, contract, origin, results, lower.told() if lower else [])
-    print(origins.terms(origin))
-    files = {name: (run / name).read_bytes() for name in ("age.safetensors", "age.pt")}
-    files |= {"metrics.json": metrics, "README.md": card.encode()}
-    for name, content in files.items():
-        with written_whole(output / name) as partial:
-            partial.write_bytes(content)
-    made.write_built(output / "age.pt", output / "age.safetensors")
+    texts = {output / "metrics.json": metrics, output / "README.md": card.encode()}
+    models = {folder / "age.pt": folder / "age.safetensors" for folder in (run, output)}
+    records = map(made.record_of, models)
+    with written_together([*texts, *models, *models.values(), *records]) as partials:
+        kept = weights_file(weights, measured_file)
+        partials[measured_file].write_bytes(kept)
+        built = model_file(load_weights(partials[measured_file]))
+        for model, its in models.items():
+            told = made.told_built(model, its, partials[measured_file])
+            partials[its].write_bytes(kept)
+            partials[model].write_bytes(built)
+            partials[made.record_of(model)].write_text(made.text(model, told, partials[model]))
+        for path, text in texts.items():
+            partials[path].write_bytes(text)
+        _check_agreement(network, partials[run / "age.pt"], crops)
+        print(origins.terms(origin))
     return output / "age.pt"
 
 

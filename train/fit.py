@@ -3,10 +3,10 @@
     python -m train.fit run=runs/mine fit.epochs=20
     torchrun --nproc-per-node 2 -m train.fit run=runs/mine   # several GPUs, or machines
 
-Writes `best.ckpt` (lowest validation MAE), `last.ckpt`, logs and the configuration into the run's
-folder. `fit.resume=true` goes on from `last.ckpt` as the run's own configuration says (see
-`train.resume`): every random number is a function of seed, epoch and step, so that an interrupted
-run ends with the numbers of an unbroken one.
+Writes `best.ckpt` (lowest validation MAE), `last.ckpt`, the one before it as `previous.ckpt`, logs
+and the configuration into the run's folder. `fit.resume=true` goes on from `last.ckpt` as the run's
+own configuration says (see `train.resume`): every random number is a function of seed, epoch and
+step, so that an interrupted run ends with the numbers of an unbroken one.
 """
 
 import logging
@@ -26,12 +26,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from train.augment import Augmentation
 from train.callbacks import RunCheckpoint
-from train.checkpoint import load_start, read_checkpoint
+from train.checkpoint import LAST, PREVIOUS, load_start, read_checkpoint
 from train.command_line import command
 from train.configuration import prepared_folders, run_file
 from train.data import CropBatches
 from train.datasets import warn_of_repeats
 from train.distillation import Teachers, load_teacher
+from train.files import clean, written_whole
 from train.finite import NotFiniteError
 from train.learner import AgeFit, Recipe
 from train.losses import AgeLoss
@@ -57,7 +58,7 @@ def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
     run = Path(config.run)
     before = None
     if config.fit.resume:
-        before = Before.of(run / "last.ckpt")
+        before = Before.of(run)
         config = resumed(config, before, given)
         if before.is_over(config):
             return finished(run, before)
@@ -98,7 +99,7 @@ def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
 
 def refuse_another(run: Path) -> None:
     """Raise FileExistsError where a run lies in the folder."""
-    if (run / "last.ckpt").exists():
+    if (run / LAST).exists() or ((run / PREVIOUS).exists() and (run / "best.ckpt").exists()):
         raise FileExistsError(f"{run} holds a run: set fit.resume=true, or run=ANOTHER_FOLDER")
     if (run / "best.ckpt").exists():
         raise FileExistsError(
@@ -138,15 +139,19 @@ def steps_of_epoch(config: DictConfig, batches: CropBatches, processes: int) -> 
 
 
 def keep_configuration(config: DictConfig) -> None:
-    """Write it into the run's folder; a run that goes on keeps its own."""
+    """Write it into the run's folder; a run that goes on keeps its own.
+
+    What a process left there that was killed as it wrote is removed.
+    """
     run = Path(config.run)
     if not config.fit.resume:
-        run.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, run / "config.yaml", resolve=True)
+        # of a run whose others were removed, as DVC does before it makes them anew
+        (run / PREVIOUS).unlink(missing_ok=True)
+        with written_whole(run / "config.yaml") as partial:
+            OmegaConf.save(config, partial, resolve=True)
     elif config.get("continued"):
         write_continued(config)
-    for stale in run.glob(".*.ckpt.*.partial"):  # of a process that was killed as it wrote
-        stale.unlink(missing_ok=True)
+    clean(run)
 
 
 def tell(config: DictConfig, before: Before | None) -> None:

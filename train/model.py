@@ -9,10 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from handler.contract import LARGEST_CROP
 from train.datasets import utkface
 from train.records import MAX_AGE
 
 GENDERS, RACES = len(utkface.GENDERS), len(utkface.RACES)  # classes of the helper tasks
+
+
+def _is_between(value: object, low: float, high: float) -> bool:
+    return type(value) in (int, float) and low <= value <= high  # type: ignore[operator]
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,18 @@ class Architecture:
         """Side of the square crop that the network takes, pixels."""
         return self.size + 2 * self.shift
 
+    def __post_init__(self) -> None:
+        """Raise ValueError where no network can be built of it."""
+        bounds = {"size": (1, LARGEST_CROP), "shift": (0, LARGEST_CROP), "hidden": (0, 1 << 16)}
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise ValueError(f"{name} must be a whole number from {low} to {high}: {value!r}")
+        for name, least in (("mean", -10.0), ("std", 1e-6)):
+            values = getattr(self, name)
+            if len(values) != 3 or not all(_is_between(each, least, 10.0) for each in values):
+                raise ValueError(f"{name} must be three numbers from {least:g} to 10: {values!r}")
+
     @classmethod
     def of_timm(cls, backbone: str, size: int) -> "Architecture":
         """With the normalisation that timm's weights of the backbone were trained with.
@@ -46,8 +63,15 @@ class Architecture:
 
     @classmethod
     def from_json(cls, text: str) -> "Architecture":
-        """What `json.dumps(asdict(architecture))` made."""
-        values = json.loads(text)
+        """What `json.dumps(asdict(architecture))` made.
+
+        Raises ValueError, TypeError or KeyError where it is something else.
+        """
+        values: Any = json.loads(text)
+        if not isinstance(values, dict) or not isinstance(values["backbone"], str):
+            raise TypeError("its architecture names no backbone")
+        if timm.get_pretrained_cfg(values["backbone"]) is None:
+            raise ValueError(f"timm has no backbone {values['backbone']}")
         return cls(**values | {"mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
 

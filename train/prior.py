@@ -19,12 +19,12 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from train import torch_file
 from train.checkpoint import chosen_network
 from train.command_line import command
 from train.configuration import contract_parts, of_run
 from train.crops import widened
 from train.data import model_crops
-from train.files import written_whole
 from train.finite import refuse_weights
 from train.model import AgeNetwork, median
 from train.provenance import KEY, Step, joined
@@ -106,16 +106,15 @@ def prior(config: DictConfig) -> Path:
     step = Step("derived", start.last.name, words, data=data_sets(config))
     path = Path(config.run, FILE)
     refuse_weights(path, network.state_dict())
-    with written_whole(path) as partial:
-        torch.save(
-            {
-                "state_dict": {f"network.{name}": v for name, v in network.state_dict().items()},
-                "architecture": asdict(replace(architecture, shift=0)),
-                "side": architecture.size,
-                KEY: joined(step, [start]).to_json(),
-            },
-            partial,
-        )
+    torch_file.write(
+        {
+            "state_dict": {f"network.{name}": v for name, v in network.state_dict().items()},
+            "architecture": asdict(replace(architecture, shift=0)),
+            "side": architecture.size,
+            KEY: joined(step, [start]).to_json(),
+        },
+        path,
+    )
     return path
 
 

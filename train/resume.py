@@ -21,7 +21,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from train.checkpoint import read_checkpoint
+from train.checkpoint import LAST, PREVIOUS, read_last
 from train.configuration import CONFIG, run_file
 from train.files import written_whole
 
@@ -55,13 +55,14 @@ class Before:
         return self.stopped or self.epochs >= config.fit.epochs
 
     @classmethod
-    def of(cls, last: Path) -> "Before":
-        """Raises FileNotFoundError where there is nothing to resume, else as `read_checkpoint`."""
-        if not last.is_file():
+    def of(cls, run: Path) -> "Before":
+        """Raises FileNotFoundError where there is nothing to resume, else as `read_last`."""
+        last = run / LAST
+        if not last.is_file() and not (run / PREVIOUS).is_file():
             raise FileNotFoundError(
                 f"{last} is missing: there is nothing to resume; start it without fit.resume"
             )
-        checkpoint = read_checkpoint(last)
+        checkpoint = read_last(run)
         if not {"epoch", "global_step", "callbacks", "lr_schedulers"} <= checkpoint.keys():
             raise ValueError(f"{last} holds weights alone: start from them with fit.start={last}")
         states = checkpoint["callbacks"].values()

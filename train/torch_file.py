@@ -1,9 +1,20 @@
-"""Files that `torch.save` wrote, read as tensors and plain values alone."""
+"""Files of `torch.save`: written whole, and read as tensors and plain values alone."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from train.files import written_whole
+
+
+def write(content: Any, path: Path, previous: Path | None = None) -> None:
+    """Write `content` to `path` as `written_whole` does; raises OSError."""
+    buffer = io.BytesIO()  # torch's own way to write a file has no words for a full disk
+    torch.save(content, buffer)
+    with written_whole(path, previous) as partial:
+        partial.write_bytes(buffer.getbuffer())
 
 
 def read(path: Path) -> Any:

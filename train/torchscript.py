@@ -18,7 +18,7 @@ from torch import Tensor
 from handler.contract import EXTRA_FILE, INT8_FILE
 from handler.integrity import weights_identity
 from train import made
-from train.files import written_whole
+from train.files import why, written_together, written_whole
 from train.model import AgeNetwork
 from train.quantize import quantized
 from train.weights import Weights, load_weights
@@ -29,12 +29,23 @@ def build(weights: Path, output: Path) -> None:
 
     A record of it is written beside. Raises ValueError where `weights` holds no age model.
     """
-    save(load_weights(weights), output)
-    made.write_built(output, weights)
+    content = serialized(load_weights(weights))
+    record = made.record_of(output)
+    with written_together([output, record]) as partials:
+        partials[output].write_bytes(content)
+        told = made.told_built(output, weights)
+        partials[record].write_text(made.text(output, told, partials[output]))
 
 
 def save(stored: Weights, output: Path) -> None:
-    """Write the model `stored` to `output` as TorchScript, its contract inside.
+    """Write the model `stored` to `output` as `serialized` has it."""
+    content = serialized(stored)
+    with written_whole(output) as partial:
+        partial.write_bytes(content)
+
+
+def serialized(stored: Weights) -> bytes:
+    """The model `stored` as a TorchScript file, its contract inside.
 
     The same model in 8 bits is inside too where its ranges are known.
     """
@@ -43,8 +54,7 @@ def save(stored: Weights, output: Path) -> None:
     extra: dict[str, str | bytes] = {EXTRA_FILE: stored.contract.to_json()}
     if stored.ranges is not None:
         extra[INT8_FILE] = _traced(quantized(stored.network, stored.ranges), faces, {})
-    with written_whole(output) as partial:
-        partial.write_bytes(_traced(stored.network, faces, extra))
+    return _traced(stored.network, faces, extra)
 
 
 def _traced(network: AgeNetwork, faces: Tensor, extra: dict[str, str | bytes]) -> bytes:
@@ -84,7 +94,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"error: {output} cannot be written: {error.strerror}", file=sys.stderr)
+        print(f"error: {output} cannot be written: {why(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -4,13 +4,15 @@ But for small tensors: the first layers are among them, whose rounding moves an 
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from handler.contract import Contract
@@ -32,7 +34,14 @@ class Weights:
 
 
 def save_weights(weights: Weights, path: Path) -> None:
-    """Write `weights` to `path`, the large kernels in half precision.
+    """Write `weights` to `path` as `serialized` has them."""
+    content = serialized(weights, path)
+    with written_whole(path) as partial:
+        partial.write_bytes(content)
+
+
+def serialized(weights: Weights, path: Path) -> bytes:
+    """A file of `weights` for `path`, the large kernels in half precision.
 
     Raises ValueError where that, or the weights themselves, are not finite.
     """
@@ -43,8 +52,7 @@ def save_weights(weights: Weights, path: Path) -> None:
         "contract": weights.contract.to_json(),
         "ranges": json.dumps(weights.ranges),
     }
-    with written_whole(path) as partial:
-        save_file(tensors, partial, metadata)
+    return save(tensors, metadata)
 
 
 def stored(network: AgeNetwork) -> dict[str, Tensor]:
@@ -71,9 +79,11 @@ def load_weights(path: Path) -> Weights:
         raise ValueError(f"{path} cannot be read: {advice} ({error})") from error
     try:
         architecture = Architecture.from_json(metadata["architecture"])
-    except (TypeError, KeyError) as error:
+        contract = Contract.from_json(metadata["contract"])
+        ranges = _ranges(metadata.get("ranges", "null"))
+    except (TypeError, KeyError, ValueError, RuntimeError) as error:
         raise ValueError(
-            f"{path} was written by another version of this package: {advice} ({error})"
+            f"{path} is damaged, or of another version of this package: {advice} ({error})"
         ) from error
     network = AgeNetwork(architecture)
     try:
@@ -87,5 +97,17 @@ def load_weights(path: Path) -> Weights:
             f"{path} holds weights of another shape than its architecture: {advice} ({first})"
         ) from error
     refuse_weights(path, tensors)
-    ranges = json.loads(metadata.get("ranges", "null"))
-    return Weights(network.eval(), architecture, Contract.from_json(metadata["contract"]), ranges)
+    return Weights(network.eval(), architecture, contract, ranges)
+
+
+def _ranges(text: str) -> Mapping[str, tuple[float, int]] | None:
+    """Those of `Weights`; raises ValueError or TypeError where `text` holds something else."""
+    found: Any = json.loads(text)
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        raise TypeError("its ranges are no mapping")
+    for name, (scale, zero) in found.items():
+        if not math.isfinite(scale) or scale <= 0 or type(zero) is not int or not 0 <= zero <= 255:
+            raise ValueError(f"the range of {name} is {scale!r}, {zero!r}")
+    return found

@@ -4,6 +4,7 @@ import base64
 import importlib.util
 import json
 import logging
+import math
 import shutil
 import struct
 import sys
@@ -20,10 +21,12 @@ import torch
 
 import handler.age_handler
 from handler.age_handler import AgeHandler
+from handler.contract import Contract, ContractError
 from handler.integrity import HASHES, IntegrityError, listing, weights_identity
 from handler.machine import fast_in_bfloat16
 from handler.pipeline import Pipeline
 from handler.settings import SettingsError
+from tests.archives import exported
 from tests.pictures import astronaut, encoded, scene
 
 with warnings.catch_warnings(action="ignore"):
@@ -52,6 +55,14 @@ def archive(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(SOURCE, folder)
     listed(folder)
     return folder
+
+
+class Broken(torch.nn.Module):
+    """A model whose weights are not finite."""
+
+    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        age = faces.float().mean(dim=(1, 2, 3)) * float("nan")
+        return age, age
 
 
 def listed(archive: Path) -> None:
@@ -449,6 +460,41 @@ class TestInitialize:
         with pytest.raises(Loaded) as caught:
             AgeHandler().initialize(worker(archive, gpu).context)
         assert caught.value.args == ("age.pt", device)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("contract", "has 'margin' in 'crop' as nan"),
+        ("weights", "the model gives ages that are NaN or infinite"),
+        ("list", "it has no hashes.json"),
+        ("settings", "handler has an unknown key 'a'"),
+    ],
+)
+def test_tells_in_one_line_of_the_log_why_a_model_is_not_served(
+    archive: Path,
+    contract: Contract,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    what: str,
+    words: str,
+) -> None:
+    copy = configured(archive, tmp_path, "handler: {a: 1}\n" if what == "settings" else YAML)
+    if what in ("contract", "weights"):
+        values = json.loads(contract.to_json())
+        if what == "contract":
+            values["crop"]["margin"] = math.nan
+        exported(Broken(), json.dumps(values), copy / "age.pt")
+        listed(copy)
+    if what == "list":
+        (copy / HASHES).unlink()
+    with pytest.raises((ContractError, IntegrityError, SettingsError)):
+        load(copy)
+    (record,) = [r for r in caplog.records if r.name == handler.age_handler.__name__]
+    assert record.levelno == logging.CRITICAL
+    (line,) = record.getMessage().splitlines()
+    assert line.startswith("the model cannot be served: ")
+    assert words in line
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 import dataclasses
 import json
+import math
 import shlex
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +109,7 @@ def test_missing_value(path: str) -> None:
     assert repr(key) in message
 
 
-@pytest.mark.parametrize("text", ["", "{", b"\xff\xfe\x00", "nonsense"])
+@pytest.mark.parametrize("text", ["", "{", b"\xff\xfe\x00", "nonsense", "[" * 100_000, "9" * 5000])
 def test_not_json(text: str | bytes) -> None:
     assert refused(text).startswith("the model's contract.json is not JSON")
 
@@ -133,6 +135,15 @@ def test_not_an_object(text: str) -> None:
         ("metrics", 5),
         ("provenance", []),
         ("provenance", "mine"),
+        ("crop.margin", math.nan),
+        ("crop.margin", math.inf),
+        ("crop.margin", 10**400),
+        ("detector.thresholds", [0.6, math.nan, 0.7]),
+        ("detector.border", -math.inf),
+        ("calibration.coverage", math.nan),
+        ("calibration.ages", [0, math.nan, 116]),
+        ("calibration.lower", [-1, -math.inf, -1]),
+        ("metrics", {"mae": math.nan}),
     ],
 )
 def test_value_of_a_wrong_type(path: str, value: Any) -> None:
@@ -142,15 +153,26 @@ def test_value_of_a_wrong_type(path: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("calibration.ages", [0], "needs two ages or more, rising"),
-        ("calibration.ages", [0, 50, 50], "needs two ages or more, rising"),
-        ("calibration.lower", [-1, -1], "has not one lower and upper for each age"),
-        ("calibration.lower", [-1, 0.1, -1], "leaves the estimate out of its interval"),
-        ("calibration.upper", [1, -0.1, 1], "leaves the estimate out of its interval"),
+        ("crop.size", 0, "crop has a size of 0, not from 1 to 4096"),
+        ("crop.size", 10**9, "crop has a size of 1000000000, not from 1 to 4096"),
+        ("crop.margin", -1, "crop has a margin of -1, not above -1 and up to 10.0"),
+        ("crop.margin", 1e30, "crop has a margin of 1e+30, not above -1 and up to 10.0"),
+        ("crop.fill", 256, "crop has a fill of 256, not from 0 to 255"),
+        ("crop.fill", -1, "crop has a fill of -1, not from 0 to 255"),
+        ("detector.thresholds", [0, 0, 2], "detector has thresholds of (0, 0, 2), not from 0 to 1"),
+        ("detector.factor", 1, "detector has a factor of 1, not from 0.1 to 0.95"),
+        ("detector.factor", 0, "detector has a factor of 0, not from 0.1 to 0.95"),
+        ("detector.border", -0.1, "detector has a border of -0.1, not from 0 to 2"),
+        ("calibration.coverage", 1, "calibration has a coverage of 1, not between 0 and 1"),
+        ("calibration.ages", [0], "calibration needs two ages or more, rising"),
+        ("calibration.ages", [0, 50, 50], "calibration needs two ages or more, rising"),
+        ("calibration.lower", [-1, -1], "calibration has not one lower and upper for each age"),
+        ("calibration.lower", [-1, 0.1, -1], "calibration leaves the estimate out of its interval"),
+        ("calibration.upper", [1, -0.1, 1], "calibration leaves the estimate out of its interval"),
     ],
 )
-def test_a_calibration_that_cannot_be(path: str, value: Any, message: str) -> None:
-    assert refused(changed(path, value)) == f"the model's calibration {message}"
+def test_a_value_that_cannot_be(path: str, value: Any, message: str) -> None:
+    assert refused(changed(path, value)) == f"the model's {message}"
 
 
 class TestFiles:
@@ -172,6 +194,24 @@ class TestFiles:
         half.write_bytes(model_file.read_bytes()[:1000])
         with pytest.raises(ContractError, match=r"half\.pt is no exported model"):
             read_contract(half)
+
+    @pytest.mark.parametrize(
+        ("kind", "cut"), [(zipfile.ZIP_LZMA, 0), (zipfile.ZIP_LZMA, 9), (zipfile.ZIP_DEFLATED, 9)]
+    )
+    def test_refuses_a_file_whose_contract_cannot_be_unpacked(
+        self, kind: int, cut: int, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "age.pt"
+        with zipfile.ZipFile(file, "w", kind) as archive:
+            archive.writestr(f"age/extra/{EXTRA_FILE}", FULL.to_json())
+        content = bytearray(file.read_bytes())
+        begin = 30 + len(f"age/extra/{EXTRA_FILE}") + 9
+        content[begin + cut : begin + cut + 200] = bytes(200)
+        file.write_bytes(content)
+        with pytest.raises(ContractError) as caught:
+            read_contract(file)
+        (line,) = str(caught.value).splitlines()
+        assert line.startswith(f"{file} is no exported model: ")
 
     def test_refuses_a_missing_file(self, tmp_path: Path) -> None:
         with pytest.raises(ContractError) as caught:

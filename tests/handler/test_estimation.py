@@ -50,6 +50,15 @@ def test_ages_and_intervals(estimator: AgeEstimator) -> None:
     assert found.age.dtype == found.interval.dtype == np.float32
 
 
+@pytest.mark.parametrize("what", ["age", "spread", "interval"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_known(estimator: AgeEstimator, what: str, value: float) -> None:
+    given = estimator.estimate(greys(10, 20))
+    assert given.is_finite
+    getattr(given, what)[-1] = value
+    assert not given.is_finite
+
+
 def test_no_faces(estimator: AgeEstimator) -> None:
     found = estimator.estimate(greys())
     assert found.age.shape == (0,)

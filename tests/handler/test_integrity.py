@@ -1,6 +1,7 @@
 """What is not as it was packed is told, whatever it is."""
 
 import hashlib
+import io
 import json
 import shutil
 import struct
@@ -14,6 +15,7 @@ import torch
 from handler import integrity
 from handler.contract import SCHEMA, ContractError
 from handler.integrity import (
+    HANDLER,
     HASHES,
     MANIFEST,
     MODEL,
@@ -30,7 +32,7 @@ Changes = dict[str, bytes | None]
 CHANGES: list[tuple[Changes, str]] = [
     ({"handler/errors.py": b"x"}, "'handler/errors.py' is not the file that was packed"),
     ({"age.pt": None}, "it lacks 'age.pt'"),
-    ({"spy\n.py": b""}, r"'spy\n.py' is not in its hashes.json"),
+    ({"spy.py": b""}, "'spy.py' is not in its hashes.json"),
     ({HASHES: None}, "it has no hashes.json"),
     ({HASHES: b"[]"}, "its hashes.json is no JSON object"),
     ({HASHES: b"{"}, "its hashes.json is not JSON: "),
@@ -183,7 +185,38 @@ class TestArchive:
             pytest.warns(UserWarning, match="Duplicate name"),
         ):
             packed.writestr(MODEL, b"x")
-        assert refused(check_archive, archive) == "it holds a path twice"
+        assert refused(check_archive, archive) == f"it holds a path twice: {MODEL!r}"
+
+    def test_a_file_that_the_directory_does_not_tell_of(self, archive: Path) -> None:
+        """TorchServe would unpack it, over the one that was looked at."""
+        content = archive.read_bytes()
+        with zipfile.ZipFile(archive) as packed:
+            start = packed.start_dir
+        hidden = io.BytesIO()
+        with zipfile.ZipFile(hidden, "w") as other:
+            other.writestr(HANDLER, "import os")
+            end = other.start_dir
+        member = hidden.getvalue()[:end]
+        last = struct.pack("<LH", start + len(member), 0)
+        archive.write_bytes(content[:start] + member + content[start:-6] + last)
+        with zipfile.ZipFile(archive) as packed:
+            assert packed.testzip() is None
+        assert refused(check_archive, archive) == (
+            "it holds something between its last file and its directory"
+        )
+
+    @pytest.mark.parametrize("kind", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+    @pytest.mark.parametrize("broken", [False, True])
+    def test_compressed_as_torchserve_cannot_read(
+        self, archive: Path, kind: int, broken: bool
+    ) -> None:
+        rewritten(archive, {}, kind)
+        if broken:
+            content = archive.read_bytes()
+            archive.write_bytes(content[:60] + bytes(200) + content[260:])
+        called = {zipfile.ZIP_LZMA: "lzma", zipfile.ZIP_BZIP2: "bzip2"}[kind]
+        line = refused(check_archive, archive)
+        assert line.endswith(f" is compressed by {called}, which TorchServe cannot read")
 
     def test_a_bomb(self, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(integrity, "LARGEST", 1 << 10)
@@ -250,6 +283,10 @@ class TestFolder:
             else:
                 (folder / name).write_bytes(content)
         assert refused(check_folder, folder).startswith(words)
+
+    def test_a_name_of_two_lines(self, folder: Path) -> None:
+        (folder / "spy\n.py").touch()
+        assert refused(check_folder, folder) == r"'spy\n.py' is not in its hashes.json"
 
     def test_a_link_that_leads_nowhere(self, folder: Path) -> None:
         (folder / "age.pt").unlink()

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from handler.contract import Contract
+from handler.contract import Contract, ContractError
 from handler.cropping import Picture
 from handler.decoding import Reduced, decode_reduced
 from handler.detection import FaceDetector, Faces
@@ -239,3 +240,14 @@ def test_warm_up_goes_through_every_size(contract: Contract, batch: int, most: i
     assert {shape[0] for shape in sizes} == {*range(1, most + 1)}
     assert all(shape[1:] == (3, 64, 64) for shape in sizes)
     assert looked_at
+
+
+def test_warm_up_refuses_a_model_that_gives_no_ages(contract: Contract) -> None:
+    class Broken(Estimator):
+        def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
+            given = super().estimate(faces, progress)
+            return replace(given, interval=np.full_like(given.interval, np.nan))
+
+    broken = Pipeline(Detector(lambda picture: None), Broken(contract), Settings())
+    with pytest.raises(ContractError, match=r"^the model gives ages that are NaN or infinite$"):
+        broken.warm_up(1)

@@ -1,5 +1,6 @@
 """scripts/archive.py: what is packed is what was asked for, or the old archive stays."""
 
+import errno
 import hashlib
 import json
 import os
@@ -144,6 +145,23 @@ def test_names_a_missing_source(recipe: Recipe, output: Path) -> None:
         make(replace(recipe, config=Path("nowhere.yaml")), output)
 
 
+def test_onto_a_full_disk_leaves_archive_and_record_as_they_were(
+    recipe: Recipe, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    make(recipe, output)
+    before = {path: path.read_bytes() for path in output.parent.iterdir()}
+    for owner, name in ((os, "fsync"), (Path, "write_text")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, full)
+            with pytest.raises(ArchiveError) as caught:
+                make(replace(recipe, version="4"), output)
+        assert str(caught.value).startswith(f"{output} cannot be written: No space left on device")
+        assert {path: path.read_bytes() for path in output.parent.iterdir()} == before
+
+
 def test_names_an_output_that_cannot_be_written(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match=r"age\.mar cannot be written: No such file"):
         make(recipe, tmp_path / "nowhere" / "age.mar")
@@ -180,9 +198,18 @@ class Misfit(torch.nn.Module):
         return age, age
 
 
+class Broken(torch.nn.Module):
+    """Has a weight that is no number."""
+
+    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        age = faces.float().mean(dim=(1, 2, 3)) * float("nan")
+        return age, age
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
+        (Broken(), "they are NaN or infinite"),
         (Flat(), r"the model gives \[64\] ages and \[64\] spreads for 2 faces"),
         (Misfit(), r"RuntimeError: mat1 and mat2 shapes cannot be multiplied \(2x3 and 5x2\)"),
     ],

@@ -1,11 +1,14 @@
 """From a trained checkpoint to a measured, exported and described model."""
 
+import errno
 import json
+import os
 import re
 import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ from train.crops import widened
 from train.data import model_crops
 from train.evaluate import evaluate, show
 from train.export import export, packing
+from train.files import why
 from train.fit import fit
 from train.metrics import Measured
 from train.model import AgeNetwork, Architecture
@@ -201,6 +205,52 @@ def test_the_command_at_the_end_packs_what_was_exported(tmp_path: Path) -> None:
     """Wherever that is: `serve` and `archive` take another file otherwise."""
     model = tmp_path / "Grandma's faces (1)" / "age.pt"
     assert shlex.split(packing(model)) == ["python", "scripts/archive.py", "--model", str(model)]
+
+
+def test_onto_a_full_disk_nothing_is_exported(
+    trained: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, output = Path(trained.run), Path(trained.export.output)
+    evaluate(trained)
+    export(trained)
+    names = {"age.safetensors", "age.pt", "age.pt.json", "metrics.json", "README.md"}
+    assert {path.name for path in output.iterdir()} == names
+
+    def contents() -> dict[Path, bytes]:
+        files = [*run.iterdir(), *output.iterdir()]
+        return {path: path.read_bytes() for path in files if path.is_file()}
+
+    before = contents()
+    trained.export.int8 = False
+    write, fsync = Path.write_bytes, os.fsync
+    calls = 0
+
+    def full(function: Callable[..., Any], after: int) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > after:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return function(*arguments)
+
+        return call
+
+    for owner, name, function, after in (
+        (Path, "write_bytes", write, 0),
+        (Path, "write_bytes", write, 4),
+        (os, "fsync", fsync, 3),  # where a file system finds room only then
+        (os, "fsync", fsync, 8),  # and of a folder, as all files are in their places
+    ):
+        calls = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, full(function, after))
+            with pytest.raises(OSError, match="No space left") as caught:
+                export(trained)
+        assert why(caught.value).startswith("No space left on device: ")
+        assert contents() == before
+    export(trained)
+    assert contents().keys() == before.keys()
+    assert contents()[output / "age.pt"] != before[output / "age.pt"]
 
 
 def test_export_wants_a_measured_run(trained: DictConfig) -> None:

@@ -88,7 +88,7 @@ class TestWeightsToBuild:
         assert made.weights_to_build(file) is None
 
     def test_its_own_when_they_have_changed(self, file: Path, weights: Path) -> None:
-        made.write_built(file, weights)
+        made.write(file, made.told_built(file, weights))
         assert made.weights_to_build(file) is None
         weights.write_bytes(b"others")
         assert made.weights_to_build(file) == weights
@@ -97,7 +97,7 @@ class TestWeightsToBuild:
 
     def test_its_own_wherever_they_lie(self, file: Path, weights: Path, tmp_path: Path) -> None:
         own = Path(shutil.copy(weights, tmp_path / "own.safetensors"))
-        made.write_built(file, own)
+        made.write(file, made.told_built(file, own))
         assert json.loads(made.record_of(file).read_text())["weights"] == "../own.safetensors"
         weights.write_bytes(b"others")
         assert made.weights_to_build(file) is None

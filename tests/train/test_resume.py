@@ -323,6 +323,33 @@ def test_half_a_checkpoint_is_named(tiny: Make, tmp_path: Path) -> None:
         fit(tiny("fit.resume=true"))
 
 
+@pytest.mark.parametrize("left", [0.0, 0.5, None])
+def test_the_last_but_one_is_gone_on_from_where_the_last_is_damaged(
+    tiny: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, left: float | None
+) -> None:
+    """As a power cut may leave it; the run ends with the numbers of an unbroken one."""
+    run = tmp_path / "run"
+    last, previous = run / "last.ckpt", run / "previous.ckpt"
+    fit(tiny("fit.epochs=2"))
+    assert [read_checkpoint(path)["epoch"] for path in (previous, last)] == [0, 1]
+    whole = read_checkpoint(last)["state_dict"]
+    if left is None:
+        last.unlink()
+        with pytest.raises(FileExistsError, match="holds a run"):
+            fit(tiny("fit.epochs=2"))
+    else:
+        last.write_bytes(last.read_bytes()[: int(left * last.stat().st_size)])
+    (run / ".last.ckpt.123.partial").touch()  # of the process that was killed
+    fit(tiny("fit.epochs=2", "fit.resume=true"))
+    (line,) = [r.getMessage() for r in caplog.records if "previous.ckpt" in r.getMessage()]
+    assert line.startswith(f"{last} is ")
+    assert line.endswith(f"; going on from {previous}, of epoch 1")
+    again = read_checkpoint(last)["state_dict"]
+    assert all(torch.equal(again[name], value) for name, value in whole.items())
+    assert read_checkpoint(previous)["epoch"] == 0
+    assert not [path for path in run.iterdir() if path.name.startswith(".")]
+
+
 def test_facts_of_the_data_are_kept(tiny: Make, tmp_path: Path) -> None:
     fit(tiny("fit.epochs=1"))
     kept = read_checkpoint(tmp_path / "run" / "last.ckpt")[CropBatches.__qualname__]

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,60 @@ def test_load_weights_refuses_those_of_another_version(weights: Path, tmp_path: 
     save_file(load_file(weights), other, metadata | {"architecture": json.dumps(architecture)})
     with pytest.raises(ValueError, match=r"another version of this package: make it anew .*mirror"):
         load_weights(other)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "words"),
+    [
+        ("architecture", '{"mean": [NaN, 0.5, 0.5]}', "mean must be three numbers from -10 to 10"),
+        ("architecture", '{"mean": ["a", "b", "c"]}', "mean must be three numbers from -10 to 10"),
+        ("architecture", '{"mean": "abc"}', "mean must be three numbers from -10 to 10"),
+        ("architecture", '{"mean": [0.5, 0.5]}', "mean must be three numbers from -10 to 10"),
+        ("architecture", '{"mean": 5}', "'int' object is not iterable"),
+        ("architecture", '{"std": [0, 1, 1]}', "std must be three numbers from 1e-06 to 10"),
+        ("architecture", '{"std": [1, 1, Infinity]}', "std must be three numbers from 1e-06 to 10"),
+        ("architecture", '{"size": 0}', "size must be a whole number from 1 to 4096: 0"),
+        ("architecture", '{"size": "64"}', "size must be a whole number from 1 to 4096: '64'"),
+        ("architecture", '{"shift": -1}', "shift must be a whole number from 0 to 4096: -1"),
+        ("architecture", '{"hidden": 1e9}', "hidden must be a whole number from 0 to 65536"),
+        ("architecture", '{"backbone": "no_net"}', "timm has no backbone no_net"),
+        ("architecture", '{"backbone": 5}', "its architecture names no backbone"),
+        ("architecture", "[]", "its architecture names no backbone"),
+        ("architecture", "{", "Expecting property name"),
+        ("contract", "{", "the model's contract.json is not JSON"),
+        ("contract", "[" * 100_000, "the model's contract.json is not JSON"),
+        ("ranges", "5", "its ranges are no mapping"),
+        ("ranges", '{"a": [NaN, 0]}', "the range of a is nan, 0"),
+        ("ranges", '{"a": [1.0, 256]}', "the range of a is 1.0, 256"),
+        ("ranges", '{"a": 5}', "cannot unpack"),
+    ],
+)
+def test_a_header_of_something_else(weights: Path, key: str, text: str, words: str) -> None:
+    with safe_open(weights, framework="pt") as file:
+        metadata = file.metadata()
+    if text.startswith('{"') and key == "architecture":
+        text = json.dumps(json.loads(metadata[key]) | json.loads(text))
+    save_file(load_file(weights), weights, {**metadata, key: text})
+    with pytest.raises(ValueError, match=re.escape(words)) as caught:
+        load_weights(weights)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(
+        f"{weights} is damaged, or of another version of this package: make it anew with "
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 99, b"\x05" + bytes(7) + b"[[[[["])
+def test_the_command_says_in_one_line_what_is_no_file_of_weights(
+    weights: Path, content: bytes
+) -> None:
+    weights.write_bytes(content)
+    command = [sys.executable, "-m", "train.torchscript", "--weights", str(weights)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        f"error: {weights} cannot be read: make it anew with python -m train.export ("
+    )
 
 
 def test_weights_of_another_shape(
