@@ -85,7 +85,7 @@ def test_strangers_learn_nothing_of_it(alone: Proxy):
 
 
 def test_what_the_error_log_says_of_it(alone: Proxy):
-    """Who is away, and nothing of the request: neither its address nor a header that nginx quotes."""
+    """Who is away, and nothing of the request: no address, and no header that nginx would quote."""
     key, log = alone.new_key(), alone.folder / "error.log"
     time.sleep(1.1)  # there is a line a second
     log.write_text("")
