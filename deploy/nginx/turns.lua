@@ -78,16 +78,18 @@ function _M.wait()
     ngx.var.began = ngx.now()
 end
 
--- Whether a worker ended over the request, as TorchServe tells it.
+-- Whether a worker ended over the request, as TorchServe tells it: 507, 500 with these words, or the
+-- same over gRPC.
 local function has_ended_a_worker()
-    local status = ngx.var.upstream_status
-    local grpc = ngx.var.upstream_trailer_grpc_status or ngx.var.upstream_http_grpc_status
-    return status == "507" or grpc == "8" or ngx.var.worker_died == "1"
+    local status = ngx.var.upstream_trailer_grpc_status or ngx.var.upstream_http_grpc_status
+    local words = ngx.var.upstream_trailer_grpc_message or ngx.var.upstream_http_grpc_message
+    return ngx.var.upstream_status == "507" or status == "8" or ngx.var.worker_died == "1"
+        or (words or ""):find("^Worker died") ~= nil
 end
 
--- Sees that an answer says so: of TorchServe's own failures 500 has other reasons too.
+-- Looks for these words in an answer.
 function _M.read_failure()
-    if ngx.status == 500 and ngx.var.place ~= "" and (ngx.arg[1] or ""):find("Worker died", 1, true) then
+    if ngx.status == 500 and (ngx.arg[1] or ""):find("Worker died", 1, true) then
         ngx.var.worker_died = "1"
     end
 end
