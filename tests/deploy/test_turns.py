@@ -65,15 +65,8 @@ def under_way(service: Service, log: Log) -> int:
     return log.handed_over() + waiting
 
 
-def quick_key(proxy: Proxy) -> str:
-    """A key that is known for photographs that take no time."""
-    key = proxy.new_key()
-    assert proxy.ask(JPEG, key=key).status == 200
-    return key
-
-
 def test_a_key_that_is_alone_fills_batches(proxy: Proxy, service: Service) -> None:
-    key, alone = quick_key(proxy), 2 * len(proxy.workers())
+    key, alone = proxy.quick_key(JPEG), 2 * len(proxy.workers())
     log = quiet_log(service)
     with ThreadPoolExecutor(alone + 3) as pool:
         with worker_stopped(service):
@@ -121,7 +114,7 @@ def test_another_key_does_not_wait_for_all_of_it(proxy: Proxy, service: Service)
 
 def test_what_a_client_has_left_keeps_its_place(proxy: Proxy, service: Service) -> None:
     """Over REST until TorchServe is done with it, over gRPC for some seconds."""
-    key, alone = quick_key(proxy), 2 * len(proxy.workers())
+    key, alone = proxy.quick_key(JPEG), 2 * len(proxy.workers())
     request = PredictionsRequest(model_name="age", input={"data": JPEG})
     log = quiet_log(service)
     with ThreadPoolExecutor(alone) as pool, connect(proxy) as channel:
@@ -141,7 +134,7 @@ def test_what_a_client_has_left_keeps_its_place(proxy: Proxy, service: Service) 
 
 
 def test_who_leaves_before_its_turn_is_not_computed(proxy: Proxy, service: Service) -> None:
-    key, alone = quick_key(proxy), 2 * len(proxy.workers())
+    key, alone = proxy.quick_key(JPEG), 2 * len(proxy.workers())
     log = quiet_log(service)
     with ThreadPoolExecutor(alone) as pool:
         with worker_stopped(service):
