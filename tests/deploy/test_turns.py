@@ -53,8 +53,12 @@ def proxy(service: Service) -> Iterator[Proxy]:
 
 def quiet_log(service: Service) -> Log:
     """TorchServe's words from now on; it writes some of them after its answer."""
-    time.sleep(LET_THROUGH)
-    return Log(service)
+    log = Log(service)
+    while True:
+        before = log.handed_over(), log.computed()
+        time.sleep(LET_THROUGH)
+        if (log.handed_over(), log.computed()) == before:
+            return Log(service)
 
 
 def under_way(service: Service, log: Log) -> int:
