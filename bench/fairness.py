@@ -1,10 +1,11 @@
 """What one key's crowds cost another key's portraits, behind the proxy.
 
     FACE_AGE_KEY=... FACE_AGE_OTHER_KEY=... python -m bench.fairness --url https://localhost \
-        --certificates /etc/face-age/certificate.pem
+        --certificates /etc/face-age/certificate.pem --output table.md
 
 One client sends portraits, one after the other; another sends photographs of a thousand faces over
-more and more connections, as fast as it is let. Prints a table of what the first one sees.
+more and more connections, as fast as it is let, and asks for as many of them as the proxy allows.
+Prints a table of what the first one sees, and the machine; --output keeps it in a file as well.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from PIL import Image
 
 from client.errors import AskError
 from client.rest import RestClient
+from handler.machine import cores
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,7 +55,7 @@ def _jpeg(image: Image.Image) -> bytes:
 
 @contextmanager
 def flood(
-    address: str, certificates: Path | None, key: str, connections: int
+    address: str, certificates: Path | None, key: str, connections: int, max_faces: int
 ) -> Iterator[list[float]]:
     """Crowds over so many connections until the block ends; the seconds that each answer took."""
     answered: list[float] = []
@@ -64,7 +66,7 @@ def flood(
         while not ended.is_set():
             started = time.monotonic()
             try:
-                client.ask(photograph, {"max_faces": 1000})
+                client.ask(photograph, {"max_faces": max_faces})
                 answered.append(time.monotonic() - started)
             except AskError:
                 ended.wait(1)
@@ -96,26 +98,44 @@ def portraits(client: RestClient, seconds: float) -> tuple[list[float], int]:
     return took, failed
 
 
+def machine() -> str:
+    """The processor, its cores, and how busy it was in the last minute."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return f"{(models or ['unknown'])[0]}, {cores()} cores, load {os.getloadavg()[0]:.1f} before"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure what one key's crowds cost another.")
     parser.add_argument("--url", required=True)
     parser.add_argument("--certificates", type=Path, metavar="PEM")
     parser.add_argument("--seconds", type=float, default=30, help="for each line")
+    parser.add_argument("--max-faces", type=int, default=300, help="that a crowd is asked for")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the table is kept there too")
     given = parser.parse_args()
     key, other = os.environ.get("FACE_AGE_KEY", ""), os.environ.get("FACE_AGE_OTHER_KEY", "")
+    table: list[str] = []
+
+    def write(line: str) -> None:
+        table.append(line)
+        print(line, flush=True)
+        if given.output:
+            given.output.write_text("".join(f"{line}\n" for line in table))
+
+    write(f"{machine()}; {given.max_faces} faces asked for; {given.seconds:g} s a line\n")
+    write("| connections with crowds | portraits | failed | median | 95th percentile | crowds |")
+    write("|---|---|---|---|---|---|")
     client = RestClient(given.url, key=key, certificates=given.certificates, timeout=70)
-    print("| connections with crowds | portraits | failed | median | 95th percentile | crowds |")
-    print("|---|---|---|---|---|---|")
     for connections in CONNECTIONS:
-        with flood(given.url, given.certificates, other, connections) as answered:
+        flooded = flood(given.url, given.certificates, other, connections, given.max_faces)
+        with flooded as answered:
             time.sleep(5 if connections else 0)
             took, failed = portraits(client, given.seconds)
             crowds = len(answered)
         high = statistics.quantiles(took, n=20)[-1] if len(took) > 1 else took[0]
-        print(
+        write(
             f"| {connections} | {len(took)} | {failed} | {statistics.median(took):.2f} s | "
-            f"{high:.2f} s | {crowds} |",
-            flush=True,
+            f"{high:.2f} s | {crowds} |"
         )
     client.close()
     return 0

@@ -8,6 +8,7 @@ from typing import Final, Self
 REST: Final = "http://127.0.0.1:8080"
 GRPC: Final = "127.0.0.1:7070"
 _PORTS: Final = {"http": 80, "https": 443}
+_LONGEST_KEY: Final = 7000
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -77,6 +78,8 @@ class Address:
 
 def authorization(key: str) -> str:
     """The header's value for a proxy's key; ValueError, which does not show it, on none."""
+    if len(key) > _LONGEST_KEY:  # over gRPC the connection would end, as if to be tried again
+        raise ValueError(f"the key has {len(key)} letters: more than a header may have")
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise ValueError("the key holds a space, a line's end or a letter that no key has")
     return f"Bearer {key}"

@@ -57,6 +57,8 @@ _RANGES: Final = {
 # take "nan", "1_0" and the digits of every script. No number that is meant has 40 characters.
 _NUMBER: Final = re.compile(r"(?=.{1,40}\Z)-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _HEADERS: Final = {"x-" + name.replace("_", "-"): name for name in _RANGES}
+# The most faces that a proxy lets its clients ask for; not an option: clients cannot set it there.
+_MOST_FACES: Final = "x-most-faces"
 # Names of headers that are meant for an option. Others are none of ours: proxies, tracing and
 # browsers add some to every request. The proxy has the same in deploy/nginx/requests.js.
 LIKE_AN_OPTION: Final = re.compile(
@@ -79,6 +81,7 @@ def parse(
         row: `{"body": ...}` for a raw or a JSON body, otherwise one entry for each part of a
             multipart form or of a gRPC map.
         headers: of that request, names in any case. An option in the body wins over a header.
+            X-Most-Faces, by a proxy, lowers what `max_faces` may be.
         repeated: names that more than one part has, of which the row holds the last.
 
     Raises:
@@ -100,17 +103,18 @@ def parse(
             "send one photograph a request, and each option once"
         )
 
+    most_faces = _most_faces(headers.get(_MOST_FACES, ""))
     if row.keys() != {"body"}:
         photograph = _part(row)
         options |= {name: _number(value) for name, value in row.items() if name != "data"}
-        return Request(photograph, _options(options))
+        return Request(photograph, _options(options, most_faces))
 
     body = _body(row["body"], headers.get("content-type", ""))
     if isinstance(body, bytes):
-        return Request(body, _options(options))
+        return Request(body, _options(options, most_faces))
     photograph = _base64(body)
     options |= {name: value for name, value in body.items() if name != "data"}
-    return Request(photograph, _options(options))
+    return Request(photograph, _options(options, most_faces))
 
 
 def _body(body: object, content_type: str) -> bytes | dict[str, object]:
@@ -227,14 +231,21 @@ def _number(value: object) -> object:
     return float(match[0]) if match[1] or match[2] else int(match[0])
 
 
-def _options(values: Mapping[str, object]) -> Options:
+def _most_faces(header: str) -> int:
+    allowed, value = _RANGES["max_faces"], _number(header)
+    return int(value) if value in allowed else allowed.high  # type: ignore[call-overload]
+
+
+def _options(values: Mapping[str, object], most_faces: int) -> Options:
+    ranges = _RANGES | {"max_faces": replace(_RANGES["max_faces"], high=most_faces)}
     for name, value in values.items():
-        if name not in _RANGES:
-            known = ", ".join(("data", *_RANGES))
+        if name not in ranges:
+            known = ", ".join(("data", *ranges))
             raise InvalidOption(f"there is no option {_shown(name)}; known are {known}")
-        if value not in _RANGES[name]:
-            raise InvalidOption(f"{name} must be {_RANGES[name]}, not {_shown(value)}")
-    return replace(Options(), **values)  # type: ignore[arg-type]
+        if value not in ranges[name]:
+            raise InvalidOption(f"{name} must be {ranges[name]}, not {_shown(value)}")
+    default = Options(max_faces=min(Options.max_faces, most_faces))
+    return replace(default, **values)  # type: ignore[arg-type]
 
 
 def _shown(value: object) -> str:

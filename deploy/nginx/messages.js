@@ -14,14 +14,15 @@ const VERSION = 2;
 const ENTRY = 3;
 
 // Why TorchServe must not see the body of a call: {status, message}; null where it may.
-function faultOfCall(body) {
+// `mostFaces`: that it may ask for.
+function faultOfCall(body, mostFaces) {
     if (body.length < PREFIX || PREFIX + body.readUInt32BE(1) !== body.length) {
         return invalid('a call carries one whole message');
     }
     if (body[0] !== 0) {
         return { status: UNIMPLEMENTED, message: 'messages are sent uncompressed' };
     }
-    const fault = faultOfRequest(body);
+    const fault = faultOfRequest(body, mostFaces);
     return fault ? invalid(fault) : null;
 }
 
@@ -29,7 +30,7 @@ function invalid(message) {
     return { status: INVALID_ARGUMENT, message };
 }
 
-function faultOfRequest(body) {
+function faultOfRequest(body, mostFaces) {
     const fields = fieldsOf(body, PREFIX, body.length);
     if (!fields) {
         return `a request has at most ${FIELDS} fields: model_name, model_version and entries of input`;
@@ -39,10 +40,14 @@ function faultOfRequest(body) {
         const field = fields[i];
         let name;
         if (field.number === ENTRY) {
-            name = keyOf(body, field);
-            if (name === null) {
+            const entry = entryOf(body, field);
+            if (entry === null) {
                 return `an entry of input has one key of at most ${KEY} letters, and one value`;
             }
+            if (entry.key === 'max_faces' && Number(entry.value) > mostFaces) {
+                return `max_faces must be a whole number from 1 to ${mostFaces}`;
+            }
+            name = entry.key;
         } else if (field.number === MODEL || field.number === VERSION) {
             if (textOf(body, field) === null) {
                 return `names of models and versions have at most ${KEY} letters`;
@@ -59,11 +64,13 @@ function faultOfRequest(body) {
     return '';
 }
 
-// The key of a map entry; null where the entry is not as protobuf writes one.
-function keyOf(body, entry) {
-    const fields = fieldsOf(body, entry.start, entry.end);
+// Key and value of a map entry; null where it is not as protobuf writes one, or its key is no name. A
+// value that is too long to be a name is null.
+function entryOf(body, field) {
+    const fields = fieldsOf(body, field.start, field.end);
     const numbers = fields ? fields.map((field) => field.number).join() : '';
-    return numbers === '1,2' || numbers === '1' ? textOf(body, fields[0]) : null;
+    const key = numbers === '1,2' || numbers === '1' ? textOf(body, fields[0]) : null;
+    return key === null ? null : { key, value: fields[1] ? textOf(body, fields[1]) : '' };
 }
 
 // A name; null for what is too long to be one, or is none.

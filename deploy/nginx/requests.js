@@ -1,7 +1,5 @@
-// What nginx cannot say in its configuration: who asks, by which options, and what a form consists of.
+// What nginx cannot say in its configuration: by which options somebody asks, and what a form consists of.
 
-import crypto from 'crypto';
-import fs from 'fs';
 import messages from 'messages.js';
 
 const PARTS = 8; // a form has `data` and one part for each option
@@ -23,26 +21,6 @@ const LIKE_AN_OPTION = new RegExp(
     '|(x[-_])?(min|max)(imum)?[-_]?((num|number|of)[-_])*(fac|f[aces]{4}|conf(?!ig)).*' +
     '|x[-_](min|max)(imum)?[-_]?(detect|score|prob|thresh|result|people|person|count|num).*)$'
 );
-
-// The name of the key that the request carries; empty where it carries no valid one.
-//
-// The file is read anew for each request, so that a revoked key ends with the next one.
-function nameOfKey(r) {
-    const given = /^Bearer ([\w-]{43})$/.exec(r.headersIn.Authorization || '');
-    if (!given) {
-        return '';
-    }
-    const hash = crypto.createHash('sha256').update(given[1]).digest('hex');
-    let lines;
-    try {
-        lines = fs.readFileSync(r.variables.api_keys, 'utf8').split('\n');
-    } catch (error) {
-        r.error(`the keys cannot be read: ${error.message}`);
-        return '';
-    }
-    const line = lines.find((line) => line.startsWith(`${hash} `));
-    return line ? line.split(' ')[1] : '';
-}
 
 // Sends a request on to TorchServe, but for an option that nobody would hear of, and for a form
 // that would cost it much.
@@ -80,7 +58,7 @@ function unknownOption(headers) {
 
 // Sends a call on to TorchServe once all of it is here, but for a message that would cost it much.
 function inspectCall(r) {
-    const fault = messages.faultOfCall(r.requestBuffer || Buffer.from(''));
+    const fault = messages.faultOfCall(r.requestBuffer || Buffer.from(''), Number(r.variables.most_faces));
     if (fault) {
         r.variables.call_fault = fault.message;
         r.internalRedirect(`/refused/${fault.status}`);
@@ -145,4 +123,4 @@ function faultOfPart(head, length) {
     return seen.indexOf('content-disposition') < 0 ? 'a part of a form has a name' : '';
 }
 
-export default { nameOfKey, inspect, inspectCall };
+export default { inspect, inspectCall };

@@ -61,3 +61,9 @@ def test_key_that_no_header_can_hold(key):
     with pytest.raises(ValueError, match="the key holds") as error:
         authorization(key)
     assert key.strip() not in str(error.value)
+
+
+def test_key_that_is_too_long_for_a_header():
+    assert authorization(7000 * "x")
+    with pytest.raises(ValueError, match="the key has 7001 letters"):
+        authorization(7001 * "x")

@@ -20,7 +20,10 @@ from deploy import keys
 from tests.service.exchange import Reply
 from tests.torchserve import ROOT, Service, free_ports
 
-UNCHANGED = ("nginx.conf", "api.conf", "grpc.conf", "requests.js", "messages.js", "turns.lua")
+UNCHANGED = [
+    *("nginx.conf", "api.conf", "grpc.conf", "requests.js", "messages.js"),
+    *("keys.lua", "logs.lua", "turns.lua"),
+]
 TEMPORARY = "".join(
     f"{kind}_temp_path {kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 )
@@ -55,13 +58,19 @@ class Proxy:
         """A key that nobody has used: what it may ask is untouched."""
         return keys.add(self.keys, f"test-{next(_names)}")
 
+    def quick_key(self, photograph: bytes) -> str:
+        """A key that is known for photographs that take no time, and so may fill batches."""
+        key = self.new_key()
+        assert self.ask(photograph, key=key).status == 200
+        return key
+
     def trust(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.certificate))
 
-    def connect(self) -> ssl.SSLSocket:
-        """A connection over TLS; HTTP/1.1 is spoken on it."""
+    def connect(self, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
+        """A connection over TLS; HTTP/1.1 is spoken on it, or what `context` offers."""
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=60)
-        return self.trust().wrap_socket(plain, server_hostname="127.0.0.1")
+        return (context or self.trust()).wrap_socket(plain, server_hostname="127.0.0.1")
 
     def ask(
         self,
@@ -180,6 +189,7 @@ def site(proxy: Proxy, more: str) -> str:
         "/etc/face-age/certificate.pem": str(proxy.certificate),
         "/etc/face-age/certificate.key": str(proxy.certificate.with_suffix(".key")),
         "/var/log/nginx/access.log": str(proxy.folder / "access.log"),
+        "/var/log/nginx/error.log": str(proxy.folder / "error.log"),
         "include api.conf;": f"{more} include api.conf;",
     }.items():
         assert text.count(shipped) == 1, shipped

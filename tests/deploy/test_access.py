@@ -189,7 +189,7 @@ def test_without_a_file_of_keys_nobody_gets_in(proxy: Proxy, key):
         assert proxy.ask(JPEG, BYTES, key=key).failure == (401, "Unauthorized")
     finally:
         away.rename(proxy.keys)
-    assert "the keys cannot be read" in proxy.logs()
+    await_logged(proxy.folder / "error.log", "the keys cannot be read")
     assert proxy.ask(JPEG, BYTES, key=key).status == 200
 
 

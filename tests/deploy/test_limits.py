@@ -11,7 +11,7 @@ from client.rest import RestClient
 from handler.requests import LIKE_AN_OPTION
 from tests.deploy.proxy import Proxy
 from tests.service.exchange import multipart
-from tests.service.test_rest import JPEG
+from tests.service.test_rest import JPEG, as_json, base64_of
 from tests.torchserve import ROOT
 
 pytestmark = pytest.mark.service
@@ -113,6 +113,29 @@ def test_headers_of_others(proxy: Proxy, key):
     names = ("X-Request-Id", "X-Forwarded-For", "X-B3-TraceId", "Max-Forwards", "X_Real_IP")
     reply = proxy.ask(CHEAP, BYTES | dict.fromkeys(names, "1"), key=key)
     assert reply.failure == (415, "UnsupportedImageFormat")
+
+
+MOST_FACES = "max_faces must be a whole number from 1 to 300, not 301"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param((JPEG, BYTES | {"X-Max-Faces": "301"}), id="header"),
+        pytest.param(as_json(data=base64_of(JPEG), max_faces=301), id="JSON"),
+        pytest.param(multipart({"data": (JPEG, None), "max_faces": (b"301", None)}), id="form"),
+        # a header of the client's own does not get there
+        pytest.param((JPEG, BYTES | {"X-Max-Faces": "301", "X-Most-Faces": "999"}), id="raised"),
+    ],
+)
+def test_more_faces_than_strangers_may_ask_for(proxy: Proxy, key, sent):
+    reply = proxy.ask(*sent, key=key)
+    assert reply.failure == (400, "InvalidOption")
+    assert reply.content["message"] == MOST_FACES
+
+
+def test_as_many_faces_as_strangers_may_ask_for(proxy: Proxy, key):
+    assert proxy.ask(JPEG, BYTES | {"X-Max-Faces": "300"}, key=key).status == 200
 
 
 def part(name: str, more: str = "") -> bytes:

@@ -86,6 +86,14 @@ def test_what_costs_much_is_refused_at_once(channel, proxy, key, model_file, mes
     assert "grpc_failure=400" in proxy.logs()
 
 
+def test_more_faces_than_strangers_may_ask_for(channel, key):
+    with pytest.raises(grpc.RpcError) as error:
+        ask(channel, key, MODEL + PHOTOGRAPH + entry(b"max_faces", b"301"))
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.value.details() == "max_faces must be a whole number from 1 to 300"
+    assert ask(channel, key, MODEL + PHOTOGRAPH + entry(b"max_faces", b"300"))
+
+
 @pytest.mark.parametrize("photograph", [JPEG, bytes(19 * MEGABYTE)], ids=["small", "a bomb"])
 def test_nothing_is_unpacked(channel, key, model_file, photograph):
     request = PredictionsRequest(model_name="age", input={"data": photograph})

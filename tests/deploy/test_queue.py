@@ -24,6 +24,7 @@ from server import archive
 from tests.deploy.proxy import Proxy, proxied
 from tests.deploy.remains import remains
 from tests.deploy.test_rpc import bearer, connect, failure
+from tests.deploy.test_turns import quiet_log
 from tests.service.test_deadline import SHIPPED, Log, worker_stopped
 from tests.service.traces import Marker
 from tests.torchserve import Service, running
@@ -68,7 +69,7 @@ def proxy(narrow: Service) -> Iterator[Proxy]:
 
 
 def test_clients_are_told_to_wait(proxy: Proxy, narrow: Service) -> None:
-    key, log = proxy.new_key(), Log(narrow)
+    key, log = proxy.quick_key(PHOTOGRAPH), quiet_log(narrow)
     rpc = GrpcClient(proxy.url, key=key, certificates=proxy.certificate, timeout=60)
     with ThreadPoolExecutor(QUEUE + 3) as pool, connect(proxy) as channel:
         with worker_stopped(narrow):
@@ -94,7 +95,7 @@ def test_clients_are_told_to_wait(proxy: Proxy, narrow: Service) -> None:
 
 def test_what_has_waited_too_long_is_not_computed(proxy: Proxy, narrow: Service) -> None:
     """TorchServe's own deadline spares the first of a batch, and here each one is the first."""
-    key, log = proxy.new_key(), Log(narrow)
+    key, log = proxy.quick_key(PHOTOGRAPH), quiet_log(narrow)
     # The proxy tells when a request came, whatever the client says.
     told = {"Content-Type": "image/jpeg", "X-Request-Start": f"t={time.time() + 3600}"}
     with ThreadPoolExecutor(QUEUE + 1) as pool:

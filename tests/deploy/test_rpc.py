@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPSConnection
 
 import grpc
 import pytest
@@ -115,6 +116,55 @@ def test_the_client_waits_until_it_is_let_in(client, channel, key):
         errors = list(pool.map(lambda _: failure(channel, CHEAP, bearer(key)), range(80)))
     assert any(errors)
     assert len(client.ask(JPEG).faces) == 1
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param([(f"x-{i}", "a" * 5000) for i in range(6)], id="large"),  # TorchServe: 8 KB
+        pytest.param([(f"x-{i}", "a") for i in range(300)], id="many"),
+        pytest.param([("grpc-timeout", "1n")], id="a deadline"),
+        pytest.param([("grpc-encoding", "foo")], id="an encoding"),
+        pytest.param([("content-type", "text/plain")], id="a type"),
+        pytest.param([("te", "gzip")], id="a transfer"),
+        pytest.param([("content-length", "x")], id="a length"),
+        pytest.param([("connection", "close"), ("transfer-encoding", "chunked")], id="of HTTP/1"),
+        pytest.param([("x-bin", bytes(range(256)))], id="bytes"),
+    ],
+)
+def test_metadata_does_not_get_to_torchserve(channel, key, metadata):
+    """Or it would refuse some by a reset, for good, and clients would be told to come again."""
+    assert failure(channel, JPEG, bearer(key), *metadata) is None
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param([("x", "a" * 9000)], id="one that is too large"),
+        pytest.param([(f"x-{i}", "a" * 5000) for i in range(9)], id="all that are"),
+        pytest.param([(f"x-{i}", "a") for i in range(2000)], id="too many"),
+        pytest.param([bearer("x" * 43)], id="two keys"),
+        pytest.param([("host", "x")], id="two hosts"),
+    ],
+)
+def test_nobody_is_told_to_wait_with_metadata_that_does_not_pass(channel, key, metadata):
+    error = failure(channel, JPEG, bearer(key), *metadata)
+    assert error is not None
+    assert "retry-after" not in dict(error.trailing_metadata() or ())
+
+
+@pytest.mark.parametrize("name", ["Predictions", "Ping"])
+def test_what_is_no_call(proxy, key, name):
+    connection = HTTPSConnection("127.0.0.1", proxy.port, timeout=60, context=proxy.trust())
+    path = f"/{SERVICE}.inference.InferenceAPIsService/{name}"
+    headers = {"Authorization": f"Bearer {key}"}
+    for method, kind in (("POST", "text/plain"), ("GET", "application/grpc"), ("POST", "")):
+        connection.request(method, path, b"", headers | {"Content-Type": kind})
+        response = connection.getresponse()
+        response.read()
+        assert (response.status, response.getheader("grpc-status")) == (200, "3")
+        assert response.getheader("Retry-After") is None
+    connection.close()
 
 
 SERVICE = "org.pytorch.serve.grpc"

@@ -27,6 +27,7 @@ from tests.torchserve import Service, running
 
 pytestmark = pytest.mark.service
 CONFIG = SHIPPED | {"minWorkers": 1, "maxWorkers": 1, "batchSize": 1}
+LONG = 2  # seconds of an answer by which a key is known
 LET_THROUGH = 1.0  # seconds by which what may pass has passed
 
 
@@ -52,8 +53,12 @@ def proxy(service: Service) -> Iterator[Proxy]:
 
 def quiet_log(service: Service) -> Log:
     """TorchServe's words from now on; it writes some of them after its answer."""
-    time.sleep(LET_THROUGH)
-    return Log(service)
+    log = Log(service)
+    while True:
+        before = log.handed_over(), log.computed()
+        time.sleep(LET_THROUGH)
+        if (log.handed_over(), log.computed()) == before:
+            return Log(service)
 
 
 def under_way(service: Service, log: Log) -> int:
@@ -65,12 +70,31 @@ def under_way(service: Service, log: Log) -> int:
 
 
 def test_a_key_that_is_alone_fills_batches(proxy: Proxy, service: Service) -> None:
-    key, log, alone = proxy.new_key(), quiet_log(service), 2 * len(proxy.workers())
+    key, alone = proxy.quick_key(JPEG), 2 * len(proxy.workers())
+    log = quiet_log(service)
     with ThreadPoolExecutor(alone + 3) as pool:
         with worker_stopped(service):
             asked = [pool.submit(proxy.ask, JPEG, key=key) for _ in range(alone + 3)]
             assert under_way(service, log) == alone
         assert [each.result(60).status for each in asked] == [200] * (alone + 3)
+
+
+@pytest.mark.parametrize("known", ["for nothing", "for long answers"])
+def test_a_key_leaves_a_worker_to_whoever_comes(proxy: Proxy, service: Service, known: str) -> None:
+    key, least = proxy.new_key(), max(1, len(proxy.workers()) - 1)
+    with ThreadPoolExecutor(least + 3) as pool:
+        if known == "for long answers":
+            assert proxy.ask(JPEG, key=key).status == 200
+            with worker_stopped(service):
+                asked = pool.submit(proxy.ask, JPEG, key=key)
+                time.sleep(LONG + 0.2)
+            assert asked.result(60).status == 200
+            assert proxy.ask(JPEG, key=key).status == 200
+        log = quiet_log(service)
+        with worker_stopped(service):
+            replies = [pool.submit(proxy.ask, JPEG, key=key) for _ in range(least + 3)]
+            assert under_way(service, log) == least
+        assert [each.result(60).status for each in replies] == [200] * (least + 3)
 
 
 def test_another_key_does_not_wait_for_all_of_it(proxy: Proxy, service: Service) -> None:
@@ -94,7 +118,7 @@ def test_another_key_does_not_wait_for_all_of_it(proxy: Proxy, service: Service)
 
 def test_what_a_client_has_left_keeps_its_place(proxy: Proxy, service: Service) -> None:
     """Over REST until TorchServe is done with it, over gRPC for some seconds."""
-    key, alone = proxy.new_key(), 2 * len(proxy.workers())
+    key, alone = proxy.quick_key(JPEG), 2 * len(proxy.workers())
     request = PredictionsRequest(model_name="age", input={"data": JPEG})
     log = quiet_log(service)
     with ThreadPoolExecutor(alone) as pool, connect(proxy) as channel:
@@ -114,7 +138,7 @@ def test_what_a_client_has_left_keeps_its_place(proxy: Proxy, service: Service) 
 
 
 def test_who_leaves_before_its_turn_is_not_computed(proxy: Proxy, service: Service) -> None:
-    key, alone = proxy.new_key(), 2 * len(proxy.workers())
+    key, alone = proxy.quick_key(JPEG), 2 * len(proxy.workers())
     log = quiet_log(service)
     with ThreadPoolExecutor(alone) as pool:
         with worker_stopped(service):

@@ -203,6 +203,26 @@ class TestParts:
         assert parse({"data": PHOTO, "max_faces": 12}, {}).options == Options(max_faces=12)
         failed({"data": PHOTO, "max_faces": [12]}, {}, InvalidOption)
 
+    @pytest.mark.parametrize(
+        "row",
+        [
+            {"data": PHOTO, "max_faces": b"8"},
+            {"body": {"data": BASE64, "max_faces": 8}},
+        ],
+    )
+    def test_more_faces_than_a_proxy_lets_ask_for(self, row: dict[str, Any]) -> None:
+        message = failed(row, {"X-Most-Faces": "7"}, InvalidOption)
+        assert message == "max_faces must be a whole number from 1 to 7, not 8"
+        assert parse(row, {"X-Most-Faces": "8"}).options == Options(max_faces=8)
+        for nonsense in ("", "0", "1001", "many", "7.0"):
+            assert parse(row, {"X-Most-Faces": nonsense}).options == Options(max_faces=8)
+
+    def test_fewer_faces_than_the_default_that_a_proxy_lets_ask_for(self) -> None:
+        request = parse({"body": bytearray(PHOTO)}, {"X-Most-Faces": "7"})
+        assert request.options == Options(max_faces=7)
+        headers = {"X-Most-Faces": "7", "X-Max-Faces": "8"}
+        failed({"body": bytearray(PHOTO)}, headers, InvalidOption)
+
     def test_nothing(self) -> None:
         assert failed({}).startswith("the request is empty, or its form is truncated; send")
 
