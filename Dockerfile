@@ -50,8 +50,10 @@ RUN /usr/bin/python3 -m venv /tools \
 FROM environment
 COPY config.properties log4j2.xml ./
 COPY handler/__init__.py handler/contract.py handler/integrity.py handler/
-COPY scripts/supervise.py scripts/processes.py scripts/console.py scripts/check_archive.py scripts/
-COPY scripts/batching.py scripts/ready.py scripts/served.py scripts/canned.jpg scripts/
+COPY scripts/supervise.py scripts/serving.py scripts/service.py scripts/state.py scripts/
+COPY scripts/launch.py scripts/processes.py scripts/surroundings.py scripts/console.py scripts/
+COPY scripts/batching.py scripts/ready.py scripts/served.py scripts/check_archive.py scripts/
+COPY scripts/canned.jpg scripts/
 COPY --from=archive /app/model_store/age.mar model_store/
 COPY --from=bill /app/sbom.cdx.json ./
 # Management and metrics stay inside.

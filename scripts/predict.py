@@ -31,6 +31,7 @@ from typing import Any, Final
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for `client` and `handler`, where the project is not installed
+sys.path.insert(0, str(ROOT / "scripts"))  # PYTHONSAFEPATH leaves it out
 
 import picture_files  # noqa: E402
 from annotate import annotated  # noqa: E402

@@ -15,6 +15,8 @@ import os
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leaves it out
+
 import archive
 from archive import ARCHIVE, MODEL_SHA256, STORE, ArchiveError, Recipe, recorded
 from handler.integrity import MODEL
@@ -81,6 +83,10 @@ def main() -> int:
                 print(provide(file))
     except (ArchiveError, ServedError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror or error}", file=sys.stderr)
         return 1
     return 0
 

@@ -114,8 +114,9 @@ def read_properties(config: Path) -> dict[str, str]:
     """What a config.properties says; raises NotReady on a file that cannot be read."""
     try:
         lines = [line.strip() for line in config.read_text().splitlines()]
-    except OSError as error:
-        raise NotReady(f"{config} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise NotReady(f"{config} cannot be read: {reason}") from error
     pairs = (line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
     return {key.strip(): value.strip() for key, value in pairs}
 

@@ -69,7 +69,15 @@ NEEDS = {
     **dict.fromkeys(
         f"scripts/{name}.py"
         for name in (
-            *("archive", "audit", "canned", "check_archive", "evaluate_service", "growth"),
+            *(
+                "archive",
+                "audit",
+                "canned",
+                "check_archive",
+                "evaluate_service",
+                "growth",
+                "launch",
+            ),
             *(
                 "predict",
                 "profile_request",
