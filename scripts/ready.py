@@ -20,6 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leaves it out
+
+from console import close_output, say
+
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOGRAPH = Path(__file__).resolve().with_name("canned.jpg")
 AT_MOST = 1000  # models that are asked
@@ -206,12 +210,14 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=10, help="seconds for each call")
     arguments = parser.parse_args()
     try:
-        print(check(Addresses.read(arguments.config, os.environ), arguments.timeout))
-    except NotReady as error:
+        say(check(Addresses.read(arguments.config, os.environ), arguments.timeout))
+    except (NotReady, OSError) as error:
         print(f"not ready: {error}", file=sys.stderr)
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    close_output()
+    sys.exit(code)

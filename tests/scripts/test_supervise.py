@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import ready
 import supervise
+from state import Notes, State
 
 FORM = "give NAME=ARCHIVE, such as age=model_store/age.mar"
 
@@ -21,6 +24,99 @@ def test_stop_without_a_service_is_fine(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "nothing runs\n", "")
+
+
+def stop(state: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, supervise.__file__, "--stop", "--state", str(state)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+class TestStop:
+    """Nothing is ended or removed but one's own, whatever state.json says."""
+
+    @pytest.fixture
+    def other(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Somebody else's process."""
+        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        yield process
+        process.kill()
+        process.wait()
+
+    @pytest.mark.parametrize("held", [True, False])
+    def test_a_process_and_a_folder_that_are_not_its_own(
+        self, held: bool, other: subprocess.Popen[bytes], tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "mine"
+        folder.mkdir()
+        state = tmp_path / "state"
+        with closing(State(state)) as holder:
+            assert not held or holder.acquire()
+            holder.write(Notes(holder.folder, other.pid, str(folder)))
+            done = stop(state)
+        if held:
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr == (
+                f"error: {state}/state.json names process {other.pid}, which does not hold "
+                f"{state}/lock: nothing is ended; end what holds it by hand (lsof tells), then "
+                "remove the file\n"
+            )
+        else:
+            assert (done.returncode, done.stdout, done.stderr) == (0, "nothing runs\n", "")
+        assert other.poll() is None
+        assert folder.is_dir()
+
+    @pytest.mark.parametrize("held", [True, False])
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": -1}', '{"pid": "1"}'])
+    def test_broken_notes(self, text: str, held: bool, tmp_path: Path) -> None:
+        with closing(State(tmp_path)) as holder:
+            assert not held or holder.acquire()
+            holder.file.write_text(text)
+            done = stop(tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"error: {tmp_path}/state.json is broken (")
+        assert line.endswith("): remove it")
+
+
+@pytest.mark.parametrize(
+    "script", ["supervise.py", "ready.py", "provide.py", "predict.py", "launch.py"]
+)
+def test_works_where_python_leaves_a_scripts_folder_out(script: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ready.ROOT / "scripts" / script), "--help"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TS_CONFIG_FILE", "/dev/null"),
+        ("TS_ENABLE_MODEL_API", "true"),
+        ("_JAVA_OPTIONS", "-XX:+HeapDumpOnOutOfMemoryError"),
+        ("LOG4J_CONFIGURATION_FILE", "/dev/null"),
+    ],
+)
+@pytest.mark.parametrize("words", [[], ["--background"]])
+def test_what_undoes_the_configuration_is_refused(
+    name: str, value: str, words: list[str], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, supervise.__file__, "--state", str(tmp_path), *words],
+        cwd=ready.ROOT,
+        env=os.environ | {name: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {name} is set in the environment: unset it; ")
 
 
 class TestServeScript:
