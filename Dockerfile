@@ -34,7 +34,8 @@ ENV PYTHONDONTWRITEBYTECODE=1
 FROM environment AS archive
 COPY handler handler
 COPY train train
-COPY scripts/archive.py scripts/check_archive.py scripts/provide.py scripts/served.py scripts/
+COPY scripts/archive.py scripts/check_archive.py scripts/console.py scripts/provide.py scripts/
+COPY scripts/served.py scripts/
 COPY model_store model_store
 # As scripts/serve.sh does: an archive that lies there is taken, or packed anew from what it is of.
 RUN python scripts/provide.py

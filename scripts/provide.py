@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leave
 
 import archive
 from archive import ARCHIVE, MODEL_SHA256, STORE, ArchiveError, Recipe, recorded
+from console import close_output, say
 from handler.integrity import MODEL
 from served import ServedError, located
 from train import made
@@ -65,7 +66,7 @@ def build(model: Path) -> None:
         return
     from train import torchscript  # torch takes seconds to import
 
-    print(torchscript.built(Path(os.path.relpath(weights)), Path(os.path.relpath(model))))
+    say(torchscript.built(Path(os.path.relpath(weights)), Path(os.path.relpath(model))))
 
 
 def main() -> int:
@@ -76,11 +77,11 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         if arguments.models is None:
-            print(provide(STORE / ARCHIVE, arguments.model))
+            say(provide(STORE / ARCHIVE, arguments.model))
         for word in arguments.models or ():
             _, file = located(word, STORE)
             if file.is_file():  # the supervisor tells of one that is missing
-                print(provide(file))
+                say(provide(file))
     except (ArchiveError, ServedError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -92,4 +93,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    close_output()
+    sys.exit(code)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import processes
 import ready
 import served
 import surroundings
@@ -105,7 +106,7 @@ class Service:
                 shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, Fault):
                 raise
-            place = error.filename or folder
+            place = error.filename or processes.TEMPORARY  # what is full has no name
             raise Fault(f"TorchServe cannot be started: {place}: {error.strerror}") from error
 
     def _command(self, models: Sequence[Served], folder: Path) -> list[str]:
@@ -115,8 +116,10 @@ class Service:
         command = [sys.executable, str(LAUNCH), "--start", "--foreground", "--ncs"]
         command += ["--model-store", str(store), "--models", *words]
         command += ["--ts-config", str(config)]
-        # config.properties names it too, but Java looks for it in the current folder alone.
-        return [*command, "--log-config", str(ready.ROOT / "log4j2.xml")]
+        # config.properties names it too, but Java looks for it in the current folder alone. It is
+        # given as a URL, in which a blank, # or % of our own folder would name nothing.
+        logging = shutil.copyfile(ready.ROOT / "log4j2.xml", folder / "log4j2.xml")
+        return [*command, "--log-config", str(logging)]
 
     def addresses(self) -> ready.Addresses:
         return ready.Addresses.read(self.config, os.environ)

@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # PYTHONSAFEPATH leaves it out
 
 import ready
-from console import close_output
+from console import close_output, say
 from processes import GRACE, TICK, end_leftovers, is_supervisor
 from service import Fault, Service
 from serving import STARTING, STARTUP, serve
@@ -49,8 +49,8 @@ def already_running(service: Service, notes: Notes | None) -> int:
             f"already running (process {notes.pid}) with {'; '.join(notes.models)}, not "
             f"{'; '.join(wanted)}: end it first (scripts/serve.sh --stop)"
         )
-    print(f"already running (process {notes.pid})")
-    print(notes.announcement or "it is still starting")
+    say(f"already running (process {notes.pid})")
+    say(notes.announcement or "it is still starting")
     return 0
 
 
@@ -82,8 +82,10 @@ def background(arguments: list[str], service: Service) -> int:
     if child.returncode and not lines:
         raise Fault(f"it did not start, and could not write to {output} why: make room")
     for line in lines:
-        failed = child.returncode and not line.startswith(STARTING)
-        print(line, file=sys.stderr if failed else sys.stdout)
+        if child.returncode and not line.startswith(STARTING):
+            print(line, file=sys.stderr)
+        else:
+            say(line)
     return child.returncode or 0
 
 
@@ -118,7 +120,7 @@ def stop(service: Service) -> int:
         told = f"ended {left} processes that a killed supervisor left" if left else "nothing runs"
         state.read()  # which refuses what is not ours
         state.clear()
-        print(told)
+        say(told)
         return 0
     notes = state.read()
     if notes is None:
@@ -134,7 +136,7 @@ def stop(service: Service) -> int:
         if time.monotonic() > until:
             raise Fault(f"process {notes.pid} did not end within {3 * GRACE:.0f} s")
         time.sleep(TICK)
-    print("stopped: Java and the workers are gone")
+    say("stopped: Java and the workers are gone")
     return 0
 
 
@@ -176,7 +178,8 @@ def main() -> int:
     except (Fault, StateError, ready.NotReady) as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
-        print(f"error: {error.filename or 'this'}: {error.strerror or error}", file=sys.stderr)
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("error: stopped", file=sys.stderr)
     return 1

@@ -1,6 +1,8 @@
 """scripts/service.py: what is told before TorchServe is started."""
 
 import dataclasses
+import errno
+import os
 import re
 import shutil
 from pathlib import Path
@@ -92,6 +94,15 @@ class TestStart:
             str(refused.value),
         )
         assert not [*tmp_path.glob("age-*")]
+
+    def test_a_full_disk(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(_mark: str) -> Path:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr("service.new_folder", full)
+        with pytest.raises(Fault) as refused:
+            service.start(service.served(), "mark")
+        assert str(refused.value) == ("TorchServe cannot be started: /tmp: No space left on device")
 
     def test_a_folder_that_cannot_be_made(
         self, service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

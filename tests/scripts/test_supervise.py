@@ -31,6 +31,13 @@ def stop(state: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
+def test_what_cannot_be_printed_fails_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, supervise.__file__, "--stop", "--state", str(tmp_path)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 class TestStop:
     """Nothing is ended or removed but one's own, whatever state.json says."""
 

@@ -1,5 +1,6 @@
 """From start to end: what the operator sees, and that nothing is left behind."""
 
+import dataclasses
 import json
 import os
 import re
@@ -234,6 +235,19 @@ def test_letters_that_the_locale_lacks(
     ) as service:
         assert rest(service, ready.PHOTOGRAPH.read_bytes()).status == 200
         assert (folder / "state" / "logs" / "ts_log.log").stat().st_size > 0
+
+
+def test_a_folder_that_no_url_names(own: Own, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Java's log is configured by a file that is given as a URL."""
+    clone = tmp_path_factory.mktemp("clone") / "a b#c%20d"
+    for folder in ("scripts", "handler"):
+        shutil.copytree(ROOT / folder, clone / folder)
+    for file in ("config.properties", "log4j2.xml"):
+        shutil.copy(ROOT / file, clone)
+    supervise = str(clone / "scripts" / "supervise.py")
+    there = dataclasses.replace(own, command=[own.command[0], supervise, *own.command[2:]])
+    there.start()
+    assert (own.state / "logs" / "ts_log.log").stat().st_size > 0
 
 
 def test_batches_are_larger_where_there_is_a_gpu(own: Own, tmp_path: Path) -> None:
