@@ -19,6 +19,7 @@ from state import Notes, State, StateError
 STARTUP = 300.0  # seconds until the service must be ready
 FIRST, LONGEST = 1.0, 60.0  # seconds before TorchServe is started again
 STEADY = 300.0  # seconds; one that was ready for so long did not die of its start
+CRASHED = 1  # by vmargs Java writes no report of a crash, and exits like this
 STARTING = "starting"  # a line of each model begins so
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PR_SET_CHILD_SUBREAPER = 36
@@ -140,6 +141,8 @@ class Serving:
                 self._torchserve.remove_uploads()
                 time.sleep(TICK)
             reason = self._torchserve.death() or f"exit code {self._torchserve.exit_code}"
+            if self._torchserve.exit_code == CRASHED:
+                reason += ", as after a crash of Java (SIGSEGV and the like)"
             raise Fault(f"TorchServe ended by itself: {reason} (its log: {self._service.log})")
         finally:
             self._end()

@@ -41,7 +41,7 @@ class Notes:
         notes: dict[str, Any] = {key: told.get(key) for key in cls.__annotations__}
         of_types = (
             isinstance(notes["state"], str),
-            type(notes["pid"]) is int and notes["pid"] > 1,  # 0 and below name whole groups
+            type(notes["pid"]) is int and notes["pid"] > 0,  # others name whole groups
             isinstance(notes["folder"], str | None),
             isinstance(notes["models"], list) and all(isinstance(m, str) for m in notes["models"]),
             isinstance(notes["announcement"], str | None),

@@ -135,6 +135,17 @@ class TestServing:
         assert not any(one.folder.exists() for one in service.started)
         assert state.read() is None
 
+    def test_a_crash_of_java_is_told(
+        self, state: State, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        thread = self.stop_when_started(service := stub(state, "raise SystemExit(1)", STAYS), 2)
+        assert Serving(service, state).run() == 0
+        thread.join()
+        assert (
+            "TorchServe ended by itself: exit code 1, as after a crash of Java (SIGSEGV and the "
+            f"like) (its log: {service.log}); starting again in 1 s\n"
+        ) in capsys.readouterr().out
+
     def test_one_that_never_was_ready_is_given_up(self, state: State, quick: list[float]) -> None:
         service = stub(state, NOT_AT_ALL)
         with pytest.raises(Fault, match=r"^this one does not start$"):

@@ -46,6 +46,12 @@ def test_a_lock_that_is_none_is_refused(tmp_path: Path) -> None:
     assert str(refused.value) == f"--lock {number} is not {folder}/lock"
 
 
+def test_notes_of_a_containers_first_process(tmp_path: Path) -> None:
+    with closing(State(tmp_path)) as state:
+        state.write(Notes(state.folder, 1))
+        assert state.read() == Notes(state.folder, 1)
+
+
 def test_notes_are_read_back(tmp_path: Path) -> None:
     with closing(State(tmp_path)) as state:
         assert state.read() is None
@@ -76,7 +82,6 @@ GOOD = {"state": "", "pid": 5, "folder": None, "models": [], "announcement": Non
                 {"pid": 5.0},
                 {"pid": -1},  # every process of the user
                 {"pid": 0},  # the own group
-                {"pid": 1},
                 {"pid": None},
                 {"state": None},
                 {"folder": ["/"]},
