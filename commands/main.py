@@ -6,16 +6,17 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
+from server.console import close_output
 from train.extras import needed
 
 USAGE: Final = "usage: face-age COMMAND ...; face-age COMMAND --help says more"
-SERVING: Final[Mapping[str, tuple[str, str]]] = {
-    "serve": ("server.serve", "serve what lies in model_store until Ctrl-C, or in the background"),
-    "stop": ("server.stop", "end what serves in the background"),
-    "ready": ("server.readiness", "tell whether every model answers a photograph"),
-    "predict": ("commands.predict", "ask for the ages in photographs and folders"),
-    "archive": ("server.archive", "pack a model into an archive"),
-    "check": ("server.check_archive", "tell whether archives are as they were packed"),
+SERVING: Final[Mapping[str, tuple[str, str, str]]] = {
+    "serve": ("server.serve", "main", "serve what lies in model_store, until Ctrl-C"),
+    "stop": ("server.serve", "stop", "end what serves in the background"),
+    "ready": ("server.readiness", "main", "tell whether every model answers a photograph"),
+    "predict": ("commands.predict", "main", "ask for the ages in photographs and folders"),
+    "archive": ("server.archive", "main", "pack a model into an archive"),
+    "check": ("server.check_archive", "main", "tell whether archives are as they were packed"),
 }
 TRAINING: Final[Mapping[str, tuple[str, str]]] = {
     "prepare": ("train.prepare", "find and crop the faces of labelled pictures"),
@@ -34,33 +35,33 @@ TRAINING: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def main() -> int:
-    """Run the sub-command that the command line names."""
-    commands = {**SERVING, **TRAINING}
+    """Run the sub-command that the command line names, and give its exit code."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
-    if name in ("-h", "--help"):
-        print(_help())
-        return 0
-    if name not in commands:
-        print(f"error: {f'{name} is no command' if name else 'no command'}", file=sys.stderr)
-        print(_help(), file=sys.stderr)
-        return 2
-    module, _ = commands[name]
     sys.argv = [f"face-age {name}", *sys.argv[2:]]
     with needed():
         if name in SERVING:
-            code: int = importlib.import_module(module).main()
+            module, function, _ = SERVING[name]
+            code: int = getattr(importlib.import_module(module), function)()
+            close_output()
             return code
-        # as `python -m` does: Lightning starts a process for each GPU as this one was started
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-    return 0
+        if name in TRAINING:
+            # as `python -m` does: Lightning starts a process for each GPU as this one was started
+            runpy.run_module(TRAINING[name][0], run_name="__main__", alter_sys=True)
+            return 0
+    if name in ("-h", "--help"):
+        print(_help())
+        return 0
+    print(f"error: {f'{name} is no command' if name else 'no command'}", file=sys.stderr)
+    print(_help(), file=sys.stderr)
+    return 2
 
 
 def _help() -> str:
     """All commands, a line for each."""
-    lines = [USAGE]
-    for title, commands in (("serving", SERVING), ("training, with the extra train", TRAINING)):
-        lines += ["", f"{title}:"]
-        lines += [f"  {name:<14} {meaning}" for name, (_, meaning) in commands.items()]
+    lines = [USAGE, "", "serving:"]
+    lines += [f"  {name:<14} {meaning}" for name, (*_, meaning) in SERVING.items()]
+    lines += ["", "training, with the extra train:"]
+    lines += [f"  {name:<14} {meaning}" for name, (_, meaning) in TRAINING.items()]
     return "\n".join(lines)
 
 

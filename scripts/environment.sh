@@ -11,9 +11,10 @@ fail() {
 
 # One setup at a time; the lock goes with the process that holds it.
 lock_environment() {
-    mkdir -p .serve
+    { mkdir -p .serve && : >> .serve/setup.lock; } 2> /dev/null ||
+        fail "$PWD/.serve cannot be written to: make room, or make it yours"
     command -v flock > /dev/null || return 0
-    exec 9> .serve/setup.lock
+    exec 9>> .serve/setup.lock
     flock -n 9 || { echo 'waiting for another setup of this folder to end'; flock 9; }
 }
 

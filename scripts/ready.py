@@ -2,7 +2,10 @@
 
 import sys
 
+from server.console import close_output
 from server.readiness import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    close_output()
+    sys.exit(code)

@@ -14,6 +14,7 @@ _WORKER = re.compile(r" MODEL_LOG - (.*)")
 # own ones, and follows an error of the handler with one of its own.
 _AROUND = ("'ts.torch_handler", "RuntimeError: 500 - ", "RuntimeError: 507 - ")
 _JAVA = re.compile(r"\[ERROR\] \S+ \S+ - (.*)")
+_OUT_OF_MEMORY = re.compile(r"Terminating due to (java\.lang\.OutOfMemoryError.*)")
 
 
 def say(line: str) -> None:
@@ -48,6 +49,7 @@ class Console:
         self._exceptions: deque[str] = deque(maxlen=20)
         self._errors: deque[str] = deque(maxlen=20)
         self._last = "nothing"
+        self._out_of_memory: str | None = None
         self._thread = threading.Thread(target=self._follow, args=(stream,), daemon=True)
         self._thread.start()
 
@@ -56,6 +58,11 @@ class Console:
         self._thread.join(1)  # a worker's traceback comes a moment after the news of its death
         causes = [line for line in self._exceptions if not any(text in line for text in _AROUND)]
         return (causes or list(self._errors) or [self._last])[-1]
+
+    def out_of_memory(self) -> str | None:
+        """Java's last words where it ended for want of memory."""
+        self._thread.join(1)  # they come a moment after the news of its end
+        return self._out_of_memory
 
     def close(self) -> None:
         """Wait until everything that was printed has been read."""
@@ -75,6 +82,8 @@ class Console:
             self._observe_worker(worker[1])
         elif error := _JAVA.search(line):
             self._errors.append(error[1])
+        elif last := _OUT_OF_MEMORY.match(line):
+            self._out_of_memory = last[1]
         # TorchServe says so after each death of a worker, whatever ended it.
         if " - Retry worker: " in line or " - Failed to load model: " in line:
             self.worker_died = True

@@ -1,105 +1,100 @@
-"""The processes of one TorchServe, and the notes that let them be found again."""
+"""The processes of one TorchServe, and how those that were left behind are found."""
 
 import contextlib
-import fcntl
-import json
 import os
 import shutil
 import signal
 import subprocess  # nosec B404
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, TextIO, cast
+from typing import IO, cast
 
 from server.console import Console
+from server.state import MARK, State
 
 TICK = 0.2  # seconds between two looks
 UPLOADS = "FUp_*"  # netty's names of files that hold parts of a form
+EXITS = 128  # a shell's exit codes of signals begin here
 GRACE = 10.0  # seconds that Java and the workers have to end by themselves
+# Sockets lie in TorchServe's folders, and their paths may not be longer than about 100 characters.
+TEMPORARY, PREFIX = Path("/tmp"), "age-"  # nosec B108  # they are the user's alone: mkdtemp's are
 # Pages of 2 MB for tensors, where the kernel leaves that to programs: fewer faults, and a few per
 # cent less time for a batch of photographs. glibc reads it before any of our code runs.
 LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
-class State:
-    """Who serves: a lock that is held for as long as the supervisor lives, and its notes.
-
-    A process id alone may belong to somebody else by now; a held lock cannot.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._notes = folder / "state.json"
-        lock = folder / "lock"
-        try:
-            self._lock: TextIO = lock.open("a")
-        except OSError:  # a disk that became read-only under the service, which is to be stopped
-            self._lock = lock.open()
-
-    def acquire(self) -> bool:
-        """Whether the lock is ours now."""
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def close(self) -> None:
-        """Let go of the lock."""
-        self._lock.close()
-
-    def write(self, **notes: Any) -> None:
-        """Replace the notes at once, so that nobody reads half of them."""
-        fresh = self._notes.with_suffix(".new")
-        fresh.write_text(json.dumps(notes))
-        fresh.replace(self._notes)
-
-    def read(self) -> dict[str, Any]:
-        """The notes; empty when there are none."""
-        try:
-            notes = json.loads(self._notes.read_text())
-        except (OSError, ValueError):
-            return {}
-        return notes if isinstance(notes, dict) else {}
-
-    def clear(self) -> None:
-        """Remove the notes; where they must stay, they tell of what is not there any more."""
-        with contextlib.suppress(OSError):
-            self._notes.unlink()
+def new_folder(mark: str) -> Path:
+    """A folder for one TorchServe, which `end_leftovers` knows by the mark. Raises OSError."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=TEMPORARY))
+    try:
+        (folder / MARK).write_text(mark)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
 
 
 class TorchServe:
-    """TorchServe's launcher, Java and workers: one process group in one temporary folder."""
+    """Java and its workers: one process group in one temporary folder."""
 
-    def __init__(self, command: list[str], logs: Path, *, echo: bool) -> None:
-        """`command` starts the launcher in the foreground; `echo` prints its log as well."""
-        # Sockets lie in it, and their paths may not be longer than about 100 characters.
-        # It is the user's alone: mkdtemp's are.
-        self.folder = Path(tempfile.mkdtemp(prefix="age-", dir="/tmp"))  # nosec B108
-        logs.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self,
+        command: list[str],
+        folder: Path,
+        logs: Path,
+        environ: Mapping[str, str],
+        *,
+        echo: bool,
+    ) -> None:
+        """`command` becomes Java; `folder` goes with it; `echo` prints its log as well."""
+        self.folder = folder
         places = dict.fromkeys(("TMPDIR", "TEMP"), str(self.folder))
         places |= dict.fromkeys(("LOG_LOCATION", "METRICS_LOCATION"), str(logs.resolve()))
-        self._launcher = subprocess.Popen(  # nosec B603  # no shell, no stranger's words
+        places[MARK] = (folder / MARK).read_text()
+        self._java = subprocess.Popen(  # nosec B603  # no shell, no stranger's words
             command,
-            env=LARGE_PAGES | os.environ | places,
+            env=LARGE_PAGES | dict(environ) | places,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self.console = Console(cast("IO[bytes]", self._launcher.stdout), echo=echo)
+        self.console = Console(cast("IO[bytes]", self._java.stdout), echo=echo)
 
     def runs(self) -> bool:
-        """Whether the launcher, which ends with Java, is alive; orphans are buried on the way."""
+        """Whether Java is alive; orphans are buried on the way."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     break
-                if pid == self._launcher.pid:
-                    self._launcher.returncode = os.waitstatus_to_exitcode(status)
-        return self._launcher.returncode is None
+                if pid == self._java.pid:
+                    self._java.returncode = os.waitstatus_to_exitcode(status)
+        return self._java.returncode is None
+
+    def death(self) -> str | None:
+        """What ended Java, whatever its workers raised before; None where it just exited."""
+        if memory := self.console.out_of_memory():
+            return memory
+        code = self._java.returncode
+        if code is None or 0 <= code <= EXITS:
+            return None
+        # a program that hears a signal and then ends by itself exits with the signal's number, too
+        number = -code if code < 0 else code - EXITS
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            return None
+        if number == signal.SIGKILL:
+            return f"{name}, which the kernel sends where memory runs out"
+        return name
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; of a signal it is negative."""
+        return self._java.returncode
 
     def remove_uploads(self) -> None:
         """Remove what Java put on the disk of a form.
@@ -114,7 +109,7 @@ class TorchServe:
         """End Java and the workers, by force after the grace time, and remove their folder."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._launcher.pid, number)
+                os.killpg(self._java.pid, number)
             until = time.monotonic() + GRACE
             while self._group_exists() and time.monotonic() < until:
                 time.sleep(TICK / 4)
@@ -124,32 +119,62 @@ class TorchServe:
     def _group_exists(self) -> bool:
         self.runs()
         try:
-            os.killpg(self._launcher.pid, 0)
+            os.killpg(self._java.pid, 0)
         except ProcessLookupError:
             return False
         return True
 
 
+def is_supervisor(pid: int, state: State) -> bool:
+    """Whether that process is ours and holds the lock's very file open."""
+    import psutil  # it comes with TorchServe; nobody needs it for --help
+
+    lock = os.fstat(state.fileno())
+    with contextlib.suppress(psutil.Error, OSError):
+        process = psutil.Process(pid)
+        if process.uids().effective == os.geteuid():
+            return any(
+                os.path.samestat(os.stat(file.path), lock)
+                for file in process.open_files()
+                if os.path.exists(file.path)
+            )
+    return False
+
+
 def end_leftovers(state: State) -> int:
-    """End what a killed supervisor left, known by its temporary folder; the number of processes."""
-    folder = state.read().get("folder")
-    left = processes_of(folder) if folder else []
-    for pid in left:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    if folder:
-        while processes_of(folder):
-            time.sleep(TICK)
-        shutil.rmtree(folder, ignore_errors=True)
-    state.clear()
-    return len(left)
+    """End what a killed supervisor of this state left; the number of processes.
+
+    The lock has to be ours.
+    """
+    ended = set[int]()
+    until = time.monotonic() + GRACE
+    while (left := processes_of(state.mark)) and time.monotonic() < until:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        ended |= set(left)
+        time.sleep(TICK)
+    for folder in TEMPORARY.glob(f"{PREFIX}*"):
+        if _is_marked(folder, state.mark):
+            shutil.rmtree(folder, ignore_errors=True)
+    return len(ended)
 
 
-def processes_of(folder: str) -> list[int]:
-    """The processes that name `folder` on their command line; a dead one has none."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if folder.encode() in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-    return found
+def _is_marked(folder: Path, mark: str) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+            return False
+        found = folder / MARK
+        return found.is_file() and not found.is_symlink() and found.read_text() == mark
+    return False
+
+
+def processes_of(value: str) -> list[int]:
+    """The user's processes that were started with a variable of that value: a mark, or a folder."""
+    import psutil  # as above
+
+    return [
+        process.pid
+        for process in psutil.process_iter(["environ"])
+        if value in (process.info["environ"] or {}).values() and process.pid != os.getpid()
+    ]

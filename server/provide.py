@@ -13,11 +13,13 @@ same way model_store/age.pt is built where it is missing, and anew where its own
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from handler.integrity import MODEL
 from server import archive
 from server.archive import ARCHIVE, MODEL_SHA256, STORE, ArchiveError, Recipe, recorded
+from server.console import close_output, say
 from server.served import ServedError, located
 from train import made
 
@@ -63,27 +65,34 @@ def build(model: Path) -> None:
         return
     from train import torchscript  # torch takes seconds to import
 
-    print(torchscript.built(Path(os.path.relpath(weights)), Path(os.path.relpath(model))))
+    say(torchscript.built(Path(os.path.relpath(weights)), Path(os.path.relpath(model))))
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
+    """Provide what the command line, or `words` in its place, asks for; gives the exit code."""
     parser = argparse.ArgumentParser(description="Provide the archives that are to be served.")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--model", type=Path, help=f"packed into model_store/{ARCHIVE}")
     what.add_argument("--models", nargs="+", metavar="NAME=ARCHIVE")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     try:
         if arguments.models is None:
-            print(provide(STORE / ARCHIVE, arguments.model))
+            say(provide(STORE / ARCHIVE, arguments.model))
         for word in arguments.models or ():
             _, file = located(word, STORE)
             if file.is_file():  # the supervisor tells of one that is missing
-                print(provide(file))
+                say(provide(file))
     except (ArchiveError, ServedError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror or error}", file=sys.stderr)
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    close_output()
+    sys.exit(code)

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from server.console import close_output, say
+
 ROOT = Path(__file__).resolve().parent.parent
 PHOTOGRAPH = Path(__file__).resolve().with_name("canned.jpg")
 AT_MOST = 1000  # models that are asked
@@ -114,8 +116,9 @@ def read_properties(config: Path) -> dict[str, str]:
     """What a config.properties says; raises NotReady on a file that cannot be read."""
     try:
         lines = [line.strip() for line in config.read_text().splitlines()]
-    except OSError as error:
-        raise NotReady(f"{config} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise NotReady(f"{config} cannot be read: {reason}") from error
     pairs = (line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
     return {key.strip(): value.strip() for key, value in pairs}
 
@@ -205,12 +208,14 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=10, help="seconds for each call")
     arguments = parser.parse_args()
     try:
-        print(check(Addresses.read(arguments.config, os.environ), arguments.timeout))
-    except NotReady as error:
+        say(check(Addresses.read(arguments.config, os.environ), arguments.timeout))
+    except (NotReady, OSError) as error:
         print(f"not ready: {error}", file=sys.stderr)
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    close_output()
+    sys.exit(code)

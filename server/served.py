@@ -99,13 +99,11 @@ def staged(models: Sequence[Served], store: Path, folder: Path) -> tuple[Path, l
     """A model store with these archives and TorchServe's words for them.
 
     TorchServe takes file names inside its store alone. Where an archive lies elsewhere, or has a
-    name that it would split, `folder` is that store: of links, made anew each time.
+    name that it would split, `folder`, which is made for that, is the store: of links.
     """
     if all(m.archive == store / m.archive.name and _FILE.fullmatch(m.archive.name) for m in models):
         return store, [f"{m.name}={m.archive.name}" for m in models]
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.iterdir():
-        old.unlink()
+    folder.mkdir()
     words = []
     for number, model in enumerate(models, 1):
         link = folder / f"{model.name}-{number}.mar"

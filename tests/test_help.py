@@ -81,7 +81,7 @@ NEEDS = {
     ),
     **dict.fromkeys(
         f"server.{name}"
-        for name in ("archive", "check_archive", "provide", "readiness", "supervisor")
+        for name in ("archive", "check_archive", "launch", "provide", "readiness", "supervisor")
     ),
     **dict.fromkeys(("commands.main", "commands.predict")),
     **dict.fromkeys(

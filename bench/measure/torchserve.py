@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from server.processes import State
+from server.state import State, StateError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 STARTUP: Final = 180.0  # seconds
@@ -72,11 +72,14 @@ def started(
 
 def found(state: Path, rest: int, grpc: int) -> TorchServe:
     """The one that runs with that state folder. Raises StartError where none does."""
-    with closing(State(state)) as kept:
-        notes = kept.read()
-    if "announcement" not in notes:
+    try:
+        with closing(State(state)) as kept:
+            notes = kept.read()
+    except StateError as error:
+        raise StartError(str(error)) from error
+    if notes is None or notes.announcement is None or notes.folder is None:
         raise StartError(f"nothing that is ready runs with the state in {state}")
-    return TorchServe(notes["pid"], rest, grpc, Path(notes["folder"]))
+    return TorchServe(notes.pid, rest, grpc, Path(notes.folder))
 
 
 def _stop(command: list[str]) -> None:

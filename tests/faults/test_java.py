@@ -1,18 +1,23 @@
-"""Java is killed: what it held is lost, and the same start line works again."""
+"""Java is killed: what it held is lost, and it comes back; the start line by hand works again."""
 
+import contextlib
+import http.client
+import json
 import os
 import signal
 import time
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from server.processes import processes_of
+from server.processes import GRACE, processes_of
 from tests.faults.load import CUT, Load, direct, load
 from tests.faults.table import Table
-from tests.torchserve import FEW_WORKERS, Plain, private_addresses, supervised
+from tests.service.exchange import rest
+from tests.torchserve import FEW_WORKERS, ROOT, Plain, private_addresses, supervised
 
 USERS = 12
 MOST = 2 * USERS
+MINUTE = 60.0  # seconds
 CLOSING = 1.0  # seconds; the kernel takes connections while it closes those of a killed process
 
 
@@ -57,27 +62,77 @@ def test_a_crash_leaves_no_report(model_store: Path, tmp_path: Path) -> None:
         assert "SIGSEGV" not in (tmp_path / "output").read_text()
 
 
+def java_of(folder: str) -> int:
+    """Java's process id, by TorchServe's folder."""
+    (java,) = (
+        pid
+        for pid in processes_of(folder)
+        if b"org.pytorch.serve.ModelServer" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+    return java
+
+
 def test_kill_under_the_supervisor(model_store: Path, tmp_path: Path, table: Table) -> None:
-    """It ends with exit code 1 and says why, for whoever starts it again: here the test does."""
-    addresses = private_addresses()
-    with supervised(model_store, tmp_path, addresses | FEW_WORKERS) as first:
-        folder = first.folder
-        (java,) = (
-            pid
-            for pid in processes_of(folder)
-            if b"org.pytorch.serve.ModelServer" in Path(f"/proc/{pid}/cmdline").read_bytes()
-            and b"model_server.py" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-        )
-        with ExitStack() as later, load(direct(first.service.rest), USERS) as users:
+    """It is started again by itself, and what is told is what ended it."""
+    with supervised(model_store, tmp_path, private_addresses() | FEW_WORKERS) as service:
+        folder = service.folder
+        assert service.supervisor.stdout is not None
+        with load(direct(service.service.rest), USERS) as users:
             since = time.monotonic()
-            os.kill(java, signal.SIGKILL)
-            assert first.supervisor.wait(60) == 1
-            assert first.supervisor.stderr is not None
-            (line,) = first.supervisor.stderr.read().splitlines()
-            assert line.startswith("error: TorchServe ended by itself; its log ")
-            assert not processes_of(folder)
-            later.enter_context(supervised(model_store, tmp_path, addresses | FEW_WORKERS))
+            os.kill(java_of(folder), signal.SIGKILL)
+            told = []
+            for line in service.supervisor.stdout:
+                told.append(line)
+                if line.startswith("serving: "):
+                    break
             users.await_answers(USERS)
+        recovery = users.recovery(since)
+        assert not processes_of(folder)  # its workers too
+        assert not Path(folder).exists()
+        assert service.folder != folder
+        service.supervisor.send_signal(signal.SIGTERM)
+        assert service.supervisor.wait(30) == 0
+    log = service.service.logs / "ts_log.log"
+    died = [line for line in told if "ended by itself" in line]
+    assert died == [
+        "TorchServe ended by itself: SIGKILL, which the kernel sends where memory runs out "
+        f"(its log: {log}); starting again in 1 s\n"
+    ]
+    assert recovery < MINUTE
     only_what_it_held_is_lost(users, since)
-    name = "the same under the supervisor, started again"
-    table.add(name, users, users.recovery(since))
+    table.add("the same under the supervisor, which starts it again", users, recovery)
+
+
+def test_memory_runs_out(model_store: Path, tmp_path: Path) -> None:
+    """It is told so, and a stop before it serves again ends at once."""
+    config = tmp_path / "config.properties"
+    shipped = (ROOT / "config.properties").read_text()
+    config.write_text(
+        shipped.replace("-Xms64m -Xmx2g", "-Xms40m -Xmx40m -XX:MaxDirectMemorySize=1g")
+    )
+    environ = private_addresses() | FEW_WORKERS
+    state = tmp_path / "state"
+    prefix = ("sh", "-c", f'exec "$@" --config {config}', "sh")
+    with supervised(model_store, state, environ, prefix=prefix) as service:
+        supervisor = service.supervisor
+        assert supervisor.stdout is not None
+
+        def ask(_number: int) -> None:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                rest(service.service, bytes(19 << 20), timeout=30)
+
+        with ThreadPoolExecutor(USERS) as pool:
+            list(pool.map(ask, range(MOST)))
+        until = time.monotonic() + GRACE
+        while json.loads((state / "state.json").read_text())["announcement"] is not None:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        died = next(line for line in supervisor.stdout if "ended by itself" in line)
+        since = time.monotonic()
+        supervisor.send_signal(signal.SIGTERM)
+        assert supervisor.wait(30) == 0
+        assert time.monotonic() - since < GRACE
+    assert died.startswith(
+        "TorchServe ended by itself: java.lang.OutOfMemoryError: Java heap space (its log: "
+    )
+    assert not (state / "state.json").exists()

@@ -1,222 +1,132 @@
-"""server/supervisor.py and what it stands on; with a real TorchServe in tests/service."""
+"""server/supervisor.py and scripts/serve.sh; with a real TorchServe in tests/service."""
 
-import dataclasses
-import io
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from handler.integrity import HASHES
 from server import readiness, supervisor
-from server.console import Console
-from server.processes import State, TorchServe, end_leftovers
-from server.supervisor import Fault, Service
-from tests.archives import rewritten
-from tests.torchserve import private_addresses
-
-WORKER = "2026-01-01T00:00:00,000 [INFO ] W-9000-age_1.0-stdout MODEL_LOG - "
-DIED = "2026-01-01T00:00:00,000 [INFO ] W-9000-age_1.0 o.p.s.w.WorkerThread - Retry worker: 9000 in"
-
+from server.state import Notes, State
 
 FORM = "give NAME=ARCHIVE, such as age=model_store/age.mar"
 
 
-def console(*lines: str) -> Console:
-    read = Console(io.BytesIO("\n".join(lines).encode()), echo=False)
-    read.close()
-    return read
-
-
-class TestConsole:
-    def test_nothing_is_wrong_while_nothing_is(self) -> None:
-        read = console(WORKER + "model_name: age, batchSize: 8", WORKER + "Torch worker started.")
-        assert not read.worker_died
-
-    def test_gives_the_exception_that_ended_the_worker(self) -> None:
-        read = console(
-            WORKER + "Backend worker process died.",
-            WORKER + "Traceback (most recent call last):",
-            WORKER + '  File "age_handler.py", line 40, in initialize',
-            WORKER + "handler.contract.ContractError: the contract has schema 7",
-            DIED + " 1 seconds.",
-        )
-        assert read.worker_died
-        assert read.reason() == "handler.contract.ContractError: the contract has schema 7"
-
-    def test_skips_what_torchserve_adds_to_the_cause(self) -> None:
-        read = console(
-            WORKER + "Traceback (most recent call last):",
-            WORKER + "    import facenet_pytorch",
-            WORKER + "ModuleNotFoundError: No module named 'facenet_pytorch'",
-            WORKER,
-            WORKER + "During handling of the above exception, another exception occurred:",
-            WORKER,
-            WORKER + "Traceback (most recent call last):",
-            WORKER + "    module = importlib.import_module(module_name)",
-            WORKER + "ModuleNotFoundError: No module named 'ts.torch_handler.age_handler'",
-            WORKER + "Traceback (most recent call last):",
-            WORKER + '    raise RuntimeError("{} - {}".format(code, result))',
-            WORKER + "RuntimeError: 500 - Unknown exception",
-        )
-        assert read.reason() == "ModuleNotFoundError: No module named 'facenet_pytorch'"
-
-    def test_gives_javas_error_where_no_worker_raised(self) -> None:
-        read = console(
-            "2026-01-01T00:00:00,000 [ERROR] main org.pytorch.serve.ModelServer - Cannot bind",
-            "java.io.IOException: Failed to bind",
-            "\tat org.pytorch.serve.ModelServer.initializeServer(ModelServer.java:395)",
-        )
-        assert read.reason() == "Cannot bind"
-
-    def test_gives_the_last_line_where_nothing_else_is_known(self) -> None:
-        assert console("Unrecognized VM option", "Could not create Java.", "").reason() == (
-            "Could not create Java."
-        )
-
-    def test_an_archive_that_cannot_be_loaded_counts_as_a_death(self) -> None:
-        assert console("[WARN ] main o.p.s.ModelServer - Failed to load model: x.mar").worker_died
-
-    def test_echoes(self, capsys: pytest.CaptureFixture[str]) -> None:
-        Console(io.BytesIO(b"one\n\xff two\n"), echo=True).close()
-        assert capsys.readouterr().out == "one\n� two\n"
-
-
-def test_a_full_disk_is_no_reason_to_end() -> None:
-    code = "from server import console; console.say('x'); console.say('y'); console.close_output()"
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=readiness.ROOT,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
-    assert (done.returncode, done.stderr) == (0, b"")
-
-
-class TestState:
-    def test_one_holds_it_at_a_time(self, tmp_path: Path) -> None:
-        with closing(State(tmp_path)) as second:
-            with closing(State(tmp_path)) as first:
-                assert first.acquire()
-                assert not second.acquire()
-            assert second.acquire()
-
-    def test_notes_are_read_back(self, tmp_path: Path) -> None:
-        with closing(State(tmp_path)) as state:
-            assert state.read() == {}
-            state.write(pid=5, folder="x")
-            assert state.read() == {"pid": 5, "folder": "x"}
-            (tmp_path / "state.json").write_text('{"pid"')
-            assert state.read() == {}
-
-    def test_leftovers_are_known_by_their_folder(self, tmp_path: Path) -> None:
-        folder = tmp_path / "age-x"
-        folder.mkdir()
-        sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
-        ours = subprocess.Popen([*sleep, f"-Djava.io.tmpdir={folder}"])
-        other = subprocess.Popen([*sleep, "-Djava.io.tmpdir=/tmp/another"])
-        try:
-            with closing(State(tmp_path)) as state:
-                state.write(pid=1, folder=str(folder))
-                assert end_leftovers(state) == 1
-                assert state.read() == {}
-            assert ours.wait(10) == -signal.SIGKILL
-            assert other.poll() is None
-            assert not folder.exists()
-        finally:
-            other.kill()
-            other.wait()
-
-
-@pytest.fixture
-def service(model_store: Path, tmp_path: Path) -> Service:
-    shutil.copy(model_store / "age.mar", tmp_path)
-    config = readiness.ROOT / "config.properties"
-    return Service(config, tmp_path, ["age=age.mar"], tmp_path / "state", echo=False)
-
-
-class TestChecks:
-    """What is told before TorchServe is started."""
-
-    def test_java_is_missing(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PATH", str(service.state))
-        monkeypatch.delenv("JAVA_HOME", raising=False)
-        with pytest.raises(Fault, match=r"^no java in PATH: install Java 17 or newer"):
-            supervisor.check(service)
-
-    def test_java_home_is_wrong(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("JAVA_HOME", "/nowhere")
-        with pytest.raises(Fault, match=r"^no java in JAVA_HOME=/nowhere: "):
-            supervisor.check(service)
-
-    def test_the_archive_is_missing(self, service: Service) -> None:
-        (service.model_store / "age.mar").unlink()
-        with pytest.raises(Fault, match=r"age\.mar is missing: make it with scripts/archive"):
-            supervisor.check(service)
-
-    def test_the_archive_is_damaged(self, service: Service) -> None:
-        (service.model_store / "age.mar").write_bytes(b"PK\x03\x04 and no more")
-        with pytest.raises(Fault, match=r"age\.mar is damaged: make it anew"):
-            supervisor.check(service)
-
-    def test_the_one_that_is_damaged_is_named(self, service: Service) -> None:
-        other = Path(shutil.copy(service.model_store / "age.mar", service.model_store / "2.mar"))
-        rewritten(other, {"handler/spy.py": b""})
-        several = dataclasses.replace(service, models=["age=age.mar", "age=2.mar"])
-        with pytest.raises(Fault) as refused:
-            supervisor.check(several)
-        assert str(refused.value) == (
-            f"{other} is damaged: make it anew with scripts/archive.py "
-            "('handler/spy.py' is not in its hashes.json)"
-        )
-
-    def test_somebody_elses_archive_is_served_where_that_is_asked_for(
-        self, service: Service, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for key, value in private_addresses().items():
-            monkeypatch.setenv(key, value)
-        rewritten(service.model_store / "age.mar", {HASHES: None})
-        with pytest.raises(Fault, match=r"it has no hashes\.json"):
-            supervisor.check(service)
-        supervisor.check(dataclasses.replace(service, foreign=True))
-
-
-@pytest.mark.parametrize("own", [None, "glibc.malloc.hugetlb=0"])
-def test_large_pages_unless_the_user_says_otherwise(
-    own: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if own is None:
-        monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
-    else:
-        monkeypatch.setenv("GLIBC_TUNABLES", own)
-    tell = f"import os; open({str(tmp_path / 'told')!r}, 'w').write(os.environ['GLIBC_TUNABLES'])"
-    started = TorchServe([sys.executable, "-c", tell], tmp_path / "logs", echo=False)
-    try:
-        until = time.monotonic() + 30
-        while started.runs():
-            assert time.monotonic() < until
-            time.sleep(0.02)
-    finally:
-        started.end()
-    assert (tmp_path / "told").read_text() == (own or "glibc.malloc.hugetlb=1")
-
-
 def test_stop_without_a_service_is_fine(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "server.supervisor", "--stop", "--state", str(tmp_path)],
+        [sys.executable, supervisor.__file__, "--stop", "--state", str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "nothing runs\n", "")
+
+
+def stop(state: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, supervisor.__file__, "--stop", "--state", str(state)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_what_cannot_be_printed_fails_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, supervisor.__file__, "--stop", "--state", str(tmp_path)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+class TestStop:
+    """Nothing is ended or removed but one's own, whatever state.json says."""
+
+    @pytest.fixture
+    def other(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Somebody else's process."""
+        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        yield process
+        process.kill()
+        process.wait()
+
+    @pytest.mark.parametrize("held", [True, False])
+    def test_a_process_and_a_folder_that_are_not_its_own(
+        self, held: bool, other: subprocess.Popen[bytes], tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "mine"
+        folder.mkdir()
+        state = tmp_path / "state"
+        with closing(State(state)) as holder:
+            assert not held or holder.acquire()
+            holder.write(Notes(holder.folder, other.pid, str(folder)))
+            done = stop(state)
+        if held:
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr == (
+                f"error: {state}/state.json names process {other.pid}, which does not hold "
+                f"{state}/lock: nothing is ended; end what holds it by hand (lsof tells), then "
+                "remove the file\n"
+            )
+        else:
+            assert (done.returncode, done.stdout, done.stderr) == (0, "nothing runs\n", "")
+        assert other.poll() is None
+        assert folder.is_dir()
+
+    @pytest.mark.parametrize("held", [True, False])
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": -1}', '{"pid": "1"}'])
+    def test_broken_notes(self, text: str, held: bool, tmp_path: Path) -> None:
+        with closing(State(tmp_path)) as holder:
+            assert not held or holder.acquire()
+            holder.file.write_text(text)
+            done = stop(tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"error: {tmp_path}/state.json is broken (")
+        assert line.endswith("): remove it")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("server.supervisor", "server.readiness", "server.provide", "server.launch"),
+        "commands.predict",
+    ],
+)
+def test_works_where_python_leaves_the_current_folder_out(module: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TS_CONFIG_FILE", "/dev/null"),
+        ("TS_ENABLE_MODEL_API", "true"),
+        ("_JAVA_OPTIONS", "-XX:+HeapDumpOnOutOfMemoryError"),
+        ("LOG4J_CONFIGURATION_FILE", "/dev/null"),
+    ],
+)
+@pytest.mark.parametrize("words", [[], ["--background"]])
+def test_what_undoes_the_configuration_is_refused(
+    name: str, value: str, words: list[str], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "server.supervisor", "--state", str(tmp_path), *words],
+        cwd=readiness.ROOT,
+        env=os.environ | {name: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {name} is set in the environment: unset it; ")
 
 
 class TestServeScript:

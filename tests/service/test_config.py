@@ -112,8 +112,10 @@ def opened(
     store.mkdir()
     (store / "age.mar").hardlink_to(model_store / "age.mar")
     state = tmp_path_factory.mktemp("state")
-    environ = FEW_WORKERS | {"TS_ENABLE_MODEL_API": "true"}
-    with running(store, state, environ=environ) as service:
+    config = store.parent / "config.properties"
+    shipped = (ROOT / "config.properties").read_text()
+    config.write_text(shipped.replace("enable_model_api=false", "enable_model_api=true"))
+    with running(store, state, "--config", str(config), environ=FEW_WORKERS) as service:
         yield service, store
 
 

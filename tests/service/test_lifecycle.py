@@ -4,12 +4,14 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from server import archive, readiness
 from server.batching import ON_A_GPU, batch_size
 from server.processes import processes_of
 from tests import pictures
+from tests.service.exchange import rest
 from tests.torchserve import (
     FEW_WORKERS,
     ROOT,
@@ -31,6 +34,7 @@ from tests.torchserve import (
     Plain,
     Service,
     private_addresses,
+    running,
 )
 
 
@@ -189,6 +193,58 @@ def test_from_background_to_stop(own: Own, model_store: Path, model_file: Path) 
     assert processes_of(folder) == []
     assert not Path(folder).exists()
     assert own.run("--stop").stdout == "nothing runs\n"
+
+
+def test_a_copy_ends_nothing_of_the_original(
+    own: Own, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    own.start()
+    folder = own.notes()["folder"]
+    copy = tmp_path_factory.mktemp("copied") / "state"
+    shutil.copytree(own.state, copy)
+    done = own.run("--stop", "--state", str(copy))
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {copy}/state.json is of a service in {own.state} (process ")
+    assert Path(folder).is_dir()
+    assert workers(own.environ["TS_MANAGEMENT_ADDRESS"]) == ["READY"] * WORKERS
+
+
+def test_three_at_once(own: Own) -> None:
+    """One is started, and all return when it is ready."""
+    with ThreadPoolExecutor(3) as pool:
+        starts = [pool.submit(own.run, "--background") for _ in range(3)]
+        done = [start.result() for start in as_completed(starts)]
+    assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 3
+    assert all("\nserving: REST " in one.stdout for one in done)
+    pid = own.notes()["pid"]
+    others = [one for one in done if one.stdout.startswith(f"already running (process {pid})\n")]
+    assert len(others) == 2
+
+
+def test_letters_that_the_locale_lacks(
+    model_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """LC_ALL=C, in folders with letters beyond ASCII."""
+    folder = tmp_path_factory.mktemp("ordner") / "größe 年齢"
+    shutil.copytree(model_store, folder / "model_store")
+    with running(
+        folder / "model_store", folder / "state", environ=FEW_WORKERS | {"LC_ALL": "C"}
+    ) as service:
+        assert rest(service, readiness.PHOTOGRAPH.read_bytes()).status == 200
+        assert (folder / "state" / "logs" / "ts_log.log").stat().st_size > 0
+
+
+def test_a_folder_that_no_url_names(own: Own, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Java's log is configured by a file that is given as a URL."""
+    clone = tmp_path_factory.mktemp("clone") / "a b#c%20d"
+    for folder in ("server", "handler"):
+        shutil.copytree(ROOT / folder, clone / folder)
+    for file in ("config.properties", "log4j2.xml"):
+        shutil.copy(ROOT / file, clone)
+    own.environ |= {"PYTHONPATH": str(clone), "PYTHONSAFEPATH": "1"}  # not this folder's code
+    own.start()
+    assert (own.state / "logs" / "ts_log.log").stat().st_size > 0
 
 
 def test_batches_are_larger_where_there_is_a_gpu(own: Own, tmp_path: Path) -> None:
