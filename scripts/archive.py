@@ -1,8 +1,10 @@
-"""Packs age.mar: `face-age archive`."""
+"""Packs age.mar: `face-age archive`, with this folder's own code."""
 
+import os
 import sys
-
-from server.archive import main
+from pathlib import Path
 
 if __name__ == "__main__":
-    sys.exit(main())
+    os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
+    command = [sys.executable, "-P", "-m", "server.archive", *sys.argv[1:]]
+    os.execv(command[0], command)  # nosec B606  # no shell, no stranger's words

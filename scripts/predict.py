@@ -1,8 +1,10 @@
-"""Asks the service for ages: `face-age predict`."""
+"""Asks the service for ages: `face-age predict`, with this folder's own code."""
 
+import os
 import sys
-
-from commands.predict import main
+from pathlib import Path
 
 if __name__ == "__main__":
-    sys.exit(main())
+    os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
+    command = [sys.executable, "-P", "-m", "commands.predict", *sys.argv[1:]]
+    os.execv(command[0], command)  # nosec B606  # no shell, no stranger's words

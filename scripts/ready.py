@@ -1,11 +1,10 @@
-"""Tells whether the service answers: `face-age ready`."""
+"""Tells whether the service answers: `face-age ready`, with this folder's own code."""
 
+import os
 import sys
-
-from server.console import close_output
-from server.readiness import main
+from pathlib import Path
 
 if __name__ == "__main__":
-    code = main()
-    close_output()
-    sys.exit(code)
+    os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
+    command = [sys.executable, "-P", "-m", "server.readiness", *sys.argv[1:]]
+    os.execv(command[0], command)  # nosec B606  # no shell, no stranger's words

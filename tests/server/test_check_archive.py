@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from handler.integrity import weights_identity
-from server import archive, check_archive
+from server import archive
 from tests.torchserve import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -19,7 +19,7 @@ def test_command_line(model_store: Path, model_file: Path, tmp_path: Path) -> No
     bad.write_bytes(good.read_bytes()[:1000])
 
     def told(*archives: Path) -> tuple[int, list[str], list[str]]:
-        command = [sys.executable, "-S", check_archive.__file__, *map(str, archives)]
+        command = [sys.executable, ROOT / "scripts" / "check_archive.py", *map(str, archives)]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout.splitlines(), done.stderr.splitlines()
 
@@ -74,7 +74,7 @@ def test_the_container_takes_the_archive_that_lies_in_the_store(
     archive.make(archive.Recipe(model), store / "age.mar")
     model.unlink()
     content = (store / "age.mar").read_bytes()
-    command = [sys.executable, "server/provide.py"]
+    command = [sys.executable, "-m", "server.provide"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("model_store/age.mar: served as it was packed; ")

@@ -158,7 +158,7 @@ def test_archives_from_anywhere_and_under_any_name(
 
 def test_the_form_of_the_words_is_told(clone: Clone) -> None:
     form = "give NAME=ARCHIVE, such as age=model_store/age.mar"
-    for command in (["scripts/serve.sh"], [".venv/bin/python", "server/supervisor.py"]):
+    for command in (["scripts/serve.sh"], [".venv/bin/python", "-m", "server.supervisor"]):
         for words, told in (
             (["--models"], f"--models names nothing: {form}"),
             (["--models", "age.mar"], f"--models age.mar: {form}"),
