@@ -56,8 +56,8 @@ class InvalidImage(Failure):
 
 
 class ImageTooLarge(Failure):
-    """More pixels than `handler.max_pixels`, or than 4 million in a run-length encoded BMP; known
-    before decoding."""
+    """More pixels than `handler.max_pixels`, than 65,535 on a side, or than 4 million in a
+    run-length encoded BMP; known before decoding."""
 
     code, type, phrase = 413, "ImageTooLarge", "Request Entity Too Large"
 

@@ -12,6 +12,7 @@ unlock_environment
 "$VENV/bin/ruff" check .
 "$VENV/bin/ruff" format --check .
 "$VENV/bin/mypy"
+"$VENV/bin/lint-imports"
 "$VENV/bin/python" scripts/audit.py
 "$VENV/bin/python" scripts/render_docs.py --check
 exec "$VENV/bin/python" -m pytest --cov "$@"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuzz import seeds
 from fuzz.checks import check_decoding, check_request, row_and_headers
 from handler.requests import parse
+from tests.fuzz import seeds
 from tests.pictures import encoded, scene
 
 FILES = {name: sorted((seeds.FOLDER / name).iterdir()) for name in ("decode", "parse")}

@@ -1,6 +1,6 @@
 """Writes the fuzzers' seeds from the table of bad input, tests/bad_input: what is small of it.
 
-python -m fuzz.seeds
+python -m tests.fuzz.seeds
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Final
 from tests.bad_input import encodings, files, pixels
 from tests.pictures import encoded, scene
 
-FOLDER: Final = Path(__file__).parent / "seeds"
+FOLDER: Final = Path(__file__).resolve().parents[2] / "fuzz" / "seeds"
 LARGEST: Final = 1500  # bytes
 PICTURE: Final = scene(12, 16)
 
