@@ -12,7 +12,6 @@ padding). Every data set is looked over before the first picture is cropped.
 
 import csv
 import hashlib
-import inspect
 import json
 import logging
 import multiprocessing
@@ -28,17 +27,17 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from handler import areas, cascade, cropping, decoding, detection, mosaic, networks, suppression
 from handler.contract import CropGeometry, DetectorSettings
 from handler.cropping import crop_faces, padding
 from handler.decoding import decode
 from handler.detection import FaceDetector, Faces
 from handler.errors import Failure
 from handler.settings import Settings
-from train import crops, main_face
+from train import main_face
 from train.command_line import command
 from train.configuration import contract_parts
 from train.crops import (
+    CROP_VERSION,
     SUMMARY,
     CropLabel,
     Shard,
@@ -56,19 +55,6 @@ from train.records import SPLITS, Problem, Record
 
 log = logging.getLogger(__name__)
 SHARD = 256  # records
-# What a crop's pixels come of, beside settings and records.
-_MAKING = (
-    areas,
-    cascade,
-    cropping,
-    crops,
-    decoding,
-    detection,
-    main_face,
-    mosaic,
-    networks,
-    suppression,
-)
 
 
 @dataclass(frozen=True)
@@ -83,7 +69,7 @@ class CropMaker:
     def fingerprint(self, records: Sequence[Record]) -> str:
         """Names everything that the crops depend on, so that a stale cache is never mixed in."""
         told = [(r.file, r.age, r.split, *(r.box or ())) for r in records]
-        parts = [asdict(self), told, [inspect.getsource(module) for module in _MAKING]]
+        parts = [asdict(self), told, CROP_VERSION]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
     def build_detector(self) -> FaceDetector:
