@@ -1,10 +1,10 @@
 """Asks the service for the ages in photographs.
 
-    python scripts/predict.py photo.jpg
-    python scripts/predict.py photo.jpg holiday/ --json > ages.jsonl
-    python scripts/predict.py photo.jpg --annotate out.png
-    python scripts/predict.py --grpc photo.jpg
-    FACE_AGE_KEY=... python scripts/predict.py --url https://ages.example.org photo.jpg
+    face-age predict photo.jpg
+    face-age predict photo.jpg holiday/ --json > ages.jsonl
+    face-age predict photo.jpg --annotate out.png
+    face-age predict --grpc photo.jpg
+    FACE_AGE_KEY=... face-age predict --url https://ages.example.org photo.jpg
 
 Folders are searched for JPEG, PNG, WebP, BMP and GIF files, all the way down: by their suffix, and
 by their first bytes where that is another one. Names that begin with a dot are left out. Other

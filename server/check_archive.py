@@ -1,6 +1,6 @@
 """Tells whether TorchServe can load archives, whole and as they were packed.
 
-    python scripts/check_archive.py model_store/age.mar     exit 0, or 1 and why not, in a line
+    face-age check model_store/age.mar     exit 0, or 1 and why not, in a line
 
 `server/supervisor.py` looks at the archives on its start line so; this is for those who start
 TorchServe in another way: by itself it serves without a damaged one, and says Healthy.

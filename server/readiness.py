@@ -1,6 +1,6 @@
 """Tells whether the service is ready: each version of each model answers a canned photograph.
 
-    python scripts/ready.py         exit 0 when it is, 1 and the reason when it is not
+    face-age ready         exit 0 when it is, 1 and the reason when it is not
 
 The addresses are those of config.properties and of the TS_ variables that override it. Needs
 nothing but the standard library, so that health checks can run it everywhere.

@@ -112,4 +112,4 @@ def test_the_handler_that_does_nothing_answers_so_that_it_passes_every_check(fac
         check(answer, photograph)
         assert len(answer.faces) == (faces or 0)
     (other,) = EmptyHandler().handle([{"body": bytearray(b"no comment")}], None)
-    assert len(parse(other).faces) == 1  # what scripts/ready.py asks for
+    assert len(parse(other).faces) == 1  # what readiness asks for

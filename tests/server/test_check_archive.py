@@ -1,4 +1,4 @@
-"""scripts/check_archive.py: what somebody who starts TorchServe without the supervisor asks."""
+"""server/check_archive.py: what somebody who starts TorchServe without the supervisor asks."""
 
 import shutil
 import subprocess

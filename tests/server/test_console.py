@@ -1,4 +1,4 @@
-"""scripts/console.py: what TorchServe prints, and the line that says why it failed."""
+"""server/console.py: what TorchServe prints, and the line that says why it failed."""
 
 import io
 import subprocess

@@ -1,4 +1,4 @@
-"""scripts/processes.py, with programs that take TorchServe's place."""
+"""server/processes.py, with programs that take TorchServe's place."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""scripts/ready.py: where it asks; what it says of a real service is in tests/service."""
+"""server/readiness.py: where it asks; what it says of a real service is in tests/service."""
 
 import json
 import threading

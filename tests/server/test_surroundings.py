@@ -1,4 +1,4 @@
-"""scripts/surroundings.py: what may not be set in TorchServe's environment, and file names."""
+"""server/surroundings.py: what may not be set in TorchServe's environment, and file names."""
 
 import locale
 from pathlib import Path
