@@ -48,6 +48,7 @@ def written_together(
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """The path to write to; a lock on it says that somebody lives who does."""
+    new = not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.parent.resolve()
     _clean_once(folder)
@@ -61,6 +62,9 @@ def _beside(path: Path) -> Iterator[Path]:
     finally:
         partial.unlink(missing_ok=True)
         os.close(lock)
+        if new:
+            with suppress(OSError):  # it is not empty: the file is there
+                folder.rmdir()
 
 
 @functools.cache
@@ -107,11 +111,13 @@ def _move(places: Mapping[Path, Path], previous: Mapping[Path, Path]) -> None:
 
 def _kept(path: Path, name: Path) -> Path | None:
     """The file at `path` under a second name too; None where there is none."""
+    if path.is_dir() and not path.is_symlink():  # which a file cannot take the place of
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     name.unlink(missing_ok=True)
     try:
         try:
             os.link(path, name, follow_symlinks=False)
-        except OSError:  # a folder, or a file system without second names
+        except OSError:  # a file system without second names
             os.rename(path, name)
     except FileNotFoundError:
         return None

@@ -14,7 +14,7 @@ from bench.measure.systems import SYSTEMS, Share, shipped
 from tests.pictures import astronaut, encoded, scene
 
 ROOT = Path(__file__).resolve().parents[2]
-COMPARE = [sys.executable, str(ROOT / "loadtests" / "compare.py")]
+COMPARE = [sys.executable, "-m", "bench.compare"]
 
 
 def test_missing_packages_are_named_in_one_line(monkeypatch, capsys):

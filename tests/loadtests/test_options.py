@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+import loadtests
 from bench import ceiling, compare, memory, soak
 from loadtests.options import add_options
 from tests.client.test_rest import server
 
-LOCUSTFILE = Path(ceiling.__file__).with_name("locustfile.py")
+LOCUSTFILE = Path(loadtests.__file__).with_name("locustfile.py")
 __all__ = ["server"]  # a fixture
 
 

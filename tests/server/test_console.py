@@ -83,11 +83,11 @@ class TestConsole:
 
 
 def test_a_full_disk_is_no_reason_to_end() -> None:
-    code = "import console; console.say('x'); console.say('y'); console.close_output()"
+    code = "from server import console; console.say('x'); console.say('y'); console.close_output()"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-c", code],
-            cwd=readiness.ROOT / "scripts",
+            cwd=readiness.ROOT,
             stdout=full,
             stderr=subprocess.PIPE,
             check=False,

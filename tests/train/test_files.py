@@ -213,3 +213,18 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     assert ran(WRITTEN, target, before=limit) == 1
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_is_not_taken_the_place_of(tmp_path: Path) -> None:
+    (tmp_path / "out" / "inside").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError) as caught, written_whole(tmp_path / "out") as partial:
+        partial.write_text("a file")
+    assert caught.value.filename == str(tmp_path / "out")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "inside"]
+
+
+def test_a_folder_that_nothing_came_into_is_not_left(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no"), written_whole(tmp_path / "new" / "file") as partial:
+        partial.write_text("half")
+        raise ValueError("no")
+    assert not (tmp_path / "new").exists()

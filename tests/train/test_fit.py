@@ -367,7 +367,7 @@ def test_two_processes_have_the_losses_of_one(
     files = [path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()]
     assert len([name for name in files if "tfevents" in name]) == 1
     assert {name for name in files if "tfevents" not in name} == {
-        "best.ckpt", "last.ckpt", "config.yaml", "tensorboard/hparams.yaml",
+        "best.ckpt", "last.ckpt", "previous.ckpt", "config.yaml", "tensorboard/hparams.yaml",
         *(f"hydra/fit/{name}" for name in ("config.yaml", "hydra.yaml", "overrides.yaml")),
         "hydra/fit/fit.log",
     }  # fmt: skip
