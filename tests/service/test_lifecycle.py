@@ -242,7 +242,7 @@ def test_a_folder_that_no_url_names(own: Own, tmp_path_factory: pytest.TempPathF
         shutil.copytree(ROOT / folder, clone / folder)
     for file in ("config.properties", "log4j2.xml"):
         shutil.copy(ROOT / file, clone)
-    own.environ |= {"PYTHONPATH": str(clone), "PYTHONSAFEPATH": "1"}  # not this folder's code
+    own.environ.update(PYTHONPATH=str(clone), PYTHONSAFEPATH="1")  # not this folder's code
     own.start()
     assert (own.state / "logs" / "ts_log.log").stat().st_size > 0
 
