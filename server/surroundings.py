@@ -9,9 +9,9 @@ from pathlib import Path
 # They would replace what is checked before the start, or come after the options of `vmargs`:
 # TorchServe and Java say nothing of them, or a line in a log.
 REPLACED = {
-    "TS_CONFIG_FILE": "give another configuration by --config FILE of server/supervisor.py",
+    "TS_CONFIG_FILE": "give another configuration by python -m server.supervisor --config FILE",
     "TS_LOAD_MODELS": "name models by --models NAME=ARCHIVE",
-    "TS_MODEL_STORE": "name another folder by --model-store of server/supervisor.py",
+    "TS_MODEL_STORE": "name another folder by python -m server.supervisor --model-store",
     "TS_MODEL_SERVER_HOME": "the installed TorchServe is used",
     **dict.fromkeys(
         ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"),
@@ -51,7 +51,7 @@ def checked(environ: Mapping[str, str], properties: Mapping[str, str]) -> None:
         if name in environ and environ[name] != properties.get(key):
             raise SurroundingsError(
                 f"{name} is set in the environment: unset it; {key} is changed in a configuration "
-                "alone (--config FILE of server/supervisor.py)"
+                "alone (python -m server.supervisor --config FILE)"
             )
 
 
