@@ -74,7 +74,7 @@ class TestCheck:
             service.check()
         assert str(refused.value) == (
             "TS_CONFIG_FILE is set in the environment: unset it; give another configuration by "
-            "--config FILE of server/supervisor.py"
+            "python -m server.supervisor --config FILE"
         )
 
 
