@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.audit import CODE
+
 ROOT = Path(__file__).resolve().parents[2]
 # Modules of the standard library and of what is installed that open connections.
 NETWORK = {
@@ -49,17 +51,14 @@ def test_the_handler_downloads_no_weights(name: str) -> None:
 
 
 def test_nothing_is_unpickled() -> None:
-    folders = ("client", "deploy", "handler", "loadtests", "scripts", "train")
-    found = {str(file): UNPICKLING & set(imported(tree)) for file, tree in trees(*folders)}
+    found = {str(file): UNPICKLING & set(imported(tree)) for file, tree in trees(*CODE)}
     assert not {file: names for file, names in found.items() if names}
 
 
 def test_weights_are_read_as_weights_only() -> None:
     """torch.load alone would run what a file tells it to."""
     loads = [
-        (str(file), call)
-        for file, tree in trees("client", "deploy", "handler", "loadtests", "scripts", "train")
-        for call in called(tree, "torch.load")
+        (str(file), call) for file, tree in trees(*CODE) for call in called(tree, "torch.load")
     ]
     assert loads  # or this test looks for the wrong name
     for file, call in loads:

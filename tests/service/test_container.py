@@ -154,7 +154,7 @@ def test_holds_no_more_than_serving_needs(ports: tuple[int, int]) -> None:
         "found = sorted(os.listdir('/app')), os.listdir('/app/model_store')",
         "top = ['.venv', 'commands', 'config.properties', 'handler', 'log4j2.xml', 'model_store']",
         "top += ['sbom.cdx.json', 'server', 'train']",
-        "assert len(os.listdir('/app/handler')) == 3, os.listdir('/app/handler')",
+        "assert len(os.listdir('/app/handler')) == 4, os.listdir('/app/handler')",
         "assert found == (top, ['age.mar']), found",
     )
 
