@@ -24,7 +24,7 @@ from typing import Any, Final
 from PIL import Image
 
 from handler.decoding import decode
-from handler.machine import keep_freed_memory
+from handler.heap import keep_freed_memory
 
 MEGAPIXELS: Final = 20.0
 ASPECT: Final = 4 / 3

@@ -28,7 +28,7 @@ from handler.cropping import Picture
 from handler.decoding import decode
 from handler.detection import Faces, fills_the_frame, scaled_down
 from handler.errors import Failure
-from handler.machine import keep_freed_memory
+from handler.heap import keep_freed_memory
 from handler.settings import Settings
 from train.extras import needed
 

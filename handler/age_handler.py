@@ -21,8 +21,9 @@ try:
         Failure,
         InvalidRequest,
     )
+    from handler.heap import keep_freed_memory
     from handler.integrity import IntegrityError, check_folder, described, weights_identity
-    from handler.machine import HeapLimit, cores, dump_no_memory, keep_freed_memory
+    from handler.machine import HeapLimit, cores, dump_no_memory
     from handler.open_inference import wrapped
     from handler.parts import hand_over_whole_requests
     from handler.pipeline import Pipeline

@@ -14,6 +14,7 @@ from handler.cropping import Picture
 from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImageFormat
 from handler.exif import orientation
 from handler.formats import SERVED, described, served_format
+from handler.heap import large_blocks_given_back
 from handler.kinds import (
     has_all_scans,
     is_arithmetic,
@@ -143,7 +144,9 @@ def _loaded(image: ImageFile.ImageFile) -> Image.Image:
         image.load()
         return image
     # Its load() copies what libwebp gave while that holds the same twice more: 16 bytes a pixel
-    frame = image._decoder.get_next()
+    # its alpha takes two large blocks more before the frame, which does not fit into their place
+    with large_blocks_given_back():
+        frame = image._decoder.get_next()
     image._decoder = None
     if frame is None:
         raise EOFError("libwebp cannot decode it")

@@ -10,9 +10,6 @@ from pathlib import Path
 import torch
 
 CGROUP = Path("/sys/fs/cgroup")
-# mallopt's keys and a size that no tensor here reaches, in bytes
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _NEVER = -1, -3, 1 << 30
-_MOST_OF_OLD = 32 << 20  # that glibc before 2.35 takes
 
 
 def cores() -> int:
@@ -53,20 +50,8 @@ def dump_no_memory() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (least, least))
 
 
-def keep_freed_memory() -> None:
-    """Let the C library keep large blocks for the next tensors.
-
-    By default glibc hands a tensor's memory back to the system when it is freed, and the next one
-    pays for fresh pages: half of the time of MTCNN's layers, and more.
-    """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        if not libc.mallopt(_MMAP_THRESHOLD, _NEVER):
-            libc.mallopt(_MMAP_THRESHOLD, _MOST_OF_OLD)
-        libc.mallopt(_TRIM_THRESHOLD, _NEVER)
-
-
 class HeapLimit:
-    """Bounds what `keep_freed_memory` keeps.
+    """Bounds what `heap.keep_freed_memory` keeps.
 
     Tensors of ever different sizes leave gaps that no later one fits into. When the process has
     grown far beyond what it needs, the pages of all gaps go back to the system at once, which the

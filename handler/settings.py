@@ -35,9 +35,8 @@ class Settings:
 
     max_pixels: int = 50_000_000
     """Photographs with more pixels are refused before they are decoded. One pixel takes 4 to 7
-    bytes on the way in most formats, up to 12 in a progressive JPEG or a WebP, whose file is there
-    twice more, and 14 in a WebP of lossy colours with alpha, of which a worker's heap keeps 2 that
-    are free."""
+    bytes on the way in most formats, and up to 12 in a progressive JPEG or a WebP, whose file is
+    there twice more."""
 
     min_face_size: int = 40
     """Faces with a smaller side, in pixels of the photograph as it is looked at, are not searched

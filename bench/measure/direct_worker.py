@@ -16,7 +16,7 @@ import yaml
 
 from bench.measure.mixes import read
 from handler.errors import Failure
-from handler.machine import keep_freed_memory
+from handler.heap import keep_freed_memory
 from handler.pipeline import Answer, Pipeline
 from handler.requests import Request
 from handler.settings import Settings

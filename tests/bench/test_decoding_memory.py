@@ -25,7 +25,7 @@ MOST = 12.2
         ("PNG, palette with alpha", 4.7),
         ("WebP, lossy", MOST),  # libwebp's two canvases and a frame
         ("WebP, lossless with alpha", MOST),
-        ("WebP, lossy with alpha", MOST + 2),  # what is free again, and too small for the frame
+        ("WebP, lossy with alpha", MOST),
         ("GIF, palette with a transparent colour", 4.7),
         ("BMP, 32 bits with alpha", 7.8),
     ],
