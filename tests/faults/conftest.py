@@ -31,7 +31,7 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session")
 def table(pytestconfig: pytest.Config) -> Table:
-    """Printed at the end of the run, to be pasted into the README."""
+    """Printed at the end of the run, to be pasted into docs/faults.md."""
     return pytestconfig.stash[TABLE]
 
 

@@ -1,4 +1,4 @@
-"""The README's table: what each fault did to the service under load."""
+"""The table of docs/faults.md: what each fault did to the service under load."""
 
 from dataclasses import dataclass
 
