@@ -18,12 +18,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from face_age_client.address import REST
+from face_age_client.answer import Answer, Face
+from face_age_client.errors import AskError
+from face_age_client.pool import Client, in_parallel
+from face_age_client.rest import RestClient
 
-from client.address import REST
-from client.answer import Answer, Face
-from client.errors import AskError
-from client.parallel import Client, in_parallel
-from client.rest import RestClient
 from commands.folders import shown
 from commands.option_types import real, rest_url
 from train.extras import needed

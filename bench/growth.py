@@ -22,12 +22,12 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from face_age_client.rest import RestClient
 from PIL import Image
 
 from bench import stages
 from bench.in_process import Worker
 from bench.stages import Moment
-from client.rest import RestClient
 from commands.option_types import rest_url
 from loadtests.photographs import find, opened
 from loadtests.synthetic import crowd, encoded, of_size, portrait

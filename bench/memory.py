@@ -25,13 +25,13 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from face_age_client.address import REST
+from face_age_client.errors import AskError, Malformed, Refused, Unreachable
+from face_age_client.pool import Client, in_parallel
+from face_age_client.rest import RestClient
 from PIL import Image
 
 from bench.measure.tenths import PARTS, part
-from client.address import REST
-from client.errors import AskError, Malformed, Refused, Unreachable
-from client.parallel import Client, in_parallel
-from client.rest import RestClient
 from commands.option_types import rest_url, whole
 from loadtests.checks import check
 from loadtests.photographs import Photograph, find, opened, variants

@@ -4,7 +4,7 @@ import argparse
 import math
 from collections.abc import Callable
 
-from client.address import Address
+from face_age_client.address import Address
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

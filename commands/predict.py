@@ -29,11 +29,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from client.address import GRPC, REST
-from client.answer import Answer
-from client.errors import AskError, Unreachable
-from client.parallel import Client, in_parallel
-from client.rest import RestClient
+from face_age_client.address import GRPC, REST
+from face_age_client.answer import Answer
+from face_age_client.errors import AskError, Unreachable
+from face_age_client.pool import Client, in_parallel
+from face_age_client.rest import RestClient
+
 from commands import picture_files
 from commands.annotate import annotated
 from commands.folders import search, shown
@@ -180,7 +181,7 @@ def connector(given: argparse.Namespace) -> Callable[[], Client]:
     }
     if given.grpc:
         with needed():
-            from client.rpc import GrpcClient  # only here is grpcio needed
+            from face_age_client.rpc import GrpcClient  # only here is grpcio needed
 
         url = GRPC if given.url is None else given.url
         connect: Callable[[], Client] = partial(GrpcClient, url, **words)

@@ -1,7 +1,8 @@
 """What a well-formed answer can still have wrong."""
 
-from client.answer import Answer
-from client.errors import Malformed
+from face_age_client.answer import Answer
+from face_age_client.errors import Malformed
+
 from loadtests.photographs import Photograph
 
 

@@ -2,7 +2,8 @@
 
 import argparse
 
-from client.address import GRPC, Address
+from face_age_client.address import GRPC, Address
+
 from commands.option_types import grpc_address, real, whole
 from loadtests import mix, shapes
 

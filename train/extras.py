@@ -9,7 +9,7 @@ from typing import Final
 
 # Import names; a package that several extras bring stands under the smallest of them.
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
-    "client": ("grpc", "google", "tqdm"),
+    "client": ("aiohttp", "grpc", "google", "tqdm"),
     "train": ("lightning", "hydra", "omegaconf", "tensorboard", "matplotlib"),
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),

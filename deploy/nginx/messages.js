@@ -9,7 +9,7 @@ const PREFIX = 5; // bytes in front of a message: whether it is compressed, and 
 const INVALID_ARGUMENT = 3;
 const UNIMPLEMENTED = 12;
 
-const MODEL = 1; // numbers of PredictionsRequest's fields: see client/inference.proto
+const MODEL = 1; // numbers of PredictionsRequest's fields: see client/face_age_client/inference.proto
 const VERSION = 2;
 const ENTRY = 3;
 

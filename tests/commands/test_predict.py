@@ -9,15 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from face_age_client.answer import Answer, Face
+from face_age_client.testing import send
 
-from client.answer import Answer, Face
 from commands import annotate, predict
 from commands.annotate import BOX, annotated
 from handler import requests
-from tests.client.test_rest import send, server
 from tests.pictures import astronaut, encoded, scene
-
-__all__ = ["server"]  # a fixture
 
 SCRIPT = Path(predict.__file__)
 

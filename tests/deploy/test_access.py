@@ -13,9 +13,9 @@ import time
 import warnings
 
 import pytest
+from face_age_client.errors import Refused
+from face_age_client.rest import RestClient
 
-from client.errors import Refused
-from client.rest import RestClient
 from deploy import keys
 from handler.requests import Options
 from tests.deploy.proxy import Proxy

@@ -8,10 +8,8 @@ import pytest
 import loadtests
 from bench import ceiling, compare, memory, soak
 from loadtests.options import add_options
-from tests.client.test_rest import server
 
 LOCUSTFILE = Path(loadtests.__file__).with_name("locustfile.py")
-__all__ = ["server"]  # a fixture
 
 
 def refused(capsys, parse, *words: str) -> str:

@@ -107,7 +107,7 @@ def test_failed_requests_fail_the_run(service: Service, tmp_path):
 
 def test_wrong_answers_fail_the_run(service: Service, tmp_path):
     """Photographs that are said to have one face, and have none."""
-    for folder in ("client", "commands", "handler", "loadtests", "train"):
+    for folder in ("commands", "face_age_client", "handler", "loadtests", "train"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     shutil.copytree(ROOT / "server", tmp_path / "server")
     (tmp_path / "server" / "canned.jpg").write_bytes(encoded(scene(200, 300), "JPEG"))

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from client.errors import Malformed, Refused
+from face_age_client.errors import Malformed, Refused
 
 OLDEST = 116  # years: the ages that the model tells apart end here
 

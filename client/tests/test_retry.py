@@ -1,10 +1,9 @@
 import time
 
 import pytest
-
-from client.answer import Answer
-from client.errors import Interrupted, Refused
-from client.patience import patiently, seconds_of
+from face_age_client.answer import Answer
+from face_age_client.errors import Interrupted, Refused
+from face_age_client.retry import patiently, seconds_of
 
 ANSWER = Answer(1, 1, (), "age", "1.0", {})
 

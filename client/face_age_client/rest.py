@@ -7,11 +7,12 @@ import ssl
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
-from client.address import Address, authorization
-from client.answer import Answer, parse
-from client.errors import Interrupted, Refused, Unreachable
-from client.patience import patiently, seconds_of
+from face_age_client.address import Address, authorization
+from face_age_client.answer import Answer, parse
+from face_age_client.errors import Interrupted, Refused, Unreachable
+from face_age_client.retry import patiently, seconds_of
 
 _BROKEN = (ConnectionError, ssl.SSLEOFError)
 _Response = tuple[http.client.HTTPResponse, bytes]  # and its body
@@ -39,29 +40,31 @@ class RestClient:
         self._url, self._timeout = url, timeout
         self._connection = (
             http.client.HTTPSConnection(
-                address.host, address.port, timeout=timeout, context=_trust(certificates)
+                address.host, address.port, timeout=timeout, context=trust(certificates)
             )
             if address.secure
             else http.client.HTTPConnection(address.host, address.port, timeout=timeout)
         )
-        self._authorization = {"Authorization": authorization(key)} if key else {}
-        path = "/".join(urllib.parse.quote(name, safe="") for name in (model, version) if name)
-        self._path = f"{address.path}/predictions/{path}"
+        self._authorization = authorized(key)
+        self._path = address.path + predictions(model, version)
 
     def ask(self, photograph: bytes, options: Mapping[str, float] | None = None) -> Answer:
         """The answer to one photograph; `options` as the service names them (`max_faces`, ...).
 
         Asks again where a refusal says when, for as long as the timeout. Raises AskError.
         """
-        # Without a type TorchServe takes some bodies for a form.
-        headers = {"Content-Type": "application/octet-stream", **self._authorization}
-        for name, value in (options or {}).items():
-            headers[f"X-{name.replace('_', '-')}"] = str(value)
+        headers = self._authorization | headers_of(options or {})
         return patiently(lambda: self._ask(photograph, headers), self._timeout)
 
     def close(self) -> None:
         """Close the connection; the next photograph would open another."""
         self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _ask(self, photograph: bytes, headers: Mapping[str, str]) -> Answer:
         try:
@@ -102,7 +105,28 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _trust(certificates: Path | None) -> ssl.SSLContext:
+def authorized(key: str) -> dict[str, str]:
+    """The header for a proxy's key, or none; ValueError on what is no key."""
+    return {"Authorization": authorization(key)} if key else {}
+
+
+def predictions(model: str, version: str) -> str:
+    """The path of a model's predictions."""
+    path = "/".join(urllib.parse.quote(name, safe="") for name in (model, version) if name)
+    return f"/predictions/{path}"
+
+
+def headers_of(options: Mapping[str, float]) -> dict[str, str]:
+    """The headers of a photograph with these options."""
+    # Without a type TorchServe takes some bodies for a form.
+    headers = {"Content-Type": "application/octet-stream"}
+    for name, value in options.items():
+        headers[f"X-{name.replace('_', '-')}"] = str(value)
+    return headers
+
+
+def trust(certificates: Path | None) -> ssl.SSLContext:
+    """Of whom: a PEM file's authorities, or the system's."""
     return ssl.create_default_context(cadata=certificates.read_text() if certificates else None)
 
 

@@ -1,6 +1,5 @@
 import pytest
-
-from client.address import Address, authorization
+from face_age_client.address import Address, authorization
 
 
 @pytest.mark.parametrize(

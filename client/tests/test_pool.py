@@ -6,9 +6,8 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
-
-from client.errors import Refused, Unreachable
-from client.parallel import WINDOW, in_parallel
+from face_age_client.errors import Refused, Unreachable
+from face_age_client.pool import WINDOW, in_parallel
 
 
 class Client:

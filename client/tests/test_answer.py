@@ -2,9 +2,8 @@ import copy
 import json
 
 import pytest
-
-from client.answer import Face, parse
-from client.errors import Malformed, Refused
+from face_age_client.answer import Face, parse
+from face_age_client.errors import Malformed, Refused
 
 CONTENT = {
     "width": 512,

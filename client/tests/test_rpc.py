@@ -6,19 +6,18 @@ from pathlib import Path
 
 import grpc
 import pytest
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
-
-from client import inference_pb2
-from client.errors import Interrupted, Refused, Unreachable
-from client.inference_pb2 import PredictionResponse, PredictionsRequest
-from client.inference_pb2_grpc import (
+from face_age_client import inference_pb2
+from face_age_client.errors import Interrupted, Refused, Unreachable
+from face_age_client.inference_pb2 import PredictionResponse, PredictionsRequest
+from face_age_client.inference_pb2_grpc import (
     InferenceAPIsServiceServicer,
     add_InferenceAPIsServiceServicer_to_server,
 )
-from client.rpc import GrpcClient
-from tests.client.test_rest import ANSWER
+from face_age_client.rpc import GrpcClient
+from face_age_client.testing import ANSWER
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
-ROOT = Path(__file__).resolve().parents[2]
+CLIENT = Path(__file__).resolve().parents[1]
 
 
 class Servicer(InferenceAPIsServiceServicer):
@@ -142,9 +141,15 @@ def test_nothing_listens():
 
 def test_stubs_are_generated_from_the_proto(tmp_path):
     pytest.importorskip("grpc_tools")
-    compiler = [sys.executable, "-m", "grpc_tools.protoc", "-I.", "client/inference.proto"]
+    compiler = [
+        sys.executable,
+        "-m",
+        "grpc_tools.protoc",
+        "-I.",
+        "face_age_client/inference.proto",
+    ]
     output = tmp_path / "descriptors"
-    subprocess.run([*compiler, f"--descriptor_set_out={output}"], cwd=ROOT, check=True)
+    subprocess.run([*compiler, f"--descriptor_set_out={output}"], cwd=CLIENT, check=True)
     (generated,) = FileDescriptorSet.FromString(output.read_bytes()).file
     committed = FileDescriptorProto.FromString(inference_pb2.DESCRIPTOR.serialized_pb)
     for descriptor in (generated, committed):  # what json_name protoc writes into one of them

@@ -3,9 +3,9 @@
 import grpc
 import warnings
 
-from client import inference_pb2 as client_dot_inference__pb2
+from face_age_client import inference_pb2 as face__age__client_dot_inference__pb2
 
-GRPC_GENERATED_VERSION = '1.74.0'
+GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + f' but the generated code in client/inference_pb2_grpc.py depends on'
+        + ' but the generated code in face_age_client/inference_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class InferenceAPIsServiceStub(object):
+class InferenceAPIsServiceStub:
     """TorchServe's inference API.
     """
 
@@ -37,12 +37,12 @@ class InferenceAPIsServiceStub(object):
         """
         self.Predictions = channel.unary_unary(
                 '/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions',
-                request_serializer=client_dot_inference__pb2.PredictionsRequest.SerializeToString,
-                response_deserializer=client_dot_inference__pb2.PredictionResponse.FromString,
+                request_serializer=face__age__client_dot_inference__pb2.PredictionsRequest.SerializeToString,
+                response_deserializer=face__age__client_dot_inference__pb2.PredictionResponse.FromString,
                 _registered_method=True)
 
 
-class InferenceAPIsServiceServicer(object):
+class InferenceAPIsServiceServicer:
     """TorchServe's inference API.
     """
 
@@ -58,8 +58,8 @@ def add_InferenceAPIsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Predictions': grpc.unary_unary_rpc_method_handler(
                     servicer.Predictions,
-                    request_deserializer=client_dot_inference__pb2.PredictionsRequest.FromString,
-                    response_serializer=client_dot_inference__pb2.PredictionResponse.SerializeToString,
+                    request_deserializer=face__age__client_dot_inference__pb2.PredictionsRequest.FromString,
+                    response_serializer=face__age__client_dot_inference__pb2.PredictionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -69,7 +69,7 @@ def add_InferenceAPIsServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class InferenceAPIsService(object):
+class InferenceAPIsService:
     """TorchServe's inference API.
     """
 
@@ -88,8 +88,8 @@ class InferenceAPIsService(object):
             request,
             target,
             '/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions',
-            client_dot_inference__pb2.PredictionsRequest.SerializeToString,
-            client_dot_inference__pb2.PredictionResponse.FromString,
+            face__age__client_dot_inference__pb2.PredictionsRequest.SerializeToString,
+            face__age__client_dot_inference__pb2.PredictionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Final, Protocol, TypeVar
 
-from client.answer import Answer
-from client.errors import Unreachable
+from face_age_client.answer import Answer
+from face_age_client.errors import Unreachable
 
 AT_ONCE: Final = 8  # photographs under way together: what one batch of the service takes
 # Jobs that are begun before the first of them is done: a slow one does not stop the others, and

@@ -1,0 +1,27 @@
+"""Asks a face-age service for the ages of the faces in photographs.
+
+`RestClient` needs nothing but the standard library. `face_age_client.aio.AsyncRestClient` needs the
+extra `async`, `face_age_client.rpc.GrpcClient` and `AsyncGrpcClient` the extra `grpc`.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from face_age_client.answer import Answer, Face
+from face_age_client.errors import AskError, Interrupted, Malformed, Refused, Unreachable
+from face_age_client.rest import RestClient
+
+__all__ = [
+    "Answer",
+    "AskError",
+    "Face",
+    "Interrupted",
+    "Malformed",
+    "Refused",
+    "RestClient",
+    "Unreachable",
+]
+
+try:
+    __version__ = version("face-age-client")
+except PackageNotFoundError:  # a folder that is not installed
+    __version__ = ""
