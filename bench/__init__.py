@@ -1,1 +1,5 @@
 """What is measured, and not shipped: `python -m bench.NAME` in the root of the repository."""
+
+from train.extras import explain_what_lacks
+
+explain_what_lacks()

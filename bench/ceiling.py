@@ -19,14 +19,13 @@ from pathlib import Path
 from statistics import median
 from typing import IO, Final, cast
 
+import psutil
+
 from bench.measure.torchserve import StartError, TorchServe, started
 from bench.measure.users import locust
 from commands.option_types import real, whole
 from loadtests import mix
-from train.extras import needed, require
-
-with needed():
-    import psutil
+from train.extras import require
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 

@@ -10,7 +10,7 @@ round measures every system in turn: at saturation, with as many photographs und
 its processes busy; one photograph at a time; and at half of its saturation, at random times.
 
 All of it stays on this machine, which should have nothing else to do. Exits with 1 where a request
-failed or an answer changed. Needs `pip install -e '.[compare]'` and model_store/age.pt, which
+failed or an answer changed. Needs the extra `compare` and model_store/age.pt, which
 scripts/serve.sh makes.
 """
 
@@ -32,14 +32,11 @@ from typing import Any, Final
 from bench.measure import mixes
 from bench.measure.generator import Generator
 from bench.measure.report import Result, conditions, tables
+from bench.measure.rounds import Broken, Plan, measure, survey
 from bench.measure.systems import SYSTEMS, Running, Share
 from bench.measure.torchserve import StartError
 from commands.option_types import real, whole
 from server import archive, batching
-from train.extras import needed
-
-with needed():
-    from bench.measure.rounds import Broken, Plan, measure, survey
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -153,7 +150,7 @@ def main() -> int:
     options = _options()
     missing = [name for name in NEEDED if not importlib.util.find_spec(name)]
     if missing:
-        say(f"error: {', '.join(missing)} not installed: pip install -e '.[compare]'")
+        say(f"error: {', '.join(missing)} not installed: pip install -e ./client -e '.[compare]'")
         return 1
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)

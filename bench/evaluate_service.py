@@ -18,21 +18,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
+
+from commands.folders import shown
+from commands.option_types import real, rest_url
 from face_age_client.address import REST
 from face_age_client.answer import Answer, Face
 from face_age_client.errors import AskError
 from face_age_client.pool import Client, in_parallel
 from face_age_client.rest import RestClient
-
-from commands.folders import shown
-from commands.option_types import real, rest_url
-from train.extras import needed
 from train.files import written_whole
 from train.main_face import main_face
 from train.metrics import describe, describe_bounded
-
-with needed():
-    from tqdm import tqdm
 
 RESAMPLES = 1000  # of the bootstrap
 

@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from face_age_client.errors import AskError
-from face_age_client.rest import RestClient
 from PIL import Image
 
+from face_age_client.errors import AskError
+from face_age_client.rest import RestClient
 from handler.machine import cores
 
 ROOT = Path(__file__).resolve().parent.parent

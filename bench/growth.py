@@ -22,21 +22,18 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from face_age_client.rest import RestClient
 from PIL import Image
+from tqdm import tqdm
 
 from bench import stages
 from bench.in_process import Worker
 from bench.stages import Moment
 from commands.option_types import rest_url
+from face_age_client.rest import RestClient
 from loadtests.photographs import find, opened
 from loadtests.synthetic import crowd, encoded, of_size, portrait
 from server.processes import LARGE_PAGES
 from train.extras import needed
-
-with needed():
-    from tqdm import tqdm
-
 
 MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8, 12, 24, 50)
 FACES: Final = (0, 1, 3, 10, 30, 100, 200, 300)

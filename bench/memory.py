@@ -25,22 +25,19 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+import psutil
+from PIL import Image
+from tqdm import tqdm
+
+from bench.measure.tenths import PARTS, part
+from commands.option_types import rest_url, whole
 from face_age_client.address import REST
 from face_age_client.errors import AskError, Malformed, Refused, Unreachable
 from face_age_client.pool import Client, in_parallel
 from face_age_client.rest import RestClient
-from PIL import Image
-
-from bench.measure.tenths import PARTS, part
-from commands.option_types import rest_url, whole
 from loadtests.checks import check
 from loadtests.photographs import Photograph, find, opened, variants
 from loadtests.synthetic import CANVAS, crowd, encoded, of_size
-from train.extras import needed
-
-with needed():
-    import psutil
-    from tqdm import tqdm
 
 MOST: Final = 0.02  # growth of the workers' memory over the last half
 SAMPLES: Final = 20  # in each part

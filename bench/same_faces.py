@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from commands.folders import search, shown
 from commands.option_types import whole
@@ -30,10 +31,6 @@ from handler.detection import Faces, fills_the_frame, scaled_down
 from handler.errors import Failure
 from handler.heap import keep_freed_memory
 from handler.settings import Settings
-from train.extras import needed
-
-with needed():
-    from tqdm import tqdm
 
 Boxes = NDArray[np.float32]  # [n, 4]
 CONFIDENCE, SIDE, IOU = 0.9, 40.0, 0.9

@@ -26,14 +26,12 @@ from typing import Final
 from bench.measure.systems import Share, packed
 from bench.measure.tenths import PARTS, part
 from bench.measure.torchserve import StartError, TorchServe, found, started
+from bench.measure.tree import ProcessTree
 from bench.measure.users import locust
 from commands.option_types import real, whole
 from loadtests import mix
 from server import archive
-from train.extras import needed, require
-
-with needed():
-    from bench.measure.tree import ProcessTree
+from train.extras import require
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 

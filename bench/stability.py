@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from tqdm import tqdm
 
 from commands import picture_files
 from commands.folders import search, shown
@@ -32,10 +33,6 @@ from handler.estimation import AgeEstimator
 from handler.pipeline import Pipeline
 from handler.requests import Request
 from handler.settings import Settings
-from train.extras import needed
-
-with needed():
-    from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,1 +1,5 @@
 """What a user types: `face-age` and its sub-commands."""
+
+from train.extras import explain_what_lacks
+
+explain_what_lacks()

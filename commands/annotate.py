@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from face_age_client.answer import Face
 from PIL import Image, ImageDraw, ImageFont
 
+from face_age_client.answer import Face
 from handler.cropping import Picture
 
 Area = tuple[float, float, float, float]  # left, top, right, bottom, pixels

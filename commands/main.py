@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from server.console import close_output
-from train.extras import needed
+from train.extras import lack
 
 USAGE: Final = "usage: face-age COMMAND ...; face-age COMMAND --help says more"
 SERVING: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -37,16 +37,19 @@ TRAINING: Final[Mapping[str, tuple[str, str]]] = {
 def main() -> int:
     """Run the sub-command that the command line names, and give its exit code."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
-    sys.argv = [f"face-age {name}", *sys.argv[2:]]
-    with needed():
-        if name in SERVING:
-            module, function, _ = SERVING[name]
-            code: int = getattr(importlib.import_module(module), function)()
-            close_output()
-            return code
-        if name in TRAINING:
-            # as `python -m` does: Lightning starts a process for each GPU as this one was started
-            runpy.run_module(TRAINING[name][0], run_name="__main__", alter_sys=True)
+    if name in SERVING or name in TRAINING:
+        asks_for_help = not {"-h", "--help"}.isdisjoint(sys.argv)
+        sys.argv = [f"face-age {name}", *sys.argv[2:]]
+        try:
+            return _run(name)
+        except ModuleNotFoundError as error:
+            line = lack(error.name or "")
+            if line is None:
+                raise
+            if not asks_for_help:
+                sys.exit(line)
+            meaning = SERVING[name][2] if name in SERVING else TRAINING[name][1]
+            print(f"usage: face-age {name} ...\n\n{meaning}\n\n{line.removeprefix('error: ')}")
             return 0
     if name in ("-h", "--help"):
         print(_help())
@@ -54,6 +57,17 @@ def main() -> int:
     print(f"error: {f'{name} is no command' if name else 'no command'}", file=sys.stderr)
     print(_help(), file=sys.stderr)
     return 2
+
+
+def _run(name: str) -> int:
+    if name in TRAINING:
+        # as `python -m` does: Lightning starts a process for each GPU as this one was started
+        runpy.run_module(TRAINING[name][0], run_name="__main__", alter_sys=True)
+        return 0
+    module, function, _ = SERVING[name]
+    code: int = getattr(importlib.import_module(module), function)()
+    close_output()
+    return code
 
 
 def _help() -> str:

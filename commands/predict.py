@@ -29,22 +29,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from face_age_client.address import GRPC, REST
-from face_age_client.answer import Answer
-from face_age_client.errors import AskError, Unreachable
-from face_age_client.pool import Client, in_parallel
-from face_age_client.rest import RestClient
+from tqdm import tqdm
 
 from commands import picture_files
 from commands.annotate import annotated
 from commands.folders import search, shown
 from commands.option_types import real, whole
+from face_age_client.address import GRPC, REST
+from face_age_client.answer import Answer
+from face_age_client.errors import AskError, Unreachable
+from face_age_client.pool import Client, in_parallel
+from face_age_client.rest import RestClient
 from handler.decoding import decode
 from handler.errors import Failure
 from train.extras import needed
-
-with needed():
-    from tqdm import tqdm
 
 LARGEST: Final = 256 * 2**20  # bytes that are read: far more than any service takes
 PATIENCE: Final = 5.0  # seconds that a picture has to be written when all else ends

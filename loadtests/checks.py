@@ -2,7 +2,6 @@
 
 from face_age_client.answer import Answer
 from face_age_client.errors import Malformed
-
 from loadtests.photographs import Photograph
 
 

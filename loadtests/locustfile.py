@@ -19,10 +19,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 import gevent  # type: ignore[import-untyped]
-from face_age_client.address import REST, Address
-from face_age_client.answer import Answer, parse
-from face_age_client.errors import AskError, Interrupted, Unreachable
-from face_age_client.rest import refusal
 from gevent.lock import BoundedSemaphore  # type: ignore[import-untyped]
 from gevent.pool import Group  # type: ignore[import-untyped]
 from locust import FastHttpUser, LoadTestShape, User, events, task
@@ -31,6 +27,10 @@ from locust.exception import StopTest
 from locust.runners import WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
+from face_age_client.address import REST, Address
+from face_age_client.answer import Answer, parse
+from face_age_client.errors import AskError, Interrupted, Unreachable
+from face_age_client.rest import refusal
 from loadtests import distributed, mix, shapes
 from loadtests.checks import check
 from loadtests.distributed import punctuality
@@ -42,6 +42,7 @@ from train.extras import needed
 
 with needed():
     import grpc.experimental.gevent
+
     from face_age_client.rpc import GrpcClient
 
 TIMEOUT = 120.0  # seconds for an answer

@@ -2,9 +2,8 @@
 
 import argparse
 
-from face_age_client.address import GRPC, Address
-
 from commands.option_types import grpc_address, real, whole
+from face_age_client.address import GRPC, Address
 from loadtests import mix, shapes
 
 

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = (
-    *("bench", "client", "commands", "deploy", "handler"),
+    *("bench", "client/face_age_client", "commands", "deploy", "handler"),
     *("loadtests", "scripts", "server", "train"),
 )
 PROBE = "pillow"  # a package that every list of holes has

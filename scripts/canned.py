@@ -3,7 +3,7 @@
     python scripts/canned.py
 
 It shows Eileen Collins; NASA made it and put it in the public domain. scikit-image ships it, so
-this needs `pip install -e '.[dev]'`.
+this needs `pip install -e ./client -e '.[dev]'`.
 """
 
 import argparse

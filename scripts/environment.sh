@@ -64,13 +64,13 @@ install() {
         make_venv
     fi
     stamp=$VENV/installed-$extras
-    wanted=$(cat setup.cfg pyproject.toml constraints.txt | cksum)
+    wanted=$(cat setup.cfg pyproject.toml client/pyproject.toml constraints.txt | cksum)
     [ "$(cat "$stamp" 2> /dev/null)" = "$wanted $PWD" ] && return
     echo "installing into $VENV (a few minutes the first time)"
     touch "$VENV/unfinished"
     [ -t 1 ] || quiet=--quiet
     "$VENV/bin/python" -m pip install ${quiet:-} --disable-pip-version-check \
-        -c constraints.txt -e ".[$extras]" || fail "pip could not install the packages (see above)"
+        -c constraints.txt -e ./client -e ".[$extras]" || fail "pip could not install the packages (see above)"
     echo "$wanted $PWD" > "$stamp"
     rm "$VENV/unfinished"
 }

@@ -4,7 +4,7 @@
 
 It lists the Python packages, the Debian packages of the system, TorchServe's Java archive and, of
 the libraries inside that, those that say their version. The archive is one file without a list of
-its own, so what it holds is marked as incomplete. Needs `pip install -e '.[dev]'`
+its own, so what it holds is marked as incomplete. Needs `pip install -e ./client -e '.[dev]'`
 (cyclonedx-bom), in any environment.
 """
 
@@ -40,7 +40,8 @@ def bill(python: Path) -> dict[str, Any]:
         from cyclonedx.schema import SchemaVersion
         from cyclonedx.validation.json import JsonStrictValidator
     except ModuleNotFoundError as error:
-        raise Fault("cyclonedx-bom is not installed: pip install -e '.[dev]'") from error
+        words = "cyclonedx-bom is not installed: pip install -e ./client -e '.[dev]'"
+        raise Fault(words) from error
     content = python_packages(python)
     components: list[Component] = content["components"]
     components += debian_packages()

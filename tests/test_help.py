@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from train.extras import EXTRAS
+from train.extras import EXTRAS, installing
 
 ROOT = Path(__file__).resolve().parent.parent
 # What serving brings too, by way of timm and of TorchServe: hidden in a turn of its own.
@@ -72,18 +72,23 @@ NEEDS = {
     ),
     "scripts/render_docs.py": "train",
     "deploy/keys.py": None,
+    **dict.fromkeys(("bench.decoding_memory", "bench.stability", "bench.tilt")),
     **dict.fromkeys(
-        f"bench.{name}"
-        for name in (
-            *("ceiling", "compare", "decoding_memory", "evaluate_service", "fairness", "growth"),
-            *("memory", "profile_request", "same_faces", "soak", "stability", "tilt"),
-        )
+        (
+            f"bench.{name}"
+            for name in (
+                *("ceiling", "compare", "evaluate_service", "fairness", "growth"),
+                *("memory", "profile_request", "same_faces", "soak"),
+            )
+        ),
+        "client",
     ),
     **dict.fromkeys(
         f"server.{name}"
         for name in ("archive", "check_archive", "launch", "provide", "readiness", "supervisor")
     ),
-    **dict.fromkeys(("commands.main", "commands.predict")),
+    "commands.main": None,
+    "commands.predict": "client",
     **dict.fromkeys(
         (
             f"train.{name}"
@@ -139,7 +144,7 @@ def test_help_without_extras(without_extras, command):
     else:
         assert (code, output) == (1, "")
         assert re.fullmatch(
-            rf"error: (\w+) is not installed: pip install -e '\.\[{extra}\]'\n", errors
+            rf"error: (\w+) is not installed: {re.escape(installing(extra))}\n", errors
         )
 
 
@@ -167,7 +172,7 @@ def test_help_without_the_extra_that_one_variant_needs():
 )
 def test_help_without_what_serving_brings_too(package, extra, commands):
     for told in helps([*commands], {package}).values():
-        line = f"error: {package} is not installed: pip install -e '.[{extra}]'\n"
+        line = f"error: {package} is not installed: {installing(extra)}\n"
         assert told == [1, "", line]
 
 
@@ -179,4 +184,5 @@ def test_what_a_script_lacks_is_told_when_it_runs(script, tmp_path):
         [sys.executable, "-c", hide + run], cwd=tmp_path, capture_output=True, check=False
     )
     assert done.returncode == 1
-    assert re.fullmatch(rb"error: \S+ is not installed: pip install -e '\.\[dev\]'\n", done.stderr)
+    command = re.escape(installing("dev")).encode()
+    assert re.fullmatch(rb"error: \S+ is not installed: %b\n" % command, done.stderr)

@@ -9,7 +9,7 @@ from typing import Final
 
 # Import names; a package that several extras bring stands under the smallest of them.
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
-    "client": ("aiohttp", "grpc", "google", "tqdm"),
+    "client": ("face_age_client", "aiohttp", "grpc", "google", "tqdm"),
     "train": ("lightning", "hydra", "omegaconf", "tensorboard", "matplotlib"),
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),
@@ -20,13 +20,22 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "dev": ("skimage", "cyclonedx", "cyclonedx_py", "bandit", "pip_audit", "grpc_tools"),
 }
 
+# which bring face_age_client, a distribution in a folder of its own
+_WITH_CLIENT: Final = ("client", "compare", "dev", "load")
+
+
+def installing(extra: str) -> str:
+    """The command that installs an extra."""
+    client = "-e ./client " if extra in _WITH_CLIENT else ""
+    return f"pip install {client}-e '.[{extra}]'"
+
 
 def lack(name: str) -> str | None:
     """The line for a module that is not there; None where no extra brings it."""
     package = name.partition(".")[0]
     for extra, packages in EXTRAS.items():
         if package in packages:
-            return f"error: {package} is not installed: pip install -e '.[{extra}]'"
+            return f"error: {package} is not installed: {installing(extra)}"
     return None
 
 
@@ -55,3 +64,9 @@ def explain(kind: type[BaseException], error: BaseException, trace: TracebackTyp
         sys.__excepthook__(kind, error, trace)
     else:
         print(line, file=sys.stderr)
+
+
+def explain_what_lacks() -> None:
+    """`needed` for every `python -m` command of a package that calls this as it is imported."""
+    if sys.argv[:1] == ["-m"]:  # so it is while Python looks for the module
+        sys.excepthook = explain

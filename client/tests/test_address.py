@@ -1,4 +1,5 @@
 import pytest
+
 from face_age_client.address import Address, authorization
 
 

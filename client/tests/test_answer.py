@@ -2,6 +2,7 @@ import copy
 import json
 
 import pytest
+
 from face_age_client.answer import Face, parse
 from face_age_client.errors import Malformed, Refused
 

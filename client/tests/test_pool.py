@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
+
 from face_age_client.errors import Refused, Unreachable
 from face_age_client.pool import WINDOW, in_parallel
 

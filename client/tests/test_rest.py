@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 
 import pytest
+
 from face_age_client.errors import Interrupted, Malformed, Refused, Unreachable
 from face_age_client.rest import RestClient
 from face_age_client.testing import ANSWER, Server, send, serving

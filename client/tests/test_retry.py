@@ -1,6 +1,7 @@
 import time
 
 import pytest
+
 from face_age_client.answer import Answer
 from face_age_client.errors import Interrupted, Refused
 from face_age_client.retry import patiently, seconds_of

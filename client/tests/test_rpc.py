@@ -6,6 +6,8 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+
 from face_age_client import inference_pb2
 from face_age_client.errors import Interrupted, Refused, Unreachable
 from face_age_client.inference_pb2 import PredictionResponse, PredictionsRequest
@@ -15,7 +17,6 @@ from face_age_client.inference_pb2_grpc import (
 )
 from face_age_client.rpc import GrpcClient
 from face_age_client.testing import ANSWER
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 CLIENT = Path(__file__).resolve().parents[1]
 

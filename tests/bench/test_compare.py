@@ -22,7 +22,7 @@ def test_missing_packages_are_named_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["compare.py"])
     assert compare.main() == 1
     assert capsys.readouterr().err == (
-        "error: no_such_web_framework not installed: pip install -e '.[compare]'\n"
+        "error: no_such_web_framework not installed: pip install -e ./client -e '.[compare]'\n"
     )
 
 

@@ -3,11 +3,11 @@
 import io
 
 import pytest
-from face_age_client.errors import Interrupted
-from face_age_client.rest import RestClient
 from PIL import Image
 
 from bench import fairness
+from face_age_client.errors import Interrupted
+from face_age_client.rest import RestClient
 
 
 class Client(RestClient):

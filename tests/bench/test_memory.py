@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from face_age_client.answer import Answer
-from face_age_client.errors import AskError, Malformed, Refused
-from face_age_client.rest import RestClient
 from PIL import Image
 
 from bench import memory
 from bench.memory import Message, Run, Sample
+from face_age_client.answer import Answer
+from face_age_client.errors import AskError, Malformed, Refused
+from face_age_client.rest import RestClient
 from loadtests.photographs import Photograph
 from tests.pictures import astronaut, encoded
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from face_age_client.answer import Answer, Face
-from face_age_client.testing import send
 
 from commands import annotate, predict
 from commands.annotate import BOX, annotated
+from face_age_client.answer import Answer, Face
+from face_age_client.testing import send
 from handler import requests
 from tests.pictures import astronaut, encoded, scene
 

@@ -13,10 +13,10 @@ import time
 import warnings
 
 import pytest
-from face_age_client.errors import Refused
-from face_age_client.rest import RestClient
 
 from deploy import keys
+from face_age_client.errors import Refused
+from face_age_client.rest import RestClient
 from handler.requests import Options
 from tests.deploy.proxy import Proxy
 from tests.service.exchange import assert_same, expected, multipart, rest

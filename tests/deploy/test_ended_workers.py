@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import grpc
 import pytest
 import yaml
+
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
-
 from handler.contract import Contract
 from server import archive
 from tests.archives import exported

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
+
 from face_age_client.errors import Refused
 from face_age_client.rpc import GrpcClient
-
 from tests.deploy.proxy import Proxy, proxied
 from tests.deploy.test_rpc import bearer, connect, failure
 from tests.torchserve import Service, await_logged, free_ports

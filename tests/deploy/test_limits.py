@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
-from face_age_client.rest import RestClient
 
+from face_age_client.rest import RestClient
 from handler.requests import LIKE_AN_OPTION
 from tests.deploy.proxy import Proxy
 from tests.service.exchange import multipart

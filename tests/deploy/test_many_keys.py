@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from face_age_client.errors import Refused
 from face_age_client.rest import RestClient
-
 from tests.deploy.proxy import Proxy, proxied
 from tests.deploy.test_faults import nobody
 from tests.torchserve import Service

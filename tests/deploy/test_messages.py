@@ -7,8 +7,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from face_age_client.inference_pb2 import PredictionResponse, PredictionsRequest
 
+from face_age_client.inference_pb2 import PredictionResponse, PredictionsRequest
 from tests.deploy.proxy import Proxy
 from tests.deploy.test_rpc import SERVICE, bearer, connect
 from tests.service.exchange import assert_same, expected

@@ -15,11 +15,11 @@ from pathlib import Path
 import grpc
 import pytest
 import yaml
+
 from face_age_client.errors import Refused
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
 from face_age_client.rpc import GrpcClient
-
 from server import archive
 from tests.deploy.proxy import Proxy, proxied
 from tests.deploy.remains import remains

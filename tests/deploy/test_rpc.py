@@ -6,11 +6,11 @@ from http.client import HTTPSConnection
 
 import grpc
 import pytest
+
 from face_age_client.errors import Refused
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
 from face_age_client.rpc import MESSAGE_SIZE, GrpcClient
-
 from tests.deploy.proxy import Proxy
 from tests.deploy.test_limits import LARGEST
 from tests.service.exchange import assert_same, expected

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from face_age_client.rest import RestClient
 
+from face_age_client.rest import RestClient
 from tests.deploy.proxy import Proxy, proxied
 from tests.deploy.test_rpc import bearer, connect
 from tests.service.exchange import assert_same, expected

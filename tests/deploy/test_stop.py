@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from face_age_client.rest import RestClient
 from face_age_client.rpc import GrpcClient
-
 from server.processes import processes_of
 from tests.deploy.proxy import Proxy, proxied
 from tests.service.test_deadline import Log, worker_stopped

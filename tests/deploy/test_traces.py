@@ -13,10 +13,10 @@ from urllib.parse import quote_from_bytes
 
 import grpc
 import pytest
+
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
 from face_age_client.rpc import GrpcClient
-
 from tests.bad_input import encodings
 from tests.bad_input.cases import Headers, Outcome, Refused, assert_outcome
 from tests.deploy.proxy import Proxy, proxied

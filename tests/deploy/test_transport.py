@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
+
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
-
 from tests.deploy.proxy import Proxy
 from tests.deploy.test_rpc import bearer, connect
 from tests.deploy.test_slow import head

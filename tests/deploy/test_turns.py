@@ -14,9 +14,9 @@ from urllib.request import urlopen
 import grpc
 import pytest
 import yaml
+
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
-
 from server import archive
 from tests.deploy.proxy import Proxy, proxied
 from tests.deploy.test_rpc import bearer, connect

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from face_age_client.errors import AskError
 from face_age_client.rest import RestClient
-
 from handler.contract import SCHEMA, Contract
 from handler.integrity import HASHES, MODEL, listing
 from server import readiness

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
-from face_age_client.rest import RestClient
 
+from face_age_client.rest import RestClient
 from tests.deploy.proxy import proxied
 from tests.faults.conftest import Making
 from tests.faults.load import (

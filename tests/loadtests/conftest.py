@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from face_age_client.testing import Server, serving
 
 

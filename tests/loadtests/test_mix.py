@@ -4,10 +4,10 @@ import random
 from collections import Counter
 
 import pytest
-from face_age_client.answer import parse
 from PIL import Image
 
 from bench.empty.handler import EmptyHandler
+from face_age_client.answer import parse
 from loadtests import mix
 from loadtests.checks import check
 from loadtests.mix import Kind, Mix, made, weights_of

@@ -3,10 +3,10 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from face_age_client.answer import Answer, Face
-from face_age_client.errors import Malformed
 from PIL import Image
 
+from face_age_client.answer import Answer, Face
+from face_age_client.errors import Malformed
 from loadtests.checks import check
 from loadtests.photographs import Photograph, find, variants
 from tests.pictures import astronaut, encoded, turned

@@ -73,4 +73,6 @@ def test_all_of_the_code_is_looked_at() -> None:
         if folder.is_dir() and not folder.name.startswith(".")
         for file in folder.rglob("*.py")
     }
-    assert folders - {"tests", "fuzz", "data", "runs"} == set(CODE)
+    assert folders - {"tests", "fuzz", "data", "runs"} == {
+        folder.partition("/")[0] for folder in CODE
+    }

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import grpc
 import pytest
 import torch
+
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
-
 from handler.integrity import weights_identity
 from handler.pipeline import Answer, Pipeline
 from handler.requests import Options, Request

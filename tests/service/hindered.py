@@ -11,9 +11,9 @@ from contextlib import ExitStack, closing
 import grpc
 import pytest
 import torch
+
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
-
 from handler.settings import Settings
 from tests.pictures import encoded
 from tests.service.exchange import over_grpc, rest

@@ -9,8 +9,8 @@ from urllib.parse import quote, urlsplit
 import grpc
 import psutil
 import pytest
-from face_age_client.inference_pb2 import PredictionsRequest
 
+from face_age_client.inference_pb2 import PredictionsRequest
 from tests.service.exchange import Reply, rest
 from tests.service.test_rest import JPEG, as_json
 from tests.service.traces import processes

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from face_age_client.answer import Answer
 from face_age_client.rest import RestClient
 from face_age_client.rpc import GrpcClient
-
 from handler.integrity import weights_identity
 from server import readiness
 from tests.deploy.proxy import proxied

@@ -22,9 +22,9 @@ from urllib.parse import urlsplit
 import grpc
 import pytest
 import yaml
+
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
-
 from server import archive
 from tests.pictures import astronaut, encoded
 from tests.service.exchange import Reply, assert_same, expected

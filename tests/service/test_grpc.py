@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+
 from face_age_client.errors import Refused
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.rpc import GrpcClient
-
 from handler.requests import Options
 from tests.pictures import astronaut, encoded
 from tests.service.exchange import assert_same, expected, over_grpc, rest

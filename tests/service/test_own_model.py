@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from face_age_client.answer import Answer
 from face_age_client.rest import RestClient
-
 from handler.contract import Contract
 from handler.integrity import weights_identity
 from server import readiness

@@ -1,9 +1,9 @@
 """Two versions of the model side by side."""
 
 import pytest
+
 from face_age_client.rest import RestClient
 from face_age_client.rpc import GrpcClient
-
 from tests.service.exchange import assert_same, expected
 from tests.service.test_rest import JPEG
 from tests.torchserve import Service

@@ -31,7 +31,8 @@ def test_lack(name, line):
 
 def test_needed(monkeypatch):
     monkeypatch.setitem(sys.modules, "locust", None)
-    with pytest.raises(SystemExit, match=r"locust is not installed: pip install -e '\.\[load\]'"):
+    words = r"locust is not installed: pip install -e \./client -e '\.\[load\]'"
+    with pytest.raises(SystemExit, match=words):
         extras.require("locust")
     monkeypatch.setitem(sys.modules, "tqdm", None)
     with pytest.raises(SystemExit, match="tqdm is not installed"), extras.needed():
