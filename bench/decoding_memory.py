@@ -23,8 +23,8 @@ from typing import Any, Final
 
 from PIL import Image
 
-from handler.decoding import decode
 from handler.heap import keep_freed_memory
+from handler.imaging.decode import decode
 
 MEGAPIXELS: Final = 20.0
 ASPECT: Final = 4 / 3
@@ -216,7 +216,7 @@ def measured(name: str, width: int, height: int) -> tuple[int, int]:
     """Bytes of a file of the kind `name`, and bytes that decoding it takes."""
     # forked of a process that has imported what is needed and has freed nothing yet
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["handler.decoding", "handler.machine"])
+    context.set_forkserver_preload(["handler.imaging.decode", "handler.hardware"])
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "picture")
         size = file.write_bytes(KINDS[name](width, height))

@@ -27,9 +27,9 @@ from face_age_client.answer import Answer, Face
 from face_age_client.errors import AskError
 from face_age_client.pool import Client, in_parallel
 from face_age_client.rest import RestClient
+from train.data.main_face import main_face
+from train.evaluation.metrics import describe, describe_bounded
 from train.files import written_whole
-from train.main_face import main_face
-from train.metrics import describe, describe_bounded
 
 RESAMPLES = 1000  # of the bootstrap
 

@@ -23,7 +23,7 @@ from PIL import Image
 
 from face_age_client.errors import AskError
 from face_age_client.rest import RestClient
-from handler.machine import cores
+from handler.hardware import cores
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 import yaml
 
-from handler.age_handler import AgeHandler
 from handler.integrity import HASHES, listing
 from handler.settings import Precision
+from handler.torchserve_handler import AgeHandler
 from server.batching import batch_size
 
 with warnings.catch_warnings(action="ignore"):  # TorchServe's own imports

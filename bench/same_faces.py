@@ -23,13 +23,13 @@ from tqdm import tqdm
 
 from commands.folders import search, shown
 from commands.option_types import whole
-from handler.cascade import Cascade
 from handler.contract import DetectorSettings
-from handler.cropping import Picture
-from handler.decoding import decode
-from handler.detection import Faces, fills_the_frame, scaled_down
 from handler.errors import Failure
+from handler.faces.detector import Faces, fills_the_frame, scaled_down
+from handler.faces.mtcnn import Cascade
 from handler.heap import keep_freed_memory
+from handler.imaging.crop import Picture
+from handler.imaging.decode import decode
 from handler.settings import Settings
 
 Boxes = NDArray[np.float32]  # [n, 4]

@@ -26,11 +26,11 @@ from tqdm import tqdm
 from commands import picture_files
 from commands.folders import search, shown
 from handler.contract import CropGeometry
-from handler.cropping import Picture, crop_faces
-from handler.decoding import decode
 from handler.errors import Failure
-from handler.estimation import AgeEstimator
+from handler.imaging.crop import Picture, crop_faces
+from handler.imaging.decode import decode
 from handler.pipeline import Pipeline
+from handler.predictor import AgeEstimator
 from handler.requests import Request
 from handler.settings import Settings
 

@@ -19,8 +19,8 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from handler.decoding import decode
 from handler.errors import Failure
+from handler.imaging.decode import decode
 from handler.pipeline import Answer, Face, Pipeline
 from handler.requests import Request
 from handler.settings import Settings

@@ -6,7 +6,7 @@ from typing import Final
 from PIL import Image, ImageDraw, ImageFont
 
 from face_age_client.answer import Face
-from handler.cropping import Picture
+from handler.imaging.crop import Picture
 
 Area = tuple[float, float, float, float]  # left, top, right, bottom, pixels
 

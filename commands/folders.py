@@ -11,7 +11,7 @@ from typing import Final
 
 from commands import kinds
 from commands.kinds import Kind
-from handler.formats import served_format
+from handler.imaging.sniffing import served_format
 
 HEAD: Final = 512  # bytes that tell a format
 EXAMPLES: Final = 3  # files of a kind that are named; the others are counted

@@ -8,7 +8,7 @@ what systems and programs keep beside pictures do not fail: they are counted.
 from dataclasses import dataclass
 from typing import Final
 
-from handler.formats import described
+from handler.imaging.sniffing import described
 
 # Of the formats that are served; whether a file is in one of them is the service's to say.
 SUFFIXES: Final = frozenset(
@@ -76,7 +76,7 @@ _OF_SUFFIX: Final = {
     )
     for suffix in suffixes.split()
 }
-# By the words of `handler.formats.described`, what stands first counts.
+# By the words of `handler.imaging.sniffing.described`, what stands first counts.
 _OF_WORDS: Final = (
     ("HEIC", _HEIC),
     ("HEIF", _HEIC),

@@ -40,8 +40,8 @@ from face_age_client.answer import Answer
 from face_age_client.errors import AskError, Unreachable
 from face_age_client.pool import Client, in_parallel
 from face_age_client.rest import RestClient
-from handler.decoding import decode
 from handler.errors import Failure
+from handler.imaging.decode import decode
 from train.extras import needed
 
 LARGEST: Final = 256 * 2**20  # bytes that are read: far more than any service takes

@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from handler.decoding import Reduced, decode, decode_reduced
 from handler.errors import Failure
+from handler.imaging.decode import Reduced, decode, decode_reduced
 from handler.requests import Request, parse
 
 MAX_PIXELS: Final = 250_000

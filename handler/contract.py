@@ -27,7 +27,7 @@ class ContractError(ValueError):
 
 @dataclass(frozen=True)
 class CropGeometry:
-    """How a face is cut out: see `handler.cropping`."""
+    """How a face is cut out: see `handler.imaging.crop`."""
 
     size: int  # side of the square crop, pixels
     margin: float  # crop side = (1 + margin) * mean of the box's width and height; may be negative
@@ -50,7 +50,7 @@ class CropGeometry:
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """The detector that the training crops were made with: see `handler.detection`."""
+    """The detector that the training crops were made with: see `handler.faces.detector`."""
 
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)  # of P-, R- and O-Net
     factor: float = 0.709  # between two scales of the pyramid
@@ -74,7 +74,7 @@ class DetectorSettings:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far faces of an age are from what is estimated of them: see `handler.intervals`.
+    """How far faces of an age are from what is estimated of them: see `handler.calibration`.
 
     (true age - estimated age) / spread of faces of `ages[i]` lies between `lower[i]` and
     `upper[i]` in `coverage` of cases.
@@ -109,8 +109,8 @@ class Contract:
     calibration: Calibration
     data: tuple[str, ...] = ()  # the data sets that it was trained on
     metrics: Mapping[str, float] = field(default_factory=dict)  # measured on held-out faces
-    # How the weights came to be, with all terms, as `train.provenance` writes and reads it: nothing
-    # here depends on it. None: not known, as of files that earlier versions wrote.
+    # How the weights came to be, with all terms, as `train.provenance` writes and reads it:
+    # nothing here depends on it. None: not known, as of files that earlier versions wrote.
     provenance: Mapping[str, Any] | None = None
     schema: int = SCHEMA
 

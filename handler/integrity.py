@@ -21,7 +21,7 @@ from handler.contract import read_contract
 from handler.members import UNREADABLE, MembersError, check_members
 
 MODEL = "age.pt"  # where an archive has its model
-HANDLER = "age_handler.py"  # at its root, where TorchServe looks for it
+HANDLER = "torchserve_handler.py"  # at its root, where TorchServe looks for it
 CONFIG = "model-config.yaml"
 HASHES = "hashes.json"  # and the list: one JSON object, the SHA-256 of each file under its name
 MANIFEST = "MAR-INF/MANIFEST.json"  # torch-model-archiver's own, made after the list

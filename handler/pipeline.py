@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch.profiler import record_function
 
 from handler.contract import ContractError
-from handler.cropping import crop_faces, square
-from handler.decoding import Reduced, decode, decode_reduced
-from handler.detection import FaceDetector, Faces
 from handler.errors import DeviceLost, Failure, InternalError, OutOfMemory
-from handler.estimation import AgeEstimator, Estimates
+from handler.faces.detector import FaceDetector, Faces
+from handler.imaging.crop import crop_faces, square
+from handler.imaging.decode import Reduced, decode, decode_reduced
+from handler.predictor import AgeEstimator, Estimates
 from handler.requests import Options, Request
 from handler.settings import Settings
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from handler.errors import InvalidOption, InvalidRequest
-from handler.formats import served_format
+from handler.imaging.sniffing import served_format
 
 HOW: Final = (
     "send the photograph as the body, as the multipart part 'data', "

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from handler import errors, settings
+from train.evaluation.metrics import Measured
+from train.evaluation.results import ALL, Results
+from train.evaluation.tables import Table
 from train.extras import needed
-from train.metrics import Measured
-from train.results import ALL, Results
-from train.tables import Table
 
 with needed():
-    from train.checks import takes
+    from train.configuration.checks import takes
 
 ROOT = Path(__file__).resolve().parent.parent
 STORE = ROOT / "model_store"
@@ -139,7 +139,7 @@ def serving_settings() -> str:
 
 
 def training_settings() -> str:
-    """Every key of train/config, with what `train.schema` lets it be."""
+    """Every key of train/config, with what `train.configuration.schema` lets it be."""
     rows = []
     for key, value, meaning in (*_keys("config.yaml"), *_keys("model/resnet18.yaml", "model.")):
         if wanted := takes(key):

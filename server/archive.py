@@ -171,7 +171,7 @@ def try_model(model: Path) -> None:
     import numpy as np
     import torch
 
-    from handler.estimation import AgeEstimator
+    from handler.predictor import AgeEstimator
 
     size = read_contract(model).crop.size
     faces = np.zeros((2, 3, size, size), np.uint8)

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from PIL import Image
 
-from handler.cropping import crop_faces
-from handler.decoding import decode
-from handler.detection import FaceDetector
 from handler.errors import Failure
-from train.augment import Augmentation
-from train.command_line import command
-from train.configuration import contract_parts, prepared_folders
-from train.data import CropDataset
-from train.datasets.gathering import files
+from handler.faces.detector import FaceDetector
+from handler.imaging.crop import crop_faces
+from handler.imaging.decode import decode
+from train.configuration.command_line import command
+from train.configuration.settings import contract_parts, prepared_folders
+from train.data.augment import Augmentation
+from train.data.dataset import CropDataset
+from train.data.readers.gathering import files
 from train.files import readable, regular, why, written_whole
 
 log = logging.getLogger(__name__)

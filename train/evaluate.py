@@ -25,27 +25,28 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from handler.contract import Calibration, Contract, read_contract
-from handler.estimation import AgeEstimator, Estimates
-from train import origins, portraits, provenance, tables
-from train.calibration import calibrated, neutral
-from train.card import contract_facts, network_facts
-from train.cautions import cautions, copied, counted, same_people
-from train.checkpoint import chosen_network
-from train.command_line import command
-from train.comparison import compared
-from train.configuration import contract_parts, of_run, prepared_folders
-from train.crops import widened
-from train.data import CropDataset, model_crops
-from train.datasets import warn_of_repeats
+from handler.predictor import AgeEstimator, Estimates
+from train.configuration.command_line import command
+from train.configuration.settings import contract_parts, of_run, prepared_folders
+from train.data.cache import widened
+from train.data.dataset import CropDataset, model_crops
+from train.data.readers import warn_of_repeats
+from train.evaluation import origins, portraits, tables
+from train.evaluation.calibrate import calibrated, neutral
+from train.evaluation.card import contract_facts, network_facts
+from train.evaluation.cautions import cautions, copied, counted, same_people
+from train.evaluation.comparison import compared
+from train.evaluation.held_out import HeldOut
+from train.evaluation.report import Report
+from train.evaluation.report.curves import read as learning_curves
+from train.evaluation.results import Results
 from train.files import written_whole
-from train.finite import refuse_ages, refuse_figures
-from train.held_out import HeldOut
-from train.report import Report
-from train.report.curves import read as learning_curves
-from train.results import Results
-from train.run_provenance import chosen
+from train.modeling.checkpoint import chosen_network
+from train.modeling.finite import refuse_ages, refuse_figures
+from train.modeling.weights import Weights, save_weights
+from train.provenance import provenance
+from train.provenance.of_run import chosen
 from train.torchscript import build
-from train.weights import Weights, save_weights
 
 log = logging.getLogger(__name__)
 COVERAGE = 0.9  # of age_interval, as the answer's documentation promises

@@ -18,24 +18,25 @@ from omegaconf import DictConfig
 from torch.fx.proxy import TraceError
 
 from handler.contract import Contract
-from train import made, origins
-from train.card import model_card
-from train.checkpoint import chosen_network
-from train.command_line import command
-from train.configuration import contract_parts, of_run
-from train.crops import widened
-from train.data import CropDataset, model_crops
+from train import made
+from train.configuration.command_line import command
+from train.configuration.settings import contract_parts, of_run
+from train.data.cache import widened
+from train.data.dataset import CropDataset, model_crops
 from train.evaluate import estimate
+from train.evaluation import origins
+from train.evaluation.card import model_card
+from train.evaluation.metrics import Measured, bootstrap
+from train.evaluation.results import Results
 from train.files import written_together
-from train.finite import refuse_figures
-from train.metrics import Measured, bootstrap
-from train.model import AgeNetwork
-from train.quantize import Ranges, activation_ranges, quantized
-from train.results import Results
-from train.run_provenance import chosen
+from train.modeling.checkpoint import chosen_network
+from train.modeling.finite import refuse_figures
+from train.modeling.network import AgeNetwork
+from train.modeling.quantize import Ranges, activation_ranges, quantized
+from train.modeling.weights import Weights, load_weights, stored
+from train.modeling.weights import serialized as weights_file
+from train.provenance.of_run import chosen
 from train.torchscript import serialized as model_file
-from train.weights import Weights, load_weights, stored
-from train.weights import serialized as weights_file
 
 TOLERANCE = 0.05  # years between the trained network and the exported file
 INT8_COST = 0.05  # years of mean absolute error that 8 bits may cost

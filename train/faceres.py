@@ -26,9 +26,9 @@ import torch
 from torch import Tensor, nn
 
 from train import torch_file
-from train.model import AgeNetwork, Architecture
-from train.provenance import KEY, Provenance, Step
-from train.terms import Terms
+from train.modeling.network import AgeNetwork, Architecture
+from train.provenance.provenance import KEY, Provenance, Step
+from train.provenance.terms import Terms
 
 OUTPUT = Path("data/faceres")
 FILE = "faceres.ckpt"

@@ -5,14 +5,13 @@
 
 Writes `best.ckpt` (lowest validation MAE), `last.ckpt`, the one before it as `previous.ckpt`, logs
 and the configuration into the run's folder. `fit.resume=true` goes on from `last.ckpt` as the run's
-own configuration says (see `train.resume`): every random number is a function of seed, epoch and
-step, so that an interrupted run ends with the numbers of an unbroken one.
+own configuration says (`train/fitting/resume.py`): every random number is a function of seed, epoch
+and step, so that an interrupted run ends with the numbers of an unbroken one.
 """
 
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,23 +23,18 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from train.augment import Augmentation
-from train.callbacks import RunCheckpoint
-from train.checkpoint import LAST, PREVIOUS, load_start, read_checkpoint
-from train.command_line import command
-from train.configuration import prepared_folders, run_file
-from train.data import CropBatches
-from train.datasets import warn_of_repeats
-from train.distillation import Teachers, load_teacher
+from train.configuration.command_line import command
+from train.configuration.settings import run_file
+from train.data.dataset import CropBatches
+from train.data.readers import warn_of_repeats
 from train.files import clean, written_whole
-from train.finite import NotFiniteError
-from train.learner import AgeFit, Recipe
-from train.losses import AgeLoss
-from train.model import AgeNetwork, Architecture
-from train.resume import Before, resumed, told_epochs, write_continued
-from train.run_provenance import of_run
-from train.sampling import Balance
-from train.trainer import callbacks, make_trainer, one_line, quiet
+from train.fitting.build import crop_batches, learner
+from train.fitting.callbacks import RunCheckpoint
+from train.fitting.resume import Before, resumed, told_epochs, write_continued
+from train.fitting.trainer import callbacks, make_trainer, one_line, quiet
+from train.modeling.checkpoint import LAST, PREVIOUS, read_checkpoint
+from train.modeling.finite import NotFiniteError
+from train.provenance.of_run import of_run
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +42,7 @@ log = logging.getLogger(__name__)
 def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
     """Train as `config` says and return the best validation MAE in years.
 
-    With `fit.resume`, as `train.resume` says: `given` are the overrides of the command line.
+    With `fit.resume`, as `fitting.resume` says: `given` are the overrides of the command line.
 
     Raises FileExistsError where a run lies in the folder already and `fit.resume` is not set,
     FileNotFoundError where there is nothing to resume or start from, ModuleNotFoundError where
@@ -160,94 +154,6 @@ def tell(config: DictConfig, before: Before | None) -> None:
         log.info("going on after epoch %d of %d", before.epochs, config.fit.epochs)
     if config.get("continued"):
         log.info("the cycle of the learning rate was made longer: %s", told_epochs(config))
-
-
-def learner(config: DictConfig) -> AgeFit:
-    """What is trained, with the weights that it starts from.
-
-    Raises FileNotFoundError where these are missing, and ValueError where they are of something
-    else.
-    """
-    fit, model = config.fit, config.model
-    architecture = Architecture.of_timm(model.backbone, config.crop.size)
-    source = Path(config.run, "last.ckpt") if fit.resume else fit.start and Path(fit.start)
-    if not source:
-        network = AgeNetwork(
-            architecture, drop_path_rate=model.drop_path, **published_weights(model)
-        )
-        return task(network, architecture, config)
-    start = load_start(source)
-    before = start.architecture
-    if before.backbone != architecture.backbone:
-        raise ValueError(f"{source} holds weights of {before.backbone}: set model.backbone to it")
-    # weights know only the pixels they were trained with
-    architecture = replace(architecture, mean=before.mean, std=before.std, hidden=before.hidden)
-    network = AgeNetwork(architecture, drop_path_rate=model.drop_path)
-    module = task(network, architecture, config)
-    # helper heads are not always kept; hints are of the teachers that a run had
-    kept = {name: value for name, value in start.state.items() if not name.startswith("hints.")}
-    fresh = {
-        name: value
-        for name, value in module.state_dict().items()
-        if name.startswith(("helpers.", "hints."))
-    }
-    module.load_state_dict({**fresh, **kept})
-    return module
-
-
-def task(network: AgeNetwork, architecture: Architecture, config: DictConfig) -> AgeFit:
-    """The training of `network` as `config` says, with fresh helper heads and hints.
-
-    Raises FileNotFoundError where a teacher is missing, and ValueError where the loss cannot learn
-    from one, or where faces are to be blended, or features learned, and there is none.
-    """
-    fit = config.fit
-    if fit.teachers and fit.loss != "dldl_v2":
-        raise ValueError(f"fit.loss={fit.loss} learns from no teachers: set fit.loss=dldl_v2")
-    if fit.blend and not fit.teachers:
-        raise ValueError("fit.blend: a face made of two has no age but what teachers say of it")
-    if fit.hint_weight and not fit.teachers:
-        raise ValueError("fit.hint_weight: the features to learn are teachers', and there is none")
-    teachers = [load_teacher(Path(path)) for path in fit.teachers]
-    return AgeFit(
-        network,
-        architecture,
-        Recipe(
-            learning_rate=fit.learning_rate,
-            warmup=fit.warmup,
-            weight_decay=fit.weight_decay,
-            helper_weight=fit.helper_weight,
-            hint_weight=fit.hint_weight,
-            side=fit.side,
-            blend=fit.blend,
-            seed=config.seed,
-        ),
-        AgeLoss(fit.loss, fit.sigma, fit.expectation_weight, fit.teacher_weight),
-        Augmentation(**config.augment),
-        config.model.frozen,
-        Teachers(teachers) if teachers else None,
-    )
-
-
-def crop_batches(config: DictConfig) -> CropBatches:
-    """The prepared crops that `config` names, as it says."""
-    fit = config.fit
-    return CropBatches(
-        prepared_folders(config),
-        config.crop.size,
-        fit.batch_size,
-        Balance(**fit.balance),
-        config.seed,
-    )
-
-
-def published_weights(model: DictConfig) -> dict[str, Any]:
-    """What timm is to load: its own weights, those in a local file, or none."""
-    if model.weights is None:
-        return {"pretrained": model.pretrained}
-    if not Path(model.weights).is_file():
-        raise FileNotFoundError(f"{model.weights} is missing: set model.weights to a file")
-    return {"pretrained": True, "pretrained_cfg_overlay": {"file": model.weights}}
 
 
 @command

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from train import torch_file
-from train.provenance import KEY, Provenance, Step
-from train.terms import Terms
+from train.provenance.provenance import KEY, Provenance, Step
+from train.provenance.terms import Terms
 
 OUTPUT = Path("data/imagenet")
 

@@ -28,15 +28,15 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from handler.contract import CropGeometry, DetectorSettings
-from handler.cropping import crop_faces, padding
-from handler.decoding import decode
-from handler.detection import FaceDetector, Faces
 from handler.errors import Failure
+from handler.faces.detector import FaceDetector, Faces
+from handler.imaging.crop import crop_faces, padding
+from handler.imaging.decode import decode
 from handler.settings import Settings
-from train import main_face
-from train.command_line import command
-from train.configuration import contract_parts
-from train.crops import (
+from train.configuration.command_line import command
+from train.configuration.settings import contract_parts
+from train.data import main_face
+from train.data.cache import (
     CROP_VERSION,
     SUMMARY,
     CropLabel,
@@ -48,10 +48,10 @@ from train.crops import (
     stored_geometry,
     write_shard,
 )
-from train.datasets import read, warn_of_repeats
-from train.datasets.gathering import Gathered
+from train.data.readers import read, warn_of_repeats
+from train.data.readers.gathering import Gathered
+from train.data.samples import SPLITS, Problem, Record
 from train.files import regular, why, written_whole
-from train.records import SPLITS, Problem, Record
 
 log = logging.getLogger(__name__)
 SHARD = 256  # records

@@ -20,17 +20,17 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from train import torch_file
-from train.checkpoint import chosen_network
-from train.command_line import command
-from train.configuration import contract_parts, of_run
-from train.crops import widened
-from train.data import model_crops
-from train.finite import refuse_weights
-from train.model import AgeNetwork, median
-from train.provenance import KEY, Step, joined
-from train.records import MAX_AGE
-from train.run_provenance import chosen
-from train.terms import data_sets
+from train.configuration.command_line import command
+from train.configuration.settings import contract_parts, of_run
+from train.data.cache import widened
+from train.data.dataset import model_crops
+from train.data.samples import MAX_AGE
+from train.modeling.checkpoint import chosen_network
+from train.modeling.finite import refuse_weights
+from train.modeling.network import AgeNetwork, median
+from train.provenance.of_run import chosen
+from train.provenance.provenance import KEY, Step, joined
+from train.provenance.terms import data_sets
 
 FILE = "prior.ckpt"
 BELOW = 30  # years

@@ -20,12 +20,12 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from train import faceres
-from train.command_line import command
-from train.configuration import prepared_folders
-from train.data import CropDataset
-from train.distillation import Teacher, load_teacher
+from train.configuration.command_line import command
+from train.configuration.settings import prepared_folders
+from train.data.dataset import CropDataset
 from train.files import written_whole
-from train.model import resized
+from train.modeling.distill import Teacher, load_teacher
+from train.modeling.network import resized
 
 STRANGERS = 0.01  # the part of held-out faces that finds one so much alike
 CHUNK = 256  # faces at once

@@ -19,9 +19,9 @@ from handler.contract import EXTRA_FILE, INT8_FILE
 from handler.integrity import weights_identity
 from train import made
 from train.files import why, written_together, written_whole
-from train.model import AgeNetwork
-from train.quantize import quantized
-from train.weights import Weights, load_weights
+from train.modeling.network import AgeNetwork
+from train.modeling.quantize import quantized
+from train.modeling.weights import Weights, load_weights
 
 
 def build(weights: Path, output: Path) -> None:

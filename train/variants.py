@@ -5,9 +5,10 @@
     python -m train.variants 'variants.files=[runs/resnet34/age.pt]' 'variants.prune=[]'
 
 Every network in each precision that a CPU can serve it in: the model itself, the model with a part
-of its channels cut out (`train.pruning`) and trained for a moment after it, networks of other sizes
-that were not trained, whose error is not told, and exported files. What is made is an exported file
-in `variants.output`, and can be served; its interval is the model's, and not calibrated anew.
+of its channels cut out (`fitting.prune`) and trained for a moment after it, networks of other
+sizes that were not trained, whose error is not told, and exported files. What is made is an
+exported file in `variants.output`, and can be served; its interval is the model's, and not
+calibrated anew.
 
 torch.compile is timed only. The contract is TorchScript: one file for every machine, any number of
 faces at a time, loaded without a compiler. What torch.compile makes is not a file, and AOTInductor,
@@ -29,19 +30,19 @@ from omegaconf import DictConfig
 from torch.fx.proxy import TraceError
 
 from handler.contract import INT8_FILE, read_contract, read_extra
-from handler.estimation import AgeEstimator, round_weights
+from handler.predictor import AgeEstimator, round_weights
 from handler.settings import Precision
 from train import torchscript
-from train.command_line import command
-from train.configuration import of_run
-from train.data import CropDataset, model_crops
+from train.configuration.command_line import command
+from train.configuration.settings import of_run
+from train.data.dataset import CropDataset, model_crops
+from train.evaluation.tables import Table
 from train.extras import needed
-from train.model import AgeNetwork, Architecture
-from train.provenance import Provenance, Step, carried, joined, of_contract
-from train.quantize import activation_ranges
-from train.tables import Table
-from train.terms import data_sets
-from train.weights import Weights, load_weights
+from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.quantize import activation_ranges
+from train.modeling.weights import Weights, load_weights
+from train.provenance.provenance import Provenance, Step, carried, joined, of_contract
+from train.provenance.terms import data_sets
 
 CPU = torch.device("cpu")
 BATCHES = (1, 16)  # faces at a time
@@ -169,7 +170,7 @@ def make(model: Weights, config: DictConfig) -> list[Variant]:
     wanted, name = config.variants, model.architecture.backbone
     if wanted.prune:
         with needed():  # not at the top: all but this does without it
-            from train.pruning import pruned, retrained
+            from train.fitting.prune import pruned, retrained
     observed = model_crops(config, "val", model.contract.crop)
     observed.thin_out(OBSERVED)
     origin = of_contract(model.contract, "the model that was made smaller")

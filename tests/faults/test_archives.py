@@ -31,8 +31,8 @@ from tests.torchserve import (
     await_logged,
     private_addresses,
 )
-from train.model import AgeNetwork, Architecture
-from train.weights import Weights, save_weights
+from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.weights import Weights, save_weights
 
 USERS = 8
 
@@ -44,8 +44,8 @@ def truncated(archive: Path) -> None:
 
 def tampered(archive: Path) -> None:
     with zipfile.ZipFile(archive) as packed:
-        content = packed.read("handler/decoding.py")
-    rewritten(archive, {"handler/decoding.py": content + b"\n"})
+        content = packed.read("handler/imaging/decode.py")
+    rewritten(archive, {"handler/imaging/decode.py": content + b"\n"})
 
 
 def climbing(archive: Path) -> None:
@@ -74,7 +74,7 @@ ANEW = "age.mar is damaged: make it anew with scripts/archive.py ("
     ("spoil", "words"),
     [
         (truncated, f"{ANEW}it cannot be read: File is not a zip file)"),
-        (tampered, f"{ANEW}'handler/decoding.py' is not the file that was packed)"),
+        (tampered, f"{ANEW}'handler/imaging/decode.py' is not the file that was packed)"),
         (climbing, f"{ANEW}the path '../../climbed' leads out of it)"),
         (with_another_model, f"{ANEW}'age.pt' is not the file that was packed)"),
         (
@@ -183,7 +183,7 @@ def test_good_version_serves_beside_bad_ones(
         spoil(Path(shutil.copy(store / "age-2.0.mar", store / f"{spoil.__name__}.mar")))
     torchserve = Plain(tmp_path, store, private_addresses() | FEW_WORKERS)
     models = ("truncated.mar", "age.mar", "climbing.mar", "tampered.mar")
-    told = "IntegrityError: 'handler/decoding.py' is not the file that was packed"
+    told = "IntegrityError: 'handler/imaging/decode.py' is not the file that was packed"
     with (
         torchserve.running(*(f"age={model}" for model in models), check=good_one_answers),
         load(direct(torchserve.environ["TS_INFERENCE_ADDRESS"]), USERS) as users,

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import pytest
 
 from face_age_client.rest import RestClient
-from tests.deploy.proxy import proxied
 from tests.faults.conftest import Making
 from tests.faults.load import (
     ANSWERED,
@@ -26,6 +25,7 @@ from tests.faults.load import (
     timed,
 )
 from tests.faults.table import Table
+from tests.proxy.proxy import proxied
 from tests.service.test_deadline import SHIPPED, worker_stopped
 from tests.torchserve import Service, running
 

@@ -12,9 +12,9 @@ import pytest
 
 from server.batching import batch_size
 from server.processes import processes_of
-from tests.deploy.proxy import proxied
 from tests.faults.load import CUT, direct, load
 from tests.faults.table import Table
+from tests.proxy.proxy import proxied
 from tests.torchserve import (
     FEW_WORKERS,
     ROOT,

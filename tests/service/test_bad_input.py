@@ -1,4 +1,4 @@
-"""Every case of tests/bad_input over REST and gRPC, each followed by a good request."""
+"""Every case of tests/corpus over REST and gRPC, each followed by a good request."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.bad_input import encodings, faces, files, pixels
-from tests.bad_input.cases import File, Message, Refused, assert_outcome
-from tests.bad_input.files import jpeg
+from tests.corpus import encodings, faces, files, pixels
+from tests.corpus.cases import File, Message, Refused, assert_outcome
+from tests.corpus.files import jpeg
 from tests.pictures import astronaut
 from tests.service.exchange import over_grpc, rest
 from tests.torchserve import Service

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.bad_input import encodings
-from tests.bad_input.cases import Outcome, assert_outcome
+from tests.corpus import encodings
+from tests.corpus.cases import Outcome, assert_outcome
 from tests.pictures import astronaut, encoded, portrait, scaled, scene, side_by_side
 from tests.service.exchange import assert_same, expected, multipart, over_grpc, rest
 from tests.service.test_bad_input import FILES, made

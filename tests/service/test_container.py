@@ -21,8 +21,8 @@ from face_age_client.rest import RestClient
 from face_age_client.rpc import GrpcClient
 from handler.integrity import weights_identity
 from server import readiness
-from tests.deploy.proxy import proxied
 from tests.faults.load import load
+from tests.proxy.proxy import proxied
 from tests.torchserve import ROOT, Service, free_ports
 
 pytestmark = [

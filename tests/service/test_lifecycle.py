@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 import torch
 
+from handler.hardware import cores
 from handler.integrity import weights_identity
-from handler.machine import cores
 from server import archive, readiness
 from server.batching import ON_A_GPU, batch_size
 from server.processes import processes_of

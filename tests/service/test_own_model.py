@@ -17,8 +17,8 @@ from server import readiness
 from tests.archives import Brightness, Darkness, exported
 from tests.clones import cloned
 from tests.torchserve import ROOT, private_addresses
-from train.model import AgeNetwork, Architecture
-from train.weights import Weights, save_weights
+from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.weights import Weights, save_weights
 
 PHOTOGRAPH = readiness.PHOTOGRAPH.read_bytes()
 ONE_WORKER = {"TS_DEFAULT_WORKERS_PER_MODEL": "1"}

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from server.processes import processes_of
-from tests.bad_input import files
-from tests.bad_input.cases import File
-from tests.bad_input.parts import chunk, segment
+from tests.corpus import files
+from tests.corpus.cases import File
+from tests.corpus.parts import chunk, segment
 from tests.pictures import Picture, astronaut, encoded
 from tests.torchserve import ROOT
 

@@ -8,8 +8,8 @@ from urllib.parse import quote_from_bytes, urlsplit
 import grpc
 import pytest
 
-from tests.bad_input import encodings
-from tests.bad_input.cases import assert_outcome
+from tests.corpus import encodings
+from tests.corpus.cases import assert_outcome
 from tests.service.exchange import multipart, over_grpc, rest
 from tests.service.test_bad_input import FILES
 from tests.service.test_rest import as_json, base64_of

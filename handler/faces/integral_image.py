@@ -1,0 +1,141 @@
+"""Area averages of any part of a picture, from one integral image (Crow, SIGGRAPH 1984).
+
+facenet-pytorch scales with `interpolate(mode="area")`, which is adaptive average pooling: output
+pixel i of n is the mean of the input pixels floor(i * size / n) to ceil((i + 1) * size / n). Sums
+over such windows are four look-ups in an integral image, whatever their size and number.
+
+A pixel has four int32 here, red, green, blue and nothing, so that a look-up moves 16 bytes at
+once, and so that the result is what a convolution wants: `channels_last`, an even width.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from handler.imaging.crop import Picture
+
+CHANNELS = 4  # the fourth is zero
+# Pixels that are summed up, and that are looked up, before the next ones: on the CPU what its
+# caches hold.
+SUMMED_AT_ONCE = {"cpu": 2**15, "cuda": 2**22}
+LOOKED_UP_AT_ONCE = {"cpu": 2**13, "cuda": 2**22}
+
+
+class IntegralImages:
+    """Several pictures of any sizes, ready to be averaged over any window."""
+
+    def __init__(self, pictures: Sequence[Picture], device: torch.device) -> None:
+        """`pictures`: uint8 [H, W, 3] each."""
+        self.sizes = [(p.shape[0], p.shape[1]) for p in pictures]
+        self._device = device
+        lengths = torch.tensor([(height + 1) * (width + 1) for height, width in self.sizes])
+        # All of them end to end, so that windows of several pictures are looked up at once.
+        sums = torch.empty(int(lengths.sum()), CHANNELS, dtype=torch.int32, device=device)
+        for part, picture in zip(sums.split(lengths.tolist()), pictures, strict=True):
+            height, width = picture.shape[:2]
+            pixels = torch.from_numpy(_four_channels(picture)).to(device)
+            _sum_up(pixels, part.view(height + 1, width + 1, CHANNELS))
+        # 16 bytes as one number: only moved, never computed with
+        self._sums = sums.view(torch.complex128)[:, 0]
+        self._start = (lengths.cumsum(0) - lengths).to(device)
+        self._stride = torch.tensor([width + 1 for _, width in self.sizes], device=device)
+
+    def scaled(self, index: int, out: Tensor) -> None:
+        """Picture `index` at the size of `out`, float32 [height, width, 4], 0 to 255."""
+        height, width = self.sizes[index]
+        top, bottom = _windows_of_one(height, out.shape[0], self._device)
+        left, right = _windows_of_one(width, out.shape[1], self._device)
+        this = slice(index, index + 1)  # a tensor would have the GPU waited for
+        rows = max(1, LOOKED_UP_AT_ONCE[self._device.type] // out.shape[1])
+        for y1, y2, part in zip(top.split(rows), bottom.split(rows), out.split(rows), strict=True):
+            windows = (left[None], y1[None], right[None], y2[None])
+            self._average(this, windows, part[None])
+
+    def crops(self, index: Tensor, areas: Tensor, side: int) -> Tensor:
+        """Parts of the pictures `index`, int64 [n], scaled to squares.
+
+        Args:
+            areas: int64 [n, 4], left, top, right, bottom in pixels; each holds a pixel at least.
+
+        Returns:
+            float32 [n, 4, side, side], 0 to 255.
+        """
+        left, top, right, bottom = (edge[:, None] for edge in areas.unbind(1))
+        x1, x2 = _windows(right - left, side)
+        y1, y2 = _windows(bottom - top, side)
+        windows = (left + x1, top + y1, left + x2, top + y2)
+        crops = torch.empty(len(areas), side, side, CHANNELS, device=self._device)
+        self._average(index, windows, out=crops)
+        return crops.permute(0, 3, 1, 2)
+
+    def _average(
+        self, index: Tensor | slice, windows: tuple[Tensor, Tensor, Tensor, Tensor], out: Tensor
+    ) -> None:
+        """The means over windows of the pictures `index` [n].
+
+        Args:
+            windows: left and right [n, w], top and bottom [n, h], in their order in boxes.
+            out: float32 [n, h, w, 4].
+        """
+        left, top, right, bottom = windows
+        start, stride = self._start[index, None], self._stride[index, None]
+        above, below = start + top * stride, start + bottom * stride
+        total = self._at(below, right)
+        total -= self._at(below, left)
+        total -= self._at(above, right)
+        total += self._at(above, left)
+        # as wide as they are for each channel, so that all of them are divided at once
+        widths = (right - left).float().repeat_interleave(CHANNELS, dim=1)
+        areas = (bottom - top).float()[:, :, None] * widths[:, None]
+        torch.div(total, areas.view(total.shape), out=out)
+
+    def _at(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """The sums, int32 [n, h, w, 4], at all pairs of offsets [n, h] and [n, w]."""
+        places = rows[:, :, None] + columns[:, None, :]
+        found = self._sums.index_select(0, places.view(-1))
+        return found[:, None].view(torch.int32).view(*places.shape, CHANNELS)
+
+
+def _four_channels(picture: Picture) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3] -> [H, W, 4], by 32 bits a pixel: several times faster than by channel."""
+    height, width = picture.shape[:2]
+    packed = np.empty(picture.size + 1, np.uint8)  # the last pixel is read with a byte behind it
+    packed[:-1] = picture.reshape(-1)
+    pixels = np.ndarray((height, width), "<u4", packed, strides=(3 * width, 3))
+    four: NDArray[np.uint8] = (pixels & 0xFFFFFF).view(np.uint8)
+    return four.reshape(height, width, CHANNELS)
+
+
+def _sum_up(picture: Tensor, sums: Tensor) -> None:
+    """uint8 [H, W, 4] -> `sums`, int32 [H + 1, W + 1, 4]: of all that is above and to the left."""
+    sums[0] = 0
+    sums[:, 0] = 0
+    # Two channels are added up at once, as one number of 64 bits. Sums of more than 8 megapixels
+    # wrap around, and their differences come out right, but for the 1 that the lower channel of
+    # two may carry into the other after 16.
+    pairs = sums.view(torch.int64)
+    rows = max(1, SUMMED_AT_ONCE[sums.device.type] // sums.shape[1])
+    for first in range(1, len(sums), rows):
+        new = slice(first, first + rows)
+        sums[new, 1:] = picture[first - 1 : first - 1 + rows]
+        torch.cumsum(pairs[new], 1, out=pairs[new])
+        with_last = pairs[first - 1 : first + rows]
+        torch.cumsum(with_last, 0, out=with_last)
+
+
+def _windows(sizes: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """First and one past the last input pixel, int64 [n, count] each, for `sizes` [n, 1]."""
+    output = torch.arange(count, device=sizes.device)
+    first = output * sizes // count
+    end = -(-(output + 1) * sizes // count)
+    return first, end
+
+
+@lru_cache(maxsize=256)  # the same few sizes come again and again
+def _windows_of_one(size: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    first, end = _windows(torch.tensor([[size]]), count)
+    return first[0].to(device), end[0].to(device)

@@ -1,0 +1,1 @@
+"""A request's bytes -> an upright image -> crops of it."""

@@ -1,0 +1,140 @@
+"""The TorchScript model -> ages and intervals."""
+
+import io
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from handler.calibration import age_intervals
+from handler.contract import INT8_FILE, Contract, ContractError, read_contract, read_extra
+from handler.hardware import compute_in_whole_float32, fast_in_bfloat16, fast_in_int8
+from handler.settings import Precision
+
+logger = logging.getLogger(__name__)
+
+FACES_PER_CALL = 64  # more faces than that are estimated in several calls, to bound the memory
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What the model says of n faces, in years; a part of them by slicing."""
+
+    age: NDArray[np.float32]  # [n]
+    spread: NDArray[np.float32]  # [n], standard deviation
+    interval: NDArray[np.float32]  # [n, 2]: holds the true age in `calibration.coverage` of cases
+
+    def __getitem__(self, part: slice) -> "Estimates":
+        return Estimates(self.age[part], self.spread[part], self.interval[part])
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether none of them is NaN or infinite. An interval alone may be finite by chance."""
+        each = (self.age, self.spread, self.interval)
+        return all(bool(np.isfinite(values).all()) for values in each)
+
+
+class AgeEstimator:
+    """An exported model: uint8 [n, 3, S, S] -> (age [n], spread [n]), with its contract."""
+
+    def __init__(
+        self, model: Any, contract: Contract, device: torch.device, precision: str = "float32"
+    ) -> None:
+        self.contract = contract
+        self.precision = precision  # that it computes in
+        self._model = model
+        self._device = device
+
+    @classmethod
+    def load(
+        cls, path: Path, device: torch.device, precision: Precision = "auto"
+    ) -> "AgeEstimator":
+        """Read an exported TorchScript file.
+
+        Raises ContractError, in one line, where the file's contract is missing or not known, or it
+        does not hold what `precision` asks for.
+        """
+        compute_in_whole_float32()
+        contract = read_contract(path)
+        int8 = read_extra(path, INT8_FILE) if precision in ("auto", "int8") else None
+        if precision == "auto":
+            precision = _fastest(device, has_int8=int8 is not None)
+        if precision == "int8":
+            if device.type != "cpu" or int8 is None:
+                raise ContractError(
+                    f"precision int8 is for CPUs, and for a model exported with export.int8=true: "
+                    f"{path.name} on {device} can be served with precision auto"
+                )
+            lower = torch.jit.load(io.BytesIO(int8)).eval()
+            return cls(torch.jit.freeze(lower), contract, device, "int8")
+        if precision == "bfloat16":
+            lower = torch.jit.load(str(path), map_location=device).eval()
+            faces = torch.zeros(1, 3, contract.crop.size, contract.crop.size, dtype=torch.uint8)
+            try:
+                frozen = _for_inference(lower, torch.bfloat16)
+                frozen(faces.to(device))
+                return cls(frozen, contract, device, "bfloat16")
+            except RuntimeError as error:
+                # a model that does not follow the precision of its weights, as ours does
+                logger.warning("the model cannot compute in bfloat16: %s", error)
+        model = torch.jit.load(str(path), map_location=device).eval()
+        return cls(_for_inference(model, torch.float32), contract, device)
+
+    def estimate(
+        self, faces: NDArray[np.uint8], progress: Callable[[], object] = lambda: None
+    ) -> Estimates:
+        """Ages of the crops `faces`, uint8 [n, 3, S, S] as the contract's geometry makes them.
+
+        `progress` is called after each `FACES_PER_CALL` of them. Raises ContractError where the
+        model gives anything but an age and a spread for each.
+        """
+        parts = []
+        for start in range(0, len(faces), FACES_PER_CALL):
+            parts.append(self._call(faces[start : start + FACES_PER_CALL]))
+            progress()
+        if not parts:
+            none = np.zeros(0, np.float32)
+            return Estimates(none, none, np.zeros((0, 2), np.float32))
+        age, spread = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return Estimates(age, spread, age_intervals(age, spread, self.contract.calibration))
+
+    @torch.inference_mode()
+    def _call(self, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        age, spread = self._model(torch.from_numpy(faces).to(self._device))
+        if not age.shape == spread.shape == (len(faces),):
+            raise ContractError(
+                f"the model gives {list(age.shape)} ages and {list(spread.shape)} spreads for "
+                f"{len(faces)} faces"
+            )
+        return age.float().cpu().numpy(), spread.float().cpu().numpy()
+
+
+def _fastest(device: torch.device, *, has_int8: bool) -> Precision:
+    if has_int8 and fast_in_int8(device):
+        return "int8"
+    return "bfloat16" if fast_in_bfloat16(device) else "float32"
+
+
+def _for_inference(model: Any, dtype: torch.dtype) -> Any:
+    """`model` frozen, with its weights laid out and rounded for speed; it is used up."""
+    round_weights(model, dtype)
+    return torch.jit.freeze(model)
+
+
+def round_weights(model: Any, dtype: torch.dtype) -> None:
+    """Give the weights of `model`, TorchScript or not, the precision and layout they serve in.
+
+    Norms stay in float32 and are folded into the layers before them where that is possible.
+    """
+    parameters: dict[str, torch.Tensor] = dict(model.named_parameters())
+    for name, parameter in parameters.items():
+        weight = parameters.get(name.rpartition(".")[0] + ".weight", parameter)
+        if weight.ndim > 1:
+            parameter.data = parameter.data.to(dtype)
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,171 @@
+import ctypes
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from handler import hardware
+from handler.hardware import (
+    HeapLimit,
+    cores,
+    fast_in_bfloat16,
+    fast_in_int8,
+)
+
+ROOT = Path(hardware.__file__).parents[1]
+CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="control groups and glibc")
+
+
+@on_linux
+class TestCores:
+    @pytest.fixture(autouse=True)
+    def group(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        """The control group of a process that may run on 8 cores, without a limit."""
+        monkeypatch.setattr(hardware, "CGROUP", tmp_path)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+        return tmp_path
+
+    def test_affinity(self) -> None:
+        assert cores() == 8
+
+    @pytest.mark.parametrize(
+        ("limit", "count"),
+        [
+            ("max 100000\n", 8),
+            ("400000 100000\n", 4),
+            ("250000 100000\n", 2),  # no more threads than there is time for
+            ("50000 100000\n", 1),
+            ("20000 10000\n", 2),
+            ("1600000 100000\n", 8),
+            ("", 8),
+        ],
+    )
+    def test_version_2(self, group: Path, limit: str, count: int) -> None:
+        (group / "cpu.max").write_text(limit)
+        assert cores() == count
+
+    @pytest.mark.parametrize(("limit", "count"), [("-1", 8), ("300000", 3), ("10000", 1)])
+    def test_version_1(self, group: Path, limit: str, count: int) -> None:
+        (group / "cpu").mkdir()
+        (group / "cpu" / "cpu.cfs_quota_us").write_text(f"{limit}\n")
+        (group / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+        assert cores() == count
+
+    def test_another_system(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "platform", "darwin")
+        monkeypatch.setattr(os, "cpu_count", lambda: 10)
+        assert cores() == 10
+        monkeypatch.setattr(os, "cpu_count", lambda: None)
+        assert cores() == 1
+
+
+def test_cores_of_this_machine() -> None:
+    assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+class TestFastInBfloat16:
+    @pytest.mark.parametrize("native", [True, False])
+    def test_gpu(self, monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+        """Older ones emulate it, slower than float32."""
+
+        def supported(including_emulation: bool = True) -> bool:
+            return native or including_emulation
+
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+        assert fast_in_bfloat16(CUDA) is native
+
+    @pytest.mark.parametrize(
+        ("capability", "avx512", "amx", "other", "fast"),
+        [
+            ("AVX512", True, False, True, True),
+            ("AVX512", False, True, True, True),
+            ("AVX512", False, False, True, False),  # mkldnn takes it, and is slow
+            ("AVX2", False, False, False, False),
+            ("NEON", False, False, True, True),
+            ("DEFAULT", False, False, False, False),
+        ],
+    )
+    def test_cpu(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capability: str,
+        avx512: bool,
+        amx: bool,
+        other: bool,
+        fast: bool,
+    ) -> None:
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: other)
+        assert fast_in_bfloat16(CPU) is fast
+
+    def test_this_machine(self) -> None:
+        """What is asked of torch there is private."""
+        assert isinstance(fast_in_bfloat16(CPU), bool)
+
+
+GAPS = """
+import sys
+import torch
+from handler.heap import keep_freed_memory
+from handler.machine import HeapLimit, _resident
+
+torch.set_num_threads(1)
+keep_freed_memory()
+heap = HeapLimit(slack=int(sys.argv[1]) << 20)
+torch.ones(1 << 18)  # what a first call loads of torch itself
+heap.keep()
+before = _resident()
+held = []
+for size in range(1, 21):
+    freed = torch.ones(size << 18)
+    held.append(torch.ones(1 << 10))  # what is above a gap keeps the heap from shrinking
+    del freed
+    if size == 10:
+        heap.keep()
+middle = _resident()
+heap.keep()
+print((middle - before) >> 20, (_resident() - before) >> 20)
+"""
+
+
+@on_linux
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+class TestHeapLimit:
+    def grown(self, slack: int) -> list[int]:
+        """Megabytes before and after the last call, beyond those of the first."""
+        command = [sys.executable, "-c", GAPS, str(slack)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        return [int(word) for word in done.stdout.split()]
+
+    def test_gives_gaps_back_beyond_the_slack(self) -> None:
+        before, after = self.grown(slack=8)
+        assert before > 15
+        assert after < 5
+
+    def test_keeps_them_within_it(self) -> None:
+        before, after = self.grown(slack=1000)
+        assert before == after > 15
+
+
+def test_without_glibc_nothing_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    HeapLimit(slack=-1).keep()
+
+
+class TestInt8:
+    @pytest.mark.parametrize("supported", [True, False])
+    def test_needs_vnni(self, monkeypatch: pytest.MonkeyPatch, supported: bool) -> None:
+        monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: supported)
+        assert fast_in_int8(CPU) is supported
+        assert fast_in_int8(CUDA) is False
+
+    def test_this_machine(self) -> None:
+        """What is asked of torch there is private."""
+        assert isinstance(fast_in_int8(CPU), bool)

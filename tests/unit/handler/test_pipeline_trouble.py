@@ -1,0 +1,253 @@
+"""What goes wrong on the way is told to whom it concerns, and nothing is lost."""
+
+import gc
+import logging
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from handler.contract import Contract, ContractError
+from handler.errors import (
+    DeviceLost,
+    Failure,
+    InternalError,
+    InvalidRequest,
+    OutOfMemory,
+)
+from handler.faces.detector import FaceDetector, Faces
+from handler.imaging.crop import Picture
+from handler.imaging.decode import Reduced, decode_reduced
+from handler.pipeline import FEW_FACES, Answer, Pipeline
+from handler.predictor import AgeEstimator, Estimates
+from handler.requests import Request
+from handler.settings import Settings
+from tests.pictures import (
+    encoded,
+)
+
+CPU = torch.device("cpu")
+Progress = Callable[[], object]
+
+
+def nothing() -> None: ...
+
+
+class Detector(FaceDetector):
+    """Finds one face in the middle of every 16 x 16 picture; `trouble` may raise."""
+
+    def __init__(self, trouble: Callable[[Picture], None] = lambda picture: None) -> None:
+        self.trouble = trouble
+
+    def detect(self, photographs: Sequence[Picture], progress: Progress = nothing) -> list[Faces]:
+        for photograph in photographs:
+            self.trouble(photograph)
+        ones = np.ones(1, np.float32)
+        box = np.array([[4, 4, 12, 12]], np.float32)
+        return [Faces(box, ones, np.ones((1, 5, 2), np.float32)) for _ in photographs]
+
+
+class Estimator(AgeEstimator):
+    """Age is the brightness; for more faces than `most`, or a black one, an error if given."""
+
+    def __init__(
+        self, contract: Contract, most: int = 100, error: tuple[type[Exception], str] | None = None
+    ) -> None:
+        self.contract, self.most, self.error = contract, most, error
+        self.precision = "float32"
+
+    def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
+        age = faces.mean(axis=(1, 2, 3), dtype=np.float32) * np.float32(100 / 255)
+        if self.error and (len(faces) > self.most or not age.all()):
+            kind, text = self.error
+            raise kind(text)
+        return Estimates(age, np.zeros_like(age), np.stack([age, age], axis=1))
+
+
+def ages(outcomes: Sequence[Answer | Failure]) -> list[float | str]:
+    return [o.type if isinstance(o, Failure) else round(o.faces[0].age) for o in outcomes]
+
+
+def grey(level: int) -> Request:
+    return Request(encoded(np.full((16, 16, 3), level, np.uint8)))
+
+
+OUT_OF_MEMORY = [
+    (torch.cuda.OutOfMemoryError, "CUDA out of memory. Tried to allocate 2.00 GiB."),
+    (RuntimeError, "... in the TorchScript interpreter.\nRuntimeError: CUDA out of memory."),
+    (RuntimeError, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    (RuntimeError, "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    (MemoryError, ""),
+]
+
+
+class TestTrouble:
+    @pytest.mark.parametrize("error", OUT_OF_MEMORY)
+    def test_out_of_memory_then_one_at_a_time(
+        self, contract: Contract, error: tuple[type[Exception], str]
+    ) -> None:
+        pipeline = Pipeline(Detector(), Estimator(contract, most=1, error=error), Settings())
+        items: list[Request | Failure] = [grey(51), InvalidRequest("?"), grey(0), grey(255)]
+        assert ages(pipeline.run(items)) == [20, "InvalidRequest", "OutOfMemory", 100]
+
+    def test_out_of_memory_says_what_to_do(self, contract: Contract) -> None:
+        estimator = Estimator(contract, most=0, error=OUT_OF_MEMORY[0])
+        (failure,) = Pipeline(Detector(), estimator, Settings()).run([grey(9)])
+        assert type(failure) is OutOfMemory
+        assert "send it later, or scaled down" in failure.message
+        assert "CUDA" not in failure.message
+
+    def test_any_exception_is_one_photographs_failure(
+        self, contract: Contract, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def trouble(picture: Picture) -> None:
+            if picture[0, 0, 0] == 102:
+                raise ZeroDivisionError("a secret of the inside")
+
+        pipeline = Pipeline(Detector(trouble), Estimator(contract), Settings())
+        with caplog.at_level(logging.ERROR):
+            outcomes = pipeline.run([grey(51), grey(102), grey(153)])
+        assert ages(outcomes) == [20, "InternalError", 60]
+        failure = outcomes[1]
+        assert type(failure) is InternalError
+        assert "secret" not in failure.message
+        assert "ZeroDivisionError: a secret of the inside" in caplog.text
+        assert "Traceback" in caplog.text
+
+    def test_a_model_that_gives_no_number(self, contract: Contract) -> None:
+        class Broken(Estimator):
+            def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
+                found = super().estimate(faces, progress)
+                found.interval[found.age == 0] = np.nan
+                return found
+
+        pipeline = Pipeline(Detector(), Broken(contract), Settings())
+        assert ages(pipeline.run([grey(0), grey(255)])) == ["InternalError", 100]
+
+    def test_decoding(self, contract: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
+        def hungry(body: bytes, max_pixels: int, side: int) -> Reduced:
+            reduced = decode_reduced(body, max_pixels, side)
+            if reduced.picture[0, 0, 0] == 102:
+                raise MemoryError
+            return reduced
+
+        monkeypatch.setattr("handler.pipeline.decode_reduced", hungry)
+        pipeline = Pipeline(Detector(), Estimator(contract), Settings())
+        assert ages(pipeline.run([grey(102), grey(255)])) == ["OutOfMemory", 100]
+
+    def test_a_failed_batch_is_not_kept_alive(
+        self, contract: Contract, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The second try must have the memory that the first one took."""
+        monkeypatch.setattr("handler.pipeline.logger.disabled", True)  # pytest keeps tracebacks
+        held: list[weakref.ref[NDArray[np.uint8]]] = []
+
+        class Watched(Estimator):
+            def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
+                assert [ref() for ref in held] == [None] * len(held)
+                held.append(weakref.ref(faces))
+                return super().estimate(faces, progress)
+
+        estimator = Watched(contract, most=1, error=OUT_OF_MEMORY[0])
+        pipeline = Pipeline(Detector(), estimator, Settings())
+        gc.disable()
+        try:
+            assert ages(pipeline.run([grey(51), grey(255)])) == [20, 100]
+        finally:
+            gc.enable()
+        assert len(held) == 3
+
+
+LOST = [
+    "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be ...",
+    "... in the TorchScript interpreter.\nRuntimeError: CUDA error: device-side assert triggered",
+    "CUDA error: unspecified launch failure",
+]
+
+
+class TestDeviceLost:
+    @pytest.mark.parametrize("text", LOST)
+    def test_nothing_more_is_tried(self, contract: Contract, text: str) -> None:
+        calls = []
+
+        class Watched(Estimator):
+            def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
+                calls.append(len(faces))
+                return super().estimate(faces, progress)
+
+        pipeline = Pipeline(Detector(), Watched(contract, 1, (RuntimeError, text)), Settings())
+        with pytest.raises(DeviceLost):
+            pipeline.run([grey(51), InvalidRequest("?"), grey(255)])
+        assert calls == [2]
+
+    def test_found_when_memory_is_given_back(
+        self, contract: Contract, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken() -> None:
+            raise RuntimeError(LOST[0])
+
+        monkeypatch.setattr(torch.cuda, "empty_cache", broken)
+        error = (RuntimeError, "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+        with pytest.raises(DeviceLost):
+            Pipeline(Detector(), Estimator(contract, 0, error), Settings()).run([grey(51)])
+
+    @pytest.mark.parametrize(
+        "text", ["CUDA error: invalid argument", "no misaligned address of CUDA's"]
+    )
+    def test_another_error_is_one_photographs(self, contract: Contract, text: str) -> None:
+        pipeline = Pipeline(Detector(), Estimator(contract, 9, (RuntimeError, text)), Settings())
+        assert ages(pipeline.run([grey(0), grey(255)])) == ["InternalError", 100]
+
+    @pytest.mark.gpu
+    def test_the_words_are_torch_s(self) -> None:
+        """In a process of its own, whose GPU is lost afterwards."""
+        code = (
+            "import torch\n"
+            "from handler.errors import DeviceLost\n"
+            "from handler.pipeline import _failure\n"
+            "try:\n"
+            "    torch.zeros(1, device='cuda')[torch.tensor([5], device='cuda')].cpu()\n"
+            "except Exception as error:\n"
+            "    try:\n"
+            "        _failure(error)\n"
+            "    except DeviceLost:\n"
+            "        print('lost')\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert done.stdout == "lost\n", done.stderr
+
+
+@pytest.mark.parametrize(("batch", "most"), [(1, FEW_FACES), (10, 10)])
+def test_warm_up_goes_through_every_size(contract: Contract, batch: int, most: int) -> None:
+    sizes = []
+
+    class Counting(Estimator):
+        def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
+            sizes.append(faces.shape)
+            return super().estimate(faces, progress)
+
+    looked_at = []
+    detector = Detector(lambda picture: looked_at.append(picture.shape))
+    Pipeline(detector, Counting(contract), Settings()).warm_up(batch)
+    assert {shape[0] for shape in sizes} == {*range(1, most + 1)}
+    assert all(shape[1:] == (3, 64, 64) for shape in sizes)
+    assert looked_at
+
+
+def test_warm_up_refuses_a_model_that_gives_no_ages(contract: Contract) -> None:
+    class Broken(Estimator):
+        def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
+            given = super().estimate(faces, progress)
+            return replace(given, interval=np.full_like(given.interval, np.nan))
+
+    broken = Pipeline(Detector(lambda picture: None), Broken(contract), Settings())
+    with pytest.raises(ContractError, match=r"^the model gives ages that are NaN or infinite$"):
+        broken.warm_up(1)

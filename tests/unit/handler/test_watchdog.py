@@ -1,0 +1,46 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+BEGIN = "import time\nfrom handler.watchdog import Watchdog\nwatchdog = Watchdog(1)\n"
+
+
+def ends(program: str) -> tuple[int, float, str]:
+    """Exit status, seconds and stderr of a process."""
+    since = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", BEGIN + program],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return done.returncode, time.monotonic() - since, done.stderr
+
+
+def test_a_process_that_hangs_is_ended_and_tells_where() -> None:
+    status, seconds, told = ends("def stuck():\n  time.sleep(50)\nwith watchdog:\n  stuck()")
+    assert status == 1
+    assert seconds >= 1
+    assert "Timeout (0:00:01)!" in told
+    assert "in stuck" in told
+
+
+def test_so_is_one_that_does_not_let_go_of_the_interpreter() -> None:
+    status, _, told = ends("with watchdog:\n  sum(range(10**12))")
+    assert status == 1
+    assert "Timeout" in told
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "with watchdog:\n  for _ in range(4):\n    time.sleep(0.5)\n    watchdog.progress()",
+        "with watchdog:\n  pass\nwatchdog.progress()\ntime.sleep(1.5)",
+        "with Watchdog(0):\n  time.sleep(1.5)",
+    ],
+    ids=["progress", "outside of the block", "without a limit"],
+)  # fmt: skip
+def test_others_are_not(program: str) -> None:
+    assert ends(program)[::2] == (0, "")

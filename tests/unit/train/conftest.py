@@ -1,0 +1,138 @@
+"""A made data set in both real layouts, prepared once for all tests of the training half."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from PIL import Image
+
+import train
+from tests.pictures import FACE_BOX, Picture, astronaut, encoded, scene
+from train.configuration.settings import contract_parts
+from train.data.readers import read
+from train.prepare import CropMaker, prepare
+
+CONFIGS = Path(train.__file__).parent / "config"
+SIZE = 64  # of the served crops, pixels
+CHIPS, WILD = 24, 16
+
+
+def face_of_age(age: int, margin: int) -> Picture:
+    """The astronaut's face with `margin` pixels around it, darker with age: it can be learned."""
+    x1, y1, x2, y2 = (int(v) for v in FACE_BOX)
+    face = astronaut()[max(0, y1 - margin) : y2 + margin, x1 - margin : x2 + margin]
+    return (face * (1 - 0.6 * age / 80)).astype(np.uint8)
+
+
+def save(picture: Picture, path: Path) -> None:
+    """Write it as UTKFace and APPA-REAL are: 200 px high JPEG."""
+    image = Image.fromarray(picture)
+    image.resize((round(image.width * 200 / image.height), 200)).save(path, quality=92)
+
+
+def ages(count: int) -> list[int]:
+    """`count` ages from 1 to 80, in no order."""
+    return [1 + 79 * (7 * i % count) // (count - 1) for i in range(count)]
+
+
+def split(index: int) -> str:
+    """Half of the pictures to train with, a quarter each to validate and to test."""
+    return ("train", "train", "val", "test")[index % 4]
+
+
+@pytest.fixture(scope="session")
+def utkface(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tight chips with their labels in their names, and split tables."""
+    root = tmp_path_factory.mktemp("utkface")
+    (root / "images").mkdir()
+    tables: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for i, age in enumerate(ages(CHIPS)):
+        name = f"{age}_{i % 2}_{i % 5}_2017{i:013d}.jpg.chip.jpg"
+        save(face_of_age(age, margin=5), root / "images" / name)
+        tables[split(i)].append(name)
+    for part, names in tables.items():
+        (root / f"{part}.csv").write_text("\n".join(["file", *names]) + "\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def appa_real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Faces with a margin, and a table of labels."""
+    root = tmp_path_factory.mktemp("appa_real")
+    (root / "images").mkdir()
+    with (root / "labels.csv").open("w", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(("file", "real_age", "split"))
+        for i, age in enumerate(ages(WILD)):
+            save(face_of_age(age, margin=60), root / "images" / f"{i:06d}.jpg")
+            table.writerow((f"{i:06d}.jpg", age, split(i)))
+    return root
+
+
+@pytest.fixture
+def portraits_folder(tmp_path: Path) -> Path:
+    """Two portraits with bounds of the age, one of them darker, and three rows that give none."""
+    root = tmp_path / "portraits"
+    (root / "images").mkdir(parents=True)
+    for name, picture in {
+        "bright.png": astronaut(),
+        "dark.png": astronaut() // 2,
+        "empty.png": scene(300, 200),
+    }.items():
+        (root / "images" / name).write_bytes(encoded(picture))
+    rows = [
+        "bright.png,40,44",
+        "dark.png,60.5,70",
+        "empty.png,1,2",
+        "wrong.png,9,8",
+        "gone.png,1,2",
+    ]
+    (root / "labels.csv").write_text("\n".join(["file,age_low,age_high", *rows]))
+    return root
+
+
+@pytest.fixture(scope="session")
+def prepared(utkface: Path, appa_real: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The made data set as crops; the overrides that tell every command where it is."""
+    folder = tmp_path_factory.mktemp("prepared")
+    overrides = [
+        f"data.sources.utkface={utkface}",
+        f"data.sources.appa_real={appa_real}",
+        f"data.prepared={folder}",
+        f"crop.size={SIZE}",
+    ]
+    config = configuration(overrides)
+    geometry, detector = contract_parts(config)
+    maker = CropMaker(geometry, detector, min_face_size=20, max_side=1280)
+    for name, root in config.data.sources.items():
+        prepare(*read(name, Path(root)), maker, folder / name, processes=1, max_bad=0.0)
+    return overrides
+
+
+def configuration(overrides: list[str]) -> DictConfig:
+    """The shipped configuration with some keys set."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose("config", overrides)
+
+
+@pytest.fixture
+def tiny(prepared: list[str], tmp_path: Path) -> Callable[..., DictConfig]:
+    """Makes the configuration of a run that takes seconds, in this test's folder."""
+
+    def make(*more: str) -> DictConfig:
+        small = [
+            f"run={tmp_path / 'run'}",
+            "model.backbone=test_resnet",
+            "model.drop_path=0.1",
+            "fit.epochs=3",
+            "fit.batch_size=4",
+            "fit.precision=32-true",
+            "evaluate.bootstrap=20",
+        ]
+        return configuration([*prepared, *small, *more])
+
+    return make

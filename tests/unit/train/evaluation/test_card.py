@@ -1,0 +1,75 @@
+"""The card of weights that were trained on from the shipped ones, on one's own faces."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from handler.contract import Contract
+from tests.torchserve import ROOT
+from tests.unit.train.conftest import configuration
+from tests.unit.train.evaluation.test_results import RESULTS
+from train.evaluation import origins, tables
+from train.evaluation.card import model_card
+from train.modeling.network import Architecture
+from train.provenance.of_run import of_run
+from train.provenance.provenance import KEY, Provenance
+
+SHIPPED = ROOT / "model_store" / "age.safetensors"
+
+
+def card(origin: Provenance, contract: Contract) -> str:
+    return model_card(
+        Architecture("resnet18", 128), contract, origin, RESULTS, ["8 bits cost 0.01"]
+    )
+
+
+@pytest.fixture
+def tuned(tmp_path: Path) -> Provenance:
+    """Of a run that began from a moved run, which began from the shipped weights."""
+    first = of_run(configuration(["data=own", "run=a", f"fit.start={SHIPPED}"])).after(13)
+    moved = tmp_path / "moved.ckpt"
+    torch.save({KEY: first.to_json()}, moved)
+    return of_run(configuration(["data=own", "run=b", f"fit.start={moved}", "fit.epochs=2"]))
+
+
+def test_it_names_all_that_the_weights_owe(tuned: Provenance, contract: Contract) -> None:
+    text = card(tuned, contract)
+    (first,) = [line for line in text.splitlines() if line.startswith("Terms: ")]
+    assert first == (
+        "Terms: these weights are for non-commercial research only, because they began from "
+        "the shipped model of face-age 1.0, which was trained on UTKFace and APPA-REAL."
+    )
+    for owed in ("- own ", "- UTKFace, ", "- APPA-REAL, ", "ImageNet", "VGGFace2", "Apache 2.0"):
+        assert owed in text
+    assert "- Anything commercial: the terms of the data do not allow it." in text
+    assert origins.steps(tuned).markdown() in text
+    assert "| b: resnet18, up to 2 epochs, batch 64, " in text
+
+
+def test_it_names_what_is_not_known(contract: Contract) -> None:
+    unknown = Provenance.from_json(
+        {
+            "steps": [
+                {"kind": "unknown", "name": "x/age.pt", "terms": {"words": "", "use": "unknown"}}
+            ]
+        }
+    )
+    text = card(unknown, contract)
+    assert "Terms: not known for x/age.pt; ask whoever made it." in text
+    assert "- Anything, before the terms that are not known are asked for." in text
+
+
+def test_it_quotes_the_other_model_and_all_warnings(tuned: Provenance, contract: Contract) -> None:
+    text = card(tuned, contract)
+    assert tables.beside(RESULTS).markdown() in text
+    assert tables.compared(RESULTS) in text
+    assert "- age_interval is calibrated on 40 validation faces: " in text
+    assert "- 2 of 40 test faces of my faces have a near copy in another split: " in text
+    assert "| 8 bits | 8 bits cost 0.01 |" in text
+
+
+def test_a_name_with_a_bar_does_not_break_its_tables(contract: Contract) -> None:
+    own = of_run(configuration(["data=own", "run=my|run"]))
+    assert r"| 1 | my\|run: resnet18, " in card(own, replace(contract, data=("own",)))

@@ -1,0 +1,118 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handler.contract import Calibration
+from tests.unit.train.conftest import SIZE, configuration
+from train.configuration.settings import prepared_folders
+from train.data.cache import read_shards, write_shard
+from train.data.dataset import CropDataset
+from train.evaluation.cautions import cautions, copied, counted, same_people
+from train.evaluation.metrics import Measured
+from train.evaluation.results import Figures, Results
+
+
+def figures(count: int) -> Figures:
+    return {"mae": Measured(5.0, 4.0, 6.5, count)}
+
+
+def results(count: int = 1000) -> Results:
+    """Of a data set of so many test faces, half of them in one decade."""
+    return Results(
+        Calibration(0.9, (0, 116), (-1, -1), (1, 1)),
+        {"own": figures(count)},
+        {"own": {"30-39": figures(count // 2)}},
+        genders={"own": {"male": figures(count)}},
+        races={"own": {}},
+    )
+
+
+def test_many_faces_are_nothing_to_warn_of() -> None:
+    many = {"all": 900} | {f"{start}-{start + 9}": 30 for start in range(0, 80, 10)}
+    assert cautions(dataclasses.replace(results(), calibrated_on=many)) == []
+    assert cautions(results(400)) == []
+
+
+@pytest.mark.parametrize(("count", "points"), [(25, 11), (100, 6), (899, 2)])
+def test_an_interval_of_few_faces_is_no_promise(count: int, points: int) -> None:
+    """A split-conformal interval holds a Beta-distributed part of what comes."""
+    generator = np.random.default_rng(0)
+    held = generator.beta(0.9 * (count + 1), 0.1 * (count + 1), 100_000)
+    assert 196 * held.std() == pytest.approx(points, abs=0.6)
+    (line, *_) = cautions(dataclasses.replace(results(), calibrated_on={"all": count}))
+    assert line == (
+        f"age_interval is calibrated on {count} validation faces: of other faces it may hold "
+        f"{points} points more or less than the 90% that it is made for; 900 keep that within 2"
+    )
+
+
+def test_ages_that_no_face_calibrated() -> None:
+    some = {"all": 900, "0-9": 0, "10-19": 29, "20-29": 30}
+    (line,) = cautions(dataclasses.replace(results(), calibrated_on=some))
+    assert line.startswith("fewer than 30 validation faces of these ages, ")
+    assert line.endswith(": 0-9 (0), 10-19 (29)")
+
+
+def test_few_test_faces() -> None:
+    assert cautions(results(58)) == [
+        "own has 58 test faces: its MAE of 5.00 years would be between 4.00 and 6.50 for as many "
+        "others; 400 tell it to half a year",
+        "fewer than 30 test faces, of which figures say little: own 30-39 (29)",
+    ]
+
+
+def test_test_faces_that_training_has_shown() -> None:
+    seen = dataclasses.replace(results(), copies={"own": 3}, same_people={"own": 80})
+    assert cautions(seen) == [
+        "3 of 1000 test faces of own have a near copy in another split: the figures are better "
+        "than those of new people",
+        "80 of 1000 test faces of own seem to show somebody of the training faces: the figures are "
+        "better than those of new people",
+    ]
+    none = dataclasses.replace(results(), copies={"own": 0}, same_people={"gone": 1})
+    assert cautions(none) == []
+
+
+def test_copies_are_looked_for_in_every_shard_of_other_splits(
+    prepared: list[str], tmp_path: Path
+) -> None:
+    (folder, _) = prepared_folders(configuration(prepared))
+    (shard,) = read_shards(folder)
+    test = next(i for i, label in enumerate(shard.labels) if label.split == "test")
+    noise = np.random.default_rng(0).integers(0, 256, shard.crops[:3].shape, dtype=np.uint8)
+    noise[2] = noise[0][..., ::-1]  # mirrored
+    labels = [
+        dataclasses.replace(shard.labels[test], file=str(i), split=split)
+        for i, split in enumerate(("test", "test", "train"))
+    ]
+    for index, part in enumerate((slice(0, 2), slice(2, 3))):
+        write_shard(
+            tmp_path / "own",
+            index,
+            dataclasses.replace(shard, crops=noise[part], labels=labels[part], rejected={}),
+        )
+    faces = CropDataset([tmp_path / "own"], "test", SIZE)
+    assert copied(faces, "test", [tmp_path / "own"]) == {"utkface": 1}
+    assert copied(faces, "train", [tmp_path / "own"]) == {"utkface": 2}  # of themselves
+    assert counted(faces)["all"] == 2
+
+
+def test_people_are_counted_where_they_were_looked_for(prepared: list[str], tmp_path: Path) -> None:
+    config = configuration(prepared)
+    faces = CropDataset(prepared_folders(config), "test", SIZE)
+    assert same_people(faces, "test", tmp_path) == {}
+    rows = ("utkface,test,a,b,0.9", "utkface,test,c,d,0.9", "utkface,val,e,f,0.9")
+    (tmp_path / "people.csv").write_text(
+        "\n".join(["source,split,held_out,training,cosine", *rows])
+    )
+    assert same_people(faces, "test", tmp_path) == {"appa_real": 0, "utkface": 2}
+
+
+def test_faces_are_counted_by_decade(prepared: list[str]) -> None:
+    faces = CropDataset(prepared_folders(configuration(prepared)), "val", SIZE)
+    found = counted(faces)
+    assert found["all"] == 10
+    assert list(found) == ["all", *(f"{start}-{start + 9}" for start in range(0, 80, 10))]
+    assert found["20-29"] == sum(20 <= age < 30 for age in faces.age.tolist())

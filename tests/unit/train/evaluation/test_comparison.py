@@ -1,0 +1,124 @@
+"""A new model beside the shipped one, on the same faces."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from handler.contract import Contract, CropGeometry
+from tests.archives import Darkness, exported
+from train.configuration.settings import contract_parts
+from train.data.dataset import model_crops
+from train.evaluation import comparison
+from train.evaluation.comparison import compared
+from train.evaluation.held_out import HeldOut
+from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.weights import Weights, save_weights
+
+Make = Callable[..., DictConfig]
+
+
+def told(config: DictConfig, off: float) -> HeldOut:
+    """The test faces, with estimates that are off by so many years."""
+    crops = model_crops(config, "test", contract_parts(config)[0])
+    ages = crops.age.numpy() + np.float32(off)
+    return HeldOut(crops, ages, np.stack([ages, ages], axis=1))
+
+
+def test_the_difference_is_that_of_each_face(
+    tiny: Make, contract: Contract, tmp_path: Path
+) -> None:
+    other = exported(Darkness(), contract, tmp_path / "other.pt")
+    config = tiny(f"evaluate.beside={other}", "evaluate.bootstrap=200")
+    faces = told(config, 0.5)
+    found = compared(config, faces)
+    assert found is not None
+    assert (found.other, found.reason) == (f"{tmp_path.name}/other.pt", "")
+    assert list(found.groups) == ["appa_real", "utkface", "all"]
+    grey = faces.dataset.crops.float().mean(dim=(1, 2, 3)).numpy() * (100 / 255)
+    theirs = np.abs(100 - grey - faces.truth)
+    figures = found.groups["all"]
+    assert figures["mae"].value == pytest.approx(0.5, abs=1e-4)
+    assert figures["other"].value == pytest.approx(theirs.mean(), abs=1e-3)
+    difference = figures["difference"]
+    assert difference.value == pytest.approx(0.5 - theirs.mean(), abs=1e-3)
+    assert difference.count == len(faces.age)
+    # paired: as wide as the other's own interval, for our error is the same of every face
+    wide = figures["other"].high - figures["other"].low
+    assert difference.high - difference.low == pytest.approx(wide, abs=1e-3)
+
+
+def test_weights_are_measured_as_they_are(tiny: Make, contract: Contract, tmp_path: Path) -> None:
+    architecture = Architecture("test_resnet", 64, shift=6)
+    torch.manual_seed(0)
+    network = AgeNetwork(architecture).eval()
+    config = tiny(f"evaluate.beside={tmp_path / 'age.safetensors'}")
+    geometry, _ = contract_parts(config)
+    wide = replace(geometry, size=76, margin=(1 + geometry.margin) * 76 / 64 - 1)
+    weights = Weights(network, architecture, replace(contract, crop=wide))
+    save_weights(weights, tmp_path / "age.safetensors")
+    found = compared(config, told(config, 0))
+    assert found is not None
+    with torch.inference_mode():
+        crops = model_crops(config, "test", wide)
+        ages = network(crops.crops)[0]
+    expected = float((ages - crops.age).abs().mean())
+    assert found.groups["all"]["other"].value == pytest.approx(expected, abs=0.02)  # kept in half
+
+
+def test_of_the_same_weights_nothing_is_compared(tiny: Make, model_file: Path) -> None:
+    config = tiny(f"evaluate.beside={model_file}")
+    faces = told(config, 0)
+    grey = faces.dataset.crops.float().mean(dim=(1, 2, 3)).numpy() * (100 / 255)
+    found = compared(config, replace(faces, age=grey))
+    assert found is not None
+    assert found.reason == "it is this model: it tells the same ages"
+    assert found.groups == {}
+
+
+def test_nothing_is_compared_where_that_is_not_wanted(tiny: Make) -> None:
+    config = tiny("evaluate.beside=null")
+    assert compared(config, told(config, 0)) is None
+
+
+class TestShipped:
+    @pytest.fixture(autouse=True)
+    def shipped(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        path = tmp_path / "model_store" / "age.safetensors"
+        monkeypatch.setattr(comparison, "SHIPPED", path)
+        return path
+
+    def test_is_missing(self, tiny: Make, shipped: Path) -> None:
+        found = compared(config := tiny(), told(config, 0))
+        assert found is not None
+        assert found.other == "model_store/age.safetensors"
+        assert found.reason == f"{shipped} is missing"
+
+    def test_is_damaged(self, tiny: Make, shipped: Path) -> None:
+        shipped.parent.mkdir()
+        shipped.write_bytes(b"nothing")
+        found = compared(config := tiny(), told(config, 0))
+        assert found is not None
+        assert "age.safetensors cannot be read" in found.reason
+        assert "\n" not in found.reason
+
+    def test_takes_another_crop(self, tiny: Make, contract: Contract, shipped: Path) -> None:
+        shipped.parent.mkdir()
+        architecture = Architecture("test_resnet", 64)
+        other = replace(contract, crop=CropGeometry(64, 0.4, 0))
+        save_weights(Weights(AgeNetwork(architecture), architecture, other), shipped)
+        found = compared(config := tiny(), told(config, 0))
+        assert found is not None
+        assert found.reason.startswith("the model takes 64 px crops, 1.40 times the box")
+
+    def test_is_replaced_by_what_the_run_began_from(
+        self, tiny: Make, contract: Contract, tmp_path: Path
+    ) -> None:
+        start = exported(Darkness(), contract, tmp_path / "start.pt")
+        found = compared(config := tiny(f"fit.start={start}"), told(config, 0))
+        assert found is not None
+        assert (found.other, found.reason) == (f"{tmp_path.name}/start.pt", "")

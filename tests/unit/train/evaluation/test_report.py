@@ -1,0 +1,280 @@
+"""The page of an evaluation: complete, in one file, with nothing in it that it did not escape."""
+
+import base64
+import dataclasses
+import io
+import re
+from collections.abc import Callable, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
+
+from tests.unit.train.conftest import configuration
+from train.data.cache import CropLabel
+from train.data.dataset import CropDataset
+from train.evaluate import evaluate
+from train.evaluation.calibrate import neutral
+from train.evaluation.held_out import HeldOut
+from train.evaluation.metrics import Measured
+from train.evaluation.portraits import Portraits
+from train.evaluation.report import WORST, Report, curves, page, plots
+from train.evaluation.results import Comparison
+from train.evaluation.tables import Table
+
+SOURCES = ["wild & free", "cost$ and $"]  # what HTML and matplotlib read as their own
+TITLES = [
+    "The model and its figures",
+    "Predicted against true",
+    "Error by age",
+    "Error by gender and race group",
+    "The interval",
+    "Cumulative score",
+    "Portraits",
+    "The worst faces",
+    "Learning curves",
+    "Every decade",
+]
+
+
+class Page(HTMLParser):
+    """What a browser makes of it, as far as tests look at it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def all(self, tag: str, attribute: str) -> list[str]:
+        """The attribute of each such tag that has it."""
+        return [str(a[attribute]) for name, a in self.tags if name == tag and attribute in a]
+
+
+def dataset(count: int, *, known: bool = True) -> CropDataset:
+    """Faces of two sources in turn, one year older each; gender and race of the first alone."""
+    made = object.__new__(CropDataset)
+    made.labels = [
+        CropLabel(
+            file=f"<b>{i}</b>.jpg",
+            age=float(i),
+            split="test",
+            source=SOURCES[i % 2],
+            gender=i // 2 % 2 if known and i % 2 == 0 else -1,
+            race=i // 2 % 5 if known and i % 2 == 0 else -1,
+            found=True,
+            padding=0.0,
+        )
+        for i in range(count)
+    ]
+    made.crops = torch.arange(count).view(-1, 1, 1, 1).expand(-1, 3, 8, 8).byte()
+    made.age = torch.arange(count).float()
+    made.gender = torch.tensor([label.gender for label in made.labels])
+    made.race = torch.tensor([label.race for label in made.labels])
+    return made
+
+
+def held_out(count: int = 90, *, known: bool = True) -> HeldOut:
+    """Estimates that are off by 0 at the first face and by a tenth more at each one after it."""
+    age = np.arange(count, dtype=np.float32) * np.float32(1.1)
+    return HeldOut(dataset(count, known=known), age, np.stack([age - 6, age + 6], axis=1))
+
+
+def report(
+    faces: HeldOut, sources: Sequence[str] = SOURCES, portraits: Portraits | None = None
+) -> Report:
+    """As `evaluate` puts it together."""
+    bounded = portraits and portraits.results(5)
+    results = faces.results(sources, neutral(0.9), bounded, resamples=5)
+    steps = Table(("step", "what it is"), [("1", "<run>")])
+    return Report("A <title>", [("network", "x < y")], steps, results, faces, portraits, [])
+
+
+PORTRAITS = Portraits(
+    np.array([44.0, 75]), np.array([[40.0, 50], [60, 80]]), np.array([[40.0, 45], [50, 60]]), 3
+)
+
+
+def test_figures_of_groups() -> None:
+    results = report(held_out()).results
+    first = results.sources[SOURCES[0]]
+    assert first["mae"].count == 45
+    assert first["mae"].value == pytest.approx(4.4)  # a tenth of the mean of 0, 2, ... 88
+    assert results.together["all"]["bias"].value == pytest.approx(4.45)
+    assert results.together["all"]["coverage"].value == pytest.approx(100 * 60 / 90, abs=2)
+    assert list(results.decades[SOURCES[1]])[-1] == "80-89"
+    assert results.genders[SOURCES[0]]["male"].keys() == first.keys()
+    assert results.genders[SOURCES[0]]["male"]["mae"].count == 23
+    assert list(results.races[SOURCES[0]]) == ["White", "Black", "Asian", "Indian", "other"]
+    assert results.races[SOURCES[1]] == results.genders[SOURCES[1]] == {}
+
+
+def test_the_page_holds_everything_in_one_file(tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    report(held_out(), portraits=PORTRAITS).write(file)
+    text = file.read_text(encoding="utf-8")
+    shown = Page(text)
+    assert [t for t in TITLES if f">{t}</h2>" in text] == TITLES
+    assert shown.all("a", "href") == [f"#{anchor}" for anchor in shown.all("section", "id")]
+    pictures = shown.all("img", "src")
+    assert len(pictures) == 6 + 2 * WORST
+    for source in pictures:
+        kind, encoded = source.split(",")
+        assert kind == "data:image/png;base64"
+        with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
+            image.load()
+    assert all(shown.all("img", "alt"))
+    assert not re.search(r"https?:|url\(|@import|<script|<link", text)
+    assert "Measured on 90 test faces" in text
+    assert "Each of 2 portraits" in text
+    assert "without a face that was found or unreadable: 3." in text
+
+
+def test_another_model_and_what_figures_do_not_say_are_on_the_page(tmp_path: Path) -> None:
+    made = report(held_out())
+    error = Measured(4.0, 3.0, 5.0, 90)
+    groups = {"all": {"mae": error, "other": error, "difference": Measured(-1.0, -2.0, -0.5, 90)}}
+    for other, told in (
+        (Comparison("the <old> one", groups), "years: it is better."),
+        (
+            Comparison("the <old> one", reason="it is missing"),
+            "Not compared with the <old> one: it",
+        ),
+    ):
+        results = dataclasses.replace(made.results, beside=other, calibrated_on={"all": 25})
+        file = tmp_path / "page.html"
+        dataclasses.replace(made, results=results).write(file)
+        words = Page(file.read_text(encoding="utf-8")).words
+        assert "Beside another model" in words
+        assert any(told in each for each in words)
+        assert any(each.startswith("age_interval is calibrated on 25 valid") for each in words)
+        assert "<run>" in words  # the steps that led to the model
+
+
+def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    report(held_out(), portraits=PORTRAITS).write(file)
+    shown = Page(file.read_text(encoding="utf-8"))
+    assert "b" not in {tag for tag, _ in shown.tags}
+    assert {"A <title>", *SOURCES, "x < y"} <= set(shown.words)
+    worst = [words for words in shown.words if words.startswith("true ")]
+    assert worst[0] == "true 88, estimated 97 [91, 103]: <b>88</b>.jpg"
+    assert worst[WORST] == "true 89, estimated 98 [92, 104]: <b>89</b>.jpg"
+
+
+def test_a_page_without_portraits_labels_and_logs(tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    faces = held_out(3, known=False)  # fewer than are shown of the worst
+    report(faces).write(file)
+    text = file.read_text(encoding="utf-8")
+    assert [t for t in TITLES if f">{t}</h2>" in text] == [t for t in TITLES if t != "Portraits"]
+    assert "No data set here says anything of either." in text
+    assert "No log of TensorBoard&#x27;s lies beside what was measured." in text
+    assert len(Page(text).all("img", "src")) == 4 + 3
+
+
+def test_a_table_has_headers_for_rows_and_columns() -> None:
+    assert page.table(Table(("a", "b"), [("1 < 2", "3")])) == (
+        '<div class="wide"><table>'
+        '<thead><tr><th scope="col">a</th><th scope="col">b</th></tr></thead><tbody>\n'
+        '<tr><th scope="row">1 &lt; 2</th><td>3</td></tr>\n</tbody></table></div>'
+    )
+    assert "thead" not in page.table(Table(("", ""), [("a", "b")]))
+
+
+def test_the_cumulative_score_counts_faces_within_an_error() -> None:
+    figure = plots.cumulative(held_out(), SOURCES, PORTRAITS)
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    score = dict(zip(*lines[SOURCES[0]].get_data(), strict=True))
+    assert score[0] == pytest.approx(100 / 45)
+    assert score[2.0] == pytest.approx(100 * 11 / 45)  # true ages 0, 2, ... 20
+    assert score[20.0] == 100
+    bounded = dict(zip(*lines["portraits, from their bounds"].get_data(), strict=True))
+    assert (bounded[0], bounded[14.75], bounded[15]) == (50, 50, 100)
+
+
+def test_a_figure_of_few_faces_is_drawn_hollow() -> None:
+    results = report(held_out()).results
+    figure = plots.people(results)
+    dots = [line.get_markerfacecolor() for line in figure.axes[0].lines]
+    assert dots == ["white"] * 7  # two genders and five races, of 23 faces at most
+    (axes, _) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()][:2] == [
+        f"{SOURCES[0]}: male",
+        f"{SOURCES[0]}: female",
+    ]
+
+
+def test_every_source_is_drawn_however_many_there_are() -> None:
+    faces = held_out()
+    many = [f"source {i}" for i in range(len(plots.COLOURS) + 1)]
+    faces.dataset.labels = [
+        dataclasses.replace(label, source=many[i % len(many)])
+        for i, label in enumerate(faces.dataset.labels)
+    ]
+    results = report(faces, many).results
+    assert len(plots.predicted(faces, many).axes) == len(many)
+    (legend,) = plots.error_by_age(results).legends
+    assert [text.get_text() for text in legend.get_texts()] == [*many, "all together"]
+    names = [line.get_label() for line in plots.cumulative(faces, many, None).axes[0].lines]
+    assert names[:-1] == many
+
+
+def logged(folder: Path, errors: Sequence[float]) -> None:
+    """What Lightning would have told TensorBoard in a run's folder."""
+    with SummaryWriter(str(folder / "tensorboard")) as writer:
+        for epoch, error in enumerate(errors):
+            writer.add_scalar("train/loss", 2 * error, 10 * epoch + 5)
+            writer.add_scalar("val/mae", error, 10 * epoch + 9)
+            writer.add_scalar("lr-AdamW/pg1", 0.5, 10 * epoch)
+
+
+def test_learning_curves_of_a_run_and_of_the_one_that_it_started_from(tmp_path: Path) -> None:
+    logged(tmp_path / "first", [9.0, 7.0])
+    logged(tmp_path / "second", [6.5, 6.0, 5.5])
+    (tmp_path / "first" / "config.yaml").write_text("fit: {start: null}")
+    config = configuration(
+        [f"run={tmp_path / 'second'}", f"fit.start={tmp_path / 'first' / 'best.ckpt'}"]
+    )
+    first, second = curves.read(config)
+    assert (first.name, second.name) == ("first", "second")
+    assert first.error.value.tolist() == [9, 7]
+    assert second.error.step.tolist() == [9, 19, 29]
+    assert second.loss.value.tolist() == [13, 12, 11]
+    assert second.rate.value.tolist() == [0.5] * 3
+    loss, error, _ = plots.learning([first, second]).axes
+    assert error.lines[1].get_xdata() == pytest.approx([28, 38, 48])  # after the 19 of the first
+    assert loss.lines[3].get_ydata() == pytest.approx([13, 12.5, 12])
+
+    (tmp_path / "first" / "config.yaml").unlink()  # as where it was moved
+    assert [stage.name for stage in curves.read(config)] == ["second"]
+
+
+def test_a_run_that_logged_elsewhere_has_no_curves(tmp_path: Path) -> None:
+    assert curves.read(configuration([f"run={tmp_path}"])) == []
+
+
+def test_a_file_is_reported_where_that_is_asked_for(
+    tiny: Callable[..., DictConfig], model_file: Path, tmp_path: Path
+) -> None:
+    config = tiny(f"evaluate.model={model_file}")
+    before = set(tmp_path.rglob("*"))
+    evaluate(config)
+    assert set(tmp_path.rglob("*")) == before
+    config.evaluate.report = str(tmp_path / "new" / "page.html")
+    results = evaluate(config)
+    text = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
+    assert "<title>Report: age.pt</title>" in text
+    assert "calibrated on validation faces of each age, to hold 90% of true ages" in text
+    assert str(results.sources["utkface"]["mae"]) in text

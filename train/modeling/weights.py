@@ -1,0 +1,113 @@
+"""Weights with all that is needed to serve them, as one safetensors file in half precision.
+
+But for small tensors: the first layers are among them, whose rounding moves an age the most.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from handler.contract import Contract
+from train.files import written_whole
+from train.modeling.finite import refuse_weights
+from train.modeling.network import AgeNetwork, Architecture
+
+_SMALL = 2**16  # numbers of a tensor that stays as it is: 3 % of a ResNet-18
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trained network with what belongs to it."""
+
+    network: AgeNetwork
+    architecture: Architecture
+    contract: Contract
+    ranges: Mapping[str, tuple[float, int]] | None = None  # of `quantize`; None: not wanted
+
+
+def save_weights(weights: Weights, path: Path) -> None:
+    """Write `weights` to `path` as `serialized` has them."""
+    content = serialized(weights, path)
+    with written_whole(path) as partial:
+        partial.write_bytes(content)
+
+
+def serialized(weights: Weights, path: Path) -> bytes:
+    """A file of `weights` for `path`, the large kernels in half precision.
+
+    Raises ValueError where that, or the weights themselves, are not finite.
+    """
+    tensors = stored(weights.network)
+    refuse_weights(path, tensors)
+    metadata = {
+        "architecture": json.dumps(asdict(weights.architecture)),
+        "contract": weights.contract.to_json(),
+        "ranges": json.dumps(weights.ranges),
+    }
+    return save(tensors, metadata)
+
+
+def stored(network: AgeNetwork) -> dict[str, Tensor]:
+    """The tensors of a network as a file keeps them; those of a file's network, exactly."""
+    return {
+        name: (value.half() if value.numel() > _SMALL else value).contiguous().cpu()
+        for name, value in network.state_dict().items()
+    }
+
+
+def load_weights(path: Path) -> Weights:
+    """What `save_weights` wrote, the network in full precision and ready to be evaluated.
+
+    Raises ValueError, in one line, where `path` holds something else, or what is not finite.
+    """
+    advice = "make it anew with python -m train.export"
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if not {"architecture", "contract"} <= metadata.keys():
+                raise ValueError(f"{path} holds no age model: make one with python -m train.export")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path} cannot be read: {advice} ({error})") from error
+    try:
+        architecture = Architecture.from_json(metadata["architecture"])
+        contract = Contract.from_json(metadata["contract"])
+        ranges = _ranges(metadata.get("ranges", "null"))
+    except (TypeError, KeyError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{path} is damaged, or of another version of this package: {advice} ({error})"
+        ) from error
+    network = AgeNetwork(architecture)
+    try:
+        network.load_state_dict(
+            {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
+        )
+    except RuntimeError as error:  # a heading, and a line for each tensor
+        _, _, found = str(error).partition("\n")
+        first = (found or str(error)).strip().partition("\n")[0]
+        raise ValueError(
+            f"{path} holds weights of another shape than its architecture: {advice} ({first})"
+        ) from error
+    refuse_weights(path, tensors)
+    return Weights(network.eval(), architecture, contract, ranges)
+
+
+def _ranges(text: str) -> Mapping[str, tuple[float, int]] | None:
+    """Those of `Weights`; raises ValueError or TypeError where `text` holds something else."""
+    found: Any = json.loads(text)
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        raise TypeError("its ranges are no mapping")
+    for name, (scale, zero) in found.items():
+        if not math.isfinite(scale) or scale <= 0 or type(zero) is not int or not 0 <= zero <= 255:
+            raise ValueError(f"the range of {name} is {scale!r}, {zero!r}")
+    return found

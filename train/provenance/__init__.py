@@ -1,0 +1,1 @@
+"""How weights came to be, and under which terms."""
