@@ -27,9 +27,9 @@ from face_age_client.answer import Answer, Face
 from face_age_client.errors import AskError
 from face_age_client.pool import Client, in_parallel
 from face_age_client.rest import RestClient
+from train.atomic_write import atomic_write
 from train.data.main_face import main_face
 from train.evaluation.metrics import describe, describe_bounded
-from train.files import written_whole
 
 RESAMPLES = 1000  # of the bootstrap
 
@@ -117,7 +117,7 @@ def main() -> int:
             "found": len(found),
             "figures": {name: asdict(figure) for name, figure in figures.items()},
         }
-        with written_whole(given.json) as partial:
+        with atomic_write(given.json) as partial:
             partial.write_text(json.dumps(content, indent=1) + "\n")
     if given.against is None:
         return int(len(answered) < len(labels))

@@ -12,7 +12,7 @@ import yaml
 
 from handler.integrity import HASHES, listing
 from handler.settings import Precision
-from handler.torchserve_handler import AgeHandler
+from handler.torchserve_handler import TorchServeHandler
 from server.batching import batch_size
 
 with warnings.catch_warnings(action="ignore"):  # TorchServe's own imports
@@ -56,7 +56,7 @@ class Worker:
                 "1.0",
                 model_yaml_config=settings,
             )
-            self._handler = AgeHandler()
+            self._handler = TorchServeHandler()
             self._handler.initialize(self._context)
 
     @property

@@ -26,9 +26,9 @@ from commands.option_types import whole
 from handler.contract import DetectorSettings
 from handler.errors import Failure
 from handler.faces.detector import Faces, fills_the_frame, scaled_down
-from handler.faces.mtcnn import Cascade
+from handler.faces.mtcnn import BatchedMTCNN
 from handler.heap import keep_freed_memory
-from handler.imaging.crop import Picture
+from handler.imaging.crop import RGBImage
 from handler.imaging.decode import decode
 from handler.settings import Settings
 
@@ -56,7 +56,7 @@ def matched(boxes: Boxes, others: Boxes) -> int:
     return int((overlap.max(axis=1, initial=0) >= IOU).sum())
 
 
-def facenet(mtcnn: MTCNN, picture: Picture) -> tuple[Boxes, NDArray[np.float32]]:
+def facenet(mtcnn: MTCNN, picture: RGBImage) -> tuple[Boxes, NDArray[np.float32]]:
     """Boxes and confidence by facenet-pytorch's own `detect`."""
     boxes, confidence = mtcnn.detect(picture)
     if boxes is None:
@@ -64,7 +64,7 @@ def facenet(mtcnn: MTCNN, picture: Picture) -> tuple[Boxes, NDArray[np.float32]]
     return np.asarray(boxes, np.float32), np.asarray(confidence, np.float32)
 
 
-def photographs(folder: Path, settings: Settings) -> list[Picture]:
+def photographs(folder: Path, settings: Settings) -> list[RGBImage]:
     """Every photograph of `folder` that can be decoded, as the detector looks at it.
 
     What is left out goes to stderr.
@@ -91,7 +91,7 @@ def main() -> int:
     arguments = parser.parse_args()
     settings = Settings(min_face_size=arguments.min_face_size)
     keep_freed_memory()  # as a worker does; here both gain by it
-    cascade = Cascade(DetectorSettings(), settings.min_face_size, DEVICE)
+    cascade = BatchedMTCNN(DetectorSettings(), settings.min_face_size, DEVICE)
     mtcnn = MTCNN(keep_all=True, min_face_size=settings.min_face_size, device=DEVICE)
     faces = found = others = again = 0
     seconds: dict[str, list[float]] = {"facenet-pytorch": [], "cascade": []}

@@ -27,10 +27,10 @@ from commands import picture_files
 from commands.folders import search, shown
 from handler.contract import CropGeometry
 from handler.errors import Failure
-from handler.imaging.crop import Picture, crop_faces
+from handler.imaging.crop import RGBImage, crop_faces
 from handler.imaging.decode import decode
 from handler.pipeline import Pipeline
-from handler.predictor import AgeEstimator
+from handler.predictor import Predictor
 from handler.requests import Request
 from handler.settings import Settings
 
@@ -95,7 +95,7 @@ class Measured:
     """The faces of one photograph and how their ages change."""
 
     name: str
-    picture: Picture
+    picture: RGBImage
     boxes: Boxes
     ages: Ages
     differences: dict[str, Ages]  # [n] changed - unchanged, years; NaN: not found again
@@ -108,7 +108,7 @@ class Prober:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         settings = Settings(max_pixels=4 * MAX_PIXELS)
         self._pipeline = Pipeline.load(model, settings, device)
-        self._estimator = AgeEstimator.load(model, device)
+        self._estimator = Predictor.load(model, device)
 
     def measure(self, path: Path) -> Measured:
         """Raises Failure where it cannot be decoded, OSError where it cannot be read."""
@@ -133,7 +133,7 @@ class Prober:
         boxes = np.array([face.box for face in answer.faces], np.float32).reshape(-1, 4)
         return boxes, np.array([face.age for face in answer.faces], np.float32)
 
-    def _estimate(self, picture: Picture, boxes: Boxes) -> Ages:
+    def _estimate(self, picture: RGBImage, boxes: Boxes) -> Ages:
         crops = crop_faces(picture, boxes, self._estimator.contract.crop)
         ages: Ages = self._estimator.estimate(crops).age
         return ages

@@ -6,7 +6,7 @@ from typing import Final
 from PIL import Image, ImageDraw, ImageFont
 
 from face_age_client.answer import Face
-from handler.imaging.crop import Picture
+from handler.imaging.crop import RGBImage
 
 Area = tuple[float, float, float, float]  # left, top, right, bottom, pixels
 
@@ -18,7 +18,7 @@ LARGEST_TEXT: Final = 1 / 14
 READABLE: Final = 10  # pixels: less is no text at any size
 
 
-def annotated(picture: Picture, faces: Sequence[Face]) -> Image.Image:
+def annotated(picture: RGBImage, faces: Sequence[Face]) -> Image.Image:
     """A copy of the upright RGB picture with a box, an age and an interval for each face."""
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from commands import kinds
 from commands.folders import shown
-from train.files import written_whole
+from train.atomic_write import atomic_write
 
 writing: Final = threading.Lock()  # who holds it knows that no file is half written
 
@@ -40,7 +40,7 @@ def save(image: Image.Image, picture: Path) -> None:
     """Write one, whole or not at all; raises OSError, or ValueError where its format says no."""
     encoded = io.BytesIO()
     image.save(encoded, Image.registered_extensions()[picture.suffix.lower()])
-    with writing, written_whole(picture) as partial:
+    with writing, atomic_write(picture) as partial:
         partial.write_bytes(encoded.getbuffer())
 
 

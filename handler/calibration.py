@@ -8,7 +8,7 @@ from handler.contract import Calibration
 Floats = NDArray[np.float32]
 
 
-def age_intervals(age: Floats, spread: Floats, calibration: Calibration) -> Floats:
+def prediction_intervals(age: Floats, spread: Floats, calibration: Calibration) -> Floats:
     """Lowest and highest of these ages, float32 [n, 2], of estimates `age` [n], `spread` [n].
 
     All in years. An age is among them where its distance from the estimate, counted in spreads, is

@@ -37,7 +37,7 @@ def _quota() -> float | None:
     return share if share > 0 else None
 
 
-def dump_no_memory() -> None:
+def disable_core_dumps() -> None:
     """Have no core dump made of this process, which would hold photographs.
 
     A limit of 1 byte is the only one that Linux also heeds where dumps are piped to a program.
@@ -94,7 +94,7 @@ def fast_in_int8(device: torch.device) -> bool:
     return device.type == "cpu" and bool(torch.cpu._is_vnni_supported())
 
 
-def compute_in_whole_float32() -> None:
+def disable_tf32() -> None:
     """Have CUDA multiply float32 numbers as they are, in this process.
 
     By default cuDNN rounds them to the 11 bits of TF32 in convolutions. MTCNN cannot stand that: of

@@ -17,7 +17,7 @@ from handler.errors import DeviceLost, Failure, InternalError, OutOfMemory
 from handler.faces.detector import FaceDetector, Faces
 from handler.imaging.crop import crop_faces, square
 from handler.imaging.decode import Reduced, decode, decode_reduced
-from handler.predictor import AgeEstimator, Estimates
+from handler.predictor import Predictions, Predictor
 from handler.requests import Options, Request
 from handler.settings import Settings
 
@@ -81,7 +81,7 @@ class Pipeline:
     def __init__(
         self,
         detector: FaceDetector,
-        estimator: AgeEstimator,
+        estimator: Predictor,
         settings: Settings,
         progress: Callable[[], object] = lambda: None,
     ) -> None:
@@ -103,7 +103,7 @@ class Pipeline:
         progress: Callable[[], object] = lambda: None,
     ) -> "Pipeline":
         """The pipeline around an exported model; ContractError when it cannot be honoured."""
-        estimator = AgeEstimator.load(model, device, settings.precision)
+        estimator = Predictor.load(model, device, settings.precision)
         detector = FaceDetector(
             estimator.contract.detector, settings.min_face_size, settings.max_side, device
         )
@@ -211,7 +211,7 @@ def _wanted(faces: Faces, options: Options) -> Faces:
     return confident.select(slice(options.max_faces))  # they come largest first
 
 
-def _assembled(reduced: Reduced, faces: Faces, estimates: Estimates) -> Answer:
+def _assembled(reduced: Reduced, faces: Faces, estimates: Predictions) -> Answer:
     faces = faces.mapped(0, reduced.stretch)
     found = zip(
         faces.boxes.tolist(),

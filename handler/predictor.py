@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from handler.calibration import age_intervals
+from handler.calibration import prediction_intervals
 from handler.contract import INT8_FILE, Contract, ContractError, read_contract, read_extra
-from handler.hardware import compute_in_whole_float32, fast_in_bfloat16, fast_in_int8
+from handler.hardware import disable_tf32, fast_in_bfloat16, fast_in_int8
 from handler.settings import Precision
 
 logger = logging.getLogger(__name__)
@@ -22,15 +22,15 @@ FACES_PER_CALL = 64  # more faces than that are estimated in several calls, to b
 
 
 @dataclass(frozen=True)
-class Estimates:
+class Predictions:
     """What the model says of n faces, in years; a part of them by slicing."""
 
     age: NDArray[np.float32]  # [n]
     spread: NDArray[np.float32]  # [n], standard deviation
     interval: NDArray[np.float32]  # [n, 2]: holds the true age in `calibration.coverage` of cases
 
-    def __getitem__(self, part: slice) -> "Estimates":
-        return Estimates(self.age[part], self.spread[part], self.interval[part])
+    def __getitem__(self, part: slice) -> "Predictions":
+        return Predictions(self.age[part], self.spread[part], self.interval[part])
 
     @property
     def is_finite(self) -> bool:
@@ -39,7 +39,7 @@ class Estimates:
         return all(bool(np.isfinite(values).all()) for values in each)
 
 
-class AgeEstimator:
+class Predictor:
     """An exported model: uint8 [n, 3, S, S] -> (age [n], spread [n]), with its contract."""
 
     def __init__(
@@ -51,15 +51,13 @@ class AgeEstimator:
         self._device = device
 
     @classmethod
-    def load(
-        cls, path: Path, device: torch.device, precision: Precision = "auto"
-    ) -> "AgeEstimator":
+    def load(cls, path: Path, device: torch.device, precision: Precision = "auto") -> "Predictor":
         """Read an exported TorchScript file.
 
         Raises ContractError, in one line, where the file's contract is missing or not known, or it
         does not hold what `precision` asks for.
         """
-        compute_in_whole_float32()
+        disable_tf32()
         contract = read_contract(path)
         int8 = read_extra(path, INT8_FILE) if precision in ("auto", "int8") else None
         if precision == "auto":
@@ -87,7 +85,7 @@ class AgeEstimator:
 
     def estimate(
         self, faces: NDArray[np.uint8], progress: Callable[[], object] = lambda: None
-    ) -> Estimates:
+    ) -> Predictions:
         """Ages of the crops `faces`, uint8 [n, 3, S, S] as the contract's geometry makes them.
 
         `progress` is called after each `FACES_PER_CALL` of them. Raises ContractError where the
@@ -99,9 +97,11 @@ class AgeEstimator:
             progress()
         if not parts:
             none = np.zeros(0, np.float32)
-            return Estimates(none, none, np.zeros((0, 2), np.float32))
+            return Predictions(none, none, np.zeros((0, 2), np.float32))
         age, spread = (np.concatenate(each) for each in zip(*parts, strict=True))
-        return Estimates(age, spread, age_intervals(age, spread, self.contract.calibration))
+        return Predictions(
+            age, spread, prediction_intervals(age, spread, self.contract.calibration)
+        )
 
     @torch.inference_mode()
     def _call(self, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

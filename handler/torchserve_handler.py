@@ -22,7 +22,7 @@ try:
         Failure,
         InvalidRequest,
     )
-    from handler.hardware import HeapLimit, cores, dump_no_memory
+    from handler.hardware import HeapLimit, cores, disable_core_dumps
     from handler.heap import keep_freed_memory
     from handler.integrity import IntegrityError, check_folder, described, weights_identity
     from handler.open_inference import wrapped
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class AgeHandler:
+class TorchServeHandler:
     """The handler that `age.mar` names."""
 
     def initialize(self, context: "Context") -> None:
@@ -74,7 +74,7 @@ class AgeHandler:
         share = max(1, cores() // torch.cuda.device_count()) if on_gpu else 1
         torch.set_num_threads(min(settings.threads, cores()) or share)
         keep_freed_memory()
-        dump_no_memory()
+        disable_core_dumps()
         hand_over_whole_requests()
 
         archived = context.manifest["model"]

@@ -40,7 +40,8 @@ from handler.integrity import (
 from handler.members import UNREADABLE, MembersError, check_members
 from handler.settings import Precision
 from train import made
-from train.files import why, written_together
+from train.atomic_write import atomic_write_all
+from train.files import why
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -157,7 +158,7 @@ def _replace(recipe: Recipe, output: Path, told: Mapping[str, str]) -> None:
         if found is not None:
             raise ArchiveError(f"torch-model-archiver made a wrong archive: {found}")
         record = made.record_of(output)
-        with written_together([output, record]) as partials:
+        with atomic_write_all([output, record]) as partials:
             shutil.copyfile(fresh, partials[output])
             partials[record].write_text(made.text(output, told, partials[output]))
 
@@ -171,7 +172,7 @@ def try_model(model: Path) -> None:
     import numpy as np
     import torch
 
-    from handler.predictor import AgeEstimator
+    from handler.predictor import Predictor
 
     size = read_contract(model).crop.size
     faces = np.zeros((2, 3, size, size), np.uint8)
@@ -180,7 +181,7 @@ def try_model(model: Path) -> None:
         precisions.append("int8")
     for precision in precisions:
         try:
-            given = AgeEstimator.load(model, torch.device("cpu"), precision).estimate(faces)
+            given = Predictor.load(model, torch.device("cpu"), precision).estimate(faces)
             if not given.is_finite:
                 raise ContractError("they are NaN or infinite")
         except Exception as error:  # whatever a file that anybody exported may raise

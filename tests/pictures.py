@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-Picture = NDArray[np.uint8]  # [height, width, 3] RGB
+RGBImage = NDArray[np.uint8]  # [height, width, 3] RGB
 
 # Where MTCNN finds the face in the 512 x 512 picture, to about 2 pixels: x1, y1, x2, y2.
 FACE_BOX: Final = (181.0, 62.0, 268.0, 172.0)
@@ -30,44 +30,44 @@ _ORIENTATION_TAG: Final = 0x0112
 
 
 @cache
-def astronaut() -> Picture:
+def astronaut() -> RGBImage:
     """Uint8 [512, 512, 3], the face at `FACE_BOX`; read only."""
-    picture: Picture = data.astronaut()
+    picture: RGBImage = data.astronaut()
     picture.flags.writeable = False
     return picture
 
 
-def scene(height: int, width: int, seed: int = 0) -> Picture:
+def scene(height: int, width: int, seed: int = 0) -> RGBImage:
     """A smooth picture without a face, any size; cheap to make and to compare."""
     corners = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), np.uint8)
     return np.asarray(Image.fromarray(corners).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def scaled(picture: Picture, factor: float) -> Picture:
+def scaled(picture: RGBImage, factor: float) -> RGBImage:
     """The picture with its sides times `factor`."""
     height, width = picture.shape[:2]
     size = (round(width * factor), round(height * factor))
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
 
 
-def bordered(picture: Picture, border: int, grey: int = 0) -> Picture:
+def bordered(picture: RGBImage, border: int, grey: int = 0) -> RGBImage:
     """The picture with `border` pixels of one grey level on each side."""
     return np.pad(picture, ((border, border), (border, border), (0, 0)), constant_values=grey)
 
 
-def portrait(margin: int = 5) -> Picture:
+def portrait(margin: int = 5) -> RGBImage:
     """The face alone, filling the frame but for `margin` pixels."""
     x1, y1, x2, y2 = (int(v) for v in FACE_BOX)
     return astronaut()[y1 - margin : y2 + margin, x1 - margin : x2 + margin]
 
 
-def side_by_side(*pictures: Picture) -> Picture:
+def side_by_side(*pictures: RGBImage) -> RGBImage:
     """The pictures from left to right, their upper edges in line, on black."""
     height = max(p.shape[0] for p in pictures)
     return np.hstack([np.pad(p, ((0, height - len(p)), (0, 0), (0, 0))) for p in pictures])
 
 
-def encoded(picture: Picture | Image.Image, kind: str = "PNG", **parameters: Any) -> bytes:
+def encoded(picture: RGBImage | Image.Image, kind: str = "PNG", **parameters: Any) -> bytes:
     """The bytes of an image file; `parameters` are those of Pillow's writer for `kind`."""
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     file = io.BytesIO()
@@ -75,7 +75,7 @@ def encoded(picture: Picture | Image.Image, kind: str = "PNG", **parameters: Any
     return file.getvalue()
 
 
-def turned(picture: Picture, orientation: int, kind: str = "PNG", **parameters: Any) -> bytes:
+def turned(picture: RGBImage, orientation: int, kind: str = "PNG", **parameters: Any) -> bytes:
     """An image file stored as a camera with that EXIF orientation would store `picture`."""
     image = Image.fromarray(picture)
     how = _STORED[orientation]

@@ -20,12 +20,13 @@ from handler.errors import Failure
 from handler.faces.detector import FaceDetector
 from handler.imaging.crop import crop_faces
 from handler.imaging.decode import decode
+from train.atomic_write import atomic_write
 from train.configuration.command_line import command
 from train.configuration.settings import contract_parts, prepared_folders
 from train.data.augment import Augmentation
 from train.data.dataset import CropDataset
 from train.data.readers.gathering import files
-from train.files import readable, regular, why, written_whole
+from train.files import readable, regular, why
 
 log = logging.getLogger(__name__)
 COLUMNS = 12
@@ -80,7 +81,7 @@ def main(config: DictConfig) -> None:
         found = faces_in(Path(config.sheet.photographs), config)
         rows += [found[i : i + COLUMNS] for i in range(0, len(found), COLUMNS)]
     path = Path(config.data.prepared) / "contact_sheet.png"
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         sheet(rows).save(partial, "PNG")
     print(path)
 

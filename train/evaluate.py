@@ -25,7 +25,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from handler.contract import Calibration, Contract, read_contract
-from handler.predictor import AgeEstimator, Estimates
+from handler.predictor import Predictions, Predictor
+from train.atomic_write import atomic_write
 from train.configuration.command_line import command
 from train.configuration.settings import contract_parts, of_run, prepared_folders
 from train.data.cache import widened
@@ -40,7 +41,6 @@ from train.evaluation.held_out import HeldOut
 from train.evaluation.report import Report
 from train.evaluation.report.curves import read as learning_curves
 from train.evaluation.results import Results
-from train.files import written_whole
 from train.modeling.checkpoint import chosen_network
 from train.modeling.finite import refuse_ages, refuse_figures
 from train.modeling.weights import Weights, save_weights
@@ -70,19 +70,19 @@ def export_run(config: DictConfig, calibration: Calibration) -> Weights:
     return weights
 
 
-def estimate(model: Path, dataset: CropDataset, batch_size: int) -> Estimates:
+def estimate(model: Path, dataset: CropDataset, batch_size: int) -> Predictions:
     """What the exported file says of the faces of a data set, cropped as it takes them.
 
     Raises ValueError where that is not finite.
     """
     # what is measured, and checked at export, must not depend on the machine
-    estimator = AgeEstimator.load(model, _device(), "float32")
+    estimator = Predictor.load(model, _device(), "float32")
     warn_of_repeats([*estimator.contract.data, *(label.source for label in dataset.labels)])
     crops = dataset.crops.numpy()
     parts = [
         estimator.estimate(crops[i : i + batch_size]) for i in range(0, len(crops), batch_size)
     ]
-    found = Estimates(
+    found = Predictions(
         np.concatenate([part.age for part in parts]),
         np.concatenate([part.spread for part in parts]),
         np.concatenate([part.interval for part in parts]),
@@ -149,7 +149,7 @@ def evaluate(config: DictConfig) -> Results:
     refuse_figures(run / "age.pt", results.to_json())
     split = config.evaluate.split
     name = "metrics.json" if split == "test" else f"metrics-{split}.json"
-    with written_whole(run / name) as partial:  # `export` and the model card quote metrics.json
+    with atomic_write(run / name) as partial:  # `export` and the model card quote metrics.json
         partial.write_text(json.dumps(results.to_json(), indent=2))
     if split != "test":
         return results
@@ -170,7 +170,7 @@ def _evaluate_file(config: DictConfig, model: Path) -> Results:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             weights, model = model, Path(folder, model.with_suffix(".pt").name)
             build(weights, model)
-        contract = AgeEstimator.load(model, torch.device("cpu"), "float32").contract
+        contract = Predictor.load(model, torch.device("cpu"), "float32").contract
         measured = measure(config, model, contract.calibration)
     origin = provenance.of_contract(contract, model.name)
     log.info("%s", origins.terms(origin))

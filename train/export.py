@@ -19,6 +19,7 @@ from torch.fx.proxy import TraceError
 
 from handler.contract import Contract
 from train import made
+from train.atomic_write import atomic_write_all
 from train.configuration.command_line import command
 from train.configuration.settings import contract_parts, of_run
 from train.data.cache import widened
@@ -28,7 +29,6 @@ from train.evaluation import origins
 from train.evaluation.card import model_card
 from train.evaluation.metrics import Measured, bootstrap
 from train.evaluation.results import Results
-from train.files import written_together
 from train.modeling.checkpoint import chosen_network
 from train.modeling.finite import refuse_figures
 from train.modeling.network import AgeNetwork
@@ -100,7 +100,7 @@ def export(config: DictConfig) -> Path:
     texts = {output / "metrics.json": metrics, output / "README.md": card.encode()}
     models = {folder / "age.pt": folder / "age.safetensors" for folder in (run, output)}
     records = map(made.record_of, models)
-    with written_together([*texts, *models, *models.values(), *records]) as partials:
+    with atomic_write_all([*texts, *models, *models.values(), *records]) as partials:
         kept = weights_file(weights, measured_file)
         partials[measured_file].write_bytes(kept)
         built = model_file(load_weights(partials[measured_file]))

@@ -23,11 +23,11 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from train.atomic_write import atomic_write, clean
 from train.configuration.command_line import command
 from train.configuration.settings import run_file
 from train.data.dataset import CropBatches
 from train.data.readers import warn_of_repeats
-from train.files import clean, written_whole
 from train.fitting.build import crop_batches, learner
 from train.fitting.callbacks import RunCheckpoint
 from train.fitting.resume import Before, resumed, told_epochs, write_continued
@@ -141,7 +141,7 @@ def keep_configuration(config: DictConfig) -> None:
     if not config.fit.resume:
         # of a run whose others were removed, as DVC does before it makes them anew
         (run / PREVIOUS).unlink(missing_ok=True)
-        with written_whole(run / "config.yaml") as partial:
+        with atomic_write(run / "config.yaml") as partial:
             OmegaConf.save(config, partial, resolve=True)
     elif config.get("continued"):
         write_continued(config)

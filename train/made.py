@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from handler.integrity import sha256
-from train.files import written_whole
+from train.atomic_write import atomic_write
 
 OF = "sha256"  # the key of the made file's own hash
 # Of a model that was built: from which weights, and their hash.
@@ -32,7 +32,7 @@ def text(made: Path, told: Mapping[str, str], content: Path | None = None) -> st
 
 def write(made: Path, told: Mapping[str, str]) -> None:
     """Record what `made` was made from."""
-    with written_whole(record_of(made)) as partial:
+    with atomic_write(record_of(made)) as partial:
         partial.write_text(text(made, told))
 
 

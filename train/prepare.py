@@ -33,6 +33,7 @@ from handler.faces.detector import FaceDetector, Faces
 from handler.imaging.crop import crop_faces, padding
 from handler.imaging.decode import decode
 from handler.settings import Settings
+from train.atomic_write import atomic_write
 from train.configuration.command_line import command
 from train.configuration.settings import contract_parts
 from train.data import main_face
@@ -50,8 +51,8 @@ from train.data.cache import (
 )
 from train.data.readers import read, warn_of_repeats
 from train.data.readers.gathering import Gathered
-from train.data.samples import SPLITS, Problem, Record
-from train.files import regular, why, written_whole
+from train.data.samples import SPLITS, Problem, Sample
+from train.files import regular, why
 
 log = logging.getLogger(__name__)
 SHARD = 256  # records
@@ -66,7 +67,7 @@ class CropMaker:
     min_face_size: int
     max_side: int
 
-    def fingerprint(self, records: Sequence[Record]) -> str:
+    def fingerprint(self, records: Sequence[Sample]) -> str:
         """Names everything that the crops depend on, so that a stale cache is never mixed in."""
         told = [(r.file, r.age, r.split, *(r.box or ())) for r in records]
         parts = [asdict(self), told, CROP_VERSION]
@@ -77,7 +78,7 @@ class CropMaker:
         cpu = torch.device("cpu")
         return FaceDetector(self.detector, self.min_face_size, self.max_side, cpu)
 
-    def make(self, record: Record, detector: FaceDetector) -> tuple[NDArray[np.uint8], CropLabel]:
+    def make(self, record: Sample, detector: FaceDetector) -> tuple[NDArray[np.uint8], CropLabel]:
         """The stored crop, uint8 [3, W, W], of the record's main face, and its label.
 
         Raises OSError or Failure where the picture cannot be read, ValueError where it shows no
@@ -100,7 +101,7 @@ class CropMaker:
         )
         return crop_faces(picture, box[None], stored)[0], label
 
-    def _box(self, record: Record, faces: Faces, width: int, height: int) -> NDArray[np.float32]:
+    def _box(self, record: Sample, faces: Faces, width: int, height: int) -> NDArray[np.float32]:
         """The box of the face that the record is about; raises ValueError where there is none."""
         if record.box is not None:
             meant = main_face.face_at(faces.boxes, record.box)
@@ -123,7 +124,7 @@ class CropMaker:
 
 
 def prepare(
-    records: Sequence[Record],
+    records: Sequence[Sample],
     problems: Sequence[Problem],
     maker: CropMaker,
     folder: Path,
@@ -140,7 +141,7 @@ def prepare(
 
 
 def look_over(
-    records: Sequence[Record], problems: Sequence[Problem], folder: Path, max_bad: float
+    records: Sequence[Sample], problems: Sequence[Problem], folder: Path, max_bad: float
 ) -> None:
     """Raise ValueError, and list them, where over `max_bad` of them have no label or no file."""
     bad = [*problems, *filter(None, map(_not_there, records))]
@@ -152,7 +153,7 @@ def look_over(
         raise
 
 
-def _not_there(record: Record) -> Problem | None:
+def _not_there(record: Sample) -> Problem | None:
     try:
         regular(record.path)
     except (OSError, ValueError) as error:
@@ -161,7 +162,7 @@ def _not_there(record: Record) -> Problem | None:
 
 
 def crop(
-    records: Sequence[Record],
+    records: Sequence[Sample],
     problems: Sequence[Problem],
     maker: CropMaker,
     folder: Path,
@@ -193,7 +194,7 @@ def _claim(folder: Path, fingerprint: str) -> None:
         log.info("%s: settings or records have changed; its crops are made anew", folder)
         for stale in folder.glob("crops-*"):
             stale.unlink()
-    with written_whole(mark) as partial:
+    with atomic_write(mark) as partial:
         partial.write_text(fingerprint)
 
 
@@ -207,7 +208,7 @@ def _start(maker: CropMaker, folder: Path) -> None:
     _worker = (maker, maker.build_detector(), folder)
 
 
-def _make_shard(job: tuple[int, Sequence[Record]]) -> int:
+def _make_shard(job: tuple[int, Sequence[Sample]]) -> int:
     maker, detector, folder = _worker
     index, records = job
     side = stored_geometry(maker.geometry).size
@@ -243,13 +244,13 @@ def _summarise(folder: Path, problems: Sequence[Problem]) -> dict[str, Any]:
         "padding": round(float(np.mean([x.padding for x in labels])), 4) if labels else 0.0,
         "splits": {s: sum(x.split == s for x in labels) for s in SPLITS},
     }
-    with written_whole(folder / SUMMARY) as partial:
+    with atomic_write(folder / SUMMARY) as partial:
         partial.write_text(json.dumps(summary, indent=2))
     return summary
 
 
 def _list(path: Path, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as out:
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as out:
         csv.writer(out).writerows([head, *sorted(rows)])
 
 

@@ -20,10 +20,10 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from train import faceres
+from train.atomic_write import atomic_write
 from train.configuration.command_line import command
 from train.configuration.settings import prepared_folders
 from train.data.dataset import CropDataset
-from train.files import written_whole
 from train.modeling.distill import Teacher, load_teacher
 from train.modeling.network import resized
 
@@ -130,7 +130,7 @@ def main(config: DictConfig) -> None:
             ]
     listed = Path(config.data.prepared) / "people.csv"
     with (
-        written_whole(listed) as partial,
+        atomic_write(listed) as partial,
         partial.open("w", newline="", encoding="utf-8") as stream,
     ):
         table = csv.writer(stream)

@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from train.files import written_whole
+from train.atomic_write import atomic_write
 
 
 def write(content: Any, path: Path, previous: Path | None = None) -> None:
-    """Write `content` to `path` as `written_whole` does; raises OSError."""
+    """Write `content` to `path` as `atomic_write` does; raises OSError."""
     buffer = io.BytesIO()  # torch's own way to write a file has no words for a full disk
     torch.save(content, buffer)
-    with written_whole(path, previous) as partial:
+    with atomic_write(path, previous) as partial:
         partial.write_bytes(buffer.getbuffer())
 
 

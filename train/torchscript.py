@@ -18,7 +18,8 @@ from torch import Tensor
 from handler.contract import EXTRA_FILE, INT8_FILE
 from handler.integrity import weights_identity
 from train import made
-from train.files import why, written_together, written_whole
+from train.atomic_write import atomic_write, atomic_write_all
+from train.files import why
 from train.modeling.network import AgeNetwork
 from train.modeling.quantize import quantized
 from train.modeling.weights import Weights, load_weights
@@ -31,7 +32,7 @@ def build(weights: Path, output: Path) -> None:
     """
     content = serialized(load_weights(weights))
     record = made.record_of(output)
-    with written_together([output, record]) as partials:
+    with atomic_write_all([output, record]) as partials:
         partials[output].write_bytes(content)
         told = made.told_built(output, weights)
         partials[record].write_text(made.text(output, told, partials[output]))
@@ -40,7 +41,7 @@ def build(weights: Path, output: Path) -> None:
 def save(stored: Weights, output: Path) -> None:
     """Write the model `stored` to `output` as `serialized` has it."""
     content = serialized(stored)
-    with written_whole(output) as partial:
+    with atomic_write(output) as partial:
         partial.write_bytes(content)
 
 

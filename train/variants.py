@@ -30,7 +30,7 @@ from omegaconf import DictConfig
 from torch.fx.proxy import TraceError
 
 from handler.contract import INT8_FILE, read_contract, read_extra
-from handler.predictor import AgeEstimator, round_weights
+from handler.predictor import Predictor, round_weights
 from handler.settings import Precision
 from train import torchscript
 from train.configuration.command_line import command
@@ -87,14 +87,14 @@ def of_file(name: str, file: Path, measured: bool = True) -> Iterator[Variant]:
     for precision in precisions:
         if precision == "int8" and read_extra(file, INT8_FILE) is None:
             continue
-        estimator = AgeEstimator.load(file, CPU, precision)
+        estimator = Predictor.load(file, CPU, precision)
         if estimator.precision != precision:  # a model that does not follow its weights' precision
             continue
         size = stored_size(file, precision)
         yield Variant(f"{name}, {precision}", _by(estimator), size, measured)
 
 
-def _by(estimator: AgeEstimator) -> Callable[[Faces], NDArray[np.float32]]:
+def _by(estimator: Predictor) -> Callable[[Faces], NDArray[np.float32]]:
     return lambda faces: estimator.estimate(faces).age
 
 

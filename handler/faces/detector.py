@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from handler.contract import DetectorSettings
-from handler.faces.mtcnn import Cascade
-from handler.imaging.crop import Picture
+from handler.faces.mtcnn import BatchedMTCNN
+from handler.imaging.crop import RGBImage
 
 # A picture that MTCNN found nothing in is looked at again when it could be a tight portrait:
 # no longer than 1.5 times its width (or the other way round) and no larger than this.
@@ -62,14 +62,14 @@ class FaceDetector:
         """`max_side`: a photograph with a longer side is looked at scaled down to it."""
         self._border = settings.border
         self._max_side = max_side
-        self._cascade = Cascade(settings, min_face_size, device)
+        self._mtcnn = BatchedMTCNN(settings, min_face_size, device)
 
     def detect(
-        self, photographs: Sequence[Picture], progress: Callable[[], object] = lambda: None
+        self, photographs: Sequence[RGBImage], progress: Callable[[], object] = lambda: None
     ) -> list[Faces]:
         """The faces of each photograph, uint8 [H, W, 3], in the order given.
 
-        `progress` as `Cascade.detect` has it.
+        `progress` as `BatchedMTCNN.detect` has it.
         """
         scaled = [scaled_down(photograph, self._max_side) for photograph in photographs]
         found = [
@@ -87,7 +87,7 @@ class FaceDetector:
         return found
 
     def detect_on_canvas(
-        self, photographs: Sequence[Picture], progress: Callable[[], object] = lambda: None
+        self, photographs: Sequence[RGBImage], progress: Callable[[], object] = lambda: None
     ) -> list[Faces]:
         """The faces of pictures, uint8 [H, W, 3], that are known to be tight crops."""
         side = int(self._max_side / (1 + 2 * self._border))
@@ -104,11 +104,11 @@ class FaceDetector:
             )
         ]
 
-    def _look(self, pictures: Sequence[Picture], progress: Callable[[], object]) -> list[Faces]:
+    def _look(self, pictures: Sequence[RGBImage], progress: Callable[[], object]) -> list[Faces]:
         """The cascade's faces, sorted by picture and size."""
         if not pictures:
             return []
-        found = self._cascade.detect(pictures, progress)
+        found = self._mtcnn.detect(pictures, progress)
         x1, y1, x2, y2 = found.boxes.T
         order = np.lexsort((-(x2 - x1) * (y2 - y1), found.picture))
         faces = Faces(found.boxes, found.confidence, found.landmarks).select(order)
@@ -116,7 +116,7 @@ class FaceDetector:
         return [faces.select(slice(start, end)) for start, end in pairwise(ends)]
 
 
-def scaled_down(picture: Picture, side: int) -> tuple[Picture, tuple[float, float]]:
+def scaled_down(picture: RGBImage, side: int) -> tuple[RGBImage, tuple[float, float]]:
     """The picture with no side longer than `side`, and what x and y of it are to be times."""
     height, width = picture.shape[:2]
     if max(height, width) <= side:

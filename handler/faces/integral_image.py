@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from handler.imaging.crop import Picture
+from handler.imaging.crop import RGBImage
 
 CHANNELS = 4  # the fourth is zero
 # Pixels that are summed up, and that are looked up, before the next ones: on the CPU what its
@@ -28,7 +28,7 @@ LOOKED_UP_AT_ONCE = {"cpu": 2**13, "cuda": 2**22}
 class IntegralImages:
     """Several pictures of any sizes, ready to be averaged over any window."""
 
-    def __init__(self, pictures: Sequence[Picture], device: torch.device) -> None:
+    def __init__(self, pictures: Sequence[RGBImage], device: torch.device) -> None:
         """`pictures`: uint8 [H, W, 3] each."""
         self.sizes = [(p.shape[0], p.shape[1]) for p in pictures]
         self._device = device
@@ -100,7 +100,7 @@ class IntegralImages:
         return found[:, None].view(torch.int32).view(*places.shape, CHANNELS)
 
 
-def _four_channels(picture: Picture) -> NDArray[np.uint8]:
+def _four_channels(picture: RGBImage) -> NDArray[np.uint8]:
     """uint8 [H, W, 3] -> [H, W, 4], by 32 bits a pixel: several times faster than by channel."""
     height, width = picture.shape[:2]
     packed = np.empty(picture.size + 1, np.uint8)  # the last pixel is read with a byte behind it

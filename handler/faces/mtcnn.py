@@ -18,10 +18,10 @@ from torch.profiler import record_function
 from handler.contract import DetectorSettings
 from handler.faces.integral_image import CHANNELS, IntegralImages
 from handler.faces.mtcnn_layers import Networks
-from handler.faces.nms import best_of_overlapping
+from handler.faces.nms import nms
 from handler.faces.pyramid import CELL, STRIDE, Canvas, Level, canvases
-from handler.hardware import compute_in_whole_float32
-from handler.imaging.crop import Picture
+from handler.hardware import disable_tf32
+from handler.imaging.crop import RGBImage
 
 PROPOSALS = 4000  # of one picture that R-Net looks at, the best; a crowd of 80 has 2,500
 # Pixels of the pictures that are looked at together; each takes some 60 bytes on the way.
@@ -54,13 +54,13 @@ class _Boxes:
         return len(self.score)
 
 
-class Cascade:
+class BatchedMTCNN:
     """The three networks of MTCNN."""
 
     def __init__(
         self, settings: DetectorSettings, min_face_size: int, device: torch.device
     ) -> None:
-        compute_in_whole_float32()
+        disable_tf32()
         self._networks = Networks.load(device)
         self._thresholds = settings.thresholds
         self._factor = settings.factor
@@ -68,7 +68,7 @@ class Cascade:
         self._device = device
 
     def detect(
-        self, pictures: Sequence[Picture], progress: Callable[[], object] = lambda: None
+        self, pictures: Sequence[RGBImage], progress: Callable[[], object] = lambda: None
     ) -> Found:
         """The faces of `pictures`, uint8 [H, W, 3] each; the memory is bounded for any number.
 
@@ -86,7 +86,7 @@ class Cascade:
         )
 
     @torch.inference_mode()
-    def _together(self, pictures: Sequence[Picture]) -> Found:
+    def _together(self, pictures: Sequence[RGBImage]) -> Found:
         with record_function("propose"):
             images = IntegralImages(pictures, self._device)
             boxes = _squares(self._propose(images))
@@ -115,8 +115,8 @@ class Cascade:
         at = STRIDE * cells.flip(1) + 1
         corners = (torch.cat([at, at + (CELL - 1)], dim=1) / scale[:, None]).floor()
         boxes = _Boxes(picture, corners, scores)
-        kept = best_of_overlapping(corners, scores, level, 0.5)
-        kept = kept[best_of_overlapping(corners[kept], scores[kept], picture[kept], 0.7)]
+        kept = nms(corners, scores, level, 0.5)
+        kept = kept[nms(corners[kept], scores[kept], picture[kept], 0.7)]
         kept = _best(picture[kept], PROPOSALS, kept)
         boxes = boxes[kept]
         offsets = self._networks.propose.offsets(features[kept])
@@ -151,7 +151,7 @@ class Cascade:
         score, offsets = self._each(self._networks.refine, images, boxes.picture, areas, side=24)
         passed = score > self._thresholds[1]
         boxes = _Boxes(boxes.picture, boxes.corners, score)[passed]
-        kept = best_of_overlapping(boxes.corners, boxes.score, boxes.picture, 0.7)
+        kept = nms(boxes.corners, boxes.score, boxes.picture, 0.7)
         return _squares(_moved(boxes[kept], offsets[passed][kept]))
 
     def _decide(self, images: IntegralImages, boxes: _Boxes) -> Found:
@@ -196,7 +196,7 @@ class Cascade:
         return [torch.cat(parts) for parts in zip(*outputs, strict=True)]
 
 
-def _parts(pictures: Sequence[Picture], most: int) -> list[Sequence[Picture]]:
+def _parts(pictures: Sequence[RGBImage], most: int) -> list[Sequence[RGBImage]]:
     """The pictures in order, as many at once as have no more than `most` pixels, or one."""
     starts, pixels = [0], 0
     for index, picture in enumerate(pictures):

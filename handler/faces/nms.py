@@ -25,7 +25,7 @@ def _load_operators() -> None:
 _load_operators()
 
 
-def best_of_overlapping(boxes: Tensor, scores: Tensor, group: Tensor, overlap: float) -> Tensor:
+def nms(boxes: Tensor, scores: Tensor, group: Tensor, overlap: float) -> Tensor:
     """The indices of the boxes to keep, best first, int64 [m].
 
     A box goes where its intersection over union with a better one of its group is above `overlap`.

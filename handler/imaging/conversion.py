@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from handler.imaging.crop import Picture
+from handler.imaging.crop import RGBImage
 
 # How a picture is turned upright, by its EXIF orientation.
 _UPRIGHT: Final = {
@@ -28,7 +28,7 @@ _FROM_THE_END: Final = (3, 4, 6, 7)  # whose first row comes to lie last
 _STRIP: Final = 2**18  # pixels
 
 
-def upright_rgb(image: Image.Image, orientation: int | None) -> Picture:
+def upright_rgb(image: Image.Image, orientation: int | None) -> RGBImage:
     """Uint8 [H, W, 3]; the image is loaded, and stored as a camera with that orientation does."""
     on_white = _shows_through(image)
     height, width = image.height, image.width

@@ -8,7 +8,7 @@ from PIL import Image
 
 from handler.contract import CropGeometry
 
-Picture = NDArray[np.uint8]  # [height, width, 3] RGB, upright
+RGBImage = NDArray[np.uint8]  # [height, width, 3] RGB, upright
 
 # Of a box, in a pixel. It differs by 1e-4 pixels with what else is in its batch; without steps that
 # would change a hundred of the crop's bytes by 1, and ages in 8 bits by up to half a year.
@@ -17,7 +17,7 @@ _STRIP = 2**20  # pixels
 
 
 def crop_faces(
-    picture: Picture, boxes: NDArray[np.float32], geometry: CropGeometry
+    picture: RGBImage, boxes: NDArray[np.float32], geometry: CropGeometry
 ) -> NDArray[np.uint8]:
     """Cut a square around each box and scale it to the model's size.
 
@@ -54,7 +54,7 @@ def padding(shape: tuple[int, ...], box: NDArray[np.float32], margin: float) -> 
 
 
 def _crop(
-    picture: Picture, area: tuple[float, float, float], geometry: CropGeometry
+    picture: RGBImage, area: tuple[float, float, float], geometry: CropGeometry
 ) -> NDArray[np.uint8]:
     left, top, side = area
     # Only the pixels that the resampling filter reaches are copied out of a large photograph:
@@ -79,7 +79,7 @@ def _crop(
     return np.asarray(Image.fromarray(narrow).resize(size, Image.Resampling.BILINEAR, box))
 
 
-def _patch(picture: Picture, x0: int, y0: int, width: int, height: int, fill: int) -> Picture:
+def _patch(picture: RGBImage, x0: int, y0: int, width: int, height: int, fill: int) -> RGBImage:
     """The pixels from x0, y0 on; `fill` past the picture."""
     patch = np.full((height, width, 3), fill, np.uint8)
     xs, xe = max(x0, 0), min(x0 + width, picture.shape[1])

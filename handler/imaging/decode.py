@@ -12,7 +12,7 @@ from PIL import Image, ImageFile, WebPImagePlugin
 from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImageFormat
 from handler.heap import large_blocks_given_back
 from handler.imaging.conversion import ON_THEIR_SIDE, upright_rgb
-from handler.imaging.crop import Picture
+from handler.imaging.crop import RGBImage
 from handler.imaging.exif import orientation
 from handler.imaging.sniffing import SERVED, described, served_format
 from handler.imaging.strip_metadata import split
@@ -53,7 +53,7 @@ _RUN_LENGTH_PIXELS: Final = 4_000_000
 class Reduced:
     """A photograph that may have been decoded at a half, a quarter or an eighth of its size."""
 
-    picture: Picture
+    picture: RGBImage
     width: int  # of the whole photograph, upright
     height: int
 
@@ -69,7 +69,7 @@ class Reduced:
         return self.stretch == (1, 1)
 
 
-def decode(body: bytes, max_pixels: int) -> Picture:
+def decode(body: bytes, max_pixels: int) -> RGBImage:
     """The first frame, uint8 RGB [H, W, 3], upright, what is transparent laid on white.
 
     Raises:

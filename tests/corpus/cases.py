@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.pictures import Picture
+from tests.pictures import RGBImage
 
 Box = tuple[float, float, float, float]
 Headers = dict[str, str]
@@ -45,7 +45,7 @@ class File:
     """A photograph's file: the body of a request, and the entry `data` of a gRPC map."""
 
     name: str
-    make: Callable[[Picture], bytes]  # of a picture that it shows, where it shows one
+    make: Callable[[RGBImage], bytes]  # of a picture that it shows, where it shows one
     outcome: Outcome  # for `astronaut()`
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from tests.corpus.cases import File, Seen
 from tests.corpus.files import jpeg, png
-from tests.pictures import FACE_BOX, Picture, portrait, scaled, scene
+from tests.pictures import FACE_BOX, RGBImage, portrait, scaled, scene
 
 COLUMNS, ROWS = 20, 15
 CROWD: Final = COLUMNS * ROWS
@@ -15,18 +15,18 @@ TILE: Final = (96, 116)  # width and height, pixels
 ROOM: Final = (150, 30, 300, 211)  # of the picture, around the face
 
 
-def crowd(picture: Picture) -> bytes:
+def crowd(picture: RGBImage) -> bytes:
     """The same face 300 times, on a picture of 4.5 megapixels."""
     tile = np.asarray(Image.fromarray(picture).crop(ROOM).resize(TILE))
     return jpeg(np.tile(tile, (ROWS, COLUMNS, 1)))
 
 
-def cut(picture: Picture) -> bytes:
+def cut(picture: RGBImage) -> bytes:
     """Without the left third of the face."""
     return png(picture[:, int(FACE_BOX[0]) + 30 :])
 
 
-def small(picture: Picture) -> bytes:
+def small(picture: RGBImage) -> bytes:
     """A face of 10 x 13 pixels, where less than 40 are not searched for."""
     photograph = scene(480, 640).copy()
     one = scaled(picture, 0.12)

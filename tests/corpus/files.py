@@ -22,7 +22,7 @@ from tests.corpus.parts import (
     segment,
     with_alpha_bmp,
 )
-from tests.pictures import FACE_BOX, Picture, encoded
+from tests.pictures import FACE_BOX, RGBImage, encoded
 
 NO_IMAGE: Final = Refused(400, "InvalidImage")
 NOT_SERVED: Final = Refused(415, "UnsupportedImageFormat")
@@ -31,38 +31,38 @@ PORTRAIT: Final = Seen(512, 512, 1, FACE_BOX)
 MUCH: Final = 2 * 2**20  # bytes of what is repeated in a file
 
 
-def jpeg(picture: Picture | Image.Image, **parameters: Any) -> bytes:
+def jpeg(picture: RGBImage | Image.Image, **parameters: Any) -> bytes:
     return encoded(picture, "JPEG", **{"quality": 90} | parameters)
 
 
-def png(picture: Picture | Image.Image, **parameters: Any) -> bytes:
+def png(picture: RGBImage | Image.Image, **parameters: Any) -> bytes:
     return encoded(picture, "PNG", compress_level=1, **parameters)
 
 
-def zipped(picture: Picture) -> bytes:
+def zipped(picture: RGBImage) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(zipfile.ZipInfo("photo.jpg"), jpeg(picture))
     return file.getvalue()
 
 
-def in_jpeg(picture: Picture, *segments: bytes) -> bytes:
+def in_jpeg(picture: RGBImage, *segments: bytes) -> bytes:
     """A JPEG with segments before all others."""
     body = jpeg(picture)
     return body[:2] + b"".join(segments) + body[2:]
 
 
-def in_png(picture: Picture, *chunks: bytes) -> bytes:
+def in_png(picture: RGBImage, *chunks: bytes) -> bytes:
     """A PNG with chunks behind its header."""
     body = png(picture)
     return body[:33] + b"".join(chunks) + body[33:]
 
 
-def after_first_image(picture: Picture) -> bytes:
+def after_first_image(picture: RGBImage) -> bytes:
     return jpeg(picture) + zipped(picture)
 
 
-ENCODERS: Final[dict[str, Callable[[Picture], bytes]]] = {
+ENCODERS: Final[dict[str, Callable[[RGBImage], bytes]]] = {
     "JPEG": jpeg,
     "PNG": png,
     "WebP": lambda p: encoded(p, "WEBP"),
@@ -77,7 +77,7 @@ def _fixed(name: str, body: bytes, outcome: Outcome) -> File:
 
 
 def _truncated(kind: str, tenth: int) -> File:
-    def make(picture: Picture) -> bytes:
+    def make(picture: RGBImage) -> bytes:
         body = ENCODERS[kind](picture)
         return body[: len(body) * tenth // 10]
 
@@ -87,7 +87,7 @@ def _truncated(kind: str, tenth: int) -> File:
 def _flipped(kind: str, seed: int, outcome: Outcome) -> File:
     """Eight bits flipped in the last quarter: of a JPEG, which is below the face."""
 
-    def make(picture: Picture) -> bytes:
+    def make(picture: RGBImage) -> bytes:
         body = bytearray(ENCODERS[kind](picture))
         places = random.Random(seed)
         for _ in range(8):
@@ -97,17 +97,17 @@ def _flipped(kind: str, seed: int, outcome: Outcome) -> File:
     return File(f"{kind} with flipped bits {seed}", make, outcome)
 
 
-def _profile(picture: Picture) -> bytes:
+def _profile(picture: RGBImage) -> bytes:
     return jpeg(picture, icc_profile=b"no profile" * 100)
 
 
-def _many_profiles(picture: Picture) -> bytes:
+def _many_profiles(picture: RGBImage) -> bytes:
     profile = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(2**20 - 1)))
     return in_png(picture, profile * (MUCH // len(profile)))
 
 
-def _scans(count: int) -> Callable[[Picture], bytes]:
-    def make(picture: Picture) -> bytes:
+def _scans(count: int) -> Callable[[RGBImage], bytes]:
+    def make(picture: RGBImage) -> bytes:
         body = jpeg(picture, progressive=True)
         last = body[body.rindex(b"\xff\xda") : -2]
         return body[:-2] + last * count + b"\xff\xd9"
@@ -115,7 +115,7 @@ def _scans(count: int) -> Callable[[Picture], bytes]:
     return make
 
 
-def _size_changed(picture: Picture) -> bytes:
+def _size_changed(picture: RGBImage) -> bytes:
     """A PNG whose header says one pixel more each way than it has."""
     height, width = picture.shape[:2]
     header = struct.pack(">IIBBBBB", width + 1, height + 1, 8, 2, 0, 0, 0)
@@ -123,7 +123,7 @@ def _size_changed(picture: Picture) -> bytes:
     return body[:8] + chunk(b"IHDR", header) + body[33:]
 
 
-def _huge_header(picture: Picture) -> bytes:
+def _huge_header(picture: RGBImage) -> bytes:
     """A JPEG that says it has 65,535 x 65,535 pixels."""
     body = bytearray(jpeg(picture))
     at = body.index(b"\xff\xc0") + 5
@@ -149,7 +149,7 @@ _SAME: Final = (
 )
 
 
-def _no_end(progressive: bool) -> Callable[[Picture], bytes]:
+def _no_end(progressive: bool) -> Callable[[RGBImage], bytes]:
     return lambda p: jpeg(p, progressive=progressive)[:-2]
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.corpus.cases import File, Seen
 from tests.corpus.files import PORTRAIT, TOO_LARGE, jpeg, png
 from tests.corpus.parts import chunk
-from tests.pictures import Picture, encoded, scene, turned
+from tests.pictures import RGBImage, encoded, scene, turned
 
 _ROWS_AT_ONCE: Final = 100
 
@@ -29,7 +29,7 @@ def one_colour(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def sixteen_bits(picture: Picture) -> bytes:
+def sixteen_bits(picture: RGBImage) -> bytes:
     """A PNG in RGB with 16 bits of each colour."""
     height, width = picture.shape[:2]
     rows = (picture.astype(">u2") * 257).reshape(height, -1)
@@ -39,16 +39,16 @@ def sixteen_bits(picture: Picture) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def sixteen_bits_of_grey(picture: Picture) -> bytes:
+def sixteen_bits_of_grey(picture: RGBImage) -> bytes:
     grey = np.asarray(Image.fromarray(picture).convert("L"))
     return encoded(Image.fromarray(grey.astype(np.uint16) * 257))
 
 
-def cmyk(picture: Picture) -> bytes:
+def cmyk(picture: RGBImage) -> bytes:
     return jpeg(Image.fromarray(picture).convert("CMYK"))
 
 
-def ycck(picture: Picture) -> bytes:
+def ycck(picture: RGBImage) -> bytes:
     """Pillow writes no YCCK: the inks are turned by hand, and the Adobe segment says so."""
     *inks, black = Image.fromarray(picture).convert("CMYK").split()
     turned_inks = Image.merge("RGB", inks).convert("YCbCr").split()
@@ -58,29 +58,29 @@ def ycck(picture: Picture) -> bytes:
     return bytes(body)
 
 
-def with_alpha(picture: Picture, mode: str) -> Image.Image:
+def with_alpha(picture: RGBImage, mode: str) -> Image.Image:
     image = Image.fromarray(picture).convert(mode)
     image.putalpha(Image.new("L", image.size, 255))
     return image
 
 
-def few_colours(picture: Picture) -> Image.Image:
+def few_colours(picture: RGBImage) -> Image.Image:
     return Image.fromarray(picture).quantize(256, Image.Quantize.FASTOCTREE)
 
 
-def transparent_colour(picture: Picture, kind: str) -> bytes:
+def transparent_colour(picture: RGBImage, kind: str) -> bytes:
     image = few_colours(picture)
     return encoded(image, kind, transparency=image.getpixel((0, 0)))
 
 
-def animated(picture: Picture, kind: str) -> bytes:
+def animated(picture: RGBImage, kind: str) -> bytes:
     """The picture, and a second frame that shows nothing."""
     frames = (picture, np.full_like(picture, 9))
     first, second = (few_colours(p) if kind == "GIF" else Image.fromarray(p) for p in frames)
     return encoded(first, kind, save_all=True, append_images=[second])
 
 
-def noise(picture: Picture) -> Picture:
+def noise(picture: RGBImage) -> RGBImage:
     return np.random.default_rng(0).integers(0, 256, picture.shape, np.uint8)
 
 

@@ -19,7 +19,7 @@ from server.processes import processes_of
 from tests.corpus import files
 from tests.corpus.cases import File
 from tests.corpus.parts import chunk, segment
-from tests.pictures import Picture, astronaut, encoded
+from tests.pictures import RGBImage, astronaut, encoded
 from tests.torchserve import ROOT
 
 _DESCRIPTION: Final = 0x010E  # EXIF
@@ -51,7 +51,7 @@ class Marker:
         small = content.lower()
         return any(word in text for word in self._spellings for text in (small, small[::2]))
 
-    def picture(self) -> Picture:
+    def picture(self) -> RGBImage:
         """The astronaut with the marker for pixels in its first rows, as RGB and as BGR."""
         picture = astronaut().copy()
         words = np.frombuffer(self.raw * (3 * picture.shape[1] // len(self.raw)), np.uint8)

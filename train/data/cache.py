@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.contract import CropGeometry
-from train.files import written_whole
+from train.atomic_write import atomic_write
 
 SUMMARY = "summary.json"
 # Of all that makes a crop's pixels: decoding, detection, cropping. Raise it where
@@ -99,7 +99,7 @@ def refuse_unfinished(folder: Path, max_bad: float) -> None:
 def write_shard(folder: Path, index: int, shard: Shard) -> None:
     """Store one shard; whoever is interrupted leaves no half of it behind."""
     path = marker(folder, index)
-    with written_whole(path.with_suffix(".npy")) as partial, partial.open("wb") as stream:
+    with atomic_write(path.with_suffix(".npy")) as partial, partial.open("wb") as stream:
         crops = np.ascontiguousarray(shard.crops)
         # np.save has no words for a full disk
         header = np.lib.format.header_data_from_array_1_0(crops)
@@ -109,7 +109,7 @@ def write_shard(folder: Path, index: int, shard: Shard) -> None:
         "labels": [dataclasses.asdict(label) for label in shard.labels],
         "rejected": shard.rejected,
     }
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(text))
 
 

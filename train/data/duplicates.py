@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from train.atomic_write import atomic_write
 from train.data.cache import CropLabel
 from train.data.dataset import CropDataset
-from train.files import written_whole
 
 MOST_BITS = 10  # that differ between the hashes of copies
 LEAST_CORRELATION = 0.95  # between their grey pictures
@@ -105,7 +105,7 @@ def find(folders: Sequence[Path], size: int) -> list[Copy]:
 
 def write(found: Sequence[Copy], path: Path) -> None:
     """The table that says which."""
-    with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(
             ["held_out", "split", "age", "other", "split", "age", "bits", "correlation", "mirrored"]

@@ -28,7 +28,7 @@ _NO_AGES = {  # but what other columns of ages hold
 
 
 @dataclass(frozen=True)
-class Record:
+class Sample:
     """A picture with the age of its main face, or of the face in `box`."""
 
     path: Path

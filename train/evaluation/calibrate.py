@@ -5,7 +5,7 @@ from bisect import bisect_left
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.calibration import age_intervals
+from handler.calibration import prediction_intervals
 from handler.contract import Calibration
 from train.data.samples import MAX_AGE
 
@@ -42,7 +42,7 @@ def calibrated(
 
     def held(level: float) -> float:
         ends = _at_level(age, spread, truth, level, young, coverage)
-        low, high = age_intervals(age.astype("f4"), spread.astype("f4"), ends).T
+        low, high = prediction_intervals(age.astype("f4"), spread.astype("f4"), ends).T
         return float(((low <= truth) & (truth <= high)).mean())
 
     lowest = bisect_left(LEVELS, coverage + spare, hi=len(LEVELS) - 1, key=held)

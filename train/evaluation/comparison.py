@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from handler.contract import CropGeometry, read_contract
-from handler.predictor import AgeEstimator
+from handler.predictor import Predictor
 from train.configuration.settings import contract_parts
 from train.data.cache import widened
 from train.data.dataset import model_crops
@@ -85,7 +85,7 @@ def _ages(config: DictConfig, other: Path) -> NDArray[np.float32]:
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if other.suffix == ".pt":
-        estimator = AgeEstimator.load(other, device, "float32")
+        estimator = Predictor.load(other, device, "float32")
         crops = model_crops(config, config.evaluate.split, read_contract(other).crop).crops
         return np.concatenate([estimator.estimate(p.numpy()).age for p in crops.split(CHUNK)])
     network, geometry = _network(config, other)

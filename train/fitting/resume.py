@@ -21,8 +21,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
+from train.atomic_write import atomic_write
 from train.configuration.settings import CONFIG, run_file
-from train.files import written_whole
 from train.modeling.checkpoint import LAST, PREVIOUS, read_last
 
 # What may be another one than the run had: places, the machine, what is told, other commands.
@@ -193,7 +193,7 @@ def write_continued(config: DictConfig) -> None:
     file = run_file(config)
     trained = _trained(file)
     trained.fit.epochs, trained.continued = config.fit.epochs, config.continued
-    with written_whole(file) as partial:
+    with atomic_write(file) as partial:
         OmegaConf.save(trained, partial)
 
 

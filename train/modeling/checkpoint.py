@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig
 
 from train import torch_file
-from train.files import written_whole
+from train.atomic_write import atomic_write
 from train.modeling.finite import refuse_weights
 from train.modeling.network import AgeNetwork, Architecture
 from train.modeling.weights import load_weights
@@ -115,7 +115,7 @@ def read_last(run: Path) -> dict[str, Any]:
         except (OSError, ValueError):
             raise error from None
         # a copy, for other processes of this run read it too
-        with written_whole(last) as partial:
+        with atomic_write(last) as partial:
             shutil.copyfile(previous, partial)
         log.warning("%s; going on from %s, of epoch %d", error, previous, checkpoint["epoch"] + 1)
         return checkpoint

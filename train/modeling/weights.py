@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from handler.contract import Contract
-from train.files import written_whole
+from train.atomic_write import atomic_write
 from train.modeling.finite import refuse_weights
 from train.modeling.network import AgeNetwork, Architecture
 
@@ -36,7 +36,7 @@ class Weights:
 def save_weights(weights: Weights, path: Path) -> None:
     """Write `weights` to `path` as `serialized` has them."""
     content = serialized(weights, path)
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(content)
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from handler.calibration import age_intervals
+from handler.calibration import prediction_intervals
 from handler.contract import Calibration
 
 SAME = Calibration(0.9, (0, 116), (-2, -2), (1, 1))
@@ -13,7 +13,7 @@ BENT = Calibration(0.9, (0, 40, 80, 116), (0, -1, -1, -3), (1, 1, 4, 4))
 
 def intervals(calibration: Calibration, *faces: tuple[float, float]) -> NDArray[np.float32]:
     age, spread = np.array(faces, np.float32).T
-    return age_intervals(age, spread, calibration)
+    return prediction_intervals(age, spread, calibration)
 
 
 def test_the_same_for_every_age_is_so_many_spreads() -> None:
@@ -44,7 +44,7 @@ def test_the_last_age_that_fits_counts() -> None:
 
 def test_no_faces() -> None:
     none = np.zeros(0, np.float32)
-    assert age_intervals(none, none, SAME).shape == (0, 2)
+    assert prediction_intervals(none, none, SAME).shape == (0, 2)
 
 
 @given(

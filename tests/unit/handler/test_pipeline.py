@@ -24,7 +24,7 @@ from handler.imaging import decode
 from handler.imaging.crop import crop_faces
 from handler.imaging.decode import Reduced, decode_reduced
 from handler.pipeline import Answer, Pipeline
-from handler.predictor import Estimates
+from handler.predictor import Predictions
 from handler.requests import Options, Request
 from handler.settings import Settings
 from tests.pictures import (
@@ -165,7 +165,7 @@ class TestBatch:
         calls = []
         estimate = pipeline._estimator.estimate
 
-        def counted(faces: NDArray[np.uint8], progress: Callable[[], object]) -> Estimates:
+        def counted(faces: NDArray[np.uint8], progress: Callable[[], object]) -> Predictions:
             calls.append(len(faces))
             return estimate(faces, progress)
 

@@ -10,7 +10,7 @@ from handler.contract import Contract
 from handler.errors import (
     OutOfMemory,
 )
-from handler.imaging.crop import Picture, crop_faces
+from handler.imaging.crop import RGBImage, crop_faces
 from handler.imaging.decode import decode
 from handler.pipeline import Answer, Pipeline
 from handler.requests import Options, Request
@@ -29,7 +29,7 @@ from tests.unit.handler.answers import answered
 CPU = torch.device("cpu")
 
 
-def canvas(*faces: tuple[Picture, int, int]) -> Picture:
+def canvas(*faces: tuple[RGBImage, int, int]) -> RGBImage:
     """A photograph of 7 megapixels: pictures with their left and top edges, on grey."""
     photograph = np.full((2400, 3000, 3), 90, np.uint8)
     for picture, left, top in faces:
@@ -53,7 +53,7 @@ class TestLargePhotograph:
         """The photographs that were decoded at their whole size."""
         decoded = []
 
-        def noted(body: bytes, max_pixels: int) -> Picture:
+        def noted(body: bytes, max_pixels: int) -> RGBImage:
             decoded.append(body)
             return decode(body, max_pixels)
 
@@ -128,7 +128,7 @@ class TestLargePhotograph:
     def test_without_the_memory_for_the_whole(
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def hungry(body: bytes, max_pixels: int) -> Picture:
+        def hungry(body: bytes, max_pixels: int) -> RGBImage:
             raise MemoryError
 
         monkeypatch.setattr("handler.pipeline.decode", hungry)

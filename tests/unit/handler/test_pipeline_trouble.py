@@ -22,10 +22,10 @@ from handler.errors import (
     OutOfMemory,
 )
 from handler.faces.detector import FaceDetector, Faces
-from handler.imaging.crop import Picture
+from handler.imaging.crop import RGBImage
 from handler.imaging.decode import Reduced, decode_reduced
 from handler.pipeline import FEW_FACES, Answer, Pipeline
-from handler.predictor import AgeEstimator, Estimates
+from handler.predictor import Predictions, Predictor
 from handler.requests import Request
 from handler.settings import Settings
 from tests.pictures import (
@@ -42,10 +42,10 @@ def nothing() -> None: ...
 class Detector(FaceDetector):
     """Finds one face in the middle of every 16 x 16 picture; `trouble` may raise."""
 
-    def __init__(self, trouble: Callable[[Picture], None] = lambda picture: None) -> None:
+    def __init__(self, trouble: Callable[[RGBImage], None] = lambda picture: None) -> None:
         self.trouble = trouble
 
-    def detect(self, photographs: Sequence[Picture], progress: Progress = nothing) -> list[Faces]:
+    def detect(self, photographs: Sequence[RGBImage], progress: Progress = nothing) -> list[Faces]:
         for photograph in photographs:
             self.trouble(photograph)
         ones = np.ones(1, np.float32)
@@ -53,7 +53,7 @@ class Detector(FaceDetector):
         return [Faces(box, ones, np.ones((1, 5, 2), np.float32)) for _ in photographs]
 
 
-class Estimator(AgeEstimator):
+class Estimator(Predictor):
     """Age is the brightness; for more faces than `most`, or a black one, an error if given."""
 
     def __init__(
@@ -62,12 +62,12 @@ class Estimator(AgeEstimator):
         self.contract, self.most, self.error = contract, most, error
         self.precision = "float32"
 
-    def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
+    def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Predictions:
         age = faces.mean(axis=(1, 2, 3), dtype=np.float32) * np.float32(100 / 255)
         if self.error and (len(faces) > self.most or not age.all()):
             kind, text = self.error
             raise kind(text)
-        return Estimates(age, np.zeros_like(age), np.stack([age, age], axis=1))
+        return Predictions(age, np.zeros_like(age), np.stack([age, age], axis=1))
 
 
 def ages(outcomes: Sequence[Answer | Failure]) -> list[float | str]:
@@ -106,7 +106,7 @@ class TestTrouble:
     def test_any_exception_is_one_photographs_failure(
         self, contract: Contract, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def trouble(picture: Picture) -> None:
+        def trouble(picture: RGBImage) -> None:
             if picture[0, 0, 0] == 102:
                 raise ZeroDivisionError("a secret of the inside")
 
@@ -122,7 +122,9 @@ class TestTrouble:
 
     def test_a_model_that_gives_no_number(self, contract: Contract) -> None:
         class Broken(Estimator):
-            def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
+            def estimate(
+                self, faces: NDArray[np.uint8], progress: Progress = nothing
+            ) -> Predictions:
                 found = super().estimate(faces, progress)
                 found.interval[found.age == 0] = np.nan
                 return found
@@ -149,7 +151,9 @@ class TestTrouble:
         held: list[weakref.ref[NDArray[np.uint8]]] = []
 
         class Watched(Estimator):
-            def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
+            def estimate(
+                self, faces: NDArray[np.uint8], progress: Progress = nothing
+            ) -> Predictions:
                 assert [ref() for ref in held] == [None] * len(held)
                 held.append(weakref.ref(faces))
                 return super().estimate(faces, progress)
@@ -177,7 +181,9 @@ class TestDeviceLost:
         calls = []
 
         class Watched(Estimator):
-            def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
+            def estimate(
+                self, faces: NDArray[np.uint8], progress: Progress = nothing
+            ) -> Predictions:
                 calls.append(len(faces))
                 return super().estimate(faces, progress)
 
@@ -230,7 +236,7 @@ def test_warm_up_goes_through_every_size(contract: Contract, batch: int, most: i
     sizes = []
 
     class Counting(Estimator):
-        def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
+        def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Predictions:
             sizes.append(faces.shape)
             return super().estimate(faces, progress)
 
@@ -244,7 +250,7 @@ def test_warm_up_goes_through_every_size(contract: Contract, batch: int, most: i
 
 def test_warm_up_refuses_a_model_that_gives_no_ages(contract: Contract) -> None:
     class Broken(Estimator):
-        def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Estimates:
+        def estimate(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Predictions:
             given = super().estimate(faces, progress)
             return replace(given, interval=np.full_like(given.interval, np.nan))
 

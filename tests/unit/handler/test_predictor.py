@@ -13,7 +13,7 @@ from handler import predictor
 from handler.contract import EXTRA_FILE, INT8_FILE, Calibration, Contract, ContractError
 from handler.hardware import fast_in_int8
 from handler.imaging.crop import crop_faces
-from handler.predictor import AgeEstimator
+from handler.predictor import Predictor
 from handler.settings import Precision
 from tests.pictures import FACE_BOX, astronaut
 from train.torchscript import build
@@ -28,8 +28,8 @@ WITH_WHOLE_SUMS = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def estimator(model_file: Path) -> AgeEstimator:
-    return AgeEstimator.load(model_file, CPU)
+def estimator(model_file: Path) -> Predictor:
+    return Predictor.load(model_file, CPU)
 
 
 def greys(*levels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -37,11 +37,11 @@ def greys(*levels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return np.repeat(np.array(levels, np.uint8), 3 * 64 * 64).reshape(-1, 3, 64, 64)
 
 
-def test_contract_comes_with_the_model(estimator: AgeEstimator, contract: Contract) -> None:
+def test_contract_comes_with_the_model(estimator: Predictor, contract: Contract) -> None:
     assert estimator.contract == contract
 
 
-def test_ages_and_intervals(estimator: AgeEstimator) -> None:
+def test_ages_and_intervals(estimator: Predictor) -> None:
     found = estimator.estimate(greys(51, 255, 0))
     assert found.age == pytest.approx(np.array([20, 100, 0]), abs=1e-4)
     # the stand-in's spread is 5 years and the contract's scale 2; nobody is younger than 0
@@ -52,22 +52,20 @@ def test_ages_and_intervals(estimator: AgeEstimator) -> None:
 
 @pytest.mark.parametrize("what", ["age", "spread", "interval"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_known(estimator: AgeEstimator, what: str, value: float) -> None:
+def test_what_is_not_finite_is_known(estimator: Predictor, what: str, value: float) -> None:
     given = estimator.estimate(greys(10, 20))
     assert given.is_finite
     getattr(given, what)[-1] = value
     assert not given.is_finite
 
 
-def test_no_faces(estimator: AgeEstimator) -> None:
+def test_no_faces(estimator: Predictor) -> None:
     found = estimator.estimate(greys())
     assert found.age.shape == (0,)
     assert found.interval.shape == (0, 2)
 
 
-def test_many_faces_in_several_calls(
-    estimator: AgeEstimator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_faces_in_several_calls(estimator: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     faces = greys(*range(7))
     whole = estimator.estimate(faces)
     monkeypatch.setattr(predictor, "FACES_PER_CALL", 3)
@@ -82,14 +80,14 @@ def test_a_model_that_is_frozen_already(
     frozen = torch.jit.freeze(torch.jit.load(str(model_file)).eval())  # type: ignore[no-untyped-call]
     file = tmp_path / "frozen.pt"
     torch.jit.save(frozen, str(file), _extra_files={"contract.json": contract.to_json()})
-    assert AgeEstimator.load(file, CPU).estimate(greys(51)).age == pytest.approx(20, abs=1e-4)
+    assert Predictor.load(file, CPU).estimate(greys(51)).age == pytest.approx(20, abs=1e-4)
 
 
 def test_a_model_without_a_contract(model_file: Path, tmp_path: Path) -> None:
     file = tmp_path / "bare.pt"
     torch.jit.save(torch.jit.load(str(model_file)), str(file))  # type: ignore[no-untyped-call]
     with pytest.raises(ContractError, match=r"bare\.pt has no contract\.json: make it with"):
-        AgeEstimator.load(file, CPU)
+        Predictor.load(file, CPU)
 
 
 def test_a_model_with_another_contract(
@@ -100,12 +98,12 @@ def test_a_model_with_another_contract(
     model = torch.jit.load(str(model_file))  # type: ignore[no-untyped-call]
     torch.jit.save(model, str(file), _extra_files={"contract.json": text})
     with pytest.raises(ContractError, match="schema 3; this handler knows 2"):
-        AgeEstimator.load(file, CPU)
+        Predictor.load(file, CPU)
 
 
 def test_calibration_is_the_contracts(model_file: Path, contract: Contract) -> None:
     assert contract.calibration == Calibration(0.9, (0, 120), (-2, -2), (2, 2))
-    estimates = AgeEstimator.load(model_file, CPU).estimate(greys(128))
+    estimates = Predictor.load(model_file, CPU).estimate(greys(128))
     assert estimates.spread[0] == 5
     low, high = estimates.interval[0]
     assert high - low == pytest.approx(2 * 2.0 * 5.0)
@@ -155,15 +153,15 @@ def noise(count: int) -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AgeEstimator]:
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Predictor]:
     """The weights of the repository in every precision."""
     file = tmp_path_factory.mktemp("shipped") / "age.pt"
     build(SHIPPED, file)
-    return {p: AgeEstimator.load(file, CPU, p) for p in get_args(Precision) if p != "auto"}
+    return {p: Predictor.load(file, CPU, p) for p in get_args(Precision) if p != "auto"}
 
 
 @pytest.fixture(scope="module")
-def portraits(shipped: dict[str, AgeEstimator]) -> NDArray[np.uint8]:
+def portraits(shipped: dict[str, Predictor]) -> NDArray[np.uint8]:
     """One face, framed in several ways, in several lights."""
     boxes = np.random.default_rng(0).normal(FACE_BOX, 8, (48, 4)).astype(np.float32)
     faces = crop_faces(astronaut(), boxes, shipped["float32"].contract.crop)
@@ -178,7 +176,7 @@ class TestPrecision:
     )
     def test_rounding_changes_the_shipped_model_s_ages_little(
         self,
-        shipped: dict[str, AgeEstimator],
+        shipped: dict[str, Predictor],
         portraits: NDArray[np.uint8],
         precision: str,
         mean: float,
@@ -195,7 +193,7 @@ class TestPrecision:
 
     @pytest.mark.parametrize("precision", PRECISIONS)
     def test_one_face_does_not_change_another_s_age(
-        self, shipped: dict[str, AgeEstimator], portraits: NDArray[np.uint8], precision: str
+        self, shipped: dict[str, Predictor], portraits: NDArray[np.uint8], precision: str
     ) -> None:
         """The promise is 0.05 years."""
         together = shipped[precision].estimate(portraits)
@@ -230,12 +228,12 @@ class TestPrecision:
         monkeypatch.setattr(predictor, "fast_in_bfloat16", lambda device: bfloat16)
         monkeypatch.setattr(predictor, "fast_in_int8", lambda device: int8)
         file = saved(Willing(), contract, tmp_path, int8=Stubborn() if exported else None)
-        assert AgeEstimator.load(file, CPU, asked).precision == (auto if asked == "auto" else asked)
+        assert Predictor.load(file, CPU, asked).precision == (auto if asked == "auto" else asked)
 
     def test_int8_is_the_model_within(self, contract: Contract, tmp_path: Path) -> None:
         lower = Stubborn()
         file = saved(Willing(), contract, tmp_path, int8=lower)
-        estimator = AgeEstimator.load(file, CPU, "int8")
+        estimator = Predictor.load(file, CPU, "int8")
         with torch.inference_mode():
             expected, _ = lower(torch.from_numpy(noise(3)))
         assert estimator.contract == contract
@@ -251,7 +249,7 @@ class TestPrecision:
             torch.jit, "load", lambda file, map_location=None, **rest: load(file, **rest)
         )
         with pytest.raises(ContractError) as caught:
-            AgeEstimator.load(file, torch.device(where), "int8")
+            Predictor.load(file, torch.device(where), "int8")
         assert str(caught.value) == (
             "precision int8 is for CPUs, and for a model exported with export.int8=true: "
             f"age.pt on {where} can be served with precision auto"
@@ -268,8 +266,8 @@ class TestPrecision:
 
         monkeypatch.setattr(torch.jit, "freeze", noted)
         file = saved(Willing(), contract, tmp_path)
-        AgeEstimator.load(file, CPU, "float32")
-        AgeEstimator.load(file, CPU, "bfloat16")
+        Predictor.load(file, CPU, "float32")
+        Predictor.load(file, CPU, "bfloat16")
         exact, rounded = ({n: p.dtype for n, p in m.named_parameters()} for m in models)
         assert set(exact.values()) == {torch.float32}
         assert rounded == {
@@ -289,20 +287,20 @@ class TestPrecision:
     ) -> None:
         file = saved(Stubborn(), contract, tmp_path)
         with caplog.at_level(logging.WARNING, "handler"):
-            estimator = AgeEstimator.load(file, CPU, "bfloat16")
+            estimator = Predictor.load(file, CPU, "bfloat16")
         assert estimator.precision == "float32"
         (line,) = [record.getMessage() for record in caplog.records]
         assert line.startswith("the model cannot compute in bfloat16: ")
-        exact = AgeEstimator.load(file, CPU, "float32").estimate(noise(3))
+        exact = Predictor.load(file, CPU, "float32").estimate(noise(3))
         assert np.array_equal(estimator.estimate(noise(3)).age, exact.age)
 
     @pytest.mark.filterwarnings("ignore:TF32 acceleration")
     def test_without_the_hardware_for_it(self, contract: Contract, tmp_path: Path) -> None:
         """oneDNN, which is turned off here, is what knows of it on the CPU."""
         file = saved(Willing(), contract, tmp_path)
-        exact = AgeEstimator.load(file, CPU, "float32").estimate(noise(3))
+        exact = Predictor.load(file, CPU, "float32").estimate(noise(3))
         with torch.backends.mkldnn.flags(enabled=False):
-            estimator = AgeEstimator.load(file, CPU, "bfloat16")
+            estimator = Predictor.load(file, CPU, "bfloat16")
             found = estimator.estimate(noise(3))
         assert estimator.precision == "bfloat16"
         assert found.age == pytest.approx(exact.age, abs=0.5)
@@ -311,6 +309,6 @@ class TestPrecision:
 @pytest.mark.usefixtures("rounded")
 def test_nothing_is_rounded_on_a_gpu(model_file: Path) -> None:
     """The flags are the process's: they can be seen without a GPU."""
-    AgeEstimator.load(model_file, torch.device("cpu"), "float32")
+    Predictor.load(model_file, torch.device("cpu"), "float32")
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32

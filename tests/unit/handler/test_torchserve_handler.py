@@ -25,7 +25,7 @@ from handler.hardware import fast_in_bfloat16
 from handler.integrity import HASHES, IntegrityError, listing, weights_identity
 from handler.pipeline import Pipeline
 from handler.settings import SettingsError
-from handler.torchserve_handler import AgeHandler
+from handler.torchserve_handler import TorchServeHandler
 from tests.archives import exported
 from tests.pictures import astronaut, encoded, scene
 
@@ -435,7 +435,7 @@ class TestInitialize:
         service = worker(archive, gpu=0 if gpus else None)
         service.context.model_yaml_config = {"handler": {"threads": setting}}
         with pytest.raises(Loaded):
-            AgeHandler().initialize(service.context)
+            TorchServeHandler().initialize(service.context)
         asked.assert_called_once_with(threads)
 
     @pytest.mark.parametrize(
@@ -458,7 +458,7 @@ class TestInitialize:
         monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
         monkeypatch.setattr(torch, "set_num_threads", Mock())
         with pytest.raises(Loaded) as caught:
-            AgeHandler().initialize(worker(archive, gpu).context)
+            TorchServeHandler().initialize(worker(archive, gpu).context)
         assert caught.value.args == ("age.pt", device)
 
 

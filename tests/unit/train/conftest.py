@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 import train
-from tests.pictures import FACE_BOX, Picture, astronaut, encoded, scene
+from tests.pictures import FACE_BOX, RGBImage, astronaut, encoded, scene
 from train.configuration.settings import contract_parts
 from train.data.readers import read
 from train.prepare import CropMaker, prepare
@@ -21,14 +21,14 @@ SIZE = 64  # of the served crops, pixels
 CHIPS, WILD = 24, 16
 
 
-def face_of_age(age: int, margin: int) -> Picture:
+def face_of_age(age: int, margin: int) -> RGBImage:
     """The astronaut's face with `margin` pixels around it, darker with age: it can be learned."""
     x1, y1, x2, y2 = (int(v) for v in FACE_BOX)
     face = astronaut()[max(0, y1 - margin) : y2 + margin, x1 - margin : x2 + margin]
     return (face * (1 - 0.6 * age / 80)).astype(np.uint8)
 
 
-def save(picture: Picture, path: Path) -> None:
+def save(picture: RGBImage, path: Path) -> None:
     """Write it as UTKFace and APPA-REAL are: 200 px high JPEG."""
     image = Image.fromarray(picture)
     image.resize((round(image.width * 200 / image.height), 200)).save(path, quality=92)

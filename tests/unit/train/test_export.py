@@ -16,7 +16,7 @@ import torch
 from omegaconf import DictConfig
 
 from handler.contract import ContractError, DetectorSettings
-from handler.predictor import AgeEstimator
+from handler.predictor import Predictor
 from train import export as export_module
 from train.configuration.settings import contract_parts
 from train.data.cache import widened
@@ -52,7 +52,7 @@ def test_evaluate_and_export_give_a_model_that_is_measured_and_described(
     assert "utkface" in show(results)
 
     model = export(trained)
-    contract = AgeEstimator.load(model, torch.device("cpu")).contract
+    contract = Predictor.load(model, torch.device("cpu")).contract
     stored = json.loads((Path(trained.run) / "metrics.json").read_text())
     assert contract.crop.size == 64 + 2 * trained.export.shift
     # what is seen of it is the crop that was trained on
@@ -89,7 +89,7 @@ def test_a_run_is_exported_with_the_settings_that_it_was_trained_with(
     careless = tiny(f"run={tmp_path / 'second'}", f"export.output={tmp_path / 'store'}")
     evaluate(careless)
     model = export(careless)
-    contract = AgeEstimator.load(model, torch.device("cpu")).contract
+    contract = Predictor.load(model, torch.device("cpu")).contract
     assert contract.crop.margin == pytest.approx(1.1 * 76 / 64 - 1)
     card = (model.parent / "README.md").read_text()
     assert re.search(
@@ -264,7 +264,7 @@ def test_8_bits_are_exported_unless_not_wanted(
     evaluate(trained)
     monkeypatch.setattr(export_module, "INT8_COST", 100.0)
     model = export(trained)
-    assert AgeEstimator.load(model, torch.device("cpu"), "int8").precision == "int8"
+    assert Predictor.load(model, torch.device("cpu"), "int8").precision == "int8"
     told = capsys.readouterr().out
     assert re.search(r"years by [+-]0\.\d+ \[.*\] on 5 crops: exported\n", told)
     few = "8 bits were judged on 5 crops, and their ranges found on 5: 100 of each tell more"
@@ -272,7 +272,7 @@ def test_8_bits_are_exported_unless_not_wanted(
     assert few in (model.parent / "README.md").read_text()
     trained.export.int8 = False
     with pytest.raises(ContractError, match=r"exported with export\.int8=true"):
-        AgeEstimator.load(export(trained), torch.device("cpu"), "int8")
+        Predictor.load(export(trained), torch.device("cpu"), "int8")
     assert "8 bits" not in capsys.readouterr().out
 
 

@@ -18,7 +18,7 @@ from handler.imaging.crop import crop_faces
 from handler.imaging.decode import decode
 from tests.pictures import astronaut, encoded, portrait, scaled, scene, turned
 from train.data.cache import CROP_VERSION, stored_geometry
-from train.data.samples import Record
+from train.data.samples import Sample
 from train.prepare import CropMaker
 
 VERSION = 1
@@ -70,7 +70,7 @@ def test_crops_are_as_they_were(name: str, tmp_path: Path) -> None:
     assert hashlib.sha256(there.tobytes()).hexdigest()[:16] == golden.checksum
 
     torch.manual_seed(0)
-    record = Record(path, path.name, 30, "train", "made", golden.tight)
+    record = Sample(path, path.name, 30, "train", "made", golden.tight)
     made, label = MAKER.make(record, MAKER.build_detector())
     assert label.found == (name != "taken whole")
     # the same box, but for what another processor's last digits make of it

@@ -16,7 +16,7 @@ from tests.unit.train.conftest import CHIPS, WILD, configuration, face_of_age, s
 from train import prepare as command
 from train.data.cache import read_shards, refuse_unfinished, served_part
 from train.data.readers import read
-from train.data.samples import Problem, Record
+from train.data.samples import Problem, Sample
 from train.prepare import CropMaker, prepare
 
 GEOMETRY = CropGeometry(size=64, margin=-0.02, fill=0)
@@ -49,7 +49,7 @@ def test_tight_and_loose_pictures_of_a_face_give_the_same_framing(
     for margin, tight in ((5, True), (60, False)):
         path = tmp_path / f"{margin}.jpg"
         save(face_of_age(1, margin), path)
-        crop, _ = MAKER.make(Record(path, path.name, 1, "train", "made", tight), detector)
+        crop, _ = MAKER.make(Sample(path, path.name, 1, "train", "made", tight), detector)
         inner = served_part(crop, 64)[:, 12:52, 12:52]  # the chip has no more around the face
         crops.append(inner.reshape(3, 10, 4, 10, 4).mean(axis=(2, 4)))  # a box may be 2 % off
     assert np.corrcoef(crops[0].ravel(), crops[1].ravel())[0, 1] > 0.9
@@ -60,7 +60,7 @@ def test_a_tight_picture_without_a_face_is_taken_whole(
 ) -> None:
     path = tmp_path / "a.png"
     _write(scene(64, 64), path)
-    record = Record(path, "x/a.png", 30, "val", "made", tight=True, gender=1)
+    record = Sample(path, "x/a.png", 30, "val", "made", tight=True, gender=1)
     crop, label = MAKER.make(record, detector)
     assert not label.found
     assert (label.file, label.gender, label.race, label.padding) == ("x/a.png", 1, -1, 0)
@@ -86,7 +86,7 @@ def test_rejected_pictures_are_listed_and_the_others_kept(tmp_path: Path) -> Non
 
 def test_a_chip_that_is_taken_whole_is_not_rejected(tmp_path: Path) -> None:
     _write(scene(64, 64), tmp_path / "a.png")
-    record = Record(tmp_path / "a.png", "a.png", 30, "val", "made", tight=True)
+    record = Sample(tmp_path / "a.png", "a.png", 30, "val", "made", tight=True)
     summary = prepare([record], [], MAKER, tmp_path / "made", 1, max_bad=0)
     assert (summary["crops"], summary["unusable"], summary["whole"]) == (1, 0, 1)
     assert (tmp_path / "made" / "rejected.csv").read_text() == "file,reason\n"
@@ -98,7 +98,7 @@ def test_pictures_that_are_not_there_are_counted_before_any_is_cropped(tmp_path:
     for record, make in zip(records, (_link, os.mkfifo, Path.mkdir), strict=True):
         record.path.unlink()
         make(record.path)
-    gone = Record(tmp_path / "gone.jpg", "gone.jpg", 20, "train", "made")
+    gone = Sample(tmp_path / "gone.jpg", "gone.jpg", 20, "train", "made")
     with pytest.raises(ValueError, match=r"made: 100\.0% of the pictures cannot be used"):
         prepare([*records, gone], [], MAKER, tmp_path / "made", 1, max_bad=0.5)
     assert not list((tmp_path / "made").glob("crops-*"))
@@ -190,7 +190,7 @@ def test_the_face_in_the_box_is_taken(tmp_path: Path, detector: FaceDetector) ->
     brightness = []
     for left in (0, width):
         box = (left + 55.0, 60.0, left + 150.0, 180.0)
-        record = Record(party, f"party.png#{left}", 30, "train", "made", box=box)
+        record = Sample(party, f"party.png#{left}", 30, "train", "made", box=box)
         crop, label = MAKER.make(record, detector)
         assert (label.file, label.found) == (f"party.png#{left}", True)
         brightness.append(served_part(crop, 64).mean())
@@ -203,7 +203,7 @@ def test_a_box_without_a_face_is_refused(
 ) -> None:
     path = tmp_path / "face.jpg"
     save(face_of_age(1, margin=60), path)
-    record = Record(path, "face.jpg", 30, "train", "made", tight, box=(0, 0, 30, 30))
+    record = Sample(path, "face.jpg", 30, "train", "made", tight, box=(0, 0, 30, 30))
     with pytest.raises(ValueError, match="no face was found at its box"):
         MAKER.make(record, detector)
 
@@ -230,7 +230,7 @@ def test_pictures_are_decoded_as_they_are_served(
 ) -> None:
     path = tmp_path / "face.jpg"
     path.write_bytes(turned(face_of_age(1, margin=60), orientation, "JPEG", quality=95))
-    crop, label = MAKER.make(Record(path, "face.jpg", 1, "train", "made"), detector)
+    crop, label = MAKER.make(Sample(path, "face.jpg", 1, "train", "made"), detector)
     upright, _ = MAKER.make(_records(tmp_path)[0], detector)
     assert label.found
     small = [c.reshape(3, 10, 8, 10, 8).mean(axis=(2, 4)).ravel() for c in (crop, upright)]
@@ -301,17 +301,17 @@ def test_worker_processes_and_this_one_make_the_same_crop(
     label = shard.labels[3]
     torch.set_num_threads(1)
     path = utkface / "images" / label.file
-    record = Record(path, label.file, label.age, "train", "utkface", tight=True)
+    record = Sample(path, label.file, label.age, "train", "utkface", tight=True)
     crop, _ = MAKER.make(record, detector)
     assert np.array_equal(crop, shard.crops[3])
 
 
-def _records(folder: Path) -> list[Record]:
+def _records(folder: Path) -> list[Sample]:
     save(face_of_age(20, margin=60), folder / "face.jpg")
     _write(scene(700, 700), folder / "empty.png")
     (folder / "broken.jpg").write_bytes(b"no picture")
     names = ("face.jpg", "empty.png", "broken.jpg")
-    return [Record(folder / name, name, 20, "train", "made") for name in names]
+    return [Sample(folder / name, name, 20, "train", "made") for name in names]
 
 
 def _rejected(folder: Path) -> dict[str, str]:

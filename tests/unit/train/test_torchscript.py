@@ -12,10 +12,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from handler.calibration import age_intervals
+from handler.calibration import prediction_intervals
 from handler.contract import Contract
 from handler.integrity import weights_identity
-from handler.predictor import AgeEstimator
+from handler.predictor import Predictor
 from tests.torchserve import ROOT
 from train import made, torchscript
 from train.modeling.network import AgeNetwork, Architecture
@@ -55,7 +55,7 @@ def test_a_layer_before_the_years_goes_along(contract: Contract, tmp_path: Path)
     network = AgeNetwork(architecture).eval()
     save_weights(Weights(network, architecture, contract), tmp_path / "age.safetensors")
     torchscript.build(tmp_path / "age.safetensors", tmp_path / "age.pt")
-    estimator = AgeEstimator.load(tmp_path / "age.pt", torch.device("cpu"), "float32")
+    estimator = Predictor.load(tmp_path / "age.pt", torch.device("cpu"), "float32")
     faces = np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64), np.uint8)
     assert load_weights(tmp_path / "age.safetensors").architecture == architecture
     age, _ = load_weights(tmp_path / "age.safetensors").network(torch.from_numpy(faces))
@@ -163,7 +163,7 @@ def test_the_file_gives_what_the_network_gives_at_any_batch_size(
     weights: Path, contract: Contract, tmp_path: Path, count: int
 ) -> None:
     torchscript.build(weights, tmp_path / "age.pt")
-    estimator = AgeEstimator.load(tmp_path / "age.pt", torch.device("cpu"), "float32")
+    estimator = Predictor.load(tmp_path / "age.pt", torch.device("cpu"), "float32")
     faces = np.random.default_rng(0).integers(0, 256, (count, 3, 64, 64), np.uint8)
     with torch.no_grad():
         age, spread = load_weights(weights).network(torch.from_numpy(faces))
@@ -171,7 +171,7 @@ def test_the_file_gives_what_the_network_gives_at_any_batch_size(
     assert estimator.contract == contract
     assert np.allclose(estimates.age, age, atol=1e-3)
     assert np.allclose(estimates.spread, spread, atol=1e-3)
-    interval = age_intervals(age.numpy(), spread.numpy(), contract.calibration)
+    interval = prediction_intervals(age.numpy(), spread.numpy(), contract.calibration)
     assert np.allclose(estimates.interval, interval, atol=1e-2)
 
 
@@ -187,7 +187,7 @@ def test_the_file_holds_the_network_in_8_bits_where_its_ranges_are_known(
         age, _ = quantized(load_weights(weights).network, ranges)(torch.from_numpy(faces))
         exact, _ = stored.network(torch.from_numpy(faces))
     for precision, expected in (("int8", age), ("float32", exact)):
-        estimator = AgeEstimator.load(tmp_path / "age.pt", torch.device("cpu"), precision)
+        estimator = Predictor.load(tmp_path / "age.pt", torch.device("cpu"), precision)
         assert estimator.precision == precision
         assert np.allclose(estimator.estimate(faces).age, expected, atol=0.01)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from train.data.readers.gathering import Gathered, gather, picture
 from train.data.readers.table import rows
-from train.data.samples import Record, Split, age_of, checked_split
+from train.data.samples import Sample, Split, age_of, checked_split
 
 SOURCE = "appa_real"
 _RELEASE: dict[str, Split] = {"train": "train", "valid": "val", "test": "test"}
@@ -34,6 +34,6 @@ def _release(root: Path) -> Iterator[_Label]:
             yield root / folder, f"{row['file_name']}_face.jpg", row["real_age"], split
 
 
-def _record(file: str, label: _Label) -> Record:
+def _record(file: str, label: _Label) -> Sample:
     folder, name, age, split = label
-    return Record(picture(folder, name), file, age_of(age), checked_split(split), SOURCE)
+    return Sample(picture(folder, name), file, age_of(age), checked_split(split), SOURCE)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from train.data.readers.gathering import Gathered, files, gather
-from train.data.samples import Record, age_of, split_of
+from train.data.samples import Sample, age_of, split_of
 from train.files import regular
 
 SOURCE = "facial_age"
@@ -14,6 +14,6 @@ def read(root: Path) -> Gathered:
     return gather(files(root, "*/*"), _record)
 
 
-def _record(file: str, path: Path) -> Record:
+def _record(file: str, path: Path) -> Sample:
     age = age_of(path.parent.name)
-    return Record(path, file, age, split_of(regular(path).read_bytes()), SOURCE, tight=True)
+    return Sample(path, file, age, split_of(regular(path).read_bytes()), SOURCE, tight=True)

@@ -8,13 +8,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
 
-from train.data.samples import Problem, Record
+from train.data.samples import Problem, Sample
 from train.files import readable, why
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
-Gathered = tuple[list[Record], list[Problem]]
+Gathered = tuple[list[Sample], list[Problem]]
 _TOLD = 5  # names in a warning
 
 

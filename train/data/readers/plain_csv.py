@@ -16,7 +16,7 @@ from pathlib import Path
 
 from train.data.readers.gathering import Gathered, gather, picture
 from train.data.readers.table import rows
-from train.data.samples import Box, Record, Split, age_of, checked_split, number, split_of
+from train.data.samples import Box, Sample, Split, age_of, checked_split, number, split_of
 from train.files import regular
 
 _BOX = ("x1", "y1", "x2", "y2")
@@ -26,13 +26,13 @@ def read(table: Path, source: str) -> Gathered:
     """The records of the rows of `table` in their order, and the rows that cannot be used."""
     splits: dict[str, Split] = {}  # of the groups so far
 
-    def record(file: str, row: dict[str, str]) -> Record:
+    def record(file: str, row: dict[str, str]) -> Sample:
         path = picture(table.parent, row["path"])
         age, box = age_of(row["age"]), _box(row)
         split, group = _split(row, path), row.get("group")
         if group and splits.setdefault(group, split) != split:
             raise ValueError(f"its group {group!r} is in {splits[group]} already, not in {split}")
-        return Record(path, file, age, split, source, box=box)
+        return Sample(path, file, age, split, source, box=box)
 
     numbered = enumerate(rows(table, "path", "age"), start=1)
     return gather(((_name(row, i), row) for i, row in numbered), record)

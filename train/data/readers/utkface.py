@@ -11,7 +11,7 @@ from pathlib import Path
 
 from train.data.readers.gathering import Gathered, files, gather, picture
 from train.data.readers.table import rows
-from train.data.samples import SPLITS, Record, Split, age_of, split_of
+from train.data.samples import SPLITS, Sample, Split, age_of, split_of
 from train.files import regular
 
 SOURCE = "utkface"
@@ -45,22 +45,22 @@ def read(root: Path) -> Gathered:
 def read_wild(root: Path) -> Gathered:
     """The records of the photographs in parts 1 to 3 at `root`, and the files without a label."""
 
-    def photograph(file: str, path: Path) -> Record:
+    def photograph(file: str, path: Path) -> Sample:
         return _record(path, file, split_of(regular(path).read_bytes()), WILD, tight=False)
 
     return gather(files(root, "part[123]/*"), photograph)
 
 
-def _chip(path: Path, file: str, split: Split) -> Record:
+def _chip(path: Path, file: str, split: Split) -> Sample:
     return _record(path, file, split, SOURCE, tight=True)
 
 
-def _record(path: Path, file: str, split: Split, source: str, tight: bool) -> Record:
+def _record(path: Path, file: str, split: Split, source: str, tight: bool) -> Sample:
     labels = _NAME.match(path.name)
     if labels is None:
         raise ValueError("the name does not hold age_gender_race_time")
     gender, race = labels["gender"], labels["race"]
-    return Record(
+    return Sample(
         path,
         file,
         age_of(labels["age"]),

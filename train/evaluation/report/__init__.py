@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from train.atomic_write import atomic_write
 from train.evaluation import tables
 from train.evaluation.cautions import cautions
 from train.evaluation.held_out import HeldOut
@@ -27,7 +28,6 @@ from train.evaluation.report.page import (
 )
 from train.evaluation.results import FEW, Results
 from train.evaluation.tables import Table
-from train.files import written_whole
 
 WORST = 16  # faces that are shown, of each source
 
@@ -49,7 +49,7 @@ class Report:
         # a data set's name with two dollar signs in it is a name and no formula
         with matplotlib.rc_context({"text.parse_math": False}):
             page = document(self.title, self._sections())
-        with written_whole(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(page, encoding="utf-8")
 
     def _sections(self) -> list[Section]:

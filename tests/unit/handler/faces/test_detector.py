@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from handler.contract import DetectorSettings
 from handler.faces.detector import FaceDetector, Faces, fills_the_frame
-from handler.imaging.crop import Picture
+from handler.imaging.crop import RGBImage
 from tests.pictures import (
     FACE_BOX,
     FACE_LANDMARKS,
@@ -40,7 +40,7 @@ def shift(x: float, y: float) -> NDArray[np.float32]:
     return np.array([x, y, x, y], np.float32)
 
 
-def one(detector: FaceDetector, picture: Picture) -> Faces:
+def one(detector: FaceDetector, picture: RGBImage) -> Faces:
     """The faces that are at least 0.9 sure."""
     (found,) = detector.detect([picture])
     return found.select(found.confidence > 0.9)

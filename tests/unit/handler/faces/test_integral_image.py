@@ -4,21 +4,21 @@ import torch
 from torch.nn.functional import interpolate
 
 from handler.faces.integral_image import CHANNELS, LOOKED_UP_AT_ONCE, SUMMED_AT_ONCE, IntegralImages
-from handler.imaging.crop import Picture
+from handler.imaging.crop import RGBImage
 
 
-def noise(*shape: int) -> Picture:
+def noise(*shape: int) -> RGBImage:
     return np.random.default_rng(sum(shape)).integers(0, 256, shape, np.uint8)
 
 
-def integral(*pictures: Picture) -> IntegralImages:
+def integral(*pictures: RGBImage) -> IntegralImages:
     return IntegralImages(pictures, torch.device("cpu"))
 
 
 PICTURES = [noise(37, 53, 3), noise(20, 20, 3), noise(64, 31, 3)]
 
 
-def area_scaled(picture: Picture, height: int, width: int) -> torch.Tensor:
+def area_scaled(picture: RGBImage, height: int, width: int) -> torch.Tensor:
     """What facenet-pytorch does, and a channel of zeros."""
     pixels = torch.tensor(picture).permute(2, 0, 1)[None].double()
     scaled = interpolate(pixels, size=(height, width), mode="area")[0].float()

@@ -1,4 +1,4 @@
-"""The cascade finds what facenet-pytorch's own `detect_face` finds."""
+"""MTCNN finds what facenet-pytorch's own `detect_face` finds."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from facenet_pytorch import MTCNN
 
 from handler.contract import DetectorSettings
 from handler.faces.integral_image import IntegralImages
-from handler.faces.mtcnn import PIXELS_AT_ONCE, Cascade, _best, _parts
-from handler.imaging.crop import Picture
+from handler.faces.mtcnn import PIXELS_AT_ONCE, BatchedMTCNN, _best, _parts
+from handler.imaging.crop import RGBImage
 from tests.pictures import astronaut, bordered, scaled, scene, side_by_side
 
 CPU = torch.device("cpu")
@@ -25,14 +25,14 @@ PICTURES = {
 
 
 @pytest.fixture(scope="module")
-def cascade() -> Cascade:
-    return Cascade(DetectorSettings(), 20, CPU)
+def mtcnn() -> BatchedMTCNN:
+    return BatchedMTCNN(DetectorSettings(), 20, CPU)
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_same_faces_as_facenet(cascade: Cascade, name: str) -> None:
+def test_same_faces_as_facenet(mtcnn: BatchedMTCNN, name: str) -> None:
     theirs = MTCNN(keep_all=True, min_face_size=20).detect(PICTURES[name], landmarks=True)
-    found = cascade.detect([PICTURES[name]])
+    found = mtcnn.detect([PICTURES[name]])
     if theirs[0] is None:
         assert len(found.boxes) == 0
         return
@@ -45,19 +45,19 @@ def test_same_faces_as_facenet(cascade: Cascade, name: str) -> None:
         assert found.confidence[nearest] == pytest.approx(sure, abs=1e-3)
 
 
-def test_pictures_of_all_sizes_together_as_alone(cascade: Cascade) -> None:
-    pictures: list[Picture] = [*PICTURES.values(), scene(5, 9)]
-    together = cascade.detect(pictures)
+def test_pictures_of_all_sizes_together_as_alone(mtcnn: BatchedMTCNN) -> None:
+    pictures: list[RGBImage] = [*PICTURES.values(), scene(5, 9)]
+    together = mtcnn.detect(pictures)
     for index, picture in enumerate(pictures):
-        alone = cascade.detect([picture])
+        alone = mtcnn.detect([picture])
         mine = together.picture == index
         assert together.boxes[mine] == pytest.approx(alone.boxes, abs=0.1)
         assert together.confidence[mine] == pytest.approx(alone.confidence, abs=1e-4)
 
 
 @pytest.mark.parametrize("side", [1, 11, 19, 20, 21])
-def test_pictures_without_room_for_a_face(cascade: Cascade, side: int) -> None:
-    found = cascade.detect([scene(side, side)])
+def test_pictures_without_room_for_a_face(mtcnn: BatchedMTCNN, side: int) -> None:
+    found = mtcnn.detect([scene(side, side)])
     assert found.boxes.shape == (0, 4)
     assert found.landmarks.shape == (0, 5, 2)
 
@@ -71,27 +71,27 @@ def test_best_keeps_the_first_of_each_picture() -> None:
 
 def test_pictures_are_looked_at_a_bounded_number_of_pixels_at_once() -> None:
     sizes = [(700, 1000), (500, 1000), (100, 100), (2000, 2000), (9, 9), (1024, 1023)]
-    pictures: list[Picture] = [np.broadcast_to(np.uint8(0), (*size, 3)) for size in sizes]
+    pictures: list[RGBImage] = [np.broadcast_to(np.uint8(0), (*size, 3)) for size in sizes]
     parts = [[picture.shape[:2] for picture in part] for part in _parts(pictures, 2**20)]
     assert parts == [sizes[:1], sizes[1:3], sizes[3:4], sizes[4:]]
     assert _parts(pictures[:1], 2**20) == [pictures[:1]]
 
 
-def test_each_part_is_told_of(cascade: Cascade, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_part_is_told_of(mtcnn: BatchedMTCNN, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PIXELS_AT_ONCE, "cpu", 1)
     told: list[None] = []
-    cascade.detect([scene(30, 30), scene(20, 20), scene(25, 25)], lambda: told.append(None))
+    mtcnn.detect([scene(30, 30), scene(20, 20), scene(25, 25)], lambda: told.append(None))
     assert len(told) == 3
 
 
 def test_a_crowd_s_best_proposals_are_looked_at(
-    cascade: Cascade, monkeypatch: pytest.MonkeyPatch
+    mtcnn: BatchedMTCNN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of each picture so many, by P-Net's score."""
     pictures = [astronaut(), scaled(astronaut(), 0.5)]
 
     def proposed() -> list[list[float]]:
-        boxes = cascade._propose(IntegralImages(pictures, torch.device("cpu")))
+        boxes = mtcnn._propose(IntegralImages(pictures, torch.device("cpu")))
         return [
             sorted(boxes.score[boxes.picture == index].tolist(), reverse=True) for index in (0, 1)
         ]
@@ -106,6 +106,6 @@ def test_a_crowd_s_best_proposals_are_looked_at(
 @pytest.mark.usefixtures("rounded")
 def test_nothing_is_rounded_on_a_gpu() -> None:
     """The flags are the process's: they can be seen without a GPU."""
-    Cascade(DetectorSettings(), 20, CPU)
+    BatchedMTCNN(DetectorSettings(), 20, CPU)
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torchvision.ops import batched_nms
 
-from handler.faces import nms
-from handler.faces.nms import best_of_overlapping
+from handler.faces.nms import TOGETHER, nms
 
 
 def boxes(count: int, groups: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -27,18 +26,18 @@ def boxes(count: int, groups: int) -> tuple[torch.Tensor, torch.Tensor, torch.Te
 def test_keeps_what_torchvision_keeps(
     count: int, groups: int, overlap: float, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(nms.TOGETHER, "cpu", together)
+    monkeypatch.setitem(TOGETHER, "cpu", together)
     given = boxes(count, groups)
-    kept = best_of_overlapping(*given, overlap)
+    kept = nms(*given, overlap)
     assert kept.tolist() == batched_nms(*given, overlap).tolist()
     assert 0 < len(kept) <= count
 
 
 @pytest.mark.parametrize("together", [0, 10])
 def test_nothing_of_nothing(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(nms.TOGETHER, "cpu", together)
+    monkeypatch.setitem(TOGETHER, "cpu", together)
     nothing = torch.zeros(0, dtype=torch.int64)
-    kept = best_of_overlapping(torch.zeros(0, 4), torch.zeros(0), nothing, 0.5)
+    kept = nms(torch.zeros(0, 4), torch.zeros(0), nothing, 0.5)
     assert kept.tolist() == []
     assert kept.dtype == torch.int64
 

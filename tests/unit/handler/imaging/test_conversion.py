@@ -9,14 +9,14 @@ from PIL import Image, ImageOps
 
 from handler.imaging import conversion
 from handler.imaging.conversion import upright_rgb
-from handler.imaging.crop import Picture
+from handler.imaging.crop import RGBImage
 from tests.pictures import scene
 
 HEIGHT, WIDTH = 41, 23
 NOISE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
 
 
-def at_once(image: Image.Image, orientation: int | None) -> Picture:
+def at_once(image: Image.Image, orientation: int | None) -> RGBImage:
     """In whole images, each step a copy."""
     if image.mode.startswith("I"):
         grey = (np.asarray(image).astype(np.uint32) + 128) // 257

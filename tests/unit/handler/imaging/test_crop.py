@@ -156,7 +156,7 @@ class TestStrips:
         taken = []
         patch = crop._patch
 
-        def noted(*arguments: Any) -> crop.Picture:
+        def noted(*arguments: Any) -> crop.RGBImage:
             found = patch(*arguments)
             taken.append(found.shape[:2])
             return found

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImageFormat
-from handler.imaging.crop import Picture
+from handler.imaging.crop import RGBImage
 from handler.imaging.decode import decode, decode_reduced
 from tests.corpus.parts import CLEARED, bmp, chunk, gif, run_length_bmp, with_alpha_bmp
 from tests.pictures import astronaut, encoded, scaled, scene, turned
@@ -41,7 +41,7 @@ def one_row_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def difference(a: Picture, b: Picture) -> int:
+def difference(a: RGBImage, b: RGBImage) -> int:
     assert a.shape == b.shape
     return int(np.abs(a.astype(int) - b).max())
 
@@ -178,7 +178,7 @@ class TestEmptyAlpha:
     """Writers that have no alpha often leave it at 0; a viewer that heeds it shows nothing."""
 
     @staticmethod
-    def layered(picture: Picture, alpha: int) -> Image.Image:
+    def layered(picture: RGBImage, alpha: int) -> Image.Image:
         layer = np.full((*picture.shape[:2], 1), alpha, np.uint8)
         return Image.fromarray(np.concatenate([picture, layer], axis=2))
 
@@ -434,7 +434,7 @@ LARGE = scaled(astronaut(), 0.5)  # 256 x 256, with details
 WIDE = scene(120, 320)
 
 
-def reduced(picture: Picture, factor: int) -> Picture:
+def reduced(picture: RGBImage, factor: int) -> RGBImage:
     """Averages of `factor` x `factor` pixels."""
     return np.asarray(Image.fromarray(picture).reduce(factor))
 
@@ -537,7 +537,7 @@ class TestReduced:
         assert part.value.message == whole.value.message
 
 
-def picture_or_failure(body: bytes, side: int | None) -> Picture | Failure:
+def picture_or_failure(body: bytes, side: int | None) -> RGBImage | Failure:
     try:
         return decode(body, LIMIT) if side is None else decode_reduced(body, LIMIT, side).picture
     except Failure as failure:

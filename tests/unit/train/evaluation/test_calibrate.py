@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from handler.calibration import age_intervals
+from handler.calibration import prediction_intervals
 from train.evaluation.calibrate import calibrated, neutral
 
 FACES = 20_000
@@ -20,7 +20,7 @@ def covered(coverage: float) -> tuple[float, list[float]]:
     """Of fresh faces all together, and of each decade."""
     calibration = calibrated(*shrunk(0), coverage, 0.01)
     age, spread, truth = shrunk(1)
-    low, high = age_intervals(age.astype("f4"), spread.astype("f4"), calibration).T
+    low, high = prediction_intervals(age.astype("f4"), spread.astype("f4"), calibration).T
     inside = (low <= truth) & (truth <= high)
     decades = [inside[truth // 10 == decade].mean() for decade in range(8)]
     return inside.mean(), decades
@@ -53,7 +53,9 @@ def test_of_few_faces_the_largest_residual_counts() -> None:
 
 
 def test_neutral_is_one_spread() -> None:
-    ((low, high),) = age_intervals(np.array([30.0], "f4"), np.array([4.0], "f4"), neutral(0.9))
+    ((low, high),) = prediction_intervals(
+        np.array([30.0], "f4"), np.array([4.0], "f4"), neutral(0.9)
+    )
     assert (low, high) == (26, 34)
 
 
@@ -66,7 +68,7 @@ def test_as_told_it_holds_what_is_asked_and_a_spare_part_more(
     age, spread, truth = shrunk(0)
     calibration = calibrated(age, spread, truth, coverage, spare)
     assert calibration.coverage == coverage
-    low, high = age_intervals(age.astype("f4"), spread.astype("f4"), calibration).T
+    low, high = prediction_intervals(age.astype("f4"), spread.astype("f4"), calibration).T
     held = ((low <= truth) & (truth <= high)).mean()
     assert coverage + spare <= held < coverage + spare + 0.005
 
@@ -74,7 +76,7 @@ def test_as_told_it_holds_what_is_asked_and_a_spare_part_more(
 def test_the_young_may_be_covered_better() -> None:
     age, spread, truth = shrunk(0)
     calibration = calibrated(age, spread, truth, 0.8, 0.0, young=0.95)
-    low, high = age_intervals(age.astype("f4"), spread.astype("f4"), calibration).T
+    low, high = prediction_intervals(age.astype("f4"), spread.astype("f4"), calibration).T
     inside = (low <= truth) & (truth <= high)
     assert inside[(truth >= 10) & (truth < 20)].mean() > 0.93
     assert inside[truth >= 30].mean() < 0.83

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from train import files
-from train.files import clean, written_together, written_whole
+from train.atomic_write import atomic_write, atomic_write_all, clean
 
 
-def test_written_whole_replaces_the_file_at_the_end(tmp_path: Path) -> None:
+def test_atomic_write_replaces_the_file_at_the_end(tmp_path: Path) -> None:
     target = tmp_path / "new" / "a.txt"
-    with written_whole(target) as partial:
+    with atomic_write(target) as partial:
         partial.write_text("one")
         assert not target.exists()
         assert partial.parent == target.parent  # of one file system
@@ -26,10 +26,10 @@ def test_written_whole_replaces_the_file_at_the_end(tmp_path: Path) -> None:
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_written_whole_keeps_the_old_file_when_writing_fails(tmp_path: Path) -> None:
+def test_atomic_write_keeps_the_old_file_when_writing_fails(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(TypeError), written_whole(target) as partial:
+    with pytest.raises(TypeError), atomic_write(target) as partial:
         partial.write_text(b"bytes")  # type: ignore[arg-type]
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
@@ -52,7 +52,7 @@ def test_is_on_the_disk_before_it_is_in_its_place(
     monkeypatch.setattr(os, "fsync", flushed)
     monkeypatch.setattr(os, "replace", moved)
     (tmp_path / "b").write_text("old")
-    with written_together([tmp_path / "a", tmp_path / "b"]) as partials:
+    with atomic_write_all([tmp_path / "a", tmp_path / "b"]) as partials:
         for partial in partials.values():
             partial.write_text("new")
     assert done == ["flush .partial", "flush .partial", "move to a", "move to b", "flush "]
@@ -61,7 +61,7 @@ def test_is_on_the_disk_before_it_is_in_its_place(
 def test_the_file_that_was_there_goes_on_under_another_name(tmp_path: Path) -> None:
     last, previous = tmp_path / "last", tmp_path / "previous"
     for text in ("one", "two", "three"):
-        with written_whole(last, previous) as partial:
+        with atomic_write(last, previous) as partial:
             partial.write_text(text)
             if text != "one":
                 assert last.read_text() != text  # there is one at any time
@@ -81,7 +81,7 @@ class TestTogether:
         return [tmp_path / name for name in self.NAMES]
 
     def write(self, paths: list[Path]) -> None:
-        with written_together(paths) as partials:
+        with atomic_write_all(paths) as partials:
             for path in paths:
                 partials[path].write_text(f"new {path.name}")
 
@@ -133,7 +133,7 @@ def test_an_error_tells_of_the_file(tmp_path: Path) -> None:
 
     def told(error: OSError) -> str:
         def write() -> None:
-            with written_whole(tmp_path / "a") as partial:
+            with atomic_write(tmp_path / "a") as partial:
                 if error.filename:
                     error.filename = str(partial)
                 raise error
@@ -151,7 +151,7 @@ def test_an_error_of_a_copy_tells_where_it_leads(tmp_path: Path) -> None:
     assert files.why(error) == "No space left on device: target"
 
     def copy() -> None:
-        with written_whole(tmp_path / "a") as partial:
+        with atomic_write(tmp_path / "a") as partial:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "source", None, str(partial))
 
     with pytest.raises(OSError, match="No space left") as caught:
@@ -168,15 +168,15 @@ def ran(code: str, *words: Path, before: Callable[[], None] | None = None) -> in
 
 KILLED = """
 import os, pathlib, signal, sys
-from train.files import written_whole
-with written_whole(pathlib.Path(sys.argv[1])) as partial:
+from train.atomic_write import atomic_write
+with atomic_write(pathlib.Path(sys.argv[1])) as partial:
     partial.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 WRITTEN = """
 import pathlib, sys
-from train.files import written_whole
-with written_whole(pathlib.Path(sys.argv[1])) as partial:
+from train.atomic_write import atomic_write
+with atomic_write(pathlib.Path(sys.argv[1])) as partial:
     partial.write_text("whole")
 """
 
@@ -195,7 +195,7 @@ def test_what_others_write_is_not_cleaned_up(tmp_path: Path) -> None:
     mine = [tmp_path / ".hidden", tmp_path / "a.partial", tmp_path / ".a.partial"]
     for path in mine:
         path.touch()
-    with written_whole(tmp_path / "a") as partial:
+    with atomic_write(tmp_path / "a") as partial:
         partial.write_text("new")
         (tmp_path / ".b.123.partial").touch()
         (tmp_path / ".b.123.before").touch()
@@ -218,13 +218,13 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_a_folder_is_not_taken_the_place_of(tmp_path: Path) -> None:
     (tmp_path / "out" / "inside").mkdir(parents=True)
-    with pytest.raises(IsADirectoryError) as caught, written_whole(tmp_path / "out") as partial:
+    with pytest.raises(IsADirectoryError) as caught, atomic_write(tmp_path / "out") as partial:
         partial.write_text("a file")
     assert caught.value.filename == str(tmp_path / "out")
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "inside"]
 
 
 def test_a_folder_that_nothing_came_into_is_not_left(tmp_path: Path) -> None:
-    with suppress(ZeroDivisionError), written_whole(tmp_path / "new" / "file") as partial:
+    with suppress(ZeroDivisionError), atomic_write(tmp_path / "new" / "file") as partial:
         partial.write_text(str(1 / 0))
     assert not (tmp_path / "new").exists()
