@@ -77,7 +77,7 @@ NEEDS = {
         (
             f"bench.{name}"
             for name in (
-                *("ceiling", "compare", "evaluate_service", "fairness", "growth"),
+                *("answers", "ceiling", "compare", "evaluate_service", "fairness", "growth"),
                 *("memory", "profile_request", "same_faces", "soak"),
             )
         ),
