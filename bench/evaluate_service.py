@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from commands.folders import shown
 from commands.option_types import real, rest_url
-from face_age_client.address import REST
+from face_age_client.address import REST_URL
 from face_age_client.answer import Answer, Face
-from face_age_client.errors import AskError
+from face_age_client.errors import ClientError
 from face_age_client.pool import Client, in_parallel
 from face_age_client.rest import RestClient
 from train.atomic_write import atomic_write
@@ -66,13 +66,13 @@ def ask_all(url: str, folder: Path, labels: Sequence[Label]) -> Iterator[tuple[L
     """The main face of each picture that was answered; the others' failures go to stderr."""
 
     def ask(client: Client, label: Label) -> Face | None:
-        return main_of(client.ask((folder / label.file).read_bytes()))
+        return main_of(client.predict((folder / label.file).read_bytes()))
 
     with tqdm(total=len(labels), unit="picture", disable=None) as bar:
         for label, face in in_parallel(lambda: RestClient(url), ask, labels):
             try:
                 yield label, face.result()
-            except (AskError, OSError) as error:
+            except (ClientError, OSError) as error:
                 bar.write(f"error: {shown(label.file)}: {shown(str(error))}", file=sys.stderr)
             bar.update()
 
@@ -83,7 +83,7 @@ def main() -> int:
     parser.add_argument(
         "--labels", type=Path, required=True, help="CSV: file, age; or file, age_low, age_high"
     )
-    parser.add_argument("--url", type=rest_url, default=REST)
+    parser.add_argument("--url", type=rest_url, default=REST_URL)
     parser.add_argument("--against", type=real(0), help="years: train.evaluate's MAE")
     parser.add_argument("--within", type=real(0), default=0.3, help="years (default: 0.3)")
     parser.add_argument("--json", type=Path, help="file to write the figures to")

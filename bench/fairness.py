@@ -21,7 +21,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from face_age_client.errors import AskError
+from face_age_client.errors import ClientError
 from face_age_client.rest import RestClient
 from handler.hardware import cores
 
@@ -62,13 +62,13 @@ def flood(
     ended = threading.Event()
 
     def send(photograph: bytes) -> None:
-        client = RestClient(address, key=key, certificates=certificates, timeout=70)
+        client = RestClient(address, api_key=key, ca_file=certificates, timeout=70)
         while not ended.is_set():
             started = time.monotonic()
             try:
-                client.ask(photograph, {"max_faces": max_faces})
+                client.predict(photograph, max_faces=max_faces)
                 answered.append(time.monotonic() - started)
-            except AskError:
+            except ClientError:
                 ended.wait(1)
         client.close()
 
@@ -90,8 +90,8 @@ def portraits(client: RestClient, seconds: float) -> tuple[list[float], int]:
     while time.monotonic() < until:
         started = time.monotonic()
         try:
-            client.ask(photograph)
-        except AskError:
+            client.predict(photograph)
+        except ClientError:
             failed += 1
         took.append(time.monotonic() - started)
         time.sleep(max(0.0, PACE - took[-1]))
@@ -125,7 +125,7 @@ def main() -> int:
     write(f"{machine()}; {given.max_faces} faces asked for; {given.seconds:g} s a line\n")
     write("| connections with crowds | portraits | failed | median | 95th percentile | crowds |")
     write("|---|---|---|---|---|---|")
-    client = RestClient(given.url, key=key, certificates=given.certificates, timeout=70)
+    client = RestClient(given.url, api_key=key, ca_file=given.certificates, timeout=70)
     for connections in CONNECTIONS:
         flooded = flood(given.url, given.certificates, other, connections, given.max_faces)
         with flooded as answered:

@@ -229,7 +229,7 @@ def latencies(rest: str, batch: Batch, crowds: int) -> tuple[float, float]:
 
     def ask(client: RestClient, body: bytes) -> float:
         start = time.perf_counter()
-        client.ask(body)
+        client.predict(body)
         return time.perf_counter() - start
 
     seconds = []

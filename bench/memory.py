@@ -31,8 +31,8 @@ from tqdm import tqdm
 
 from bench.measure.tenths import PARTS, part
 from commands.option_types import rest_url, whole
-from face_age_client.address import REST
-from face_age_client.errors import AskError, Malformed, Refused, Unreachable
+from face_age_client.address import REST_URL
+from face_age_client.errors import ClientError, Malformed, Refused, Unreachable
 from face_age_client.pool import Client, in_parallel
 from face_age_client.rest import RestClient
 from loadtests.checks import check
@@ -76,7 +76,7 @@ class Run:
 
     requests: int
     samples: list[Sample] = field(default_factory=list)
-    failures: list[AskError] = field(default_factory=list)
+    failures: list[ClientError] = field(default_factory=list)
 
     def growth(self) -> float:
         """Of the workers' memory over the last half, from its first part to its last."""
@@ -190,9 +190,9 @@ def _good(photograph: Photograph) -> Message:
 
 
 def ask(client: Client, message: Message) -> None:
-    """Raises AskError on any answer but the one that is to come."""
+    """Raises ClientError on any answer but the one that is to come."""
     try:
-        answer = client.ask(message.body)
+        answer = client.predict(message.body)
     except Refused as refusal:
         if refusal.type != message.refusal:
             raise
@@ -209,7 +209,7 @@ def run(processes: Processes, sent: Sequence[Message], rest: str) -> Run:
     outcomes = in_parallel(lambda: RestClient(rest), ask, sent)
     for number, (_, future) in enumerate(tqdm(outcomes, total=len(sent), disable=None), start=1):
         failure = future.exception()
-        if isinstance(failure, AskError) and not isinstance(failure, Unreachable):
+        if isinstance(failure, ClientError) and not isinstance(failure, Unreachable):
             done.failures.append(failure)
         elif failure:
             raise failure
@@ -225,7 +225,7 @@ def main() -> int:
     parser.add_argument(
         "--requests", type=whole(PARTS), default=10_000, help="10 at least (10,000)"
     )
-    parser.add_argument("--rest", type=rest_url, default=REST)
+    parser.add_argument("--rest", type=rest_url, default=REST_URL)
     parser.add_argument("--management", type=rest_url, default="http://127.0.0.1:8081")
     arguments = parser.parse_args()
     try:

@@ -23,7 +23,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,9 +35,9 @@ from commands import picture_files
 from commands.annotate import annotated
 from commands.folders import search, shown
 from commands.option_types import real, whole
-from face_age_client.address import GRPC, REST
+from face_age_client.address import GRPC_ADDRESS, REST_URL
 from face_age_client.answer import Answer
-from face_age_client.errors import AskError, Unreachable
+from face_age_client.errors import ClientError, Unreachable
 from face_age_client.pool import Client, in_parallel
 from face_age_client.rest import RestClient
 from handler.errors import Failure
@@ -68,10 +68,10 @@ class Done:
     trouble: str = ""  # with its picture
 
 
-def do(client: Client, job: Job, options: Mapping[str, float]) -> Done:
-    """Raises AskError, OSError (the photograph cannot be read)."""
+def do(client: Client, job: Job, min_confidence: float | None, max_faces: int | None) -> Done:
+    """Raises ClientError, OSError (the photograph cannot be read)."""
     photograph = _read(job.photograph)
-    answer = client.ask(photograph, options)
+    answer = client.predict(photograph, min_confidence=min_confidence, max_faces=max_faces)
     if job.picture is None:
         return Done(answer)
     try:
@@ -141,7 +141,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("photographs", nargs="+", type=_path, metavar="PHOTO", help="or a folder")
     parser.add_argument("--grpc", action="store_true", help="ask over gRPC, not REST")
     parser.add_argument(
-        "--url", help=f"where the service answers (default: {REST}; with --grpc {GRPC})"
+        "--url", help=f"where the service answers (default: {REST_URL}; with --grpc {GRPC_ADDRESS})"
     )
     parser.add_argument(
         "--certificates", type=Path, metavar="PEM", help="trust these, not the system's authorities"
@@ -173,35 +173,31 @@ def connector(given: argparse.Namespace) -> Callable[[], Client]:
     Raises ValueError on an address that is none, OSError on certificates that cannot be read.
     """
     words = {
-        "version": given.model_version,
-        "key": os.environ.get("FACE_AGE_KEY", ""),
-        "certificates": given.certificates,
+        "model_version": given.model_version,
+        "api_key": os.environ.get("FACE_AGE_KEY", ""),
+        "ca_file": given.certificates,
     }
     if given.grpc:
         with needed():
             from face_age_client.rpc import GrpcClient  # only here is grpcio needed
 
-        url = GRPC if given.url is None else given.url
+        url = GRPC_ADDRESS if given.url is None else given.url
         connect: Callable[[], Client] = partial(GrpcClient, url, **words)
     else:
-        connect = partial(RestClient, REST if given.url is None else given.url, **words)
+        connect = partial(RestClient, REST_URL if given.url is None else given.url, **words)
     connect().close()
     return connect
 
 
 def ask_all(connect: Callable[[], Client], jobs: list[Job], given: argparse.Namespace) -> bool:
     """Print each answer as it comes; whether all went well. Raises Unwritable."""
-    options = {
-        name: value
-        for name in ("min_confidence", "max_faces")
-        if (value := getattr(given, name)) is not None
-    }
+    ask = partial(do, min_confidence=given.min_confidence, max_faces=given.max_faces)
     render = as_json if given.json else as_text
     well = True
 
     # A bar is for a person who waits: not for a log, and not for one photograph.
     hidden = True if len(jobs) < 2 else None
-    outcomes = in_parallel(connect, partial(do, options=options), jobs)
+    outcomes = in_parallel(connect, ask, jobs)
     with tqdm(total=len(jobs), unit="photograph", disable=hidden) as bar:
         for number, (job, future) in enumerate(outcomes, start=1):
             try:
@@ -210,7 +206,7 @@ def ask_all(connect: Callable[[], Client], jobs: list[Job], given: argparse.Name
                 left = len(jobs) - number
                 rest = f"; {left} more not asked" if left else ""
                 trouble = f"{reason(error)}{rest}; start it with scripts/serve.sh"
-            except (AskError, OSError, MemoryError) as error:
+            except (ClientError, OSError, MemoryError) as error:
                 trouble = f"{shown(job.photograph)}: {reason(error)}"
             else:
                 trouble = done.trouble and f"{shown(job.photograph)}: {done.trouble}"

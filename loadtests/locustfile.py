@@ -27,9 +27,9 @@ from locust.exception import StopTest
 from locust.runners import WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
-from face_age_client.address import REST, Address
+from face_age_client.address import REST_URL, Address
 from face_age_client.answer import Answer, parse
-from face_age_client.errors import AskError, Interrupted, Unreachable
+from face_age_client.errors import ClientError, Interrupted, Unreachable
 from face_age_client.rest import refusal
 from loadtests import distributed, mix, shapes
 from loadtests.checks import check
@@ -189,7 +189,7 @@ class AgeUser(User):
         raise NotImplementedError
 
     def answer(self, body: bytes) -> Answer:
-        """The answer to a photograph; raises AskError."""
+        """The answer to a photograph; raises ClientError."""
         raise NotImplementedError
 
     def wait_time(self) -> float:
@@ -217,14 +217,14 @@ class AgeUser(User):
         error = exchange.exception
         user_error.fire(user_instance=self, exception=error, tb=error.__traceback__)
 
-    def exchange(self, kind: str, photograph: Photograph, due: float) -> AskError | None:
+    def exchange(self, kind: str, photograph: Photograph, due: float) -> ClientError | None:
         """Its answer; whatever is wrong with it is a failure in the report."""
         length, failure = 0, None
         try:
             answer = self.answer(photograph.body)
             length = len(json.dumps(answer.content, separators=(",", ":")))
             check(answer, photograph)
-        except AskError as error:
+        except ClientError as error:
             failure = error
         self.environment.events.request.fire(
             request_type=self.protocol,
@@ -240,7 +240,7 @@ class AgeUser(User):
 class RestUser(AgeUser, FastHttpUser):
     """Asks over REST."""
 
-    host = REST
+    host = REST_URL
     protocol = "REST"
     network_timeout = connection_timeout = TIMEOUT
     concurrency = 1000  # connections, opened as they are needed: arrivals wait for none
@@ -257,7 +257,7 @@ class RestUser(AgeUser, FastHttpUser):
         self.client.client.close()
 
     def answer(self, body: bytes) -> Answer:
-        """The answer to a photograph; raises AskError."""
+        """The answer to a photograph; raises ClientError."""
         session: Any = self.client
         response = session.post(  # reported by us: nobody enters the context that this is
             "/predictions/age",
@@ -291,5 +291,5 @@ class GrpcUser(AgeUser):
         self.client.close()
 
     def answer(self, body: bytes) -> Answer:
-        """The answer to a photograph; raises AskError."""
-        return self.client.ask(body)
+        """The answer to a photograph; raises ClientError."""
+        return self.client.predict(body)

@@ -3,14 +3,19 @@
 import argparse
 
 from commands.option_types import grpc_address, real, whole
-from face_age_client.address import GRPC, Address
+from face_age_client.address import GRPC_ADDRESS, Address
 from loadtests import mix, shapes
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of these users, beside locust's own."""
     add = parser.add_argument
-    add("--grpc-host", type=grpc_address, default=GRPC, help=f"where gRPC users ask ({GRPC})")
+    add(
+        "--grpc-host",
+        type=grpc_address,
+        default=GRPC_ADDRESS,
+        help=f"where gRPC users ask ({GRPC_ADDRESS})",
+    )
     add("--grpc-share", type=real(0, 1), default=0.5, help="of the users, 0 to 1 (0.5)")
     add("--photos", default="", help="folder to make photographs from, in none/, one/ and many/")
     add(

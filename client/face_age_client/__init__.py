@@ -1,24 +1,25 @@
-"""Asks a face-age service for the ages of the faces in photographs.
+"""Client of a face-age service: ages of the faces in an image.
 
-`RestClient` needs nothing but the standard library. `face_age_client.aio.AsyncRestClient` needs the
-extra `async`, `face_age_client.rpc.GrpcClient` and `AsyncGrpcClient` the extra `grpc`.
+`RestClient` needs only the standard library. `face_age_client.aio.AsyncRestClient` needs the extra
+`async`, `face_age_client.rpc.GrpcClient` and `AsyncGrpcClient` the extra `grpc`.
 """
 
 from importlib.metadata import PackageNotFoundError, version
 
 from face_age_client.answer import Answer, Face
-from face_age_client.errors import AskError, Interrupted, Malformed, Refused, Unreachable
+from face_age_client.errors import ClientError, Interrupted, Malformed, Refused, Unreachable
 from face_age_client.rest import RestClient
 
 __all__ = [
     "Answer",
-    "AskError",
+    "ClientError",
     "Face",
     "Interrupted",
     "Malformed",
     "Refused",
     "RestClient",
     "Unreachable",
+    "__version__",
 ]
 
 try:

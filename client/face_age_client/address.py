@@ -1,20 +1,20 @@
-"""Where a service is asked, as people write it."""
+"""Addresses and keys of services."""
 
 import re
 import urllib.parse
 from dataclasses import dataclass
 from typing import Final, Self
 
-REST: Final = "http://127.0.0.1:8080"
-GRPC: Final = "127.0.0.1:7070"
+REST_URL: Final = "http://127.0.0.1:8080"
+GRPC_ADDRESS: Final = "127.0.0.1:7070"
 _PORTS: Final = {"http": 80, "https": 443}
-_LONGEST_KEY: Final = 7000
+_MAX_KEY_LENGTH: Final = 7000
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclass(frozen=True)
 class Address:
-    """One address; `path` is "" or begins with a slash and ends with none."""
+    """A parsed address; `path` is "" or begins with a slash and does not end with one."""
 
     secure: bool
     host: str
@@ -23,33 +23,35 @@ class Address:
 
     @classmethod
     def rest(cls, text: str) -> Self:
-        """From http://127.0.0.1:8080 or https://example.org/faces/; ValueError on another form."""
-        return cls._read(text, text, REST)
+        """Parse http://127.0.0.1:8080 or https://example.org/faces/; else raise ValueError."""
+        return cls._read(text, text, REST_URL)
 
     @classmethod
     def grpc(cls, text: str) -> Self:
-        """From 127.0.0.1:7070 or https://example.org:443; ValueError on another form."""
+        """Parse 127.0.0.1:7070 or https://example.org:443; else raise ValueError."""
         given = text if _SCHEME.match(text) else f"http://{text}"
-        address = cls._read(given, text, GRPC)
-        # what gRPC takes without TLS has a port that nobody can guess
+        address = cls._read(given, text, GRPC_ADDRESS)
+        # without TLS there is no usual port
         if address.path or not (address.secure or address._names_port(given)):
-            raise ValueError(f"{text} is not of the form {GRPC}, or https://example.org:443")
+            raise ValueError(
+                f"{text} is not of the form {GRPC_ADDRESS}, or https://example.org:443"
+            )
         return address
 
     @property
     def netloc(self) -> str:
-        """Host and port, as a URL has them."""
+        """host:port; an IPv6 host in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """All of it, as a URL without a slash at its end."""
+        """The whole URL, without a slash at its end."""
         return f"{'https' if self.secure else 'http'}://{self.netloc}{self.path}"
 
     @classmethod
     def _read(cls, url: str, text: str, form: str) -> Self:
         wrong = ValueError(f"{text} is not of the form {form}")
-        if not text.isprintable() or " " in text:  # which urlsplit takes out in silence
+        if not text.isprintable() or " " in text:  # urlsplit would drop them silently
             raise wrong
         try:
             parts = urllib.parse.urlsplit(url)
@@ -76,9 +78,9 @@ class Address:
         return urllib.parse.urlsplit(url).port is not None
 
 
-def authorization(key: str) -> str:
-    """The header's value for a proxy's key; ValueError, which does not show it, on none."""
-    if len(key) > _LONGEST_KEY:  # over gRPC the connection would end, as if to be tried again
+def bearer(key: str) -> str:
+    """The Authorization header for a key; raises ValueError, without the key, if malformed."""
+    if len(key) > _MAX_KEY_LENGTH:  # gRPC would break the connection instead
         raise ValueError(f"the key has {len(key)} letters: more than a header may have")
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise ValueError("the key holds a space, a line's end or a letter that no key has")

@@ -1,55 +1,76 @@
-"""Asks over REST from asyncio; needs the extra `async`."""
+"""REST client for asyncio; needs the extra `async`."""
 
+import io
 from collections.abc import Mapping
-from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Self
 
-import aiohttp
+try:
+    import aiohttp
+    import yarl
+except ModuleNotFoundError as error:
+    message = f"{error.name} is not installed: it comes with face-age-client[async]"
+    raise ModuleNotFoundError(message, name=error.name) from error
 
-from face_age_client.address import Address
-from face_age_client.answer import Answer, parse
+from face_age_client.address import REST_URL, Address
+from face_age_client.answer import Answer
 from face_age_client.errors import Interrupted, Unreachable
-from face_age_client.rest import authorized, headers_of, predictions, refusal, trust
-from face_age_client.retry import patiently_async
+from face_age_client.rest import (
+    auth_headers,
+    predictions_path,
+    read_response,
+    reason,
+    request_headers,
+    ssl_context,
+)
+from face_age_client.retry import retry_async
+
+_UNREACHABLE = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_DISCONNECTED = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientOSError,
+    aiohttp.ClientConnectionResetError,
+)
+_Response = tuple[int, bytes, str | None]  # status, body, Retry-After
 
 
 class AsyncRestClient:
-    """Connections to the service, kept open; many tasks may ask at once."""
+    """Connections that are kept open; for any number of tasks of one event loop."""
 
     def __init__(
         self,
-        url: str,
+        url: str = REST_URL,
         *,
         model: str = "age",
-        version: str = "",
+        model_version: str = "",
         timeout: float = 120,
-        key: str = "",
-        certificates: Path | None = None,
-        at_once: int = 8,
+        api_key: str = "",
+        ca_file: Path | None = None,
+        max_connections: int = 8,
     ) -> None:
-        """As `RestClient`; at most `at_once` photographs are under way together."""
+        """As `RestClient`; further images wait while `max_connections` are on their way."""
         address = Address.rest(url)
         self._url, self._timeout = url, timeout
-        self._place = address.url + predictions(model, version)
-        self._headers = authorized(key)
-        self._ssl = trust(certificates) if address.secure else True
-        self._at_once = at_once
+        path = predictions_path(model, model_version)
+        self._endpoint = yarl.URL(address.url + path, encoded=True)
+        self._auth = auth_headers(api_key)
+        self._ssl = ssl_context(ca_file) if address.secure else True
+        self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
 
-    async def ask(self, photograph: bytes, options: Mapping[str, float] | None = None) -> Answer:
-        """The answer to one photograph; `options` as the service names them (`max_faces`, ...).
-
-        Asks again where a refusal says when, for as long as the timeout. Raises AskError.
-        """
-        headers = self._headers | headers_of(options or {})
-        return await patiently_async(lambda: self._ask(photograph, headers), self._timeout)
+    async def predict(
+        self, image: bytes, *, min_confidence: float | None = None, max_faces: int | None = None
+    ) -> Answer:
+        """As `RestClient.predict`."""
+        headers = self._auth | request_headers(min_confidence=min_confidence, max_faces=max_faces)
+        return await retry_async(lambda: self._predict(image, headers), self._timeout)
 
     async def close(self) -> None:
-        """Close the connections; the next photograph would open another."""
+        """Close the connections; another image would open a new one."""
         if self._session is not None:
-            await self._session.close()
-            self._session = None
+            session, self._session = self._session, None
+            await session.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,19 +78,58 @@ class AsyncRestClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _ask(self, photograph: bytes, headers: Mapping[str, str]) -> Answer:
-        if self._session is None:  # which must be made where the loop runs
-            connector = aiohttp.TCPConnector(limit=self._at_once, ssl=self._ssl)
-            timeout = aiohttp.ClientTimeout(sock_connect=self._timeout, sock_read=self._timeout)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+    async def _predict(self, image: bytes, headers: Mapping[str, str]) -> Answer:
+        if self._session is None:
+            self._session = self._open()
         try:
-            async with self._session.post(self._place, data=photograph, headers=headers) as reply:
-                body, after = await reply.read(), reply.headers.get("Retry-After")
-        except aiohttp.ClientConnectorError as error:
-            raise Unreachable(f"{self._url} does not answer: {error.strerror}") from error
-        except (aiohttp.ClientError, TimeoutError) as error:
-            reason = str(error) or "no answer in time"
-            raise Interrupted(f"{self._url} broke off: {reason}") from error
-        if reply.status == HTTPStatus.OK:
-            return parse(body)
-        raise refusal(reply.status, body, after)
+            response = await self._send(self._session, image, headers)
+        except _UNREACHABLE as error:
+            raise Unreachable(f"{self._url} does not answer: {_reason(error)}") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Interrupted(f"{self._url} broke off: {_reason(error)}") from error
+        return read_response(*response)
+
+    async def _send(
+        self, session: aiohttp.ClientSession, image: bytes, headers: Mapping[str, str]
+    ) -> _Response:
+        while True:
+            connection: dict[str, bool] = {}
+            try:
+                async with session.post(
+                    self._endpoint,
+                    data=io.BytesIO(image),  # large bytes would block the loop
+                    headers=headers,
+                    allow_redirects=False,  # to a GET, mostly
+                    trace_request_ctx=connection,
+                ) as response:
+                    body = await response.read()
+                    return response.status, body, response.headers.get("Retry-After")
+            except _DISCONNECTED:
+                # The service may close an idle connection at any time.
+                if not connection.get("reused"):
+                    raise
+
+    def _open(self) -> aiohttp.ClientSession:
+        """To be called where the event loop runs."""
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_reuseconn.append(_note_reuse)
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._max_connections, ssl=self._ssl),
+            timeout=aiohttp.ClientTimeout(sock_connect=self._timeout, sock_read=self._timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[trace],
+        )
+
+
+async def _note_reuse(
+    _session: aiohttp.ClientSession,
+    context: SimpleNamespace,
+    _parameters: aiohttp.TraceConnectionReuseconnParams,
+) -> None:
+    context.trace_request_ctx["reused"] = True
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    return reason(error.__cause__ or error)

@@ -1,17 +1,17 @@
-"""The service's JSON -> a checked answer."""
+"""Answers of the service, parsed and checked."""
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from face_age_client.errors import Malformed, Refused
 
-OLDEST = 116  # years: the ages that the model tells apart end here
+MAX_AGE: Final = 116  # years: the last of the model's classes
 
 
 @dataclass(frozen=True)
 class Face:
-    """One face; box and landmarks in pixels of the upright photograph."""
+    """One face; box and landmarks in pixels of the upright image."""
 
     box: tuple[float, float, float, float]  # x1, y1, x2, y2
     confidence: float  # 0 to 1
@@ -22,23 +22,23 @@ class Face:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the service says of one photograph, the largest face first."""
+    """The faces in one image, largest first."""
 
-    width: int  # pixels, of the upright photograph
+    width: int  # pixels, of the upright image
     height: int
     faces: tuple[Face, ...]
     model_name: str
     model_version: str
-    content: dict[str, Any]  # the JSON object itself
-    model_weights: str = ""  # 12 digits that tell one model from another; an older service: none
+    content: dict[str, Any]  # the JSON as it came
+    model_weights: str = ""  # 12 hex digits, a checksum; "" from a service older than 1.1
 
 
 def parse(body: bytes) -> Answer:
-    """The answer in a response's body.
+    """The answer in the body of a response.
 
     Raises:
-        Refused: the body is a failure.
-        Malformed: it is neither a failure nor an answer that keeps its promises.
+        Refused: The body is a failure.
+        Malformed: The body is neither a failure nor a valid answer.
     """
     try:
         content = json.loads(body)
@@ -76,6 +76,6 @@ def _face(content: dict[str, Any]) -> Face:
         raise ValueError(f"{len(landmarks)} landmarks, not 5")
     if not 0 <= confidence <= 1:
         raise ValueError(f"a confidence of {confidence}")
-    if not (0 <= age <= OLDEST and low <= age <= high):
+    if not (0 <= age <= MAX_AGE and low <= age <= high):
         raise ValueError(f"an age of {age} in the interval {low} to {high}")
     return Face((x1, y1, x2, y2), confidence, landmarks, age, (low, high))

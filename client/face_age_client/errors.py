@@ -1,32 +1,32 @@
-"""Why a photograph was not answered.
+"""Why there is no answer to an image.
 
-AskError
-├── Unreachable   nothing listens there
-├── Interrupted   the connection broke, or nothing came in time
-├── Refused       the service or TorchServe said no, and why
-└── Malformed     an answer that is not what the service promises
+ClientError
+├── Unreachable   no connection to the service
+├── Interrupted   the connection broke, or the answer took too long
+├── Refused       the service, TorchServe or a proxy said no, and why
+└── Malformed     the answer is not what the service promises
 """
 
 
-class AskError(Exception):
-    """One photograph was not answered; `str()` is one line for a person."""
+class ClientError(Exception):
+    """An image without an answer; `str()` is one line."""
 
 
-class Unreachable(AskError):
-    """There is no connection to the service, so no other photograph has a chance either."""
+class Unreachable(ClientError):
+    """No connection to the service: other images will fail too."""
 
 
-class Interrupted(AskError):
+class Interrupted(ClientError):
     """The connection broke before the answer, or the answer took too long."""
 
 
-class Refused(AskError):
+class Refused(ClientError):
     """A failure in the service's own words.
 
-    `type` is what to switch on: one of the service's (InvalidImage, ...), of TorchServe's
-    (ModelNotFoundException, ...), a gRPC status (RESOURCE_EXHAUSTED, ...), or `HTTP 413` where
-    there was no body to say more. `code` is the HTTP status, None for a gRPC status.
-    `retry_after` in seconds is when to ask again, None where that would not help.
+    `type` is what to switch on: the service's (InvalidImage, ...), TorchServe's
+    (ModelNotFoundException, ...), a gRPC status (RESOURCE_EXHAUSTED, ...), or `HTTP 413` for a
+    response without a JSON body. `code` is the HTTP status, None for a gRPC status. `retry_after`
+    is in seconds, None if another attempt would not help.
     """
 
     def __init__(
@@ -43,5 +43,5 @@ class Refused(AskError):
         self.retry_after = retry_after
 
 
-class Malformed(AskError):
-    """The answer breaks its promise: not JSON, a key missing, an age that cannot be."""
+class Malformed(ClientError):
+    """The answer is not JSON, lacks a key, or has an impossible value."""

@@ -1,8 +1,8 @@
-"""Many photographs at a time."""
+"""Many images at a time, from several threads."""
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Final, Protocol, TypeVar
@@ -10,10 +10,10 @@ from typing import Final, Protocol, TypeVar
 from face_age_client.answer import Answer
 from face_age_client.errors import Unreachable
 
-AT_ONCE: Final = 8  # photographs under way together: what one batch of the service takes
-# Jobs that are begun before the first of them is done: a slow one does not stop the others, and
-# no more outcomes than these are kept.
-WINDOW: Final = 8 * AT_ONCE
+MAX_CONCURRENCY: Final = 8  # what one batch of the service takes
+# Jobs in flight or waiting for an earlier one: a slow job does not stop the others, and memory is
+# bounded.
+WINDOW: Final = 8 * MAX_CONCURRENCY
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -22,8 +22,10 @@ Result = TypeVar("Result")
 class Client(Protocol):
     """What `RestClient` and `GrpcClient` have in common."""
 
-    def ask(self, photograph: bytes, options: Mapping[str, float] | None = None) -> Answer:
-        """The answer to one photograph; raises AskError."""
+    def predict(
+        self, image: bytes, *, min_confidence: float | None = None, max_faces: int | None = None
+    ) -> Answer:
+        """The faces in an image file; raises ClientError."""
         ...
 
     def close(self) -> None:
@@ -34,41 +36,41 @@ class Client(Protocol):
 def in_parallel(
     connect: Callable[[], Client], do: Callable[[Client, Job], Result], jobs: Iterable[Job]
 ) -> Iterator[tuple[Job, Future[Result]]]:
-    """Every job with its outcome, in order; ends after the first that found no service.
+    """Run `do(client, job)` for every job; yields jobs and their finished futures in order.
 
-    Each thread has a client of its own, made by `connect`. At most `WINDOW` jobs are taken before
-    the outcome of the first of them is given away, so there may be any number of jobs. Ended
-    early, it waits for what is under way, but not after Ctrl-C.
+    Each thread has a client of its own, made by `connect`. Takes at most `WINDOW` jobs ahead, so
+    there may be any number. Ends after the first `Unreachable`. If closed early, waits for the
+    jobs in flight, but not after Ctrl-C.
     """
-    of_thread = threading.local()
+    local = threading.local()
     clients: list[Client] = []
 
     def work(job: Job) -> Result:
-        if not hasattr(of_thread, "client"):
-            of_thread.client = connect()
-            clients.append(of_thread.client)
-        return do(of_thread.client, job)
+        if not hasattr(local, "client"):
+            local.client = connect()
+            clients.append(local.client)
+        return do(local.client, job)
 
-    pool = ThreadPoolExecutor(AT_ONCE)
-    waiting = iter(jobs)
-    patient = True
+    pool = ThreadPoolExecutor(MAX_CONCURRENCY)
+    remaining = iter(jobs)
+    graceful = True
     try:
-        begun = deque((job, pool.submit(work, job)) for job in islice(waiting, WINDOW))
-        while begun:
-            job, future = begun.popleft()
+        pending = deque((job, pool.submit(work, job)) for job in islice(remaining, WINDOW))
+        while pending:
+            job, future = pending.popleft()
             wait([future])
             unreachable = isinstance(future.exception(), Unreachable)
             yield job, future
             if unreachable:
                 return
-            # or the outcome would be kept for as long as the next one takes
+            # free the result before waiting for the next
             del job, future
-            begun.extend((job, pool.submit(work, job)) for job in islice(waiting, 1))
+            pending.extend((job, pool.submit(work, job)) for job in islice(remaining, 1))
     except KeyboardInterrupt:
-        patient = False
+        graceful = False
         raise
     finally:
-        pool.shutdown(wait=patient, cancel_futures=True)
-        if patient:
+        pool.shutdown(wait=graceful, cancel_futures=True)
+        if graceful:
             for client in clients:
                 client.close()

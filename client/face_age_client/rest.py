@@ -1,63 +1,81 @@
-"""Asks over REST."""
+"""REST client; needs only the standard library."""
 
 import contextlib
 import http.client
 import json
+import os
 import ssl
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from face_age_client.address import Address, authorization
+from face_age_client.address import REST_URL, Address, bearer
 from face_age_client.answer import Answer, parse
 from face_age_client.errors import Interrupted, Refused, Unreachable
-from face_age_client.retry import patiently, seconds_of
+from face_age_client.retry import parse_retry_after, retry
 
-_BROKEN = (ConnectionError, ssl.SSLEOFError)
+_DISCONNECTED = (ConnectionError, ssl.SSLEOFError)
 _Response = tuple[http.client.HTTPResponse, bytes]  # and its body
 
 
 class RestClient:
-    """One connection to the service, kept open between photographs; not for several threads."""
+    """One connection, kept open between images; not for use by several threads at once."""
 
     def __init__(
         self,
-        url: str,
+        url: str = REST_URL,
         *,
         model: str = "age",
-        version: str = "",
+        model_version: str = "",
         timeout: float = 120,
-        key: str = "",
-        certificates: Path | None = None,
+        api_key: str = "",
+        ca_file: Path | None = None,
     ) -> None:
-        """`url` as `Address.rest` takes it, `timeout` in seconds; ValueError on another form.
+        """Connects with the first image.
 
-        `key` is for a proxy in front, `certificates` a PEM file of whom to trust instead of the
-        system's authorities.
+        Args:
+            url: The service's, without /predictions: https://example.org/faces, for instance.
+            model: Its name.
+            model_version: "" for the service's default.
+            timeout: Seconds, for the connection, for the answer, and for all retries together.
+            api_key: For a proxy that asks for one.
+            ca_file: PEM file of the authorities to trust instead of the system's.
+
+        Raises:
+            ValueError: `url` or `api_key` is malformed.
+            OSError: `ca_file` cannot be read.
         """
         address = Address.rest(url)
         self._url, self._timeout = url, timeout
         self._connection = (
             http.client.HTTPSConnection(
-                address.host, address.port, timeout=timeout, context=trust(certificates)
+                address.host, address.port, timeout=timeout, context=ssl_context(ca_file)
             )
             if address.secure
             else http.client.HTTPConnection(address.host, address.port, timeout=timeout)
         )
-        self._authorization = authorized(key)
-        self._path = address.path + predictions(model, version)
+        self._auth = auth_headers(api_key)
+        self._path = address.path + predictions_path(model, model_version)
 
-    def ask(self, photograph: bytes, options: Mapping[str, float] | None = None) -> Answer:
-        """The answer to one photograph; `options` as the service names them (`max_faces`, ...).
+    def predict(
+        self, image: bytes, *, min_confidence: float | None = None, max_faces: int | None = None
+    ) -> Answer:
+        """The faces in an image file, largest first.
 
-        Asks again where a refusal says when, for as long as the timeout. Raises AskError.
+        Args:
+            image: JPEG, PNG, WebP, BMP or GIF.
+            min_confidence: Leave out faces below it, 0 to 1; None for the service's default.
+            max_faces: Keep only the largest ones; None for the service's default.
+
+        Raises:
+            ClientError: There is no answer; refusals with a Retry-After have been retried.
         """
-        headers = self._authorization | headers_of(options or {})
-        return patiently(lambda: self._ask(photograph, headers), self._timeout)
+        headers = self._auth | request_headers(min_confidence=min_confidence, max_faces=max_faces)
+        return retry(lambda: self._predict(image, headers), self._timeout)
 
     def close(self) -> None:
-        """Close the connection; the next photograph would open another."""
+        """Close the connection; another image would open a new one."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -66,80 +84,89 @@ class RestClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, photograph: bytes, headers: Mapping[str, str]) -> Answer:
+    def _predict(self, image: bytes, headers: Mapping[str, str]) -> Answer:
         try:
-            response, body = self._exchange(photograph, headers)
+            response, body = self._exchange(image, headers)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            raise Interrupted(f"{self._url} broke off: {_reason(error)}") from error
-        if response.status == http.HTTPStatus.OK:
-            return parse(body)
-        raise refusal(response.status, body, response.getheader("Retry-After"))
+            raise Interrupted(f"{self._url} broke off: {reason(error)}") from error
+        return read_response(response.status, body, response.getheader("Retry-After"))
 
     def _exchange(self, body: bytes, headers: Mapping[str, str]) -> _Response:
         if self._connection.sock is None:
             self._connect()
-            return self._once(body, headers)
+            return self._send(body, headers)
         try:
-            return self._once(body, headers)
-        except _BROKEN:
-            self._connection.close()  # an idle connection may be closed at any time
+            return self._send(body, headers)
+        except _DISCONNECTED:
+            self._connection.close()  # the service may close an idle connection at any time
             self._connect()
-            return self._once(body, headers)
+            return self._send(body, headers)
 
     def _connect(self) -> None:
         try:
             self._connection.connect()
         except OSError as error:
-            raise Unreachable(f"{self._url} does not answer: {_reason(error)}") from error
+            raise Unreachable(f"{self._url} does not answer: {reason(error)}") from error
 
-    def _once(self, body: bytes, headers: Mapping[str, str]) -> _Response:
-        # A body that is too large is refused, with an answer, while it is still being sent.
-        with contextlib.suppress(*_BROKEN):
+    def _send(self, body: bytes, headers: Mapping[str, str]) -> _Response:
+        # A body that is too large is refused, with a response, while it is still being sent.
+        with contextlib.suppress(*_DISCONNECTED):
             self._connection.request("POST", self._path, body, dict(headers))
         response = self._connection.getresponse()
         return response, response.read()
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+def auth_headers(api_key: str) -> dict[str, str]:
+    """Headers with a proxy's key, none for ""; raises ValueError on a malformed key."""
+    return {"Authorization": bearer(api_key)} if api_key else {}
 
 
-def authorized(key: str) -> dict[str, str]:
-    """The header for a proxy's key, or none; ValueError on what is no key."""
-    return {"Authorization": authorization(key)} if key else {}
+def predictions_path(model: str, model_version: str) -> str:
+    """The path that images are sent to."""
+    names = (urllib.parse.quote(name, safe="") for name in (model, model_version) if name)
+    return f"/predictions/{'/'.join(names)}"
 
 
-def predictions(model: str, version: str) -> str:
-    """The path of a model's predictions."""
-    path = "/".join(urllib.parse.quote(name, safe="") for name in (model, version) if name)
-    return f"/predictions/{path}"
-
-
-def headers_of(options: Mapping[str, float]) -> dict[str, str]:
-    """The headers of a photograph with these options."""
+def request_headers(**options: float | None) -> dict[str, str]:
+    """Headers of an image with these options; None leaves an option out."""
     # Without a type TorchServe takes some bodies for a form.
     headers = {"Content-Type": "application/octet-stream"}
     for name, value in options.items():
-        headers[f"X-{name.replace('_', '-')}"] = str(value)
+        if value is not None:
+            headers[f"X-{name.replace('_', '-')}"] = str(value)
     return headers
 
 
-def trust(certificates: Path | None) -> ssl.SSLContext:
-    """Of whom: a PEM file's authorities, or the system's."""
-    return ssl.create_default_context(cadata=certificates.read_text() if certificates else None)
+def ssl_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Trusts the authorities in a PEM file, or the system's."""
+    return ssl.create_default_context(cadata=ca_file.read_text() if ca_file else None)
+
+
+def read_response(status: int, body: bytes, retry_after: str | None) -> Answer:
+    """The answer in a response; raises Refused and Malformed."""
+    if status == http.HTTPStatus.OK:
+        return parse(body)
+    raise refusal(status, body, retry_after)
 
 
 def refusal(status: int, body: bytes, retry_after: str | None = None) -> Refused:
-    """What a response that is not 200 says, with its header Retry-After."""
-    seconds = seconds_of(retry_after)
+    """The failure in a response that is not 200; `retry_after` is its header."""
+    seconds = parse_retry_after(retry_after)
     try:
         content = json.loads(body)
         return Refused(content["type"], content["message"], status, seconds)
     except (ValueError, TypeError, KeyError):
         pass
     if status == http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        words = "the service does not take that many bytes"
-        return Refused(f"HTTP {status}", words, status, seconds)
+        message = "the service does not take that many bytes"
+        return Refused(f"HTTP {status}", message, status, seconds)
     text = " ".join(body[:200].decode(errors="replace").split())
     return Refused(f"HTTP {status}", text or "no reason was given", status, seconds)
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong with a connection, in a few words."""
+    if isinstance(error, ConnectionError) and error.errno:
+        return os.strerror(error.errno)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,53 +1,60 @@
-"""Asks again when the service says so."""
+"""Retries of what the service refused for a while."""
 
 import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from face_age_client.answer import Answer
 from face_age_client.errors import Refused
 
-LEAST = 0.1  # seconds between two times, whatever the service says
+MIN_PAUSE: Final = 0.1  # seconds; doubled by each refusal in a row, up to
+MAX_BACKOFF: Final = 5.0
 
 
-def patiently(ask: Callable[[], Answer], seconds: float) -> Answer:
-    """What `ask` gives, asked again after each refusal that says when.
+def retry(call: Callable[[], Answer], timeout: float) -> Answer:
+    """The result of `call`, repeated after each refusal that has a Retry-After.
 
-    The pauses together take at most `seconds`; raises AskError, as `ask` does.
+    Pauses at least as long as it says, and longer with each refusal. Raises the last refusal
+    rather than start an attempt later than `timeout` seconds after the first.
     """
-    until = time.monotonic() + seconds
+    until = time.monotonic() + timeout
+    backoff = MIN_PAUSE
     while True:
         try:
-            return ask()
+            return call()
         except Refused as refusal:
-            pause = _pause(refusal, until)
+            pause = _pause(refusal, backoff, until)
+        backoff = min(2 * backoff, MAX_BACKOFF)
         time.sleep(pause)
 
 
-async def patiently_async(ask: Callable[[], Awaitable[Answer]], seconds: float) -> Answer:
-    """`patiently`, of something to be awaited."""
-    until = time.monotonic() + seconds
+async def retry_async(call: Callable[[], Awaitable[Answer]], timeout: float) -> Answer:
+    """`retry` for a coroutine function."""
+    until = time.monotonic() + timeout
+    backoff = MIN_PAUSE
     while True:
         try:
-            return await ask()
+            return await call()
         except Refused as refusal:
-            pause = _pause(refusal, until)
+            pause = _pause(refusal, backoff, until)
+        backoff = min(2 * backoff, MAX_BACKOFF)
         await asyncio.sleep(pause)
 
 
-def _pause(refusal: Refused, until: float) -> float:
-    """Seconds to wait; raises the refusal where it does not say when, or says too late."""
+def parse_retry_after(header: str | None) -> float | None:
+    """Seconds; None if there is no header, or a date."""
+    return float(header) if header and header.isdecimal() else None
+
+
+def _pause(refusal: Refused, backoff: float, until: float) -> float:
+    """Seconds to the next attempt; raises the refusal if there is to be none."""
     if refusal.retry_after is None:
         raise refusal
-    # or all that were refused together would come back together
-    spread = random.uniform(1, 1.5)  # nosec B311  # no secret
-    pause = max(refusal.retry_after, LEAST) * spread
+    # jitter: clients refused together should not come back together
+    jitter = random.uniform(1, 1.5)  # nosec B311  # no secret
+    pause = max(refusal.retry_after, backoff) * jitter
     if time.monotonic() + pause > until:
         raise refusal
     return pause
-
-
-def seconds_of(header: str | None) -> float | None:
-    """A Retry-After in seconds; None where there is none, or a date."""
-    return float(header) if header and header.isdecimal() else None

@@ -1,38 +1,97 @@
-"""Asks over gRPC."""
+"""gRPC clients; need the extra `grpc`."""
 
-from collections.abc import Mapping
+import threading
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
-import grpc
+try:
+    import grpc
 
-from face_age_client.address import Address, authorization
+    from face_age_client.inference_pb2 import PredictionsRequest
+    from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
+except ModuleNotFoundError as error:
+    message = f"{error.name} is not installed: it comes with face-age-client[grpc]"
+    raise ModuleNotFoundError(message, name=error.name) from error
+
+from face_age_client.address import GRPC_ADDRESS, Address, bearer
 from face_age_client.answer import Answer, parse
-from face_age_client.errors import AskError, Interrupted, Refused, Unreachable
-from face_age_client.inference_pb2 import PredictionsRequest
-from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
-from face_age_client.retry import patiently, patiently_async, seconds_of
+from face_age_client.errors import ClientError, Interrupted, Refused, Unreachable
+from face_age_client.retry import parse_retry_after, retry, retry_async
 
-MESSAGE_SIZE = 32 * 2**20  # bytes: more than the 20 MB of a photograph that the service takes
+MAX_MESSAGE_SIZE: Final = 32 * 2**20  # bytes: more than the 20 MB that the service takes
 
 
-class _Calls:
-    """What both clients have in common: requests, and what failures say."""
+class _Client:
+    """What both clients share: the channel, requests, failures."""
 
-    def __init__(self, address: str, model: str, version: str, timeout: float, key: str) -> None:
-        self._address = address
-        self._model, self._version, self._timeout = model, version, timeout
-        self._metadata = (("authorization", authorization(key)),) if key else ()
+    def __init__(
+        self,
+        address: str = GRPC_ADDRESS,
+        *,
+        model: str = "age",
+        model_version: str = "",
+        timeout: float = 120,
+        api_key: str = "",
+        ca_file: Path | None = None,
+        own_connection: bool = False,
+    ) -> None:
+        """Connects with the first image.
 
-    def _request(self, photograph: bytes, options: Mapping[str, float]) -> PredictionsRequest:
-        entries = {name: str(value).encode() for name, value in options.items()}
+        Args:
+            address: 127.0.0.1:7070, or https://example.org:443 for TLS.
+            model: Its name.
+            model_version: "" for the service's default.
+            timeout: Seconds, for each attempt, and for all retries together.
+            api_key: For a proxy that asks for one.
+            ca_file: PEM file of the authorities to trust instead of the system's.
+            own_connection: Do not share a connection with other clients of the same address.
+
+        Raises:
+            ValueError: `address` or `api_key` is malformed.
+            OSError: `ca_file` cannot be read.
+        """
+        place = Address.grpc(address)
+        self._address, self._target = address, place.netloc
+        self._model, self._model_version, self._timeout = model, model_version, timeout
+        self._metadata = (("authorization", bearer(api_key)),) if api_key else ()
+        self._credentials = None
+        if place.secure:
+            trusted = ca_file.read_bytes() if ca_file else None
+            self._credentials = grpc.ssl_channel_credentials(trusted)
+        self._options = [
+            ("grpc.max_send_message_length", MAX_MESSAGE_SIZE),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_SIZE),
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.use_local_subchannel_pool", int(own_connection)),
+        ]
+        self._lock = threading.Lock()
+        self._channel: Any = None
+        self._call: Any = None
+
+    def _predictions(self, kind: Any) -> Any:
+        """The call, of a channel of `grpc` or, where the event loop runs, of `grpc.aio`."""
+        with self._lock:
+            if self._channel is None:
+                self._channel = (
+                    kind.secure_channel(self._target, self._credentials, self._options)
+                    if self._credentials
+                    else kind.insecure_channel(self._target, self._options)
+                )
+                stub = InferenceAPIsServiceStub(self._channel)  # type: ignore[no-untyped-call]
+                self._call = stub.Predictions
+            return self._call
+
+    def _request(self, image: bytes, **options: float | None) -> PredictionsRequest:
+        entries = {
+            name: str(value).encode() for name, value in options.items() if value is not None
+        }
         return PredictionsRequest(
             model_name=self._model,
-            model_version=self._version,
-            input={"data": photograph, **entries},
+            model_version=self._model_version,
+            input={"data": image, **entries},
         )
 
-    def _failure(self, error: grpc.RpcError) -> AskError:
+    def _failure(self, error: grpc.RpcError) -> ClientError:
         status, details = error.code(), error.details() or "no reason was given"
         if status is grpc.StatusCode.UNAVAILABLE and "failed to connect" in details:
             return Unreachable(f"{self._address} does not answer: {details}")
@@ -41,44 +100,35 @@ class _Calls:
         if status is grpc.StatusCode.CANCELLED:
             details += "; the service cuts off what is larger than it takes"
         metadata = dict(error.trailing_metadata() or ())
-        return Refused(status.name, details, retry_after=seconds_of(metadata.get("retry-after")))
+        seconds = parse_retry_after(metadata.get("retry-after"))
+        return Refused(status.name, details, retry_after=seconds)
 
 
-class GrpcClient(_Calls):
-    """A channel to the service; threads may share it."""
+class GrpcClient(_Client):
+    """A channel to the service, for any number of threads."""
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        model: str = "age",
-        version: str = "",
-        timeout: float = 120,
-        key: str = "",
-        certificates: Path | None = None,
-        own_connection: bool = False,
-    ) -> None:
-        """`address` as `Address.grpc` takes it, `timeout` in seconds; ValueError on another form.
+    def predict(
+        self, image: bytes, *, min_confidence: float | None = None, max_faces: int | None = None
+    ) -> Answer:
+        """The faces in an image file, largest first.
 
-        `key` is for a proxy in front, `certificates` a PEM file of whom to trust instead of the
-        system's authorities. Channels to one address share a connection, but for those with an
-        `own_connection`.
+        Args:
+            image: JPEG, PNG, WebP, BMP or GIF.
+            min_confidence: Leave out faces below it, 0 to 1; None for the service's default.
+            max_faces: Keep only the largest ones; None for the service's default.
+
+        Raises:
+            ClientError: There is no answer; refusals with a retry-after have been retried.
         """
-        super().__init__(address, model, version, timeout, key)
-        self._channel = _channel(grpc, address, certificates, own_connection)
-        self._stub = InferenceAPIsServiceStub(self._channel)  # type: ignore[no-untyped-call]
-
-    def ask(self, photograph: bytes, options: Mapping[str, float] | None = None) -> Answer:
-        """The answer to one photograph; `options` as the service names them (`max_faces`, ...).
-
-        Asks again where a refusal says when, for as long as the timeout. Raises AskError.
-        """
-        request = self._request(photograph, options or {})
-        return patiently(lambda: self._ask(request), self._timeout)
+        request = self._request(image, min_confidence=min_confidence, max_faces=max_faces)
+        return retry(lambda: self._predict(request), self._timeout)
 
     def close(self) -> None:
-        """Close the channel for good."""
-        self._channel.close()
+        """Close the channel; another image would open a new one."""
+        with self._lock:
+            if self._channel is not None:
+                self._channel.close()
+                self._channel = None
 
     def __enter__(self) -> Self:
         return self
@@ -86,9 +136,9 @@ class GrpcClient(_Calls):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, request: PredictionsRequest) -> Answer:
+    def _predict(self, request: PredictionsRequest) -> Answer:
         try:
-            response = self._stub.Predictions(
+            response = self._predictions(grpc)(
                 request, timeout=self._timeout, metadata=self._metadata
             )
         except grpc.RpcError as error:
@@ -96,32 +146,21 @@ class GrpcClient(_Calls):
         return parse(response.prediction)
 
 
-class AsyncGrpcClient(_Calls):
-    """A channel to the service, made where the event loop runs; tasks may share it."""
+class AsyncGrpcClient(_Client):
+    """A channel to the service, for any number of tasks of one event loop."""
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        model: str = "age",
-        version: str = "",
-        timeout: float = 120,
-        key: str = "",
-        certificates: Path | None = None,
-    ) -> None:
-        """As `GrpcClient`."""
-        super().__init__(address, model, version, timeout, key)
-        self._channel = _channel(grpc.aio, address, certificates, own_connection=True)
-        self._stub = InferenceAPIsServiceStub(self._channel)  # type: ignore[no-untyped-call]
-
-    async def ask(self, photograph: bytes, options: Mapping[str, float] | None = None) -> Answer:
-        """As `GrpcClient.ask`."""
-        request = self._request(photograph, options or {})
-        return await patiently_async(lambda: self._ask(request), self._timeout)
+    async def predict(
+        self, image: bytes, *, min_confidence: float | None = None, max_faces: int | None = None
+    ) -> Answer:
+        """As `GrpcClient.predict`."""
+        request = self._request(image, min_confidence=min_confidence, max_faces=max_faces)
+        return await retry_async(lambda: self._predict(request), self._timeout)
 
     async def close(self) -> None:
-        """Close the channel for good."""
-        await self._channel.close()
+        """Close the channel; another image would open a new one."""
+        if self._channel is not None:
+            channel, self._channel = self._channel, None
+            await channel.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -129,26 +168,11 @@ class AsyncGrpcClient(_Calls):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _ask(self, request: PredictionsRequest) -> Answer:
+    async def _predict(self, request: PredictionsRequest) -> Answer:
         try:
-            response = await self._stub.Predictions(
+            response = await self._predictions(grpc.aio)(
                 request, timeout=self._timeout, metadata=self._metadata
             )
         except grpc.RpcError as error:
             raise self._failure(error) from error
         return parse(response.prediction)
-
-
-def _channel(kind: Any, address: str, certificates: Path | None, own_connection: bool) -> Any:
-    """A channel of `grpc` or `grpc.aio`; ValueError on an address of another form."""
-    place = Address.grpc(address)
-    options = [
-        ("grpc.max_send_message_length", MESSAGE_SIZE),
-        ("grpc.max_receive_message_length", MESSAGE_SIZE),
-        ("grpc.enable_http_proxy", 0),
-        ("grpc.use_local_subchannel_pool", int(own_connection)),
-    ]
-    if not place.secure:
-        return kind.insecure_channel(place.netloc, options)
-    trusted = certificates.read_bytes() if certificates else None
-    return kind.secure_channel(place.netloc, grpc.ssl_channel_credentials(trusted), options)

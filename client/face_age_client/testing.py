@@ -1,4 +1,4 @@
-"""A service that answers as it is told, on a port of its own: for tests of what asks one."""
+"""A stand-in for the service, for tests of code that uses a client."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ Respond = Callable[[BaseHTTPRequestHandler, bytes], None]
 
 
 class Server:
-    """Answers with `respond`, and keeps what it was sent."""
+    """Responds with `respond`; records requests as path, lower-case headers and body."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
@@ -42,6 +42,7 @@ class Server:
 def send(
     handler: BaseHTTPRequestHandler, status: int, body: bytes, retry_after: str | None = None
 ) -> None:
+    """Send a whole response."""
     handler.send_response(status)
     if retry_after is not None:
         handler.send_header("Retry-After", retry_after)
@@ -52,7 +53,7 @@ def send(
 
 @contextmanager
 def serving() -> Iterator[Server]:
-    """A service in a thread, which ends with the block."""
+    """A stand-in on a free port, until the end of the block."""
     server = Server()
     thread = threading.Thread(target=server.http.serve_forever, args=(0.01,))
     thread.start()

@@ -1,6 +1,6 @@
 import pytest
 
-from face_age_client.address import Address, authorization
+from face_age_client.address import Address, bearer
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,11 @@ def test_no_address_of_grpc(text):
 @pytest.mark.parametrize("key", ["a b", "secret\n", "schlüssel"])
 def test_key_that_no_header_can_hold(key):
     with pytest.raises(ValueError, match="the key holds") as error:
-        authorization(key)
+        bearer(key)
     assert key.strip() not in str(error.value)
 
 
 def test_key_that_is_too_long_for_a_header():
-    assert authorization(7000 * "x")
+    assert bearer(7000 * "x")
     with pytest.raises(ValueError, match="the key has 7001 letters"):
-        authorization(7001 * "x")
+        bearer(7001 * "x")

@@ -12,13 +12,13 @@ from face_age_client.pool import WINDOW, in_parallel
 
 
 class Client:
-    """Counts itself; asks nobody."""
+    """Counts itself; has no service."""
 
     def __init__(self, made: list["Client"]) -> None:
         self.closed = False
         made.append(self)
 
-    def ask(self, photograph, options=None):
+    def predict(self, image, *, min_confidence=None, max_faces=None):
         raise NotImplementedError
 
     def close(self) -> None:

@@ -6,13 +6,7 @@ import pytest
 
 from face_age_client.errors import Interrupted, Malformed, Refused, Unreachable
 from face_age_client.rest import RestClient
-from face_age_client.testing import ANSWER, Server, send, serving
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as server:
-        yield server
+from face_age_client.testing import ANSWER, Server, send
 
 
 @pytest.fixture
@@ -23,24 +17,24 @@ def client(server: Server) -> Iterator[RestClient]:
 
 
 def test_request(server, client):
-    answer = client.ask(b"photograph", {"max_faces": 3, "min_confidence": 0.5})
+    answer = client.predict(b"image", max_faces=3, min_confidence=0.5)
     assert answer.faces == ()
     ((path, headers, body),) = server.requests
-    assert (path, body) == ("/predictions/age", b"photograph")
+    assert (path, body) == ("/predictions/age", b"image")
     assert headers["content-type"] == "application/octet-stream"
     assert (headers["x-max-faces"], headers["x-min-confidence"]) == ("3", "0.5")
 
 
 def test_model_and_version_behind_a_path(server):
-    client = RestClient(f"{server.url}/faces/", model="my age", version="2.0")
-    client.ask(b"x")
+    client = RestClient(f"{server.url}/faces/", model="my age", model_version="2.0")
+    client.predict(b"x")
     client.close()
     assert server.requests[0][0] == "/faces/predictions/my%20age/2.0"
 
 
 def test_connection_is_kept(server, client):
     for _ in range(3):
-        client.ask(b"x")
+        client.predict(b"x")
     assert len(server.connections) == 1
 
 
@@ -50,8 +44,8 @@ def test_idle_connection_that_was_closed_is_opened_again(server, client):
         handler.close_connection = True
 
     server.respond = once
-    client.ask(b"x")
-    client.ask(b"x")
+    client.predict(b"x")
+    client.predict(b"x")
     assert len(server.connections) == 2
 
 
@@ -68,33 +62,33 @@ def test_idle_connection_that_was_closed_is_opened_again(server, client):
 def test_refusal(server, client, status, body, kind, message):
     server.respond = lambda handler, _: send(handler, status, body)
     with pytest.raises(Refused) as refused:
-        client.ask(b"x")
+        client.predict(b"x")
     assert (refused.value.type, refused.value.message) == (kind, message)
     assert refused.value.code == status
 
 
-def test_asks_again_when_told_to(server, client):
-    def busy_at_first(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+def test_retries_after_retry_after(server, client):
+    def busy_first(handler: BaseHTTPRequestHandler, _: bytes) -> None:
         busy = len(server.requests) < 3
         send(handler, 503 if busy else 200, b"{}" if busy else ANSWER, "0" if busy else None)
 
-    server.respond = busy_at_first
-    assert client.ask(b"x").width == 1
+    server.respond = busy_first
+    assert client.predict(b"x").width == 1
     assert [body for _, _, body in server.requests] == [b"x"] * 3
 
 
 def test_does_not_wait_for_longer_than_its_timeout(server, client):
     server.respond = lambda handler, _: send(handler, 429, b"{}", "5")
     with pytest.raises(Refused) as refused:
-        client.ask(b"x")
+        client.predict(b"x")
     assert (refused.value.code, refused.value.retry_after) == (429, 5)
     assert len(server.requests) == 1
 
 
 def test_key(server, client):
-    client.ask(b"x")
-    other = RestClient(server.url, key="secret")
-    other.ask(b"x")
+    client.predict(b"x")
+    other = RestClient(server.url, api_key="secret")
+    other.predict(b"x")
     other.close()
     sent = [headers.get("authorization") for _, headers, _ in server.requests]
     assert sent == [None, "Bearer secret"]
@@ -103,7 +97,7 @@ def test_key(server, client):
 def test_malformed(server, client):
     server.respond = lambda handler, _: send(handler, 200, b"{}")
     with pytest.raises(Malformed, match="has no 'width'"):
-        client.ask(b"x")
+        client.predict(b"x")
 
 
 def test_broken_connection(server, client):
@@ -112,9 +106,9 @@ def test_broken_connection(server, client):
 
     server.respond = hang_up
     with pytest.raises(Interrupted, match="broke off"):
-        client.ask(b"x")
+        client.predict(b"x")
     server.respond = lambda handler, _: send(handler, 200, ANSWER)
-    assert client.ask(b"x").width == 1
+    assert client.predict(b"x").width == 1
 
 
 def test_answer_that_takes_too_long(server):
@@ -122,17 +116,28 @@ def test_answer_that_takes_too_long(server):
     server.respond = lambda handler, _: release.wait(5) and None
     client = RestClient(server.url, timeout=0.2)
     with pytest.raises(Interrupted, match="timed out"):
-        client.ask(b"x")
+        client.predict(b"x")
     release.set()
 
 
 def test_nothing_listens(server):
     url = "http://127.0.0.1:1"
     with pytest.raises(Unreachable, match=f"{url} does not answer: Connection refused"):
-        RestClient(url).ask(b"x")
+        RestClient(url).predict(b"x")
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://host", "http://", "localhost"])
 def test_address_that_is_none(url):
     with pytest.raises(ValueError, match="is not of the form"):
         RestClient(url)
+
+
+def test_connecting_takes_too_long(full_backlog):
+    with pytest.raises(Unreachable, match="does not answer: timed out"):
+        RestClient(full_backlog, timeout=0.2).predict(b"x")
+
+
+def test_unknown_option(server, client):
+    with pytest.raises(TypeError, match="max_face"):
+        client.predict(b"x", max_face=3)
+    assert server.requests == []

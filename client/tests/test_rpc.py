@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,88 +12,44 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from face_age_client import inference_pb2
 from face_age_client.errors import Interrupted, Refused, Unreachable
 from face_age_client.inference_pb2 import PredictionResponse, PredictionsRequest
-from face_age_client.inference_pb2_grpc import (
-    InferenceAPIsServiceServicer,
-    add_InferenceAPIsServiceServicer_to_server,
-)
 from face_age_client.rpc import GrpcClient
-from face_age_client.testing import ANSWER
 
 CLIENT = Path(__file__).resolve().parents[1]
 
 
-class Servicer(InferenceAPIsServiceServicer):
-    """Answers with `body`, or aborts with `status`; keeps what it was sent."""
-
-    def __init__(self) -> None:
-        self.body = ANSWER
-        self.status: tuple[grpc.StatusCode, str] | None = None
-        self.requests: list[PredictionsRequest] = []
-        self.metadata: list[dict[str, str]] = []
-        self.peers: list[str] = []
-        self.busy = 0  # calls that are told to come again at once
-
-    def Predictions(self, request, context):  # noqa: N802
-        self.requests.append(request)
-        self.metadata.append(dict(context.invocation_metadata()))
-        self.peers.append(context.peer())
-        if len(self.requests) <= self.busy:
-            context.set_trailing_metadata((("retry-after", "0"),))
-            context.abort(grpc.StatusCode.UNAVAILABLE, "busy")
-        if self.status is not None:
-            context.abort(*self.status)
-        return PredictionResponse(prediction=self.body)
-
-
-@pytest.fixture
-def servicer() -> Servicer:
-    return Servicer()
-
-
-@pytest.fixture
-def address(servicer: Servicer) -> Iterator[str]:
-    with ThreadPoolExecutor(2) as pool:
-        server = grpc.server(pool, options=[("grpc.max_receive_message_length", -1)])
-        add_InferenceAPIsServiceServicer_to_server(servicer, server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        yield f"127.0.0.1:{port}"
-        server.stop(None).wait()
-
-
 @pytest.fixture
 def client(address: str) -> Iterator[GrpcClient]:
-    client = GrpcClient(address, version="2.0", timeout=5)
+    client = GrpcClient(address, model_version="2.0", timeout=5)
     yield client
     client.close()
 
 
 def test_request(servicer, client):
-    assert client.ask(b"photograph", {"max_faces": 3}).faces == ()
+    assert client.predict(b"image", max_faces=3).faces == ()
     (request,) = servicer.requests
     assert (request.model_name, request.model_version) == ("age", "2.0")
-    assert dict(request.input) == {"data": b"photograph", "max_faces": b"3"}
+    assert dict(request.input) == {"data": b"image", "max_faces": b"3"}
 
 
 @pytest.mark.parametrize("own", [False, True])
 def test_connections(servicer, address, own):
     clients = [GrpcClient(address, timeout=5, own_connection=own) for _ in range(2)]
     for client in clients:
-        client.ask(b"photograph")
+        client.predict(b"image")
     for client in clients:
         client.close()
     assert len(set(servicer.peers)) == (2 if own else 1)
 
 
-def test_large_photograph(servicer, client):
-    client.ask(bytes(20 * 2**20))
+def test_large_image(servicer, client):
+    client.predict(bytes(20 * 2**20))
     assert len(servicer.requests[0].input["data"]) == 20 * 2**20
 
 
 def test_failure_in_the_body(servicer, client):
     servicer.body = b'{"code": 400, "type": "InvalidImage", "message": "m"}'
     with pytest.raises(Refused) as refused:
-        client.ask(b"x")
+        client.predict(b"x")
     assert (refused.value.type, refused.value.code) == ("InvalidImage", 400)
 
 
@@ -107,21 +64,21 @@ def test_failure_in_the_body(servicer, client):
 def test_failure_in_the_status(servicer, client, status, message):
     servicer.status = (status, "why")
     with pytest.raises(Refused) as refused:
-        client.ask(b"x")
+        client.predict(b"x")
     assert (refused.value.type, refused.value.message) == (status.name, message)
     assert refused.value.code is None
 
 
-def test_asks_again_when_told_to(servicer, client):
+def test_retries_after_retry_after(servicer, client):
     servicer.busy = 2
-    assert client.ask(b"x").width == 1
+    assert client.predict(b"x").width == 1
     assert len(servicer.requests) == 3
 
 
 def test_key(servicer, client, address):
-    client.ask(b"x")
-    other = GrpcClient(address, key="secret")
-    other.ask(b"x")
+    client.predict(b"x")
+    other = GrpcClient(address, api_key="secret")
+    other.predict(b"x")
     other.close()
     sent = [metadata.get("authorization") for metadata in servicer.metadata]
     assert sent == [None, "Bearer secret"]
@@ -130,13 +87,13 @@ def test_key(servicer, client, address):
 def test_answer_that_takes_too_long(servicer, client):
     servicer.status = (grpc.StatusCode.DEADLINE_EXCEEDED, "")
     with pytest.raises(Interrupted, match="no answer in 5 s"):
-        client.ask(b"x")
+        client.predict(b"x")
 
 
 def test_nothing_listens():
     client = GrpcClient("127.0.0.1:1")
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1 does not answer"):
-        client.ask(b"x")
+        client.predict(b"x")
     client.close()
 
 
@@ -166,3 +123,27 @@ def test_speaks_the_wire_format_of_torchserve():
     assert PredictionResponse.FromString(b"\n\x02{}").prediction == b"{}"
     service = inference_pb2.DESCRIPTOR.services_by_name["InferenceAPIsService"]
     assert service.full_name == "org.pytorch.serve.grpc.inference.InferenceAPIsService"
+
+
+def test_close(servicer, address):
+    """Another image opens a new connection."""
+    client = GrpcClient(address, own_connection=True)
+    for _ in range(2):
+        client.predict(b"x")
+        client.close()
+        client.close()
+    assert len(set(servicer.peers)) == 2
+
+
+def test_unknown_option(servicer, client):
+    with pytest.raises(TypeError, match="max_face"):
+        client.predict(b"x", max_face=3)
+    assert servicer.requests == []
+
+
+def test_several_threads(servicer, client):
+    servicer.wait = threading.Barrier(4, timeout=5).wait
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(client.predict, [b"x"] * 4))
+    assert [answer.width for answer in answers] == [1] * 4
+    assert len(set(servicer.peers)) == 1

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from face_age_client.errors import AskError
+from face_age_client.errors import ClientError
 from face_age_client.rest import RestClient
 from handler.contract import SCHEMA, Contract
 from handler.integrity import HASHES, MODEL, listing
@@ -166,8 +166,8 @@ def test_serve_script_refuses(
 def good_one_answers(at: readiness.Addresses) -> None:
     client = RestClient(at.rest.url)
     try:
-        client.ask(readiness.PHOTOGRAPH.read_bytes())
-    except AskError as error:
+        client.predict(readiness.PHOTOGRAPH.read_bytes())
+    except ClientError as error:
         raise readiness.NotReady(str(error)) from error
     finally:
         client.close()

@@ -122,11 +122,11 @@ def test_clients_back_off(nginx: None, service: Service) -> None:
     """As long as Retry-After, which the proxy adds, says: then all are answered."""
     with proxied(service) as proxy, ThreadPoolExecutor(USERS) as pool:
         clients = [
-            RestClient(proxy.url, key=proxy.new_key(), certificates=proxy.certificate, timeout=120)
+            RestClient(proxy.url, api_key=proxy.new_key(), ca_file=proxy.certificate, timeout=120)
             for _ in range(USERS)
         ]
         with worker_stopped(service):
-            asked = [pool.submit(client.ask, PORTRAIT) for client in clients]
+            asked = [pool.submit(client.predict, PORTRAIT) for client in clients]
             until = time.monotonic() + 20
             while proxy.logs().count('" 503 ') < USERS - QUEUE - BATCH:
                 assert time.monotonic() < until, proxy.logs()[-2000:]

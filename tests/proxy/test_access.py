@@ -101,8 +101,8 @@ def test_health_needs_no_key(proxy: Proxy):
 
 
 def test_through_the_client(proxy: Proxy, key, wanted):
-    client = RestClient(proxy.url, key=key, certificates=proxy.certificate)
-    assert_same(client.ask(JPEG).content, wanted)
+    client = RestClient(proxy.url, api_key=key, ca_file=proxy.certificate)
+    assert_same(client.predict(JPEG).content, wanted)
     client.close()
 
 
@@ -165,18 +165,18 @@ def test_revoked_key_ends_with_the_next_request(proxy: Proxy, wanted):
     """On a connection that stays open, and nobody else's."""
     first, second = proxy.new_key(), proxy.new_key()
     clients = [
-        RestClient(proxy.url, key=key, certificates=proxy.certificate) for key in (first, second)
+        RestClient(proxy.url, api_key=key, ca_file=proxy.certificate) for key in (first, second)
     ]
     try:
         for client in clients:
-            assert_same(client.ask(JPEG).content, wanted)
+            assert_same(client.predict(JPEG).content, wanted)
         sha256 = hashlib.sha256(first.encode()).hexdigest()
         (name,) = (key.name for key in keys.read(proxy.keys) if key.sha256 == sha256)
         keys.revoke(proxy.keys, name)
         with pytest.raises(Refused) as refused:
-            clients[0].ask(JPEG)
+            clients[0].predict(JPEG)
         assert (refused.value.code, refused.value.type) == (401, "Unauthorized")
-        assert_same(clients[1].ask(JPEG).content, wanted)
+        assert_same(clients[1].predict(JPEG).content, wanted)
     finally:
         for client in clients:
             client.close()

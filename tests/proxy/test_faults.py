@@ -72,9 +72,9 @@ def test_torchserve_is_away(alone: Proxy):
 
 
 def test_torchserve_is_away_over_grpc(alone: Proxy):
-    client = GrpcClient(alone.url, key=alone.new_key(), certificates=alone.certificate, timeout=1)
+    client = GrpcClient(alone.url, api_key=alone.new_key(), ca_file=alone.certificate, timeout=1)
     with pytest.raises(Refused) as refused:
-        client.ask(b"x")
+        client.predict(b"x")
     assert (refused.value.type, refused.value.retry_after) == ("UNAVAILABLE", 2)
     client.close()
 

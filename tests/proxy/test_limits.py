@@ -289,12 +289,12 @@ def test_requests_of_a_key(proxy: Proxy, key):
 
 def test_the_client_waits_until_it_is_let_in(proxy: Proxy, key, model_file):
     clients = [
-        RestClient(proxy.url, key=key, certificates=proxy.certificate, timeout=60) for _ in range(4)
+        RestClient(proxy.url, api_key=key, ca_file=proxy.certificate, timeout=60) for _ in range(4)
     ]
     with ThreadPoolExecutor(8) as pool:  # until it is turned away
         statuses = list(pool.map(lambda _: proxy.ask(CHEAP, BYTES, key=key).status, range(60)))
         assert 429 in statuses
-        answers = list(pool.map(lambda client: client.ask(JPEG), clients))
+        answers = list(pool.map(lambda client: client.predict(JPEG), clients))
     for client in clients:
         client.close()
     assert [len(answer.faces) for answer in answers] == [1] * 4

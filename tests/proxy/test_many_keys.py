@@ -138,7 +138,7 @@ def test_many_keys_cost_a_stranger_nothing(alone: Proxy) -> None:
             "".join(line(secrets.token_urlsafe(32), f"k{i}") for i in range(count))
         )
         settle(alone)
-        client = RestClient(alone.url, key="x" * 43, certificates=alone.certificate)
+        client = RestClient(alone.url, api_key="x" * 43, ca_file=alone.certificate)
         seconds[count] = statistics.median(took(client) for _ in range(100))
         client.close()
     assert seconds[MANY] < seconds[1] + 0.002
@@ -147,5 +147,5 @@ def test_many_keys_cost_a_stranger_nothing(alone: Proxy) -> None:
 def took(client: RestClient) -> float:
     started = time.perf_counter()
     with pytest.raises(Refused):
-        client.ask(b"x")
+        client.predict(b"x")
     return time.perf_counter() - started

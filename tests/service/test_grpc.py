@@ -160,7 +160,7 @@ def test_options(service: Service, model_file):
 def test_failure_through_the_client(service: Service):
     client = GrpcClient(service.grpc)
     with pytest.raises(Refused) as refused:
-        client.ask(b"GIF89a")
+        client.predict(b"GIF89a")
     assert (refused.value.type, refused.value.code) == ("InvalidImage", 400)
     client.close()
 
@@ -169,9 +169,9 @@ def test_failure_through_the_client(service: Service):
     ("name", "version"), [pytest.param("mood", "", id="model"), ("age", "9.9")]
 )
 def test_unknown_model(service: Service, name, version):
-    client = GrpcClient(service.grpc, model=name, version=version)
+    client = GrpcClient(service.grpc, model=name, model_version=version)
     with pytest.raises(Refused) as refused:
-        client.ask(JPEG)
+        client.predict(JPEG)
     assert (refused.value.type, refused.value.code) == ("INTERNAL", None)
     client.close()
 
@@ -179,14 +179,14 @@ def test_unknown_model(service: Service, name, version):
 def test_nearly_as_many_bytes_as_are_taken(service: Service, model_file):
     padded = JPEG + bytes(19 * 2**20)  # what follows a JPEG's end is not looked at
     client = GrpcClient(service.grpc)
-    assert_same(client.ask(padded).content, expected(model_file, JPEG))
+    assert_same(client.predict(padded).content, expected(model_file, JPEG))
     client.close()
 
 
 def test_more_bytes_than_are_taken(service: Service):
     client = GrpcClient(service.grpc)
     with pytest.raises(Refused) as refused:
-        client.ask(b"\xff\xd8" + bytes(21 * 2**20))
+        client.predict(b"\xff\xd8" + bytes(21 * 2**20))
     assert refused.value.type == "CANCELLED"
-    assert len(client.ask(encoded(astronaut())).faces) == 1
+    assert len(client.predict(encoded(astronaut())).faces) == 1
     client.close()

@@ -56,9 +56,11 @@ class Clone:
         assert (done.returncode, done.stderr) == (0, "")
 
     def ask(self, model: str = "age", version: str = "") -> Answer:
-        client = RestClient(self.environ["TS_INFERENCE_ADDRESS"], model=model, version=version)
+        client = RestClient(
+            self.environ["TS_INFERENCE_ADDRESS"], model=model, model_version=version
+        )
         try:
-            return client.ask(PHOTOGRAPH)
+            return client.predict(PHOTOGRAPH)
         finally:
             client.close()
 

@@ -108,7 +108,7 @@ def test_unknown_model(service: Service, path, kind):
 def test_more_bytes_than_are_taken(service: Service):
     client = RestClient(service.rest)
     with pytest.raises(Refused) as refused:
-        client.ask(b"\xff\xd8" + bytes(21 * 2**20))
+        client.predict(b"\xff\xd8" + bytes(21 * 2**20))
     assert (refused.value.type, refused.value.code) == ("HTTP 413", 413)
-    assert len(client.ask(JPEG).faces) == 1
+    assert len(client.predict(JPEG).faces) == 1
     client.close()

@@ -15,12 +15,12 @@ def ask(request, service: Service):
 
     def ask_version(version: str):
         client = (
-            RestClient(service.rest, version=version)
+            RestClient(service.rest, model_version=version)
             if request.param == "REST"
-            else GrpcClient(service.grpc, version=version)
+            else GrpcClient(service.grpc, model_version=version)
         )
         try:
-            return client.ask(JPEG).content
+            return client.predict(JPEG).content
         finally:
             client.close()
 

@@ -16,8 +16,8 @@ class Client(RestClient):
     def __init__(self) -> None:
         self.sent: list[bytes] = []
 
-    def ask(self, photograph: bytes, options: object = None) -> None:  # type: ignore[override]
-        self.sent.append(photograph)
+    def predict(self, image: bytes, **_: object) -> None:  # type: ignore[override]
+        self.sent.append(image)
         if len(self.sent) % 2 == 0:
             raise Interrupted("broken off")
 

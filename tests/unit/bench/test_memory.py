@@ -20,7 +20,7 @@ from PIL import Image
 from bench import memory
 from bench.memory import Message, Run, Sample
 from face_age_client.answer import Answer
-from face_age_client.errors import AskError, Malformed, Refused
+from face_age_client.errors import ClientError, Malformed, Refused
 from face_age_client.rest import RestClient
 from loadtests.photographs import Photograph
 from tests.pictures import astronaut, encoded
@@ -112,7 +112,7 @@ def one_by_one(
             future: Future[None] = Future()
             try:
                 future.set_result(do(client, job))
-            except AskError as error:
+            except ClientError as error:
                 future.set_exception(error)
             yield job, future
 
@@ -225,7 +225,7 @@ class Service:
     def __init__(self, outcome: Answer | Refused) -> None:
         self.outcome = outcome
 
-    def ask(self, *_: object) -> Answer:
+    def predict(self, *_: object, **__: object) -> Answer:
         if isinstance(self.outcome, Refused):
             raise self.outcome
         return self.outcome

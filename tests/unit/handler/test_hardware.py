@@ -114,7 +114,7 @@ GAPS = """
 import sys
 import torch
 from handler.heap import keep_freed_memory
-from handler.machine import HeapLimit, _resident
+from handler.hardware import HeapLimit, _resident
 
 torch.set_num_threads(1)
 keep_freed_memory()
