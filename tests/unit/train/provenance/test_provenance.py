@@ -20,8 +20,9 @@ from train.evaluation import origins
 from train.fit import fit
 from train.modeling.network import AgeNetwork, Architecture
 from train.modeling.weights import Weights, save_weights
+from train.provenance import provenance
 from train.provenance.of_run import chosen, of_run
-from train.provenance.provenance import KEY, Provenance, ProvenanceError, Step, carried, provenance
+from train.provenance.provenance import KEY, Provenance, ProvenanceError, Step, carried
 from train.provenance.terms import OWN, DataSet, data_set
 
 Make = Callable[..., DictConfig]
