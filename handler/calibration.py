@@ -8,10 +8,10 @@ from handler.contract import Calibration
 Floats = NDArray[np.float32]
 
 
-def prediction_intervals(age: Floats, spread: Floats, calibration: Calibration) -> Floats:
-    """Lowest and highest of these ages, float32 [n, 2], of estimates `age` [n], `spread` [n].
+def prediction_intervals(age: Floats, std: Floats, calibration: Calibration) -> Floats:
+    """Lowest and highest of these ages, float32 [n, 2], of estimates `age` [n], `std` [n].
 
-    All in years. An age is among them where its distance from the estimate, counted in spreads, is
+    All in years. An age is among them where its distance from the estimate, counted in stds, is
     none that is rare for faces of that age: label-conditional conformal prediction (Vovk, Machine
     Learning 92, 2013). So the old are covered as well as the young, though a network takes faces
     of a rare age for less rare ones.
@@ -21,11 +21,11 @@ def prediction_intervals(age: Floats, spread: Floats, calibration: Calibration) 
         for values in (calibration.ages, calibration.lower, calibration.upper)
     )
     age = age.clip(knots[0], knots[-1])[:, None]
-    spread = spread[:, None]
+    std = std[:, None]
     # How far each knot lies past the end. Between knots that is linear, so the ends are exact; at
     # the estimate itself it is on the inner side of both, because lower <= 0 <= upper.
-    above = knots - age - spread * upper
-    below = age + spread * lower - knots
+    above = knots - age - std * upper
+    below = age + std * lower - knots
     ends = [_last_inside(below[:, ::-1], knots[::-1]), _last_inside(above, knots)]
     return np.stack(ends, axis=1)
 

@@ -76,7 +76,7 @@ class DetectorSettings:
 class Calibration:
     """How far faces of an age are from what is estimated of them: see `handler.calibration`.
 
-    (true age - estimated age) / spread of faces of `ages[i]` lies between `lower[i]` and
+    (true age - estimated age) / std of faces of `ages[i]` lies between `lower[i]` and
     `upper[i]` in `coverage` of cases.
     """
 

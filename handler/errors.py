@@ -88,7 +88,7 @@ class ExplanationsNotImplemented(Failure):
 
 
 class WaitedTooLong(Failure):
-    """Behind the proxy: it has waited longer than `handler.longest_wait` for a worker."""
+    """Behind the proxy: it has waited longer than `handler.queue_timeout` for a worker."""
 
     code, type, phrase = 503, "WaitedTooLong", "Service Unavailable"
 

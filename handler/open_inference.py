@@ -6,7 +6,7 @@ answer is of another shape ends.
 
 import json
 
-from handler.responses import Model
+from handler.answer import Model
 
 
 def wrapped(body: bytes, model: Model) -> bytes:

@@ -1,6 +1,5 @@
 """Photographs -> faces with ages: the whole way is `Pipeline.run`."""
 
-import logging
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch.profiler import record_function
 
+from handler.answer import Answer, Face
 from handler.contract import ContractError
-from handler.errors import DeviceLost, Failure, InternalError, OutOfMemory
+from handler.device_errors import to_failure
+from handler.errors import Failure
 from handler.faces.detector import FaceDetector, Faces
 from handler.imaging.crop import crop_faces, square
 from handler.imaging.decode import Reduced, decode, decode_reduced
@@ -21,50 +22,7 @@ from handler.predictor import Predictions, Predictor
 from handler.requests import Options, Request
 from handler.settings import Settings
 
-logger = logging.getLogger(__name__)
-
 FEW_FACES = 8  # that a photograph mostly has no more of
-
-# How an allocation that failed reads when it is no exception of its own: inside TorchScript every
-# exception becomes a RuntimeError with the original's text.
-_NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
-
-# The errors after which, by CUDA's reference of cudaError_t, a process must end and start again;
-# in the words of cudaGetErrorString.
-_LOST = (
-    "an illegal memory access was encountered",
-    "an illegal instruction was encountered",
-    "context is destroyed",
-    "device-side assert triggered",
-    "hardware stack error",
-    "invalid program counter",
-    "misaligned address",
-    "operation not supported on global/shared address space",
-    "the launch timed out and was terminated",
-    "uncorrectable ECC error encountered",
-    "uncorrectable NVLink error detected during the execution",
-    "unspecified launch failure",
-)
-
-
-@dataclass(frozen=True)
-class Face:
-    """One face; box and landmarks in pixels of the upright photograph."""
-
-    box: tuple[float, ...]  # x1, y1, x2, y2; may reach past the photograph
-    confidence: float  # 0 to 1
-    landmarks: tuple[tuple[float, ...], ...]  # x, y of eyes, nose, corners of the mouth
-    age: float  # years
-    interval: tuple[float, ...]  # years: low, high
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was found in one photograph, the largest face first."""
-
-    width: int
-    height: int
-    faces: tuple[Face, ...]
 
 
 @dataclass(frozen=True)
@@ -76,20 +34,20 @@ class Photograph:
 
 
 class Pipeline:
-    """A detector and an estimator under one contract; keeps nothing from batch to batch."""
+    """A detector and an predictor under one contract; keeps nothing from batch to batch."""
 
     def __init__(
         self,
         detector: FaceDetector,
-        estimator: Predictor,
+        predictor: Predictor,
         settings: Settings,
         progress: Callable[[], object] = lambda: None,
     ) -> None:
         """`progress` is called after each step of a batch that may take long."""
-        self.contract = estimator.contract
-        self.precision = estimator.precision
+        self.contract = predictor.contract
+        self.precision = predictor.precision
         self._detector = detector
-        self._estimator = estimator
+        self._predictor = predictor
         self._settings = settings
         self._progress = progress
         self._decoders = ThreadPoolExecutor(torch.get_num_threads(), "decode")
@@ -103,11 +61,11 @@ class Pipeline:
         progress: Callable[[], object] = lambda: None,
     ) -> "Pipeline":
         """The pipeline around an exported model; ContractError when it cannot be honoured."""
-        estimator = Predictor.load(model, device, settings.precision)
+        predictor = Predictor.load(model, device, settings.precision)
         detector = FaceDetector(
-            estimator.contract.detector, settings.min_face_size, settings.max_side, device
+            predictor.contract.detector, settings.min_face_size, settings.max_side, device
         )
-        return cls(detector, estimator, settings, progress)
+        return cls(detector, predictor, settings, progress)
 
     def run(self, items: Sequence[Request | Failure]) -> list[Answer | Failure]:
         """One answer or failure for each item, in order; an item's failure is its own.
@@ -131,7 +89,7 @@ class Pipeline:
         side = self.contract.crop.size
         for faces in range(1, max(batch_size, FEW_FACES) + 1):
             for _ in range(2):  # TorchScript profiles on a first call, and optimises on a second
-                given = self._estimator.estimate(np.zeros((faces, 3, side, side), np.uint8))
+                given = self._predictor.predict(np.zeros((faces, 3, side, side), np.uint8))
                 if not given.is_finite:
                     raise ContractError("the model gives ages that are NaN or infinite")
 
@@ -151,7 +109,7 @@ class Pipeline:
             )
             return Photograph(item, reduced)
         except Exception as error:  # whatever it is, it is this item's and not its batch's
-            return _failure(error)
+            return to_failure(error)
         finally:
             self._progress()
 
@@ -161,12 +119,12 @@ class Pipeline:
         try:
             return [*self._together(photographs)]
         except Exception as error:  # an exception that leaves the handler fails the whole batch
-            failure = _failure(error)
+            failure = to_failure(error)
         # Here, after the except block, nothing holds on to the tensors of the failed batch.
         try:
             torch.cuda.empty_cache()
         except RuntimeError as error:
-            failure = _failure(error)
+            failure = to_failure(error)
         if len(photographs) == 1:
             return [failure]
         return [answer for photograph in photographs for answer in self._answer([photograph])]
@@ -185,7 +143,7 @@ class Pipeline:
                 crops.append(self._crops(photograph, found))
                 self._progress()
         with record_function("estimate"):
-            estimates = self._estimator.estimate(np.concatenate(crops), self._progress)
+            estimates = self._predictor.predict(np.concatenate(crops), self._progress)
         if not estimates.is_finite:
             raise ArithmeticError("the model gave an age that is no number")
         ends = np.cumsum([len(f) for f in faces])
@@ -229,22 +187,3 @@ def _assembled(reduced: Reduced, faces: Faces, estimates: Predictions) -> Answer
             for box, confidence, landmarks, age, interval in found
         ),
     )
-
-
-def _failure(error: Exception) -> Failure:
-    """What the client is told of an exception; what was not foreseen goes to the log.
-
-    Raises DeviceLost where nobody can be told anything more.
-    """
-    if isinstance(error, Failure):
-        return error
-    logger.error("unexpected exception in the pipeline", exc_info=error)
-    if "CUDA error: " in str(error) and any(words in str(error) for words in _LOST):
-        raise DeviceLost("CUDA can do nothing more in this process") from error
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
-    ):
-        return OutOfMemory(
-            "the server's memory does not hold this photograph now; send it later, or scaled down"
-        )
-    return InternalError("a fault of the server, written to its log; other photographs may work")

@@ -26,21 +26,21 @@ class Predictions:
     """What the model says of n faces, in years; a part of them by slicing."""
 
     age: NDArray[np.float32]  # [n]
-    spread: NDArray[np.float32]  # [n], standard deviation
+    std: NDArray[np.float32]  # [n], standard deviation
     interval: NDArray[np.float32]  # [n, 2]: holds the true age in `calibration.coverage` of cases
 
     def __getitem__(self, part: slice) -> "Predictions":
-        return Predictions(self.age[part], self.spread[part], self.interval[part])
+        return Predictions(self.age[part], self.std[part], self.interval[part])
 
     @property
     def is_finite(self) -> bool:
         """Whether none of them is NaN or infinite. An interval alone may be finite by chance."""
-        each = (self.age, self.spread, self.interval)
+        each = (self.age, self.std, self.interval)
         return all(bool(np.isfinite(values).all()) for values in each)
 
 
 class Predictor:
-    """An exported model: uint8 [n, 3, S, S] -> (age [n], spread [n]), with its contract."""
+    """An exported model: uint8 [n, 3, S, S] -> (age [n], std [n]), with its contract."""
 
     def __init__(
         self, model: Any, contract: Contract, device: torch.device, precision: str = "float32"
@@ -83,13 +83,13 @@ class Predictor:
         model = torch.jit.load(str(path), map_location=device).eval()
         return cls(_for_inference(model, torch.float32), contract, device)
 
-    def estimate(
+    def predict(
         self, faces: NDArray[np.uint8], progress: Callable[[], object] = lambda: None
     ) -> Predictions:
         """Ages of the crops `faces`, uint8 [n, 3, S, S] as the contract's geometry makes them.
 
         `progress` is called after each `FACES_PER_CALL` of them. Raises ContractError where the
-        model gives anything but an age and a spread for each.
+        model gives anything but an age and a std for each.
         """
         parts = []
         for start in range(0, len(faces), FACES_PER_CALL):
@@ -98,20 +98,18 @@ class Predictor:
         if not parts:
             none = np.zeros(0, np.float32)
             return Predictions(none, none, np.zeros((0, 2), np.float32))
-        age, spread = (np.concatenate(each) for each in zip(*parts, strict=True))
-        return Predictions(
-            age, spread, prediction_intervals(age, spread, self.contract.calibration)
-        )
+        age, std = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return Predictions(age, std, prediction_intervals(age, std, self.contract.calibration))
 
     @torch.inference_mode()
     def _call(self, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        age, spread = self._model(torch.from_numpy(faces).to(self._device))
-        if not age.shape == spread.shape == (len(faces),):
+        age, std = self._model(torch.from_numpy(faces).to(self._device))
+        if not age.shape == std.shape == (len(faces),):
             raise ContractError(
-                f"the model gives {list(age.shape)} ages and {list(spread.shape)} spreads for "
+                f"the model gives {list(age.shape)} ages and {list(std.shape)} stds for "
                 f"{len(faces)} faces"
             )
-        return age.float().cpu().numpy(), spread.float().cpu().numpy()
+        return age.float().cpu().numpy(), std.float().cpu().numpy()
 
 
 def _fastest(device: torch.device, *, has_int8: bool) -> Precision:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 try:
     import torch
 
+    from handler.answer import Model
     from handler.contract import ContractError
     from handler.deadline import refuse_late
     from handler.errors import (
@@ -29,14 +30,14 @@ try:
     from handler.parts import hand_over_whole_requests
     from handler.pipeline import Pipeline
     from handler.requests import Request, parse
-    from handler.responses import Model, encode
+    from handler.responses import encode
     from handler.settings import Settings, SettingsError
     from handler.watchdog import Watchdog
 except ImportError as error:
     # TorchServe takes an ImportError to mean that the handler is one of its own, and reports
-    # "No module named 'ts.torch_handler.age_handler'" instead of what is missing.
+    # "No module named 'ts.torch_handler.torchserve_handler'" instead of what is missing.
     raise RuntimeError(
-        f"age_handler.py cannot be imported: {error}; the worker's Python needs torch, "
+        f"torchserve_handler.py cannot be imported: {error}; the worker's Python needs torch, "
         "torchvision, facenet-pytorch and Pillow, and the archive the package handler"
     ) from error
 
@@ -81,8 +82,8 @@ class TorchServeHandler:
         file = Path(properties["model_dir"], archived["serializedFile"])
         weights = weights_identity(file)
         self._model = Model(context.model_name, archived["modelVersion"], weights)
-        self._longest_wait = settings.longest_wait
-        self._watchdog = Watchdog(settings.longest_step)
+        self._queue_timeout = settings.queue_timeout
+        self._watchdog = Watchdog(settings.step_timeout)
         self._pipeline = Pipeline.load(file, settings, device, self._watchdog.progress)
         self._pipeline.warm_up(properties.get("batch_size") or 1)
         self._heap = HeapLimit()
@@ -152,7 +153,7 @@ class TorchServeHandler:
                 )
             if _is_model_infer(context, index):
                 raise InvalidRequest("ModelInfer takes no photographs here; call Predictions")
-            refuse_late(headers, self._longest_wait, time.time())
+            refuse_late(headers, self._queue_timeout, time.time())
             return parse(row, headers, getattr(row, "repeated", ()))
         except Failure as failure:
             return failure

@@ -181,7 +181,7 @@ def try_model(model: Path) -> None:
         precisions.append("int8")
     for precision in precisions:
         try:
-            given = Predictor.load(model, torch.device("cpu"), precision).estimate(faces)
+            given = Predictor.load(model, torch.device("cpu"), precision).predict(faces)
             if not given.is_finite:
                 raise ContractError("they are NaN or infinite")
         except Exception as error:  # whatever a file that anybody exported may raise

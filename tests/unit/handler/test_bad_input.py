@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from handler.answer import Answer, Model
 from handler.errors import Failure
-from handler.pipeline import Answer, Pipeline
+from handler.pipeline import Pipeline
 from handler.requests import Request, parse
-from handler.responses import Model, encode
+from handler.responses import encode
 from handler.settings import Settings
 from tests.corpus import encodings, faces, files, pixels
 from tests.corpus.cases import Outcome, Refused, assert_outcome

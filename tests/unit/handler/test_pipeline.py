@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from torch.profiler import ProfilerActivity, profile
 
+from handler.answer import Answer
 from handler.contract import Contract
 from handler.errors import (
     Failure,
@@ -23,7 +24,7 @@ from handler.errors import (
 from handler.imaging import decode
 from handler.imaging.crop import crop_faces
 from handler.imaging.decode import Reduced, decode_reduced
-from handler.pipeline import Answer, Pipeline
+from handler.pipeline import Pipeline
 from handler.predictor import Predictions
 from handler.requests import Options, Request
 from handler.settings import Settings
@@ -163,13 +164,13 @@ class TestBatch:
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         calls = []
-        estimate = pipeline._estimator.estimate
+        estimate = pipeline._predictor.predict
 
         def counted(faces: NDArray[np.uint8], progress: Callable[[], object]) -> Predictions:
             calls.append(len(faces))
             return estimate(faces, progress)
 
-        monkeypatch.setattr(pipeline._estimator, "estimate", counted)
+        monkeypatch.setattr(pipeline._predictor, "predict", counted)
         face, two = encoded(astronaut()), encoded(side_by_side(astronaut(), astronaut()))
         pipeline.run([Request(face), Request(encoded(scene(50, 50))), Request(two)])
         assert calls == [3]

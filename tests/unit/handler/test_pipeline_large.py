@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from handler.answer import Answer
 from handler.contract import Contract
 from handler.errors import (
     OutOfMemory,
 )
 from handler.imaging.crop import RGBImage, crop_faces
 from handler.imaging.decode import decode
-from handler.pipeline import Answer, Pipeline
+from handler.pipeline import Pipeline
 from handler.requests import Options, Request
 from handler.settings import Settings
 from tests.pictures import (

@@ -262,7 +262,7 @@ class TestHandle:
         assert responses[0][1] == "Service Unavailable"
 
     def test_a_wait_of_any_time(self, archive: Path, tmp_path: Path) -> None:
-        service = load(configured(archive, tmp_path, "handler: {longest_wait: 0}"))
+        service = load(configured(archive, tmp_path, "handler: {queue_timeout: 0}"))
         ((status, *_),) = ask(service, request({"body": SCENE}, {"X-Request-Start": "t=1"}))
         assert status == 200
 

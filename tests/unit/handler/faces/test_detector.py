@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from handler.contract import DetectorSettings
+from handler.faces.boxes import iou
 from handler.faces.detector import FaceDetector, Faces, fills_the_frame
 from handler.imaging.crop import RGBImage
 from tests.pictures import (
@@ -29,10 +30,8 @@ def detector() -> FaceDetector:
 
 
 def overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Intersection over union of two boxes."""
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    shared = float(np.prod(np.maximum(sides, 0)))
-    return shared / (float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - shared)
+    """IoU of two boxes [4]."""
+    return float(iou(a[None], b[None])[0, 0])
 
 
 def shift(x: float, y: float) -> NDArray[np.float32]:
