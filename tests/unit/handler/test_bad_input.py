@@ -54,10 +54,10 @@ def cases() -> list[tuple[str, Item, Outcome]]:
         found.append((file.name, item({"body": body}), file.outcome))
     for message in encodings.CASES:
         if message.entries:
-            row = {n: bytearray(value) for n, value in message.entries(GOOD[0].photograph).items()}
+            row = {n: bytearray(value) for n, value in message.entries(GOOD[0].image).items()}
             found.append((message.name, item(dict(row)), message.outcome))
         elif message in encodings.IN_JSON and message.body:
-            body, headers = message.body(GOOD[0].photograph)
+            body, headers = message.body(GOOD[0].image)
             found.append((message.name, item({"body": bytearray(body)}, headers), message.outcome))
     return found
 

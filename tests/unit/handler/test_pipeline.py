@@ -23,7 +23,7 @@ from handler.errors import (
 )
 from handler.imaging import decode
 from handler.imaging.crop import crop_faces
-from handler.imaging.decode import Reduced, decode_reduced
+from handler.imaging.decode import DecodedImage, decode_reduced
 from handler.pipeline import Pipeline
 from handler.predictor import Predictions
 from handler.requests import Options, Request
@@ -203,7 +203,7 @@ class TestThreads:
     def test_at_once(self, several: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
         met = Barrier(3)
 
-        def waiting(body: bytes, max_pixels: int, side: int) -> Reduced:
+        def waiting(body: bytes, max_pixels: int, side: int) -> DecodedImage:
             met.wait(20)
             return decode_reduced(body, max_pixels, side)
 
@@ -237,7 +237,7 @@ class TestThreads:
                 assert first_is_out.wait(20)
             return loaded(image)
 
-        def ordered(body: bytes, max_pixels: int, side: int) -> Reduced:
+        def ordered(body: bytes, max_pixels: int, side: int) -> DecodedImage:
             if body == second:
                 assert first_is_in.wait(20)
             reduced = decode_reduced(body, max_pixels, side)

@@ -22,7 +22,7 @@ from handler.errors import (
 )
 from handler.faces.detector import FaceDetector, Faces
 from handler.imaging.crop import RGBImage
-from handler.imaging.decode import Reduced, decode_reduced
+from handler.imaging.decode import DecodedImage, decode_reduced
 from handler.pipeline import FEW_FACES, Pipeline
 from handler.predictor import Predictions, Predictor
 from handler.requests import Request
@@ -132,9 +132,9 @@ class TestTrouble:
         assert ages(pipeline.run([grey(0), grey(255)])) == ["InternalError", 100]
 
     def test_decoding(self, contract: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
-        def hungry(body: bytes, max_pixels: int, side: int) -> Reduced:
+        def hungry(body: bytes, max_pixels: int, side: int) -> DecodedImage:
             reduced = decode_reduced(body, max_pixels, side)
-            if reduced.picture[0, 0, 0] == 102:
+            if reduced.image[0, 0, 0] == 102:
                 raise MemoryError
             return reduced
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from handler.contract import DetectorSettings
 from handler.faces.boxes import iou
-from handler.faces.detector import FaceDetector, Faces, fills_the_frame
+from handler.faces.detector import FaceDetector, Faces, needs_border
 from handler.imaging.crop import RGBImage
 from tests.pictures import (
     FACE_BOX,
@@ -132,7 +132,7 @@ class TestFrameFilling:
         assert overlap(found.boxes[0], BOX - shift(x1, y1)) > 0.7
 
     def test_canvas_answers_in_the_pictures_own_pixels(self, detector: FaceDetector) -> None:
-        found = detector.detect_on_canvas([astronaut()])[0]
+        found = detector.detect_with_border([astronaut()])[0]
         found = found.select(found.confidence > 0.9)
         assert overlap(found.boxes[0], BOX) > 0.85
         assert found.landmarks[0] == pytest.approx(np.array(FACE_LANDMARKS), abs=6)
@@ -141,7 +141,7 @@ class TestFrameFilling:
         picture = portrait(10)
         border = round(0.5 * max(picture.shape[:2]))
         (plain,) = detector.detect([bordered(picture, border)])
-        found = detector.detect_on_canvas([picture])[0]
+        found = detector.detect_with_border([picture])[0]
         assert found.boxes + border == pytest.approx(plain.boxes, abs=0.1)
 
     @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ class TestFrameFilling:
             np.ones(count, np.float32),
             np.ones((count, 5, 2), np.float32),
         )
-        assert fills_the_frame((*shape, 3), faces) is again
+        assert needs_border((*shape, 3), faces) is again
 
 
 class TestFacenetsFaults:
