@@ -67,7 +67,7 @@ ENDLESS = Fault(
 LOST = Fault(
     Fragile(),
     "a sticky CUDA error in a worker (raised by a model on the CPU)",
-    "the worker ends, to be replaced: CUDA can do nothing more in this process",
+    "the worker ends, to be replaced: CUDA cannot compute anything more in this process",
     (0, Settings.step_timeout),
 )
 

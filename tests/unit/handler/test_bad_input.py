@@ -1,4 +1,4 @@
-"""Every case of tests/corpus in batches with good photographs, which do not notice."""
+"""Every case of tests/corpus in batches with good images, which do not notice."""
 
 import itertools
 import json

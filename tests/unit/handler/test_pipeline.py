@@ -49,7 +49,7 @@ def pipeline(model_file: Path) -> Pipeline:
     return Pipeline.load(model_file, Settings(max_pixels=1_000_000), CPU)
 
 
-class TestOnePhotograph:
+class TestOneImage:
     def test_face_with_its_age(self, pipeline: Pipeline, contract: Contract) -> None:
         body = encoded(astronaut())
         (answer,) = map(answered, pipeline.run([Request(body)]))
@@ -68,7 +68,7 @@ class TestOnePhotograph:
     def test_one_pixel(self, pipeline: Pipeline) -> None:
         assert pipeline.run([Request(encoded(scene(1, 1)))]) == [Answer(1, 1, ())]
 
-    def test_size_and_box_are_of_the_upright_photograph(self, pipeline: Pipeline) -> None:
+    def test_size_and_box_are_of_the_upright_image(self, pipeline: Pipeline) -> None:
         picture = astronaut()[:400]
         plain, photo = map(answered, pipeline.run([Request(turned(picture, n)) for n in (1, 6)]))
         assert photo == plain
@@ -177,7 +177,7 @@ class TestBatch:
 
 
 class TestThreads:
-    """Where torch has several, photographs are decoded at once."""
+    """Where torch has several, images are decoded at once."""
 
     @pytest.fixture
     def several(self, monkeypatch: pytest.MonkeyPatch, model_file: Path) -> Iterator[Pipeline]:

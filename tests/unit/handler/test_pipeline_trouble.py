@@ -39,7 +39,7 @@ def nothing() -> None: ...
 
 
 class Detector(FaceDetector):
-    """Finds one face in the middle of every 16 x 16 picture; `trouble` may raise."""
+    """Finds one face in the middle of every 16 x 16 image; `trouble` may raise."""
 
     def __init__(self, trouble: Callable[[RGBImage], None] = lambda picture: None) -> None:
         self.trouble = trouble
@@ -102,7 +102,7 @@ class TestTrouble:
         assert "send it later, or scaled down" in failure.message
         assert "CUDA" not in failure.message
 
-    def test_any_exception_is_one_photographs_failure(
+    def test_any_exception_is_one_images_failure(
         self, contract: Contract, caplog: pytest.LogCaptureFixture
     ) -> None:
         def trouble(picture: RGBImage) -> None:

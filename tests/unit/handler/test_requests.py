@@ -30,7 +30,7 @@ def failed(
 
 class TestRawBody:
     @pytest.mark.parametrize("kind", ["", "image/jpeg", "application/octet-stream", "nonsense"])
-    def test_is_the_photograph(self, kind: str) -> None:
+    def test_is_the_image(self, kind: str) -> None:
         request = parse({"body": bytearray(PHOTO)}, {"Content-Type": kind} if kind else {})
         assert request == Request(PHOTO, Options(min_confidence=0.9, max_faces=300))
         assert type(request.image) is bytes

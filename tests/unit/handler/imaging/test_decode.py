@@ -251,7 +251,7 @@ class TestFirstFrame:
             assert getattr(image, "n_frames", 1) == 2
         assert difference(decode(body, LIMIT), np.asarray(first)) <= 0
 
-    def test_of_a_phone_with_two_pictures_in_one_jpeg(self) -> None:
+    def test_of_a_phone_with_two_images_in_one_jpeg(self) -> None:
         first, second = (Image.fromarray(scene(64, 64, seed)) for seed in (1, 2))
         body = encoded(first, "MPO", save_all=True, append_images=[second], quality=95)
         assert difference(decode(body, LIMIT), np.asarray(first)) <= 24
@@ -500,7 +500,7 @@ class TestReduced:
         assert found.scale == (2, 2)
         assert difference(found.image, reduced(decode(body, LIMIT), 2)) <= 8
 
-    def test_of_a_phone_with_two_pictures_in_one_jpeg(self) -> None:
+    def test_of_a_phone_with_two_images_in_one_jpeg(self) -> None:
         first, second = (Image.fromarray(p) for p in (WIDE, scene(120, 320, seed=1)))
         body = encoded(first, "MPO", save_all=True, append_images=[second], quality=95)
         found = decode_reduced(body, LIMIT, 80)
@@ -552,7 +552,7 @@ BODIES = [encoded(PICTURE, kind, **parameters) for kind, parameters, _ in FORMAT
     st.integers(0, 4000),
     st.none() | st.integers(4, 40),
 )
-def test_damage_is_a_failure_or_a_picture(
+def test_damage_is_a_failure_or_a_image(
     body: bytes, changes: list[tuple[int, int]], length: int, side: int | None
 ) -> None:
     damaged = bytearray(body)
