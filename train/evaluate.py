@@ -79,12 +79,10 @@ def estimate(model: Path, dataset: CropDataset, batch_size: int) -> Predictions:
     estimator = Predictor.load(model, _device(), "float32")
     warn_of_repeats([*estimator.contract.data, *(label.source for label in dataset.labels)])
     crops = dataset.crops.numpy()
-    parts = [
-        estimator.estimate(crops[i : i + batch_size]) for i in range(0, len(crops), batch_size)
-    ]
+    parts = [estimator.predict(crops[i : i + batch_size]) for i in range(0, len(crops), batch_size)]
     found = Predictions(
         np.concatenate([part.age for part in parts]),
-        np.concatenate([part.spread for part in parts]),
+        np.concatenate([part.std for part in parts]),
         np.concatenate([part.interval for part in parts]),
     )
     refuse_ages(model, found.age)
@@ -95,7 +93,7 @@ def calibrate(config: DictConfig, model: Path) -> tuple[Calibration, dict[str, i
     """What the interval must be, from the validation split; how many faces tell it."""
     val = model_crops(config, "val", read_contract(model).crop)
     found = estimate(model, val, config.evaluate.batch_size)
-    calibration = calibrated(found.age, found.spread, val.age.numpy(), COVERAGE, SPARE, YOUNG_LEVEL)
+    calibration = calibrated(found.age, found.std, val.age.numpy(), COVERAGE, SPARE, YOUNG_LEVEL)
     return calibration, counted(val)
 
 

@@ -86,7 +86,7 @@ class CropMaker:
         """
         picture = decode(regular(record.path).read_bytes(), Settings.max_pixels)
         height, width = picture.shape[:2]
-        faces = (detector.detect_on_canvas if record.tight else detector.detect)([picture])[0]
+        faces = (detector.detect_with_border if record.tight else detector.detect)([picture])[0]
         box = self._box(record, faces, width, height)
         stored = stored_geometry(self.geometry)
         label = CropLabel(

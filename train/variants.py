@@ -95,7 +95,7 @@ def of_file(name: str, file: Path, measured: bool = True) -> Iterator[Variant]:
 
 
 def _by(estimator: Predictor) -> Callable[[Faces], NDArray[np.float32]]:
-    return lambda faces: estimator.estimate(faces).age
+    return lambda faces: estimator.predict(faces).age
 
 
 def stored_size(file: Path, precision: Precision) -> int:

@@ -59,7 +59,7 @@ def test_a_layer_before_the_years_goes_along(contract: Contract, tmp_path: Path)
     faces = np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64), np.uint8)
     assert load_weights(tmp_path / "age.safetensors").architecture == architecture
     age, _ = load_weights(tmp_path / "age.safetensors").network(torch.from_numpy(faces))
-    assert np.allclose(estimator.estimate(faces).age, age, atol=1e-3)
+    assert np.allclose(estimator.predict(faces).age, age, atol=1e-3)
 
 
 def test_load_weights_refuses_another_file(tmp_path: Path) -> None:
@@ -167,10 +167,10 @@ def test_the_file_gives_what_the_network_gives_at_any_batch_size(
     faces = np.random.default_rng(0).integers(0, 256, (count, 3, 64, 64), np.uint8)
     with torch.no_grad():
         age, spread = load_weights(weights).network(torch.from_numpy(faces))
-    estimates = estimator.estimate(faces)
+    estimates = estimator.predict(faces)
     assert estimator.contract == contract
     assert np.allclose(estimates.age, age, atol=1e-3)
-    assert np.allclose(estimates.spread, spread, atol=1e-3)
+    assert np.allclose(estimates.std, spread, atol=1e-3)
     interval = prediction_intervals(age.numpy(), spread.numpy(), contract.calibration)
     assert np.allclose(estimates.interval, interval, atol=1e-2)
 
@@ -189,7 +189,7 @@ def test_the_file_holds_the_network_in_8_bits_where_its_ranges_are_known(
     for precision, expected in (("int8", age), ("float32", exact)):
         estimator = Predictor.load(tmp_path / "age.pt", torch.device("cpu"), precision)
         assert estimator.precision == precision
-        assert np.allclose(estimator.estimate(faces).age, expected, atol=0.01)
+        assert np.allclose(estimator.predict(faces).age, expected, atol=0.01)
 
 
 def test_the_command_builds_one_from_the_other(
