@@ -144,11 +144,12 @@ def request(
 def ask(service: Service, *requests: dict[str, Any]) -> list[tuple[int, str, str, Any]]:
     """Status, phrase, content type and JSON of each response."""
     return [
-        (status, phrase, kind, body) for status, phrase, kind, _, body in told(service, requests)
+        (status, phrase, kind, body)
+        for status, phrase, kind, _, body in all_responses(service, requests)
     ]
 
 
-def told(
+def all_responses(
     service: Service, requests: Iterable[dict[str, Any]]
 ) -> list[tuple[int, str, str, dict[str, str], Any]]:
     """As `ask`, with each response's headers, read from the worker's bytes."""
@@ -269,7 +270,7 @@ class TestHandle:
     def test_a_stream_ends_where_it_came_by_grpc(self, service: Service) -> None:
         """TorchServe's StreamPredictions ends the worker that does not say so."""
         json_body = {"body": bytearray(b'{"data": "' + base64.b64encode(SCENE) + b'"}')}
-        responses = told(
+        responses = all_responses(
             service,
             [
                 by_grpc({"data": SCENE}),
@@ -290,7 +291,7 @@ class TestHandle:
         """TorchServe ends the worker whose answer to ModelInfer is of another shape."""
         asked = by_grpc({"body": bytearray(b'{"id": "1", "inputs": []}')})
         asked["parameters"][0]["contentType"] = "application/json"
-        ((status, _, _, headers, body), (*_, plain)) = told(
+        ((status, _, _, headers, body), (*_, plain)) = all_responses(
             service, [asked, by_grpc({"body": SCENE})]
         )
         assert (status, headers["ts_stream_next"]) == (400, "false")
@@ -471,7 +472,7 @@ class TestInitialize:
         ("settings", "handler has an unknown key 'a'"),
     ],
 )
-def test_tells_in_one_line_of_the_log_why_a_model_is_not_served(
+def test_one_log_line_says_why_a_model_is_not_served(
     archive: Path,
     contract: Contract,
     tmp_path: Path,

@@ -22,7 +22,7 @@ HIDDEN = b"import os"
 
 
 def member(name: str, content: bytes = HIDDEN, flags: int = 0, extra: bytes = b"") -> bytes:
-    """A stored member with its own header, as no directory tells of it."""
+    """A stored member with its own header, which no directory lists."""
     facts = (20, flags, 0, 0, 33, zlib.crc32(content), len(content), len(content))
     header = struct.pack("<4s5H3L2H", b"PK\3\4", *facts, len(name), len(extra))
     return header + name.encode() + extra + content
@@ -41,7 +41,7 @@ def packed(
 
 
 def spliced(content: bytes, at: int, more: bytes) -> bytes:
-    """`more` put in at a place before the directory, which goes on to tell the truth."""
+    """`more` inserted before the directory, whose entries stay correct."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         start: int = archive.start_dir  # type: ignore[attr-defined]
         offsets = {m.header_offset for m in archive.infolist()}

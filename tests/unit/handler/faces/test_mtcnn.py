@@ -79,9 +79,9 @@ def test_images_are_looked_at_a_bounded_number_of_pixels_at_once() -> None:
 
 def test_each_part_is_told_of(mtcnn: BatchedMTCNN, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PIXELS_AT_ONCE, "cpu", 1)
-    told: list[None] = []
-    mtcnn.detect([scene(30, 30), scene(20, 20), scene(25, 25)], lambda: told.append(None))
-    assert len(told) == 3
+    calls: list[None] = []
+    mtcnn.detect([scene(30, 30), scene(20, 20), scene(25, 25)], lambda: calls.append(None))
+    assert len(calls) == 3
 
 
 def test_a_crowd_s_best_proposals_are_looked_at(

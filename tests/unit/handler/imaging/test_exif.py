@@ -106,8 +106,8 @@ def in_webp(exif: bytes) -> bytes:
 
 def of_many(count: int, kind: int, size: int) -> bytes:
     """One whose orientation has `count` values of `size` bytes each."""
-    told = struct.pack("<HHII", 0x0112, kind, count, 26)
-    return tiff("<", told) + bytes(4) + b"\1\0\0\0" * (count * size // 4)
+    entry = struct.pack("<HHII", 0x0112, kind, count, 26)
+    return tiff("<", entry) + bytes(4) + b"\1\0\0\0" * (count * size // 4)
 
 
 class TestCost:

@@ -328,7 +328,7 @@ def test_any_bytes_are_cut_or_refused(content: bytes, kind: tuple[str, bytes]) -
     name, start = kind
     body = start + content
     left = needed(body, name)
-    if name == "WebP":  # which tells its length
+    if name == "WebP":  # which has its length in the header
         assert (left[:4], left[8:12]) == (b"RIFF", b"WEBP")
     else:
         assert left.startswith(start)

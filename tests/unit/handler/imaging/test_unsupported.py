@@ -78,7 +78,7 @@ PROGRESSIVE = encoded(PICTURE, "JPEG", progressive=True)
 
 
 class TestKinds:
-    """Whole files of kinds that are not decoded, which nobody may call truncated."""
+    """Complete files of variants that are not decoded: they must not be called truncated."""
 
     @pytest.mark.parametrize("end", [None, -2, 300])
     @pytest.mark.parametrize(
