@@ -93,14 +93,14 @@ def load(archive: Path, module: ModuleType | None = handler.torchserve_handler) 
     """What TorchServe's worker does with an archive; `module` None: its file at the root, too."""
     with pytest.MonkeyPatch.context() as patch:
         if module:  # whose lines are counted by the coverage
-            patch.setitem(sys.modules, "age_handler", module)
+            patch.setitem(sys.modules, "torchserve_handler", module)
         else:
             patch.syspath_prepend(archive)
         service = TsModelLoader().load(
-            "age", str(archive), "age_handler.py", batch_size=4, metrics_cache=Mock()
+            "age", str(archive), SOURCE.name, batch_size=4, metrics_cache=Mock()
         )
     if not module:
-        del sys.modules["age_handler"]
+        del sys.modules["torchserve_handler"]
     service.set_cl_socket(None)
     return service
 
@@ -501,7 +501,7 @@ def test_one_log_line_says_why_a_model_is_not_served(
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """As an ImportError it would be hidden by TorchServe, which then looks for its own handler."""
     monkeypatch.setitem(sys.modules, "handler.pipeline", None)
-    spec = importlib.util.spec_from_file_location("age_handler", SOURCE)
+    spec = importlib.util.spec_from_file_location("torchserve_handler", SOURCE)
     assert spec is not None
     assert spec.loader is not None
     with pytest.raises(RuntimeError, match=r"handler\.pipeline.*needs torch") as caught:
