@@ -28,7 +28,7 @@ from handler.pipeline import Pipeline
 from handler.predictor import Predictions
 from handler.requests import Options, Request
 from handler.settings import Settings
-from tests.pictures import (
+from tests.images import (
     FACE_BOX,
     FACE_LANDMARKS,
     astronaut,

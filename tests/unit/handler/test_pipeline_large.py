@@ -16,7 +16,7 @@ from handler.imaging.decode import decode
 from handler.pipeline import Pipeline
 from handler.requests import Options, Request
 from handler.settings import Settings
-from tests.pictures import (
+from tests.images import (
     FACE_BOX,
     FACE_LANDMARKS,
     astronaut,

@@ -27,7 +27,7 @@ from handler.pipeline import FEW_FACES, Pipeline
 from handler.predictor import Predictions, Predictor
 from handler.requests import Request
 from handler.settings import Settings
-from tests.pictures import (
+from tests.images import (
     encoded,
 )
 

@@ -15,7 +15,7 @@ from handler.hardware import fast_in_int8
 from handler.imaging.crop import crop_faces
 from handler.predictor import Predictor
 from handler.settings import Precision
-from tests.pictures import FACE_BOX, astronaut
+from tests.images import FACE_BOX, astronaut
 from train.torchscript import build
 
 CPU = torch.device("cpu")

@@ -27,7 +27,7 @@ from handler.pipeline import Pipeline
 from handler.settings import SettingsError
 from handler.torchserve_handler import TorchServeHandler
 from tests.archives import exported
-from tests.pictures import astronaut, encoded, scene
+from tests.images import astronaut, encoded, scene
 
 with warnings.catch_warnings(action="ignore"):
     from ts.model_loader import TsModelLoader

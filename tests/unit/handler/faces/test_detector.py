@@ -9,7 +9,7 @@ from handler.contract import DetectorSettings
 from handler.faces.boxes import iou
 from handler.faces.detector import FaceDetector, Faces, needs_border
 from handler.imaging.crop import RGBImage
-from tests.pictures import (
+from tests.images import (
     FACE_BOX,
     FACE_LANDMARKS,
     astronaut,

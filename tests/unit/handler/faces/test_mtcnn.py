@@ -9,7 +9,7 @@ from handler.contract import DetectorSettings
 from handler.faces.integral_image import IntegralImages
 from handler.faces.mtcnn import PIXELS_AT_ONCE, BatchedMTCNN, _chunks, _top_scores
 from handler.imaging.crop import RGBImage
-from tests.pictures import astronaut, bordered, scaled, scene, side_by_side
+from tests.images import astronaut, bordered, scaled, scene, side_by_side
 
 CPU = torch.device("cpu")
 PICTURES = {

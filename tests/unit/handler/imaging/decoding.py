@@ -3,7 +3,7 @@
 import numpy as np
 
 from handler.imaging.crop import RGBImage
-from tests.pictures import scene
+from tests.images import scene
 
 LIMIT = 1_000_000  # pixels
 WHITE = [255, 255, 255]

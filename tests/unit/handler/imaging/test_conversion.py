@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from handler.imaging import conversion
 from handler.imaging.conversion import upright_rgb
 from handler.imaging.crop import RGBImage
-from tests.pictures import scene
+from tests.images import scene
 
 HEIGHT, WIDTH = 41, 23
 NOISE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)

@@ -16,7 +16,7 @@ from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImag
 from handler.imaging.crop import RGBImage
 from handler.imaging.decode import decode, decode_reduced
 from tests.corpus.parts import CLEARED, bmp, chunk, gif, run_length_bmp
-from tests.pictures import encoded, scene, turned
+from tests.images import encoded, scene, turned
 from tests.unit.handler.imaging.decoding import IMAGE, LIMIT, difference
 
 FORMATS: list[tuple[str, dict[str, Any], int]] = [  # with the largest difference after decoding

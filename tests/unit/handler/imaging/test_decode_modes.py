@@ -12,7 +12,7 @@ from PIL import Image
 from handler.imaging.crop import RGBImage
 from handler.imaging.decode import decode, decode_reduced
 from tests.corpus.parts import with_alpha_bmp
-from tests.pictures import encoded
+from tests.images import encoded
 from tests.unit.handler.imaging.decoding import IMAGE, LIMIT, WHITE, difference
 
 

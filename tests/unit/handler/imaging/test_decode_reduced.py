@@ -9,7 +9,7 @@ from PIL import Image
 from handler.errors import Failure
 from handler.imaging.crop import RGBImage
 from handler.imaging.decode import decode, decode_reduced
-from tests.pictures import astronaut, encoded, scaled, scene, turned
+from tests.images import astronaut, encoded, scaled, scene, turned
 from tests.unit.handler.imaging.decoding import IMAGE, LIMIT, difference
 
 LARGE = scaled(astronaut(), 0.5)  # 256 x 256, with details

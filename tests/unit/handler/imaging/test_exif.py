@@ -14,7 +14,7 @@ from PIL import Image
 from handler.imaging.decode import decode
 from handler.imaging.exif import orientation
 from tests.corpus.parts import chunk, segment
-from tests.pictures import encoded, scene
+from tests.images import encoded, scene
 from tests.unit.handler.imaging.test_strip_metadata import canvas, in_jpeg, in_png, webp
 
 PICTURE = scene(24, 36)

@@ -16,7 +16,7 @@ from handler.imaging.decode import decode
 from handler.imaging.exif import orientation
 from handler.imaging.strip_metadata import split
 from tests.corpus.parts import chunk, extension, segment
-from tests.pictures import encoded, scene, turned
+from tests.images import encoded, scene, turned
 
 LIMIT = 50_000_000
 PICTURE = scene(24, 36)

@@ -10,7 +10,7 @@ from PIL import Image
 from handler.errors import InvalidImage, UnsupportedImageFormat
 from handler.imaging.decode import decode, decode_reduced
 from tests.corpus.parts import ARITHMETIC, bmp, chunk, frame, lossless_jpeg, segment
-from tests.pictures import encoded, scene
+from tests.images import encoded, scene
 
 LIMIT = 1_000_000
 PICTURE = scene(24, 36)
