@@ -1,4 +1,4 @@
-"""Models that stand in for trained ones, and archives that somebody has changed."""
+"""Stand-ins for trained models, and modified archives."""
 
 import zipfile
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from handler.contract import EXTRA_FILE, Contract
 
 
 class Brightness(torch.nn.Module):
-    """A stand-in whose age is the crop's mean grey level, 0 to 100 years, so it can be told."""
+    """A model whose age is the crop's mean grey level, 0 to 100 years, so that tests know it."""
 
     def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         age = faces.float().mean(dim=(1, 2, 3)) * (100 / 255)
@@ -18,7 +18,7 @@ class Brightness(torch.nn.Module):
 
 
 class Darkness(torch.nn.Module):
-    """What `Brightness` lacks to 100 years."""
+    """100 years less the age of `Brightness`."""
 
     def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         age = 100 - faces.float().mean(dim=(1, 2, 3)) * (100 / 255)
@@ -31,7 +31,7 @@ def exported(
     file: Path,
     extra: Mapping[str, bytes | str] | None = None,
 ) -> Path:
-    """Write a model as TorchScript to `file`, its contract and `extra` inside; `file` again."""
+    """Write a TorchScript `file` with its contract and `extra` inside; returns `file`."""
     text = contract if isinstance(contract, str) else contract.to_json()
     files = {EXTRA_FILE: text, **(extra or {})}
     torch.jit.save(torch.jit.script(model.eval()), str(file), _extra_files=files)

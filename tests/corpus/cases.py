@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.pictures import RGBImage
+from tests.images import RGBImage
 
 Box = tuple[float, float, float, float]
 Headers = dict[str, str]

@@ -7,7 +7,7 @@ from PIL import Image
 
 from tests.corpus.cases import File, Seen
 from tests.corpus.files import jpeg, png
-from tests.pictures import FACE_BOX, RGBImage, portrait, scaled, scene
+from tests.images import FACE_BOX, RGBImage, portrait, scaled, scene
 
 COLUMNS, ROWS = 20, 15
 CROWD: Final = COLUMNS * ROWS

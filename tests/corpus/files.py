@@ -22,7 +22,7 @@ from tests.corpus.parts import (
     segment,
     with_alpha_bmp,
 )
-from tests.pictures import FACE_BOX, RGBImage, encoded
+from tests.images import FACE_BOX, RGBImage, encoded
 
 NO_IMAGE: Final = Refused(400, "InvalidImage")
 NOT_SERVED: Final = Refused(415, "UnsupportedImageFormat")

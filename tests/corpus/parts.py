@@ -97,7 +97,7 @@ def with_alpha_bmp(image: NDArray[np.uint8], alpha: int, header: int = 124) -> b
     return bmp(rows[::-1].tobytes(), width, height, 32, header=header, compression=3, masks=BGRA)
 
 
-# scene(24, 36) of tests.pictures, quality 30, by `jpegtran -arithmetic`
+# scene(24, 36) of tests.images, quality 30, by `jpegtran -arithmetic`
 ARITHMETIC: Final = b85decode(
     "|JeWF01!$>Nk#wx0RR9200961|JwjV02>k%7Zed27Zw*D92+1gLMtdGB`8rkJupIGRb^yfRb5+Zc$tA}agcLcU4^xVke"
     ";Kft*d8%yve$z$C;?Br2pFhLjfEf9w;LyPAe-;q;6eqq@<*zq@<*zq@<*zq@<*zq@<*zq@<*zq@<*zq@<*zq@<*zq@<*"

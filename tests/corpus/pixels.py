@@ -10,7 +10,7 @@ from PIL import Image
 from tests.corpus.cases import File, Seen
 from tests.corpus.files import PORTRAIT, TOO_LARGE, jpeg, png
 from tests.corpus.parts import chunk
-from tests.pictures import RGBImage, encoded, scene, turned
+from tests.images import RGBImage, encoded, scene, turned
 
 _ROWS_AT_ONCE: Final = 100
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from tests.pictures import astronaut, encoded
+from tests.images import astronaut, encoded
 
 PORTRAIT = encoded(astronaut(), "JPEG")
 PATIENCE = 30.0  # seconds that a user waits for an answer

@@ -20,7 +20,7 @@ from tests.faults.conftest import Making
 from tests.faults.load import direct, load
 from tests.faults.table import Table
 from tests.faults.workers import ready_workers
-from tests.pictures import astronaut, encoded
+from tests.images import astronaut, encoded
 from tests.service.exchange import rest
 from tests.torchserve import FEW_WORKERS, Service, await_logged, running
 

@@ -16,7 +16,7 @@ from tests.faults.conftest import Making
 from tests.faults.load import direct, load
 from tests.faults.table import Table
 from tests.faults.workers import ready_workers
-from tests.pictures import encoded
+from tests.images import encoded
 from tests.service.exchange import rest
 from tests.torchserve import FEW_WORKERS, WORKERS, Service, running
 

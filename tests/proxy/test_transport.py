@@ -9,7 +9,7 @@ import pytest
 
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
-from tests.pictures import encoded, scene
+from tests.images import encoded, scene
 from tests.proxy.proxy import Proxy
 from tests.proxy.test_rpc import bearer, connect
 from tests.proxy.test_slow import head

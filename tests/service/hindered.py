@@ -15,7 +15,7 @@ import torch
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
 from handler.settings import Settings
-from tests.pictures import encoded
+from tests.images import encoded
 from tests.service.exchange import over_grpc, rest
 from tests.service.test_deadline import SHIPPED, Asker, Log, worker_stopped
 from tests.service.traces import Marker

@@ -9,7 +9,7 @@ import pytest
 from tests.corpus import encodings, faces, files, pixels
 from tests.corpus.cases import File, Message, Refused, assert_outcome
 from tests.corpus.files import jpeg
-from tests.pictures import astronaut
+from tests.images import astronaut
 from tests.service.exchange import over_grpc, rest
 from tests.torchserve import Service
 

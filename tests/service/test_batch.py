@@ -9,7 +9,7 @@ import pytest
 
 from tests.corpus import encodings
 from tests.corpus.cases import Outcome, assert_outcome
-from tests.pictures import astronaut, encoded, portrait, scaled, scene, side_by_side
+from tests.images import astronaut, encoded, portrait, scaled, scene, side_by_side
 from tests.service.exchange import assert_same, expected, multipart, over_grpc, rest
 from tests.service.test_bad_input import FILES, made
 from tests.service.test_deadline import Log

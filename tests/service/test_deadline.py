@@ -26,7 +26,7 @@ import yaml
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
 from server import archive
-from tests.pictures import astronaut, encoded
+from tests.images import astronaut, encoded
 from tests.service.exchange import Reply, assert_same, expected
 from tests.torchserve import ROOT, Service, running
 

@@ -12,7 +12,7 @@ from face_age_client.errors import Refused
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.rpc import GrpcClient
 from handler.requests import Options
-from tests.pictures import astronaut, encoded
+from tests.images import astronaut, encoded
 from tests.service.exchange import assert_same, expected, over_grpc, rest
 from tests.service.test_rest import JPEG, TWO_FACES
 from tests.torchserve import Service

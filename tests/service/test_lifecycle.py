@@ -24,7 +24,7 @@ from handler.integrity import weights_identity
 from server import archive, readiness
 from server.batching import ON_A_GPU, batch_size
 from server.processes import processes_of
-from tests import pictures
+from tests import images
 from tests.service.exchange import rest
 from tests.torchserve import (
     FEW_WORKERS,
@@ -129,7 +129,7 @@ class TestReady:
         self, addresses: readiness.Addresses, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         other = tmp_path / "scene.png"
-        other.write_bytes(pictures.encoded(pictures.scene(700, 700)))
+        other.write_bytes(images.encoded(images.scene(700, 700)))
         monkeypatch.setattr(readiness, "PHOTOGRAPH", other)
         with pytest.raises(
             readiness.Broken, match=r"age \d\.0 answered the canned photograph's one face with 0"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pictures import astronaut, encoded, scene
+from tests.images import astronaut, encoded, scene
 from tests.torchserve import ROOT, Service, free_ports
 
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"

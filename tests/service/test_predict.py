@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pictures import astronaut, encoded, scaled, scene, side_by_side, turned
+from tests.images import astronaut, encoded, scaled, scene, side_by_side, turned
 from tests.service.exchange import assert_same, expected
 from tests.torchserve import Service
 

@@ -10,7 +10,7 @@ import pytest
 
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
-from tests.pictures import encoded, scene
+from tests.images import encoded, scene
 from tests.service.exchange import over_grpc, rest
 from tests.service.test_rest import JPEG
 from tests.torchserve import Service

@@ -19,7 +19,7 @@ from server.processes import processes_of
 from tests.corpus import files
 from tests.corpus.cases import File
 from tests.corpus.parts import chunk, segment
-from tests.pictures import RGBImage, astronaut, encoded
+from tests.images import RGBImage, astronaut, encoded
 from tests.torchserve import ROOT
 
 _DESCRIPTION: Final = 0x010E  # EXIF

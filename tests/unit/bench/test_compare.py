@@ -11,7 +11,7 @@ import pytest
 
 from bench import compare
 from bench.measure.systems import SYSTEMS, Share, shipped
-from tests.pictures import astronaut, encoded, scene
+from tests.images import astronaut, encoded, scene
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPARE = [sys.executable, "-m", "bench.compare"]

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from bench.measure import mixes
-from tests.pictures import astronaut, encoded, scene, turned
+from tests.images import astronaut, encoded, scene, turned
 
 
 def size(body: bytes) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from bench import growth, in_process
 from bench.growth import Cost, Portraits, Series
 from bench.growth_plots import draw
 from loadtests import synthetic
-from tests.pictures import astronaut, encoded, scene, side_by_side
+from tests.images import astronaut, encoded, scene, side_by_side
 
 
 class TestPhotographs:

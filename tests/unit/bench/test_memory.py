@@ -23,7 +23,7 @@ from face_age_client.answer import Answer
 from face_age_client.errors import ClientError, Malformed, Refused
 from face_age_client.rest import RestClient
 from loadtests.photographs import Photograph
-from tests.pictures import astronaut, encoded
+from tests.images import astronaut, encoded
 
 # Programs of workers, which are told of every request by a line.
 KEEPS = "import sys\nfor line in sys.stdin: pass"

@@ -10,7 +10,7 @@ from PIL import Image
 from bench.naive.ages import Ages, Detector
 from bench.naive.handler import NaiveHandler
 from handler.imaging.crop import crop_faces
-from tests.pictures import FACE_BOX, astronaut, encoded, scaled, scene, turned
+from tests.images import FACE_BOX, astronaut, encoded, scaled, scene, turned
 
 CPU = torch.device("cpu")
 

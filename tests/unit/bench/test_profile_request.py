@@ -12,7 +12,7 @@ from bench import in_process, profile_request, stages
 from bench.profile_request import ALL, Operator
 from bench.stages import Cost, Moment, Span
 from handler.integrity import weights_identity
-from tests.pictures import astronaut, encoded, scene
+from tests.images import astronaut, encoded, scene
 
 
 def span(path: str, start: float, end: float, items: int = 0) -> Span:

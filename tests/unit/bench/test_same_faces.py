@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench import same_faces
-from tests.pictures import astronaut, encoded, scene
+from tests.images import astronaut, encoded, scene
 
 
 def test_matched_counts_boxes_at_the_same_place() -> None:

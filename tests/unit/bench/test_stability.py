@@ -7,7 +7,7 @@ from PIL import Image
 
 from bench import stability
 from handler.faces.boxes import iou
-from tests.pictures import astronaut, bordered, encoded, scene
+from tests.images import astronaut, bordered, encoded, scene
 
 
 def test_matched():

@@ -9,7 +9,7 @@ from PIL import Image
 from bench import tilt
 from handler.pipeline import Pipeline
 from handler.settings import Settings
-from tests.pictures import FACE_BOX, astronaut, scene
+from tests.images import FACE_BOX, astronaut, scene
 
 
 @pytest.fixture(scope="module")

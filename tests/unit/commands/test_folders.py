@@ -6,7 +6,7 @@ import pytest
 
 from commands import kinds
 from commands.folders import search, shown
-from tests.pictures import encoded, scene
+from tests.images import encoded, scene
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0"
 

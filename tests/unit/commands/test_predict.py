@@ -15,7 +15,7 @@ from commands.annotate import BOX, annotated
 from face_age_client.answer import Answer, Face
 from face_age_client.testing import send
 from handler import requests
-from tests.pictures import astronaut, encoded, scene
+from tests.images import astronaut, encoded, scene
 
 SCRIPT = Path(predict.__file__)
 

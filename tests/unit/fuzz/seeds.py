@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.corpus import encodings, files, pixels
-from tests.pictures import encoded, scene
+from tests.images import encoded, scene
 
 FOLDER: Final = Path(__file__).resolve().parents[3] / "fuzz" / "seeds"
 LARGEST: Final = 1500  # bytes

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fuzz.checks import check_decoding, check_request, row_and_headers
 from handler.requests import parse
-from tests.pictures import encoded, scene
+from tests.images import encoded, scene
 from tests.unit.fuzz import seeds
 
 FILES = {name: sorted((seeds.FOLDER / name).iterdir()) for name in ("decode", "parse")}

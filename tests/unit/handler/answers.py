@@ -1,4 +1,4 @@
-"""What tests of the pipeline do with its outcomes."""
+"""Helpers for outcomes of the pipeline."""
 
 from handler.answer import Answer
 from handler.errors import Failure

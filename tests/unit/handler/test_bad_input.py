@@ -17,7 +17,7 @@ from handler.responses import encode
 from handler.settings import Settings
 from tests.corpus import encodings, faces, files, pixels
 from tests.corpus.cases import Outcome, Refused, assert_outcome
-from tests.pictures import astronaut, encoded, portrait, scaled, scene, side_by_side
+from tests.images import astronaut, encoded, portrait, scaled, scene, side_by_side
 from tests.unit.handler.answers import answered
 
 GOOD = [

@@ -11,7 +11,7 @@ LONGEST = 55
 
 @pytest.mark.parametrize("name", ["X-Request-Start", "x-request-start", "X-REQUEST-START"])
 @pytest.mark.parametrize("age", [55.001, 3600, NOW])
-def test_what_came_too_long_ago(name: str, age: float) -> None:
+def test_too_late(name: str, age: float) -> None:
     with pytest.raises(WaitedTooLong) as refused:
         check_queue_timeout({name: f"t={NOW - age:.3f}"}, LONGEST, NOW)
     assert refused.value.message == (
@@ -20,7 +20,7 @@ def test_what_came_too_long_ago(name: str, age: float) -> None:
 
 
 @pytest.mark.parametrize("age", [0, 54.999, -3600])  # from a clock that is ahead, or set back since
-def test_what_did_not(age: float) -> None:
+def test_in_time(age: float) -> None:
     check_queue_timeout({"X-Request-Start": f"t={NOW - age:.3f}"}, LONGEST, NOW)
 
 
@@ -35,20 +35,21 @@ def test_without_a_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    "told", ["", "t=", "1", "t=-1", "t=1 ", " t=1", "t=1.", "t=1e3", "t=nan", "t=\u0661", "t=1,t=1"]
+    "header",
+    ["", "t=", "1", "t=-1", "t=1 ", " t=1", "t=1.", "t=1e3", "t=nan", "t=\u0661", "t=1,t=1"],
 )
-def test_what_tells_no_time(told: str) -> None:
-    check_queue_timeout({"X-Request-Start": told}, LONGEST, NOW)
+def test_an_invalid_header(header: str) -> None:
+    check_queue_timeout({"X-Request-Start": header}, LONGEST, NOW)
 
 
-def test_nothing_told() -> None:
+def test_no_header() -> None:
     check_queue_timeout({"X-Max-Faces": "t=1"}, LONGEST, NOW)
 
 
 @given(st.text())
-def test_any_words(told: str) -> None:
+def test_any_header(header: str) -> None:
     """Whoever sends it gets at most a refusal."""
     try:
-        check_queue_timeout({"X-Request-Start": told}, LONGEST, NOW)
+        check_queue_timeout({"X-Request-Start": header}, LONGEST, NOW)
     except WaitedTooLong:
-        assert told.startswith("t=")
+        assert header.startswith("t=")

@@ -1,4 +1,4 @@
-"""What is not as it was packed is told, whatever it is."""
+"""Any difference from the packed archive is detected."""
 
 import hashlib
 import io
@@ -74,7 +74,7 @@ def test_listing_has_each_hash(tmp_path: Path) -> None:
 
 
 class Weighted(torch.nn.Module):
-    """A model with weights, one of which is told."""
+    """A model with weights, one of which is given."""
 
     def __init__(self, last: float = 4.0) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Weighted(torch.nn.Module):
 
 
 class TestWeights:
-    """What tells one model from another."""
+    """The identity of a model's weights."""
 
     def saved(self, model: torch.nn.Module, file: Path) -> Path:
         return exported(model, "{}", file)
@@ -188,7 +188,7 @@ class TestArchive:
         assert refused(check_archive, archive) == f"it holds a path twice: {MODEL!r}"
 
     def test_a_file_that_the_directory_does_not_tell_of(self, archive: Path) -> None:
-        """TorchServe would unpack it, over the one that was looked at."""
+        """TorchServe would unpack it, over the one that was checked."""
         content = archive.read_bytes()
         with zipfile.ZipFile(archive) as packed:
             start = packed.start_dir

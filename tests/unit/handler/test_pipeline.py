@@ -1,4 +1,4 @@
-"""The whole way, with the real detector and a model whose ages can be told."""
+"""The whole pipeline, with the real detector and a model whose ages the tests know."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ from handler.pipeline import Pipeline
 from handler.predictor import Predictions
 from handler.requests import Options, Request
 from handler.settings import Settings
-from tests.pictures import (
+from tests.images import (
     FACE_BOX,
     FACE_LANDMARKS,
     astronaut,
@@ -111,7 +111,7 @@ class TestOptions:
 def assert_alike(answers: Sequence[Answer], others: Sequence[Answer]) -> None:
     """Equal but for float32's last digits: some processors sum in another order in larger batches.
 
-    A thousandth of a pixel and of a year, where 0.1 of each is told.
+    A thousandth of a pixel and of a year, where answers are rounded to 0.1.
     """
     for answer, other in zip(answers, others, strict=True):
         assert (answer.width, answer.height) == (other.width, other.height)

@@ -1,4 +1,4 @@
-"""Images that are looked at decoded at a part of their size."""
+"""Images that are decoded at a fraction of their size for detection."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from handler.imaging.decode import decode
 from handler.pipeline import Pipeline
 from handler.requests import Options, Request
 from handler.settings import Settings
-from tests.pictures import (
+from tests.images import (
     FACE_BOX,
     FACE_LANDMARKS,
     astronaut,
@@ -43,7 +43,7 @@ PLACES = {"large": (LARGE, 200, 300), "small": (SMALL, 2100, 1000)}
 
 
 class TestLargeImage:
-    """A JPEG that is looked at decoded at half its size."""
+    """A JPEG that is decoded at half its size for detection."""
 
     @pytest.fixture
     def pipeline(self, model_file: Path) -> Pipeline:

@@ -1,4 +1,4 @@
-"""What goes wrong on the way is told to whom it concerns, and nothing is lost."""
+"""An error in a batch fails only the image that causes it."""
 
 import gc
 import logging
@@ -27,7 +27,7 @@ from handler.pipeline import FEW_FACES, Pipeline
 from handler.predictor import Predictions, Predictor
 from handler.requests import Request
 from handler.settings import Settings
-from tests.pictures import (
+from tests.images import (
     encoded,
 )
 
@@ -214,12 +214,12 @@ def test_warm_up_goes_through_every_size(contract: Contract, batch: int, most: i
             sizes.append(faces.shape)
             return super().predict(faces, progress)
 
-    looked_at = []
-    detector = Detector(lambda picture: looked_at.append(picture.shape))
+    detected = []
+    detector = Detector(lambda picture: detected.append(picture.shape))
     Pipeline(detector, Counting(contract), Settings()).warm_up(batch)
     assert {shape[0] for shape in sizes} == {*range(1, most + 1)}
     assert all(shape[1:] == (3, 64, 64) for shape in sizes)
-    assert looked_at
+    assert detected
 
 
 def test_warm_up_refuses_a_model_that_gives_no_ages(contract: Contract) -> None:

@@ -15,7 +15,7 @@ from handler.hardware import fast_in_int8
 from handler.imaging.crop import crop_faces
 from handler.predictor import Predictor
 from handler.settings import Precision
-from tests.pictures import FACE_BOX, astronaut
+from tests.images import FACE_BOX, astronaut
 from train.torchscript import build
 
 CPU = torch.device("cpu")
@@ -44,7 +44,7 @@ def test_contract_comes_with_the_model(estimator: Predictor, contract: Contract)
 def test_ages_and_intervals(estimator: Predictor) -> None:
     found = estimator.predict(greys(51, 255, 0))
     assert found.age == pytest.approx(np.array([20, 100, 0]), abs=1e-4)
-    # the stand-in's std is 5 years and the contract's scale 2; nobody is younger than 0
+    # the stand-in's std is 5 years and the contract's scale 2; no age is below 0
     expected = np.array([[10, 30], [90, 110], [0, 10]])
     assert found.interval == pytest.approx(expected, abs=1e-4)
     assert found.age.dtype == found.interval.dtype == np.float32

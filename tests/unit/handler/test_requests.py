@@ -44,7 +44,7 @@ class TestRawBody:
         assert message.startswith("the body was sent as text (text/plain); send the image")
 
     def test_text_as_bytes(self) -> None:
-        """As TorchServe hands it over, where it is told to decode nothing."""
+        """As the worker passes it, with decoding turned off."""
         kind = {"Content-Type": "text/plain"}
         message = failed({"body": bytearray(b"hello")}, kind)
         assert message.startswith("the body was sent as text (text/plain); send the image")
@@ -238,7 +238,7 @@ class TestParts:
 
     @pytest.mark.parametrize("image", [JPEG, bytearray(PNG)])
     @pytest.mark.parametrize(
-        ("names", "told"),
+        ("names", "listed"),
         [
             (("image1", "image2"), "'image1', 'image2'"),
             (("data", "data2"), "'data', 'data2'"),
@@ -247,9 +247,9 @@ class TestParts:
             (("d", "c", "b", "a"), "'a', 'b', 'c'"),
         ],
     )
-    def test_several_images(self, names: tuple[str, ...], told: str, image: Any) -> None:
+    def test_several_images(self, names: tuple[str, ...], listed: str, image: Any) -> None:
         assert failed(dict.fromkeys(names, image)) == (
-            f"the request has several images, as {told}; "
+            f"the request has several images, as {listed}; "
             "send one image a request, in the part 'data'"
         )
 

@@ -31,7 +31,7 @@ def test_each_can_be_set() -> None:
     assert vars(Settings()).keys() == values.keys()
 
 
-def test_the_shipped_file_says_the_defaults() -> None:
+def test_the_shipped_file_has_the_defaults() -> None:
     shipped = yaml.safe_load((ROOT / "model_store" / "model-config.yaml").read_text())
     assert shipped["handler"] == vars(Settings())
 

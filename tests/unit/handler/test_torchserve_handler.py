@@ -27,7 +27,7 @@ from handler.pipeline import Pipeline
 from handler.settings import SettingsError
 from handler.torchserve_handler import TorchServeHandler
 from tests.archives import exported
-from tests.pictures import astronaut, encoded, scene
+from tests.images import astronaut, encoded, scene
 
 with warnings.catch_warnings(action="ignore"):
     from ts.model_loader import TsModelLoader
@@ -93,14 +93,14 @@ def load(archive: Path, module: ModuleType | None = handler.torchserve_handler) 
     """What TorchServe's worker does with an archive; `module` None: its file at the root, too."""
     with pytest.MonkeyPatch.context() as patch:
         if module:  # whose lines are counted by the coverage
-            patch.setitem(sys.modules, "age_handler", module)
+            patch.setitem(sys.modules, "torchserve_handler", module)
         else:
             patch.syspath_prepend(archive)
         service = TsModelLoader().load(
-            "age", str(archive), "age_handler.py", batch_size=4, metrics_cache=Mock()
+            "age", str(archive), SOURCE.name, batch_size=4, metrics_cache=Mock()
         )
     if not module:
-        del sys.modules["age_handler"]
+        del sys.modules["torchserve_handler"]
     service.set_cl_socket(None)
     return service
 
@@ -144,11 +144,12 @@ def request(
 def ask(service: Service, *requests: dict[str, Any]) -> list[tuple[int, str, str, Any]]:
     """Status, phrase, content type and JSON of each response."""
     return [
-        (status, phrase, kind, body) for status, phrase, kind, _, body in told(service, requests)
+        (status, phrase, kind, body)
+        for status, phrase, kind, _, body in all_responses(service, requests)
     ]
 
 
-def told(
+def all_responses(
     service: Service, requests: Iterable[dict[str, Any]]
 ) -> list[tuple[int, str, str, dict[str, str], Any]]:
     """As `ask`, with each response's headers, read from the worker's bytes."""
@@ -269,7 +270,7 @@ class TestHandle:
     def test_a_stream_ends_where_it_came_by_grpc(self, service: Service) -> None:
         """TorchServe's StreamPredictions ends the worker that does not say so."""
         json_body = {"body": bytearray(b'{"data": "' + base64.b64encode(SCENE) + b'"}')}
-        responses = told(
+        responses = all_responses(
             service,
             [
                 by_grpc({"data": SCENE}),
@@ -290,7 +291,7 @@ class TestHandle:
         """TorchServe ends the worker whose answer to ModelInfer is of another shape."""
         asked = by_grpc({"body": bytearray(b'{"id": "1", "inputs": []}')})
         asked["parameters"][0]["contentType"] = "application/json"
-        ((status, _, _, headers, body), (*_, plain)) = told(
+        ((status, _, _, headers, body), (*_, plain)) = all_responses(
             service, [asked, by_grpc({"body": SCENE})]
         )
         assert (status, headers["ts_stream_next"]) == (400, "false")
@@ -471,7 +472,7 @@ class TestInitialize:
         ("settings", "handler has an unknown key 'a'"),
     ],
 )
-def test_tells_in_one_line_of_the_log_why_a_model_is_not_served(
+def test_one_log_line_says_why_a_model_is_not_served(
     archive: Path,
     contract: Contract,
     tmp_path: Path,
@@ -500,7 +501,7 @@ def test_tells_in_one_line_of_the_log_why_a_model_is_not_served(
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """As an ImportError it would be hidden by TorchServe, which then looks for its own handler."""
     monkeypatch.setitem(sys.modules, "handler.pipeline", None)
-    spec = importlib.util.spec_from_file_location("age_handler", SOURCE)
+    spec = importlib.util.spec_from_file_location("torchserve_handler", SOURCE)
     assert spec is not None
     assert spec.loader is not None
     with pytest.raises(RuntimeError, match=r"handler\.pipeline.*needs torch") as caught:

@@ -1,4 +1,4 @@
-"""What TorchServe's worker would leave out of a request."""
+"""Repeated names and raw JSON reach the handler."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ def patched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("patched")
-def test_repeated_names_are_told() -> None:
+def test_repeated_names_are_kept() -> None:
     batch = [request("data"), request("data", "a", "data", "b", "a"), request(), request("b", "b")]
     headers, rows, ids = Service.retrieve_data_for_inference(batch)
     assert rows == [{"data": b"\0"}, {"data": b"\2", "a": b"\4", "b": b"\3"}, {}, {"b": b"\1"}]

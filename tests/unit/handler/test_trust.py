@@ -56,7 +56,7 @@ def test_nothing_is_unpickled() -> None:
 
 
 def test_weights_are_read_as_weights_only() -> None:
-    """torch.load alone would run what a file tells it to."""
+    """torch.load alone would run code from the file."""
     loads = [
         (str(file), call) for file, tree in trees(*CODE) for call in called(tree, "torch.load")
     ]

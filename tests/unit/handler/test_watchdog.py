@@ -20,17 +20,17 @@ def ends(program: str) -> tuple[int, float, str]:
 
 
 def test_a_process_that_hangs_is_ended_and_tells_where() -> None:
-    status, seconds, told = ends("def stuck():\n  time.sleep(50)\nwith watchdog:\n  stuck()")
+    status, seconds, stderr = ends("def stuck():\n  time.sleep(50)\nwith watchdog:\n  stuck()")
     assert status == 1
     assert seconds >= 1
-    assert "Timeout (0:00:01)!" in told
-    assert "in stuck" in told
+    assert "Timeout (0:00:01)!" in stderr
+    assert "in stuck" in stderr
 
 
 def test_so_is_one_that_does_not_let_go_of_the_interpreter() -> None:
-    status, _, told = ends("with watchdog:\n  sum(range(10**12))")
+    status, _, stderr = ends("with watchdog:\n  sum(range(10**12))")
     assert status == 1
-    assert "Timeout" in told
+    assert "Timeout" in stderr
 
 
 @pytest.mark.parametrize(

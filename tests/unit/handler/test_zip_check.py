@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from handler.zip_check import ZIP_ERRORS, InconsistentZip, check_zip
 
-FILES = {"age_handler.py": b"good" * 9, "handler/a.py": b"", "age.pt": bytes(range(256)) * 8}
+FILES = {"torchserve_handler.py": b"good" * 9, "handler/a.py": b"", "age.pt": bytes(range(256)) * 8}
 HIDDEN = b"import os"
 
 
 def member(name: str, content: bytes = HIDDEN, flags: int = 0, extra: bytes = b"") -> bytes:
-    """A stored member with its own header, as no directory tells of it."""
+    """A stored member with its own header, which no directory lists."""
     facts = (20, flags, 0, 0, 33, zlib.crc32(content), len(content), len(content))
     header = struct.pack("<4s5H3L2H", b"PK\3\4", *facts, len(name), len(extra))
     return header + name.encode() + extra + content
@@ -41,7 +41,7 @@ def packed(
 
 
 def spliced(content: bytes, at: int, more: bytes) -> bytes:
-    """`more` put in at a place before the directory, which goes on to tell the truth."""
+    """`more` inserted before the directory, whose entries stay correct."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         start: int = archive.start_dir  # type: ignore[attr-defined]
         offsets = {m.header_offset for m in archive.infolist()}
@@ -140,12 +140,12 @@ TAKEN = {
 LAST = "'age.pt' "
 REFUSED = {
     "hidden behind the last": (
-        spliced(PLAIN, end_of_files(PLAIN), member("age_handler.py")),
+        spliced(PLAIN, end_of_files(PLAIN), member("torchserve_handler.py")),
         "it holds something between its last file and its directory",
     ),
     "hidden before the first": (
-        spliced(PLAIN, 0, member("age_handler.py")),
-        "'age_handler.py' does not begin where what precedes it ends",
+        spliced(PLAIN, 0, member("torchserve_handler.py")),
+        "'torchserve_handler.py' does not begin where what precedes it ends",
     ),
     "hidden between two": (
         spliced(PLAIN, offset_of(PLAIN, "age.pt"), member("x.py")),
@@ -161,11 +161,11 @@ REFUSED = {
     ),
     "a prefix": (
         b"#!/bin/sh\n" + PLAIN,
-        "'age_handler.py' does not begin where what precedes it ends",
+        "'torchserve_handler.py' does not begin where what precedes it ends",
     ),
     "a member as a prefix": (
-        member("age_handler.py") + PLAIN,
-        "'age_handler.py' does not begin where what precedes it ends",
+        member("torchserve_handler.py") + PLAIN,
+        "'torchserve_handler.py' does not begin where what precedes it ends",
     ),
     "something at the end": (PLAIN + b"\0", "its directory is not all that follows its files"),
     "a comment": (
@@ -178,45 +178,45 @@ REFUSED = {
     ),
     "another name": (
         put(PLAIN, b"PK\3\4", 30, b"x"),
-        "'age_handler.py' has another name in its local header than in the directory",
+        "'torchserve_handler.py' has another name in its local header than in the directory",
     ),
     "another check sum": (
         put(PLAIN, b"PK\3\4", 14, b"xxxx"),
-        "'age_handler.py' has other values in its local header than in the directory",
+        "'torchserve_handler.py' has other values in its local header than in the directory",
     ),
     "another size": (
         put(STORED, b"PK\3\4", 22, b"\1\0\0\0"),
-        "'age_handler.py' has other values in its local header than in the directory",
+        "'torchserve_handler.py' has other values in its local header than in the directory",
     ),
     "another method": (
         put(PLAIN, b"PK\3\4", 8, b"\0\0"),
-        "'age_handler.py' has other values in its local header than in the directory",
+        "'torchserve_handler.py' has other values in its local header than in the directory",
     ),
     "two sizes": (
         both(STORED, 22, struct.pack("<L", 35)),
-        "'age_handler.py' has two sizes",
+        "'torchserve_handler.py' has two sizes",
     ),
     "a size that is wrong": (
         both(PLAIN, 22, struct.pack("<L", 35)),
-        "'age_handler.py' does not have the size that its header gives",
+        "'torchserve_handler.py' does not have the size that its header gives",
     ),
-    "encrypted": (both(PLAIN, 6, b"\1\0"), "'age_handler.py' is encrypted"),
+    "encrypted": (both(PLAIN, 6, b"\1\0"), "'torchserve_handler.py' is encrypted"),
     "patched data": (
         both(PLAIN, 6, b"\x20\0"),
-        "'age_handler.py' has flags that are not supported",
+        "'torchserve_handler.py' has flags that are not supported",
     ),
     "sizes behind": (streamed(), "'a' has its size after its data and not before"),
     "bzip2": (
         packed(kind=zipfile.ZIP_BZIP2),
-        "'age_handler.py' is compressed by bzip2, which TorchServe cannot read",
+        "'torchserve_handler.py' is compressed by bzip2, which TorchServe cannot read",
     ),
     "lzma": (
         packed(kind=zipfile.ZIP_LZMA),
-        "'age_handler.py' is compressed by lzma, which TorchServe cannot read",
+        "'torchserve_handler.py' is compressed by lzma, which TorchServe cannot read",
     ),
     "no method": (
         both(PLAIN, 8, b"\x63\0"),
-        "'age_handler.py' is compressed by method 99, which TorchServe cannot read",
+        "'torchserve_handler.py' is compressed by method 99, which TorchServe cannot read",
     ),
     "another name in Unicode": (
         with_extra(0x7075, b"\1" + struct.pack("<L", zlib.crc32(b"a")) + b"b"),
@@ -277,7 +277,7 @@ def test_more_behind_a_compressed_file_s_end() -> None:
     longer = spliced(PLAIN, end, member("x.py"))
     size = struct.pack("<L", first.compress_size + len(member("x.py")))
     assert refusal(both(longer, 18, size)) == (
-        "'age_handler.py' does not have the size that its header gives"
+        "'torchserve_handler.py' does not have the size that its header gives"
     )
 
 
@@ -336,7 +336,9 @@ def test_java_finds_what_is_hidden(java: Java) -> None:
     assert (java.found(hidden) or {})["age_handler2.py"] == sha(HIDDEN)
 
 
-NAMES = st.sampled_from(["age_handler.py", "AGE.pt", "x.py", "handler/x.py", "./age.pt", "x/"])
+NAMES = st.sampled_from(
+    ["torchserve_handler.py", "AGE.pt", "x.py", "handler/x.py", "./age.pt", "x/"]
+)
 NUMBERS = st.sampled_from([0, 1, 2, 8, 9, 255, 2048, 65535])
 Change = Callable[[bytes], bytes]
 

@@ -12,7 +12,7 @@ from loadtests import mix
 from loadtests.checks import check
 from loadtests.mix import Kind, Mix, made, weights_of
 from loadtests.photographs import Photograph, marked
-from tests.pictures import astronaut, encoded, scene
+from tests.images import astronaut, encoded, scene
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from face_age_client.answer import Answer, Face
 from face_age_client.errors import Malformed
 from loadtests.checks import check
 from loadtests.photographs import Photograph, find, variants
-from tests.pictures import astronaut, encoded, turned
+from tests.images import astronaut, encoded, turned
 
 
 @pytest.fixture

@@ -210,7 +210,7 @@ class Broken(torch.nn.Module):
     ("model", "words"),
     [
         (Broken(), "they are NaN or infinite"),
-        (Flat(), r"the model gives \[64\] ages and \[64\] spreads for 2 faces"),
+        (Flat(), r"the model gives \[64\] ages and \[64\] stds for 2 faces"),
         (Misfit(), r"RuntimeError: mat1 and mat2 shapes cannot be multiplied \(2x3 and 5x2\)"),
     ],
 )

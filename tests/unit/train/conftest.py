@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 import train
-from tests.pictures import FACE_BOX, RGBImage, astronaut, encoded, scene
+from tests.images import FACE_BOX, RGBImage, astronaut, encoded, scene
 from train.configuration.settings import contract_parts
 from train.data.readers import read
 from train.prepare import CropMaker, prepare

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pictures import astronaut, encoded
+from tests.images import astronaut, encoded
 from tests.unit.train.conftest import configuration
 from train import contact_sheet
 

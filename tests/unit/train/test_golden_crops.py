@@ -16,7 +16,7 @@ import torch
 from handler.contract import CropGeometry, DetectorSettings
 from handler.imaging.crop import crop_faces
 from handler.imaging.decode import decode
-from tests.pictures import astronaut, encoded, portrait, scaled, scene, turned
+from tests.images import astronaut, encoded, portrait, scaled, scene, turned
 from train.data.cache import CROP_VERSION, stored_geometry
 from train.data.samples import Sample
 from train.prepare import CropMaker

@@ -11,7 +11,7 @@ import torch
 
 from handler.contract import CropGeometry, DetectorSettings
 from handler.faces.detector import FaceDetector
-from tests.pictures import scene, side_by_side, turned
+from tests.images import scene, side_by_side, turned
 from tests.unit.train.conftest import CHIPS, WILD, configuration, face_of_age, save
 from train import prepare as command
 from train.data.cache import read_shards, refuse_unfinished, served_part

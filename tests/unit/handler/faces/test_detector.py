@@ -9,7 +9,7 @@ from handler.contract import DetectorSettings
 from handler.faces.boxes import iou
 from handler.faces.detector import FaceDetector, Faces, needs_border
 from handler.imaging.crop import RGBImage
-from tests.pictures import (
+from tests.images import (
     FACE_BOX,
     FACE_LANDMARKS,
     astronaut,
@@ -58,7 +58,7 @@ class TestOneImage:
 
     @pytest.mark.parametrize("factor", [0.4, 2.0, 4.0])
     def test_any_scale(self, detector: FaceDetector, factor: float) -> None:
-        """4.0 is past `max_side`: looked at smaller, answered in its own pixels."""
+        """4.0 exceeds `max_side`: detected scaled down, answered in the image's own pixels."""
         found = one(detector, scaled(astronaut(), factor))
         assert len(found) == 1
         assert overlap(found.boxes[0], BOX * np.float32(factor)) > 0.85

@@ -9,7 +9,7 @@ from handler.contract import DetectorSettings
 from handler.faces.integral_image import IntegralImages
 from handler.faces.mtcnn import PIXELS_AT_ONCE, BatchedMTCNN, _chunks, _top_scores
 from handler.imaging.crop import RGBImage
-from tests.pictures import astronaut, bordered, scaled, scene, side_by_side
+from tests.images import astronaut, bordered, scaled, scene, side_by_side
 
 CPU = torch.device("cpu")
 PICTURES = {
@@ -79,9 +79,9 @@ def test_images_are_looked_at_a_bounded_number_of_pixels_at_once() -> None:
 
 def test_each_part_is_told_of(mtcnn: BatchedMTCNN, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PIXELS_AT_ONCE, "cpu", 1)
-    told: list[None] = []
-    mtcnn.detect([scene(30, 30), scene(20, 20), scene(25, 25)], lambda: told.append(None))
-    assert len(told) == 3
+    calls: list[None] = []
+    mtcnn.detect([scene(30, 30), scene(20, 20), scene(25, 25)], lambda: calls.append(None))
+    assert len(calls) == 3
 
 
 def test_a_crowd_s_best_proposals_are_looked_at(

@@ -110,7 +110,7 @@ def test_the_same_again(ours: Networks, run: Callable[[Networks], tuple[Tensor, 
 
 @torch.inference_mode()
 def test_pixels_are_left_as_they_were(ours: Networks) -> None:
-    """They may be a view of what is looked at again."""
+    """The input may be a view of a tensor that is used again."""
     for network, faces in (
         (ours.propose, pixels(1, 33, 34)[0]),
         (ours.refine, pixels(2, 24, 24)),

@@ -1,4 +1,4 @@
-"""On a canvas P-Net says of each level what it says of the level alone."""
+"""P-Net's output for a level is the same on a canvas as alone."""
 
 import pytest
 import torch

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from handler.imaging import conversion
 from handler.imaging.conversion import upright_rgb
 from handler.imaging.crop import RGBImage
-from tests.pictures import scene
+from tests.images import scene
 
 HEIGHT, WIDTH = 41, 23
 NOISE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
@@ -45,8 +45,8 @@ def with_alpha(alpha: int | None, one_other: int | None = None) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def told(image: Image.Image, transparency: object) -> Image.Image:
-    """With transparency as a file's reader tells it."""
+def transparent(image: Image.Image, transparency: object) -> Image.Image:
+    """The image with transparency in `info`, as Pillow's readers set it."""
     image.info["transparency"] = transparency
     return image
 
@@ -73,16 +73,16 @@ def images() -> dict[str, Image.Image]:
         "LA, clear": with_alpha(0).convert("LA"),
         "PA": layered,
         "P of RGBA": ramp,
-        "1 with transparency": told(colours.convert("1"), 255),
-        "L with transparency": told(colours.convert("L"), 7),
-        "RGB with transparency": told(colours.copy(), colours.getpixel((3, 3))),
-        "P with transparency": told(some.copy(), 3),
-        "P with none of its colours": told(some.copy(), 200),
-        "P with alpha": told(some.copy(), bytes(range(0, 256, 16))),
-        "P, clear": told(some.copy(), bytes(16)),
-        "P, opaque": told(some.copy(), b"\xff" * 16),
+        "1 with transparency": transparent(colours.convert("1"), 255),
+        "L with transparency": transparent(colours.convert("L"), 7),
+        "RGB with transparency": transparent(colours.copy(), colours.getpixel((3, 3))),
+        "P with transparency": transparent(some.copy(), 3),
+        "P with none of its colours": transparent(some.copy(), 200),
+        "P with alpha": transparent(some.copy(), bytes(range(0, 256, 16))),
+        "P, clear": transparent(some.copy(), bytes(16)),
+        "P, opaque": transparent(some.copy(), b"\xff" * 16),
         "I;16": Image.fromarray(NOISE[..., 0].astype(np.uint16) * 256 + NOISE[..., 1]),
-        "I;16 with transparency": told(Image.fromarray(NOISE[..., 0].astype(np.uint16)), 5),
+        "I;16 with transparency": transparent(Image.fromarray(NOISE[..., 0].astype(np.uint16)), 5),
         "I": Image.fromarray(NOISE[..., 0].astype(np.int32) * 257),
     }
 

@@ -9,7 +9,7 @@ from PIL import Image
 from handler.contract import CropGeometry
 from handler.imaging import crop
 from handler.imaging.crop import crop_faces, padding, square
-from tests.pictures import FACE_BOX, astronaut, bordered, scaled, scene
+from tests.images import FACE_BOX, astronaut, bordered, scaled, scene
 
 PLAIN = CropGeometry(size=32, margin=0.0, fill=0)
 

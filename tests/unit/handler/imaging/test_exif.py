@@ -14,7 +14,7 @@ from PIL import Image
 from handler.imaging.decode import decode
 from handler.imaging.exif import orientation
 from tests.corpus.parts import chunk, segment
-from tests.pictures import encoded, scene
+from tests.images import encoded, scene
 from tests.unit.handler.imaging.test_strip_metadata import canvas, in_jpeg, in_png, webp
 
 PICTURE = scene(24, 36)
@@ -106,8 +106,8 @@ def in_webp(exif: bytes) -> bytes:
 
 def of_many(count: int, kind: int, size: int) -> bytes:
     """One whose orientation has `count` values of `size` bytes each."""
-    told = struct.pack("<HHII", 0x0112, kind, count, 26)
-    return tiff("<", told) + bytes(4) + b"\1\0\0\0" * (count * size // 4)
+    entry = struct.pack("<HHII", 0x0112, kind, count, 26)
+    return tiff("<", entry) + bytes(4) + b"\1\0\0\0" * (count * size // 4)
 
 
 class TestCost:

@@ -1,7 +1,7 @@
 import pytest
 
 from handler.imaging.sniffing import described, served_format
-from tests.pictures import encoded, scene
+from tests.images import encoded, scene
 
 
 @pytest.mark.parametrize(

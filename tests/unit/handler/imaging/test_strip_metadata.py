@@ -16,7 +16,7 @@ from handler.imaging.decode import decode
 from handler.imaging.exif import orientation
 from handler.imaging.strip_metadata import split
 from tests.corpus.parts import chunk, extension, segment
-from tests.pictures import encoded, scene, turned
+from tests.images import encoded, scene, turned
 
 LIMIT = 50_000_000
 PICTURE = scene(24, 36)
@@ -328,7 +328,7 @@ def test_any_bytes_are_cut_or_refused(content: bytes, kind: tuple[str, bytes]) -
     name, start = kind
     body = start + content
     left = needed(body, name)
-    if name == "WebP":  # which tells its length
+    if name == "WebP":  # which has its length in the header
         assert (left[:4], left[8:12]) == (b"RIFF", b"WEBP")
     else:
         assert left.startswith(start)

@@ -10,7 +10,7 @@ from PIL import Image
 from handler.errors import InvalidImage, UnsupportedImageFormat
 from handler.imaging.decode import decode, decode_reduced
 from tests.corpus.parts import ARITHMETIC, bmp, chunk, frame, lossless_jpeg, segment
-from tests.pictures import encoded, scene
+from tests.images import encoded, scene
 
 LIMIT = 1_000_000
 PICTURE = scene(24, 36)
@@ -78,7 +78,7 @@ PROGRESSIVE = encoded(PICTURE, "JPEG", progressive=True)
 
 
 class TestKinds:
-    """Whole files of kinds that are not decoded, which nobody may call truncated."""
+    """Complete files of variants that are not decoded: they must not be called truncated."""
 
     @pytest.mark.parametrize("end", [None, -2, 300])
     @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 from handler.contract import CropGeometry
 from handler.imaging.crop import crop_faces
-from tests.pictures import FACE_BOX, astronaut
+from tests.images import FACE_BOX, astronaut
 from train.data.cache import (
     CropLabel,
     Shard,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.pictures import astronaut
+from tests.images import astronaut
 from train.evaluation import portraits
 from train.evaluation.portraits import Portraits
 
