@@ -175,7 +175,7 @@ class Evaluate:
 class Sheet:
     """The contact sheet."""
 
-    photographs: Text | None
+    images: Text | None
 
 
 @dataclass
