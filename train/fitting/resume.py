@@ -22,7 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from train.atomic_write import atomic_write
-from train.configuration.settings import CONFIG, run_file
+from train.configuration.runs import load_run_config, run_file
+from train.configuration.settings import CONFIG
 from train.modeling.checkpoint import LAST, PREVIOUS, read_last
 
 # What may be another one than the run had: places, the machine, what is told, other commands.
@@ -209,13 +210,13 @@ def told_epochs(config: DictConfig) -> str:
 def _trained(file: Path) -> DictConfig:
     """What a run was made with."""
     try:
-        trained = OmegaConf.load(file)
+        trained = load_run_config(file)
         whole = all(OmegaConf.select(trained, key) for key in ("run", "fit.epochs", "data.sources"))
-    except (OSError, YAMLError, UnicodeDecodeError):
+    except (OSError, YAMLError, ValueError):
         whole = False
     if not whole:
         raise ValueError(f"{file} is damaged: bring it back, for it says what the run is")
-    return cast("DictConfig", trained)
+    return trained
 
 
 def _told(

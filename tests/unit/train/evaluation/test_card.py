@@ -13,8 +13,8 @@ from tests.unit.train.evaluation.test_results import RESULTS
 from train.evaluation import origins, tables
 from train.evaluation.card import model_card
 from train.modeling.network import Architecture
-from train.provenance.of_run import of_run
 from train.provenance.provenance import KEY, Provenance
+from train.provenance.runs import run_provenance
 
 SHIPPED = ROOT / "model_store" / "age.safetensors"
 
@@ -28,10 +28,12 @@ def card(origin: Provenance, contract: Contract) -> str:
 @pytest.fixture
 def tuned(tmp_path: Path) -> Provenance:
     """Of a run that began from a moved run, which began from the shipped weights."""
-    first = of_run(configuration(["data=own", "run=a", f"fit.start={SHIPPED}"])).after(13)
+    first = run_provenance(configuration(["data=own", "run=a", f"fit.start={SHIPPED}"])).after(13)
     moved = tmp_path / "moved.ckpt"
     torch.save({KEY: first.to_json()}, moved)
-    return of_run(configuration(["data=own", "run=b", f"fit.start={moved}", "fit.epochs=2"]))
+    return run_provenance(
+        configuration(["data=own", "run=b", f"fit.start={moved}", "fit.epochs=2"])
+    )
 
 
 def test_it_names_all_that_the_weights_owe(tuned: Provenance, contract: Contract) -> None:
@@ -71,5 +73,5 @@ def test_it_quotes_the_other_model_and_all_warnings(tuned: Provenance, contract:
 
 
 def test_a_name_with_a_bar_does_not_break_its_tables(contract: Contract) -> None:
-    own = of_run(configuration(["data=own", "run=my|run"]))
+    own = run_provenance(configuration(["data=own", "run=my|run"]))
     assert r"| 1 | my\|run: resnet18, " in card(own, replace(contract, data=("own",)))
