@@ -73,7 +73,7 @@ def pack(folder: Path, workers: int) -> Path:
     command: list[str | Path] = [sys.executable, "-m", "model_archiver.model_packaging"]
     command += ["--model-name", "age", "--version", "1.0", "--config-file", config]
     command += ["--handler", ROOT / "loadtests" / "empty" / "handler.py", "--export-path", store]
-    subprocess.run(command, capture_output=True, check=True)  # nosec B603  # no shell, no stranger's words
+    subprocess.run(command, capture_output=True, check=True)  # nosec B603  # no shell, no user input
     return store
 
 

@@ -120,7 +120,7 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     # As the service is shipped: a worker for each GPU, with its share of the cores, or each core.
-    cores, gpus = len(os.sched_getaffinity(0)), batching.gpus()
+    cores, gpus = len(os.sched_getaffinity(0)), batching.gpu_count()
     threads = max(1, cores // gpus) if gpus else 1
     parser.add_argument("--photos", type=Path, help="folder; without it only the portrait is sent")
     parser.add_argument("--mixes", nargs="+", choices=MIXES, default=MIXES)

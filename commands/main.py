@@ -6,13 +6,13 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from server.console import close_output
+from server.output import close_stdout
 from train.extras import lack
 
 USAGE: Final = "usage: face-age COMMAND ...; face-age COMMAND --help says more"
 SERVING: Final[Mapping[str, tuple[str, str, str]]] = {
-    "serve": ("server.serve", "main", "serve what lies in model_store, until Ctrl-C"),
-    "stop": ("server.serve", "stop", "end what serves in the background"),
+    "serve": ("server.cli", "main", "serve what lies in model_store, until Ctrl-C"),
+    "stop": ("server.cli", "stop", "end what serves in the background"),
     "ready": ("server.readiness", "main", "tell whether every model answers a photograph"),
     "predict": ("commands.predict", "main", "ask for the ages in photographs and folders"),
     "archive": ("server.archive", "main", "pack a model into an archive"),
@@ -66,7 +66,7 @@ def _run(name: str) -> int:
         return 0
     module, function, _ = SERVING[name]
     code: int = getattr(importlib.import_module(module), function)()
-    close_output()
+    close_stdout()
     return code
 
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from commands.option_types import real
 from loadtests.photographs import Photograph, find, marked, variants
 from loadtests.synthetic import CANVAS, COLUMNS, ROWS, crowd, enlarged
-from server.readiness import PHOTOGRAPH
+from server.readiness import PROBE_IMAGE
 
 FACES: Final = ("none", "one", "many")
 ANY: Final = "any"  # number of faces, of photographs that are not sorted
@@ -122,7 +122,7 @@ def _own(place: Path) -> Mapping[str, _Source]:
     cells = (0, 0, CANVAS // COLUMNS * ACROSS, CANVAS // ROWS * 2)
     faces = crowd(COLUMNS + ACROSS).crop(cells)
     ImageOps.expand(faces, BORDER, (128, 128, 128)).save(many)
-    return {"none": ([none], 0), "one": ([PHOTOGRAPH], 1), "many": ([many], 2 * ACROSS)}
+    return {"none": ([none], 0), "one": ([PROBE_IMAGE], 1), "many": ([many], 2 * ACROSS)}
 
 
 def _photographs(paths: Sequence[Path], faces: int | None, size: str) -> list[Photograph]:

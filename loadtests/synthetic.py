@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageOps
 
-from server.readiness import PHOTOGRAPH
+from server.readiness import PROBE_IMAGE
 
 QUALITY: Final = 90  # of the JPEG
 LARGE: Final = 12e6  # pixels
@@ -57,7 +57,7 @@ def crowd(faces: int) -> Image.Image:
     if not 0 <= faces <= COLUMNS * ROWS:
         raise ValueError(f"a crowd has 0 to {COLUMNS * ROWS} faces, not {faces}")
     width, height = CANVAS // COLUMNS, CANVAS // ROWS
-    with Image.open(PHOTOGRAPH) as canned:
+    with Image.open(PROBE_IMAGE) as canned:
         face = canned.resize((width, height), Image.Resampling.BICUBIC, FACE)
     canvas = Image.linear_gradient("L").resize((CANVAS, CANVAS)).convert("RGB")
     for number in range(faces):

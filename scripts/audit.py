@@ -79,7 +79,7 @@ def ask(pins: Sequence[str]) -> Findings:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(pins))
         file.flush()
-        done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+        done = subprocess.run(  # nosec B603  # no shell, no user input
             [*command, file.name], capture_output=True, text=True, check=False
         )
     if not done.stdout.strip():

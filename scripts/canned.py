@@ -10,7 +10,7 @@ import argparse
 
 from PIL import Image
 
-from server.readiness import PHOTOGRAPH
+from server.readiness import PROBE_IMAGE
 from train.extras import needed
 
 
@@ -23,7 +23,7 @@ def crop() -> Image.Image:
 
 def main() -> None:
     argparse.ArgumentParser(description="Make server/canned.jpg anew.").parse_args()
-    crop().save(PHOTOGRAPH, quality=90)
+    crop().save(PROBE_IMAGE, quality=90)
 
 
 if __name__ == "__main__":

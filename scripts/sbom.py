@@ -64,7 +64,7 @@ def python_packages(python: Path) -> dict[str, Any]:
     """A bill of the environment's distributions, by cyclonedx-py."""
     command = [sys.executable, "-m", "cyclonedx_py", "environment", str(python)]
     command += ["--spec-version", SCHEMA, "--output-reproducible", "--output-format", "JSON"]
-    done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+    done = subprocess.run(  # nosec B603  # no shell, no user input
         command, capture_output=True, text=True, check=False
     )
     if done.returncode:
@@ -84,7 +84,7 @@ def debian_packages() -> list[Component]:
         "--showformat",
         "${db:Status-Status} ${Package} ${Version} ${Architecture}\n",
     ]
-    done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+    done = subprocess.run(  # nosec B603  # no shell, no user input
         command, capture_output=True, text=True, check=True
     )
     rows = (line.split() for line in done.stdout.splitlines())
@@ -98,7 +98,7 @@ def debian_packages() -> list[Component]:
 def site_packages(python: Path) -> list[Path]:
     """Where the environment's packages lie."""
     command = [str(python), "-c", "import json, sys; print(json.dumps(sys.path))"]
-    done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+    done = subprocess.run(  # nosec B603  # no shell, no user input
         command, capture_output=True, text=True, check=True
     )
     return [Path(folder) for folder in json.loads(done.stdout) if folder.endswith("-packages")]

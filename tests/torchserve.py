@@ -15,7 +15,7 @@ from typing import TextIO
 
 from bench.measure.torchserve import free_ports
 from server import readiness
-from server.processes import processes_of
+from server.processes import find_processes
 
 ROOT = Path(__file__).resolve().parents[1]
 # The others have as many as this, on whatever machine.
@@ -182,7 +182,7 @@ class Plain:
             with (self.folder / "output").open("a") as output:
                 self._torchserve("--stop", output=output)
             until = time.monotonic() + 30
-            while processes_of(str(self.temporary)):
+            while find_processes(str(self.temporary)):
                 assert time.monotonic() < until
                 time.sleep(0.1)
 

@@ -182,7 +182,7 @@ def _pack(model: Path, config: dict[str, Any], folder: Path) -> None:
     command += ["--model-name", "age", "--version", "1.0", "--serialized-file", model]
     command += ["--handler", naive / "handler.py", "--extra-files", folder / "extra"]
     command += ["--config-file", _write(folder / CONFIG, config)]
-    subprocess.run(  # nosec B603  # no shell, no stranger's words
+    subprocess.run(  # nosec B603  # no shell, no user input
         [*command, "--export-path", folder / "store"],
         env=os.environ | {"TMPDIR": str(folder / "tmp")},
         capture_output=True,
@@ -195,7 +195,7 @@ def _process(
     command: list[Any], variables: Mapping[str, str], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("ab") as output:
-        process = subprocess.Popen(  # nosec B603  # no shell, no stranger's words
+        process = subprocess.Popen(  # nosec B603  # no shell, no user input
             [str(word) for word in command],
             cwd=ROOT,
             env=os.environ | variables,

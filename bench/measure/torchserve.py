@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from server.state import State, StateError
+from server.state_folder import StateFolder, StateError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 STARTUP: Final = 180.0  # seconds
@@ -55,7 +55,7 @@ def started(
     command += ["--state", str(state), "--model-store", str(store)]
     command += ["--config", str(ROOT / "config.properties")]
     try:
-        done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+        done = subprocess.run(  # nosec B603  # no shell, no user input
             [*command, "--background"],
             env=os.environ | addresses | (variables or {}),
             capture_output=True,
@@ -73,7 +73,7 @@ def started(
 def found(state: Path, rest: int, grpc: int) -> TorchServe:
     """The one that runs with that state folder. Raises StartError where none does."""
     try:
-        with closing(State(state)) as kept:
+        with closing(StateFolder(state)) as kept:
             notes = kept.read()
     except StateError as error:
         raise StartError(str(error)) from error
@@ -85,7 +85,7 @@ def found(state: Path, rest: int, grpc: int) -> TorchServe:
 def _stop(command: list[str]) -> None:
     """End a TorchServe; one that is only just starting refuses to be ended, for a moment."""
     until = time.monotonic() + GRACE
-    while subprocess.run(  # nosec B603  # no shell, no stranger's words
+    while subprocess.run(  # nosec B603  # no shell, no user input
         command, capture_output=True, check=False
     ).returncode:
         if time.monotonic() > until:

@@ -25,7 +25,7 @@ def locust(
     command += ["--only-summary", "-u", str(users), "-r", str(users), "-s", str(LAST)]
     command += ["--host", f"http://127.0.0.1:{torchserve.rest}"]
     command += ["--grpc-host", f"127.0.0.1:{torchserve.grpc}", *words]
-    with subprocess.Popen(  # nosec B603  # no shell, no stranger's words
+    with subprocess.Popen(  # nosec B603  # no shell, no user input
         command, text=True, **streams
     ) as process:
         try:

@@ -166,7 +166,7 @@ def test_serve_script_refuses(
 def good_one_answers(at: readiness.Addresses) -> None:
     client = RestClient(at.rest.url)
     try:
-        client.ask(readiness.PHOTOGRAPH.read_bytes())
+        client.ask(readiness.PROBE_IMAGE.read_bytes())
     except AskError as error:
         raise readiness.NotReady(str(error)) from error
     finally:

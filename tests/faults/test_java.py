@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from server.processes import GRACE, processes_of
+from server.processes import GRACE, find_processes
 from tests.faults.load import CUT, Load, direct, load
 from tests.faults.table import Table
 from tests.service.exchange import rest
@@ -66,7 +66,7 @@ def java_of(folder: str) -> int:
     """Java's process id, by TorchServe's folder."""
     (java,) = (
         pid
-        for pid in processes_of(folder)
+        for pid in find_processes(folder)
         if b"org.pytorch.serve.ModelServer" in Path(f"/proc/{pid}/cmdline").read_bytes()
     )
     return java
@@ -87,7 +87,7 @@ def test_kill_under_the_supervisor(model_store: Path, tmp_path: Path, table: Tab
                     break
             users.await_answers(USERS)
         recovery = users.recovery(since)
-        assert not processes_of(folder)  # its workers too
+        assert not find_processes(folder)  # its workers too
         assert not Path(folder).exists()
         assert service.folder != folder
         service.supervisor.send_signal(signal.SIGTERM)

@@ -98,7 +98,7 @@ def test_is_healthy_by_its_own_check(ports: tuple[int, int]) -> None:
 
 
 def test_answers_rest_and_grpc_alike(ports: tuple[int, int]) -> None:
-    photograph = readiness.PHOTOGRAPH.read_bytes()
+    photograph = readiness.PROBE_IMAGE.read_bytes()
     rest = RestClient(f"http://127.0.0.1:{ports[0]}")
     grpc = GrpcClient(f"127.0.0.1:{ports[1]}")
     try:
@@ -120,7 +120,7 @@ def test_an_archive_that_is_mounted_is_served(
     with container(f"{NAME}-mounted", "-v", mounted) as (rest, _):
         client = RestClient(f"http://127.0.0.1:{rest}")
         try:
-            answer = client.ask(readiness.PHOTOGRAPH.read_bytes())
+            answer = client.ask(readiness.PROBE_IMAGE.read_bytes())
         finally:
             client.close()
     assert answer.model_weights == weights_identity(model_file)

@@ -23,7 +23,7 @@ from handler.hardware import cores
 from handler.integrity import weights_identity
 from server import archive, readiness
 from server.batching import ON_A_GPU, batch_size
-from server.processes import processes_of
+from server.processes import find_processes
 from tests import pictures
 from tests.service.exchange import rest
 from tests.torchserve import (
@@ -130,17 +130,17 @@ class TestReady:
     ) -> None:
         other = tmp_path / "scene.png"
         other.write_bytes(pictures.encoded(pictures.scene(700, 700)))
-        monkeypatch.setattr(readiness, "PHOTOGRAPH", other)
+        monkeypatch.setattr(readiness, "PROBE_IMAGE", other)
         with pytest.raises(
-            readiness.Broken, match=r"age \d\.0 answered the canned photograph's one face with 0"
+            readiness.WrongAnswer, match=r"age \d\.0 answered the canned photograph's one face with 0"
         ):
             readiness.check(addresses)
 
     def test_a_failure_is_no_answer(
         self, addresses: readiness.Addresses, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(readiness, "PHOTOGRAPH", ROOT / "setup.cfg")
-        with pytest.raises(readiness.Broken, match=r"answered 415: \{.*UnsupportedImageFormat"):
+        monkeypatch.setattr(readiness, "PROBE_IMAGE", ROOT / "setup.cfg")
+        with pytest.raises(readiness.WrongAnswer, match=r"answered 415: \{.*UnsupportedImageFormat"):
             readiness.check(addresses)
 
     def test_command_line(
@@ -176,7 +176,7 @@ def test_from_background_to_stop(own: Own, model_store: Path, model_file: Path) 
     told = r"[1-9] worker\(s\), the canned photograph's age is \d+\.\d, after \d+ s"
     assert re.fullmatch(f"ready: {weights}, {told}", first)
     assert second.startswith(f"serving: REST {rest}, gRPC 127.0.0.1:")
-    assert curl == f"curl -T {shlex.quote(str(readiness.PHOTOGRAPH))} {rest}/predictions/age"
+    assert curl == f"curl -T {shlex.quote(str(readiness.PROBE_IMAGE))} {rest}/predictions/age"
     answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)
     assert len(json.loads(answer.stdout)["faces"]) == 1
     assert described(own.environ["TS_MANAGEMENT_ADDRESS"])["batchSize"] == batch_size()
@@ -187,10 +187,10 @@ def test_from_background_to_stop(own: Own, model_store: Path, model_file: Path) 
     assert again.stdout.splitlines() == [f"already running (process {pid})", second, curl]
 
     folder = own.notes()["folder"]
-    assert len(processes_of(folder)) == 1 + WORKERS  # with Java
+    assert len(find_processes(folder)) == 1 + WORKERS  # with Java
     stopped = own.run("--stop")
     assert (stopped.returncode, stopped.stdout) == (0, "stopped: Java and the workers are gone\n")
-    assert processes_of(folder) == []
+    assert find_processes(folder) == []
     assert not Path(folder).exists()
     assert own.run("--stop").stdout == "nothing runs\n"
 
@@ -231,7 +231,7 @@ def test_letters_that_the_locale_lacks(
     with running(
         folder / "model_store", folder / "state", environ=FEW_WORKERS | {"LC_ALL": "C"}
     ) as service:
-        assert rest(service, readiness.PHOTOGRAPH.read_bytes()).status == 200
+        assert rest(service, readiness.PROBE_IMAGE.read_bytes()).status == 200
         assert (folder / "state" / "logs" / "ts_log.log").stat().st_size > 0
 
 
@@ -262,7 +262,7 @@ def test_a_killed_supervisor_leaves_nothing_for_long(own: Own) -> None:
     folder = own.notes()["folder"]
     os.kill(int(own.notes()["pid"]), signal.SIGKILL)
     await_(lambda: f"ended {1 + WORKERS} processes" in own.run("--stop").stdout, 10)
-    assert processes_of(folder) == []
+    assert find_processes(folder) == []
     assert not Path(folder).exists()
 
 
@@ -286,7 +286,7 @@ def test_sigterm_in_the_foreground_ends_everything(own: Own) -> None:
     assert process.wait(20) == 0
     assert time.monotonic() - started < 20
     assert "\nstopping\n" in f"\n{rest}"
-    assert processes_of(folder) == []
+    assert find_processes(folder) == []
 
 
 def test_a_worker_that_dies_at_start_is_told_at_once(

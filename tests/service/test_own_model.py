@@ -20,7 +20,7 @@ from tests.torchserve import ROOT, private_addresses
 from train.modeling.network import AgeNetwork, Architecture
 from train.modeling.weights import Weights, save_weights
 
-PHOTOGRAPH = readiness.PHOTOGRAPH.read_bytes()
+PROBE_IMAGE = readiness.PROBE_IMAGE.read_bytes()
 ONE_WORKER = {"TS_DEFAULT_WORKERS_PER_MODEL": "1"}
 
 
@@ -58,7 +58,7 @@ class Clone:
     def ask(self, model: str = "age", version: str = "") -> Answer:
         client = RestClient(self.environ["TS_INFERENCE_ADDRESS"], model=model, version=version)
         try:
-            return client.ask(PHOTOGRAPH)
+            return client.ask(PROBE_IMAGE)
         finally:
             client.close()
 

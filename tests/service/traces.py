@@ -15,7 +15,7 @@ from urllib.parse import quote_from_bytes
 import numpy as np
 from PIL import Image
 
-from server.processes import processes_of
+from server.processes import find_processes
 from tests.corpus import files
 from tests.corpus.cases import File
 from tests.corpus.parts import chunk, segment
@@ -146,6 +146,6 @@ def _searched(folder: Path) -> list[Path]:
 
 def processes(folder: str) -> list[int]:
     """Java and its workers."""
-    pids = processes_of(folder)
+    pids = find_processes(folder)
     assert len(pids) >= 2
     return pids

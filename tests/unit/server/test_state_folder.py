@@ -1,4 +1,4 @@
-"""server/state.py: the lock, and notes that are believed only where they are one's own."""
+"""server/state_folder.py: the lock, and notes that are believed only where they are one's own."""
 
 import json
 import os
@@ -7,53 +7,53 @@ from pathlib import Path
 
 import pytest
 
-from server.state import Notes, State, StateError
+from server.state_folder import StateError, StateFolder, StateRecord
 
 
-def notes(state: State) -> Notes:
-    return Notes(state.folder, 5, "/tmp/age-x", ["age 1.0"], "serving")
+def notes(state: StateFolder) -> StateRecord:
+    return StateRecord(state.folder, 5, "/tmp/age-x", ["age 1.0"], "serving")
 
 
-def read(folder: Path) -> Notes | None:
-    with closing(State(folder)) as state:
+def read(folder: Path) -> StateRecord | None:
+    with closing(StateFolder(folder)) as state:
         return state.read()
 
 
 def test_one_holds_it_at_a_time(tmp_path: Path) -> None:
-    with closing(State(tmp_path)) as second:
-        with closing(State(tmp_path)) as first:
+    with closing(StateFolder(tmp_path)) as second:
+        with closing(StateFolder(tmp_path)) as first:
             assert first.acquire()
             assert not second.acquire()
         assert second.acquire()
 
 
 def test_a_child_takes_the_lock_over(tmp_path: Path) -> None:
-    with closing(State(tmp_path)) as parent:
+    with closing(StateFolder(tmp_path)) as parent:
         assert parent.acquire()
-        with closing(State(tmp_path, os.dup(parent.fileno()))) as child:
+        with closing(StateFolder(tmp_path, os.dup(parent.fileno()))) as child:
             assert child.acquire()
             assert not os.get_inheritable(child.fileno())
 
 
 def test_a_lock_that_is_none_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "state"
-    with closing(State(folder)), pytest.raises(StateError):
-        State(folder, 9999)
+    with closing(StateFolder(folder)), pytest.raises(StateError):
+        StateFolder(folder, 9999)
     with (tmp_path / "other").open("w") as other:
         number = other.fileno()
         with pytest.raises(StateError) as refused:
-            State(folder, number)
+            StateFolder(folder, number)
     assert str(refused.value) == f"--lock {number} is not {folder}/lock"
 
 
 def test_notes_of_a_containers_first_process(tmp_path: Path) -> None:
-    with closing(State(tmp_path)) as state:
-        state.write(Notes(state.folder, 1))
-        assert state.read() == Notes(state.folder, 1)
+    with closing(StateFolder(tmp_path)) as state:
+        state.write(StateRecord(state.folder, 1))
+        assert state.read() == StateRecord(state.folder, 1)
 
 
 def test_notes_are_read_back(tmp_path: Path) -> None:
-    with closing(State(tmp_path)) as state:
+    with closing(StateFolder(tmp_path)) as state:
         assert state.read() is None
         state.write(notes(state))
         assert state.read() == notes(state)
@@ -94,7 +94,7 @@ GOOD = {"state": "", "pid": 5, "folder": None, "models": [], "announcement": Non
 )
 def test_broken_notes_are_told_in_one_line(text: bytes, tmp_path: Path) -> None:
     (tmp_path / "state.json").write_bytes(text)
-    with closing(State(tmp_path)) as state, pytest.raises(StateError) as refused:
+    with closing(StateFolder(tmp_path)) as state, pytest.raises(StateError) as refused:
         state.read()
     line = str(refused.value)
     assert line.startswith(f"{tmp_path}/state.json is broken (")
@@ -105,7 +105,7 @@ def test_broken_notes_are_told_in_one_line(text: bytes, tmp_path: Path) -> None:
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_text("mine")
-    with closing(State(tmp_path)) as state:
+    with closing(StateFolder(tmp_path)) as state:
         state.file.symlink_to(other)
         with pytest.raises(StateError) as refused:
             state.read()
@@ -147,18 +147,18 @@ def test_a_copy_is_refused(linked: bool, tmp_path: Path) -> None:
     """A hard-linked one too, whose lock is the same file."""
     copy = tmp_path / "copy"
     copy.mkdir()
-    with closing(State(tmp_path / "first")) as first:
+    with closing(StateFolder(tmp_path / "first")) as first:
         first.write(notes(first))
         for file in Path(first.folder).iterdir():
             if linked:
                 (copy / file.name).hardlink_to(file)
             else:
                 (copy / file.name).write_bytes(file.read_bytes())
-        with closing(State(copy)) as second:
+        with closing(StateFolder(copy)) as second:
             assert second.mark != first.mark
             with pytest.raises(StateError) as refused:
                 second.read()
     assert str(refused.value) == (
-        f"{copy}/state.json is of a service in {tmp_path}/first (process 5), of which this is a "
-        "copy: remove it here; end that service with --stop there"
+        f"{copy}/state.json is a copy of the state of a service in {tmp_path}/first (process 5): "
+        "remove it here; stop that service with --stop there"
     )

@@ -1,4 +1,4 @@
-"""server/served.py: which archives TorchServe is told to serve, and under which words."""
+"""server/models.py: which archives TorchServe is told to serve, and under which words."""
 
 import shutil
 import zipfile
@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from handler.integrity import HASHES, MANIFEST, weights_identity
-from server.served import ServedError, located, read, staged
+from server.errors import CommandError
+from server.models import parse_model, read_models, stage_model_store
 from tests.archives import rewritten
 
 FORM = "give NAME=ARCHIVE, such as age=model_store/age.mar"
 
 
-class TestLocated:
+class TestParseModel:
     @pytest.fixture
     def store(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         """A store with one.mar, beside both.mar, in a current folder with here.mar and both.mar."""
@@ -40,20 +41,20 @@ class TestLocated:
     def test_a_name_is_in_the_store_and_a_path_is_a_path(
         self, store: Path, file: str, found: str
     ) -> None:
-        name, path = located(f"my-age.2={file}", store)
+        name, path = parse_model(f"my-age.2={file}", store)
         assert name == "my-age.2"
         assert path.absolute() == (store.parent / found).absolute()
 
     @pytest.mark.parametrize("word", ["age.mar", "all", "age=", "=age.mar", "a/b=c.mar", "ä=c.mar"])
     def test_other_words_are_refused_with_the_right_form(self, store: Path, word: str) -> None:
-        with pytest.raises(ServedError) as refused:
-            located(word, store)
+        with pytest.raises(CommandError) as refused:
+            parse_model(word, store)
         assert str(refused.value) == f"--models {word}: {FORM}"
 
 
-class TestRead:
+class TestReadModels:
     def test_names_versions_and_weights(self, model_store: Path, model_file: Path) -> None:
-        one, two, other = read(
+        one, two, other = read_models(
             ["age=age.mar", "age=age-2.0.mar", "other=age.mar"], model_store, foreign=False
         )
         assert str(one) == f"age 1.0, weights {weights_identity(model_file)}"
@@ -62,13 +63,13 @@ class TestRead:
         assert (other.name, other.version, other.weights) == ("other", "1.0", one.weights)
 
     def test_nothing(self, model_store: Path) -> None:
-        with pytest.raises(ServedError, match=rf"^--models names nothing: {FORM}$"):
-            read([], model_store, foreign=False)
+        with pytest.raises(CommandError, match=rf"^--models names nothing: {FORM}$"):
+            read_models([], model_store, foreign=False)
 
     def test_one_version_twice(self, model_store: Path, tmp_path: Path) -> None:
         copy = shutil.copy(model_store / "age.mar", tmp_path)
-        with pytest.raises(ServedError) as refused:
-            read(["age=age.mar", f"age={copy}"], model_store, foreign=False)
+        with pytest.raises(CommandError) as refused:
+            read_models(["age=age.mar", f"age={copy}"], model_store, foreign=False)
         assert str(refused.value).startswith(
             f"{model_store}/age.mar and {copy} are both version 1.0 of age: pack one with another "
         )
@@ -77,24 +78,24 @@ class TestRead:
         file = tmp_path / "foreign.mar"
         shutil.copy(model_store / "age.mar", file)
         rewritten(file, {HASHES: None})
-        with pytest.raises(ServedError, match=r"it has no hashes\.json"):
-            read([f"x={file}"], model_store, foreign=False)
-        (one,) = read([f"x={file}"], model_store, foreign=True)
+        with pytest.raises(CommandError, match=r"it has no hashes\.json"):
+            read_models([f"x={file}"], model_store, foreign=False)
+        (one,) = read_models([f"x={file}"], model_store, foreign=True)
         assert (one.version, one.weights) == ("1.0", weights_identity(model_file))
         rewritten(file, {"age.pt": None})
-        (one,) = read([f"x={file}"], model_store, foreign=True)
+        (one,) = read_models([f"x={file}"], model_store, foreign=True)
         assert str(one) == "x 1.0, weights unknown"
         for spoilt in ({MANIFEST: None}, {MANIFEST: b"{}"}, {MANIFEST: b"["}):
             rewritten(file, {MANIFEST: None} | spoilt)
-            with pytest.raises(ServedError, match=rf"^{file} is no archive for TorchServe: "):
-                read([f"x={file}"], model_store, foreign=True)
+            with pytest.raises(CommandError, match=rf"^{file} is no archive for TorchServe: "):
+                read_models([f"x={file}"], model_store, foreign=True)
 
 
-class TestStaged:
+class TestStageModelStore:
     def test_files_of_the_store_are_served_from_it(self, model_store: Path, tmp_path: Path) -> None:
-        models = read(["age=age.mar", "age=age-2.0.mar"], model_store, foreign=False)
+        models = read_models(["age=age.mar", "age=age-2.0.mar"], model_store, foreign=False)
         folder = tmp_path / "models"
-        assert staged(models, model_store, folder) == (
+        assert stage_model_store(models, model_store, folder) == (
             model_store,
             ["age=age.mar", "age=age-2.0.mar"],
         )
@@ -104,9 +105,9 @@ class TestStaged:
         """TorchServe takes no path, and splits a name at a comma."""
         other = tmp_path / "my, archive.mar"
         shutil.copy(model_store / "age-2.0.mar", other)
-        models = read(["age=age.mar", f"age={other}"], model_store, foreign=False)
+        models = read_models(["age=age.mar", f"age={other}"], model_store, foreign=False)
         folder = tmp_path / "models"
-        store, words = staged(models, model_store, folder)
+        store, words = stage_model_store(models, model_store, folder)
         assert (store, words) == (folder, ["age=age-1.mar", "age=age-2.mar"])
         assert (folder / "age-1.mar").samefile(model_store / "age.mar")
         assert (folder / "age-2.mar").samefile(other)

@@ -1,4 +1,4 @@
-"""server/console.py: what TorchServe prints, and the line that says why it failed."""
+"""server/output.py: what TorchServe prints, and the line that says why it failed."""
 
 import io
 import subprocess
@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from server import readiness
-from server.console import Console
+from server.output import OutputReader
 
 WORKER = "2026-01-01T00:00:00,000 [INFO ] W-9000-age_1.0-stdout MODEL_LOG - "
 DIED = "2026-01-01T00:00:00,000 [INFO ] W-9000-age_1.0 o.p.s.w.WorkerThread - Retry worker: 9000 in"
 
 
-def console(*lines: str) -> Console:
-    read = Console(io.BytesIO("\n".join(lines).encode()), echo=False)
+def console(*lines: str) -> OutputReader:
+    read = OutputReader(io.BytesIO("\n".join(lines).encode()), echo=False)
     read.close()
     return read
 
 
-class TestConsole:
+class TestOutputReader:
     def test_nothing_is_wrong_while_nothing_is(self) -> None:
         read = console(WORKER + "model_name: age, batchSize: 8", WORKER + "Torch worker started.")
         assert not read.worker_died
@@ -78,12 +78,12 @@ class TestConsole:
         assert console(WORKER + "java.lang.OutOfMemoryError").out_of_memory() is None
 
     def test_echoes(self, capsys: pytest.CaptureFixture[str]) -> None:
-        Console(io.BytesIO(b"one\n\xff two\n"), echo=True).close()
+        OutputReader(io.BytesIO(b"one\n\xff two\n"), echo=True).close()
         assert capsys.readouterr().out == "one\n� two\n"
 
 
 def test_a_full_disk_is_no_reason_to_end() -> None:
-    code = "from server import console; console.say('x'); console.say('y'); console.close_output()"
+    code = "from server import output; output.print_line('x'); output.exit_with(0)"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-c", code],

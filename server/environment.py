@@ -1,4 +1,4 @@
-"""What TorchServe gets of the environment: nothing that would undo its configuration unseen."""
+"""TorchServe's environment variables: none may silently override its configuration."""
 
 import codecs
 import locale
@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-# They would replace what is checked before the start, or come after the options of `vmargs`:
-# TorchServe and Java say nothing of them, or a line in a log.
-REPLACED = {
+from server.errors import CommandError
+
+# These replace what is checked before the start, or come after the options of `vmargs`.
+# TorchServe and Java do so silently, or with a line in a log.
+REFUSED_VARIABLES = {
     "TS_CONFIG_FILE": "give another configuration by python -m server.supervisor --config FILE",
     "TS_LOAD_MODELS": "name models by --models NAME=ARCHIVE",
     "TS_MODEL_STORE": "name another folder by python -m server.supervisor --model-store",
@@ -18,9 +20,9 @@ REPLACED = {
         "Java's options are the line vmargs of config.properties",
     ),
 }
-LOGGING = "LOG4J"  # variables that begin so, however written
-# Lines of the configuration that protect, or say what runs: they are changed where they are read.
-PROTECTING = (
+LOGGING = "LOG4J"  # prefix, in any case
+# Keys that protect, or decide what runs. They may be changed only in the configuration file.
+PROTECTED_KEYS = (
     "allowed_urls",
     "default_service_handler",
     "disable_token_authorization",
@@ -29,38 +31,35 @@ PROTECTING = (
     "service_envelope",
     "workflow_store",
 )
-UTF_8 = "C.UTF-8"  # a locale that glibc has itself, as musl has
+UTF_8 = "C.UTF-8"  # built into glibc and musl
 
 
-class SurroundingsError(Exception):
-    """The environment cannot be served in; the message is a line for the operator."""
-
-
-def checked(environ: Mapping[str, str], properties: Mapping[str, str]) -> None:
-    """Raise SurroundingsError where a variable undoes what `properties`, the configuration, say."""
+def check_environment(environ: Mapping[str, str], properties: Mapping[str, str]) -> None:
+    """Raise CommandError if a variable overrides a protected key of `properties`."""
     for name in sorted(environ):
-        if name in REPLACED:
-            raise SurroundingsError(f"{name} is set in the environment: unset it; {REPLACED[name]}")
+        if name in REFUSED_VARIABLES:
+            raise CommandError(
+                f"{name} is set in the environment: unset it; {REFUSED_VARIABLES[name]}"
+            )
         if name.upper().startswith(LOGGING):
-            raise SurroundingsError(
-                f"{name} is set in the environment: unset it; log4j2.xml keeps photographs out of "
+            raise CommandError(
+                f"{name} is set in the environment: unset it; log4j2.xml keeps photos out of "
                 "the logs"
             )
-    for key in PROTECTING:
+    for key in PROTECTED_KEYS:
         name = f"TS_{key.upper()}"
         if name in environ and environ[name] != properties.get(key):
-            raise SurroundingsError(
+            raise CommandError(
                 f"{name} is set in the environment: unset it; {key} is changed in a configuration "
                 "alone (python -m server.supervisor --config FILE)"
             )
 
 
-def with_names(environ: Mapping[str, str], paths: Iterable[Path]) -> dict[str, str]:
-    """An environment in which Java can name these paths.
+def with_encodable_paths(environ: Mapping[str, str], paths: Iterable[Path]) -> dict[str, str]:
+    """`environ`, with a locale in which Java can encode `paths`.
 
-    It takes file names in the locale's encoding, and where that is ASCII, as of LC_ALL=C or of a
-    locale that is not installed, it finds none with other letters. Raises SurroundingsError where
-    nothing helps.
+    Java encodes file names in the locale's encoding. If that is ASCII (LC_ALL=C, or a locale that
+    is not installed), it finds no file with other letters. Raises CommandError if no locale works.
     """
     encoding = locale.getencoding()
     found = dict(environ)
@@ -72,7 +71,7 @@ def with_names(environ: Mapping[str, str], paths: Iterable[Path]) -> dict[str, s
             os.fsencode(path).decode(encoding)
         except UnicodeDecodeError as error:
             shown = path.encode("ascii", "backslashreplace").decode()
-            raise SurroundingsError(
+            raise CommandError(
                 f"Java cannot name {shown} in the locale's encoding, {encoding}: move it to a path "
                 "of ASCII letters, or set LC_ALL to an installed UTF-8 locale (locale -a)"
             ) from error

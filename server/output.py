@@ -1,4 +1,4 @@
-"""Reads what TorchServe prints and keeps the one line that says why it failed."""
+"""Prints lines safely, and extracts the reason for a failure from TorchServe's output."""
 
 import contextlib
 import os
@@ -6,40 +6,46 @@ import re
 import sys
 import threading
 from collections import deque
-from typing import IO
+from typing import IO, NoReturn
 
-# What a worker prints comes as "... W-9000-age_1.0-stdout MODEL_LOG - text".
+# A worker's output arrives as "... W-9000-age_1.0-stdout MODEL_LOG - text".
 _WORKER = re.compile(r" MODEL_LOG - (.*)")
-# TorchServe's own words around a cause: it looks for a handler that cannot be imported among its
-# own ones, and follows an error of the handler with one of its own.
-_AROUND = ("'ts.torch_handler", "RuntimeError: 500 - ", "RuntimeError: 507 - ")
+# TorchServe wraps the cause in errors of its own: it also searches its own handlers for a handler
+# that cannot be imported, and raises again after a handler's error.
+_WRAPPERS = ("'ts.torch_handler", "RuntimeError: 500 - ", "RuntimeError: 507 - ")
 _JAVA = re.compile(r"\[ERROR\] \S+ \S+ - (.*)")
 _OUT_OF_MEMORY = re.compile(r"Terminating due to (java\.lang\.OutOfMemoryError.*)")
 
 
-def say(line: str) -> None:
-    """Print a line in one write: `print` writes its end apart, and threads would run together.
+def print_line(line: str) -> None:
+    """Print a line in one write: `print` writes the newline separately, and threads interleave.
 
-    A full disk, or nobody who reads, is no reason to end for a service that answers.
+    A full disk or a closed pipe is ignored: it must not end a service that answers.
     """
     with contextlib.suppress(OSError):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
 
-def close_output() -> None:
-    """To be called last: what cannot be printed by now would change the exit code."""
+def exit_with(code: int) -> NoReturn:
+    """Flush stdout and exit; a flush that fails does not change the exit code."""
+    close_stdout()
+    sys.exit(code)
+
+
+def close_stdout() -> None:
+    """Flush stdout; if that fails, discard the rest, or Python would exit with 120."""
     try:
         sys.stdout.flush()
     except OSError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (it ends with the process)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (closed at exit)
 
 
-class Console:
-    """Follows TorchServe's output to its end, in a thread of its own.
+class OutputReader:
+    """Reads TorchServe's output to its end, in a thread.
 
-    The pipe must be read for as long as TorchServe runs, or it would block; nothing of it is
-    kept but the reasons, as TorchServe writes (and rotates) its own log files.
+    TorchServe would block on a full pipe. Only reasons for failures are kept: TorchServe writes
+    and rotates its own log files.
     """
 
     def __init__(self, stream: IO[bytes], *, echo: bool) -> None:
@@ -54,18 +60,18 @@ class Console:
         self._thread.start()
 
     def reason(self) -> str:
-        """The likeliest cause of a failure: the worker's exception, else Java's last error."""
-        self._thread.join(1)  # a worker's traceback comes a moment after the news of its death
-        causes = [line for line in self._exceptions if not any(text in line for text in _AROUND)]
+        """The most likely cause of a failure: the worker's exception, else Java's last error."""
+        self._thread.join(1)  # a worker's traceback arrives just after the line about its death
+        causes = [line for line in self._exceptions if not any(text in line for text in _WRAPPERS)]
         return (causes or list(self._errors) or [self._last])[-1]
 
     def out_of_memory(self) -> str | None:
-        """Java's last words where it ended for want of memory."""
-        self._thread.join(1)  # they come a moment after the news of its end
+        """Java's OutOfMemoryError, if it terminated with one."""
+        self._thread.join(1)  # the line arrives just after the process has ended
         return self._out_of_memory
 
     def close(self) -> None:
-        """Wait until everything that was printed has been read."""
+        """Wait until all output has been read."""
         self._thread.join(1)
 
     def _follow(self, stream: IO[bytes]) -> None:
@@ -73,7 +79,7 @@ class Console:
             for raw in stream:
                 line = raw.decode(errors="replace").rstrip()
                 if self._echo:
-                    say(line)
+                    print_line(line)
                 self._observe(line)
 
     def _observe(self, line: str) -> None:
@@ -84,7 +90,7 @@ class Console:
             self._errors.append(error[1])
         elif last := _OUT_OF_MEMORY.match(line):
             self._out_of_memory = last[1]
-        # TorchServe says so after each death of a worker, whatever ended it.
+        # TorchServe logs one of these after each death of a worker, whatever the cause.
         if " - Retry worker: " in line or " - Failed to load model: " in line:
             self.worker_died = True
 

@@ -1,4 +1,4 @@
-"""server/serving.py: starts again, with back-off; a real TorchServe is killed in tests/faults."""
+"""server/lifecycle.py: restarts with back-off; tests/faults kills a real TorchServe."""
 
 import dataclasses
 import os
@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from server import readiness, serving
-from server.processes import TorchServe, new_folder, processes_of
-from server.served import Served
-from server.service import Fault, Service
-from server.serving import SIGNALS, Backoff, Ended, Serving, Signals
-from server.state import State
+from server import lifecycle, readiness
+from server.errors import CommandError
+from server.lifecycle import SIGNALS, Lifecycle, RestartBackoff, SignalHandler, Terminated
+from server.models import ServedModel
+from server.processes import TorchServe, find_processes, make_run_folder
+from server.service_config import ServiceConfig
+from server.state_folder import StateFolder
 
 DIES = "import os; os.kill(os.getpid(), 9)"
 LEAVES_A_WORKER = (
@@ -28,35 +29,35 @@ STAYS = "import time; time.sleep(60)"
 NOT_AT_ALL = ""
 
 
-class TestBackoff:
+class TestRestartBackoff:
     def test_doubles_up_to_a_minute(self) -> None:
-        backoff = Backoff()
+        backoff = RestartBackoff()
         assert [backoff.after(0.0) for _ in range(9)] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
     def test_begins_anew_after_some_minutes_of_service(self) -> None:
-        backoff = Backoff()
+        backoff = RestartBackoff()
         delays = [backoff.after(served) for served in (0, 0, 0, 299, 300, 0, 3000, 10)]
         assert delays == [1, 2, 4, 8, 1, 2, 1, 2]
 
 
 @dataclasses.dataclass(frozen=True)
-class Stub(Service):
+class Stub(ServiceConfig):
     """Its TorchServe is a program, of another one each time."""
 
     programs: tuple[str, ...] = ()
     asked: list[str] = dataclasses.field(default_factory=list)
     started: list[TorchServe] = dataclasses.field(default_factory=list)
 
-    def check(self) -> list[Served]:
+    def check(self) -> list[ServedModel]:
         return []
 
     def start(self, _models: object, mark: str) -> TorchServe:
         program = self.programs[len(self.asked)]
         self.asked.append(program)
         if program == NOT_AT_ALL:
-            raise Fault("this one does not start")
+            raise CommandError("this one does not start")
         command = [sys.executable, "-c", program]
-        one = TorchServe(command, new_folder(mark), self.logs, os.environ, echo=False)
+        one = TorchServe(command, make_run_folder(mark), self.logs, os.environ, echo=False)
         self.started.append(one)
         return one
 
@@ -70,19 +71,19 @@ def handlers() -> Iterator[None]:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with closing(State(tmp_path / "state")) as state:
+def state(tmp_path: Path) -> Iterator[StateFolder]:
+    with closing(StateFolder(tmp_path / "state")) as state:
         assert state.acquire()
         yield state
 
 
-def stub(state: State, *programs: str) -> Stub:
+def stub(state: StateFolder, *programs: str) -> Stub:
     config = readiness.ROOT / "config.properties"
     folder = Path(state.folder)
     return Stub(config, folder, ["age=age.mar"], folder, echo=False, programs=programs)
 
 
-class TestServing:
+class TestLifecycle:
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         """All are ready at once, and waits are only written down."""
@@ -90,12 +91,12 @@ class TestServing:
         sleep = time.sleep
 
         def noted(seconds: float) -> None:
-            if seconds >= serving.FIRST:
+            if seconds >= lifecycle.FIRST_DELAY:
                 waits.append(seconds)
             else:
                 sleep(seconds / 10)
 
-        monkeypatch.setattr(serving, "await_ready", lambda _service, _torchserve: "ready: yes")
+        monkeypatch.setattr(lifecycle, "await_ready", lambda _service, _torchserve: "ready: yes")
         monkeypatch.setattr(time, "sleep", noted)
         return waits
 
@@ -112,16 +113,16 @@ class TestServing:
         return thread
 
     def test_starts_again(
-        self, state: State, quick: list[float], capsys: pytest.CaptureFixture[str]
+        self, state: StateFolder, quick: list[float], capsys: pytest.CaptureFixture[str]
     ) -> None:
         service = stub(state, DIES, LEAVES_A_WORKER, NOT_AT_ALL, DIES, STAYS)
         thread = self.stop_when_started(service, 5)
-        assert Serving(service, state).run() == 0
+        assert Lifecycle(service, state).run() == 0
         thread.join()
         assert quick == [1, 2, 4, 8]
         lines = capsys.readouterr().out.splitlines()
         died = (
-            "TorchServe ended by itself: SIGKILL, which the kernel sends where memory runs out "
+            "TorchServe ended by itself: SIGKILL, which the kernel sends when memory runs out "
             f"(its log: {service.log}); starting again in {{}} s"
         )
         assert [line for line in lines if "starting again" in line] == [
@@ -130,29 +131,33 @@ class TestServing:
             died.format(8),
         ]
         assert lines[-1] == "stopping"
-        assert not processes_of(state.mark)
+        assert not find_processes(state.mark)
         assert not any(one.folder.exists() for one in service.started)
         assert state.read() is None
 
-    def test_a_crash_of_java_is_told(
-        self, state: State, capsys: pytest.CaptureFixture[str]
+    def test_a_crash_of_java_is_reported(
+        self, state: StateFolder, capsys: pytest.CaptureFixture[str]
     ) -> None:
         thread = self.stop_when_started(service := stub(state, "raise SystemExit(1)", STAYS), 2)
-        assert Serving(service, state).run() == 0
+        assert Lifecycle(service, state).run() == 0
         thread.join()
         assert (
-            "TorchServe ended by itself: exit code 1, as after a crash of Java (SIGSEGV and the "
-            f"like) (its log: {service.log}); starting again in 1 s\n"
+            "TorchServe ended by itself: exit code 1, as after a crash of Java (such as "
+            f"SIGSEGV) (its log: {service.log}); starting again in 1 s\n"
         ) in capsys.readouterr().out
 
-    def test_one_that_never_was_ready_is_given_up(self, state: State, quick: list[float]) -> None:
+    def test_one_that_never_was_ready_is_given_up(
+        self, state: StateFolder, quick: list[float]
+    ) -> None:
         service = stub(state, NOT_AT_ALL)
-        with pytest.raises(Fault, match=r"^this one does not start$"):
-            Serving(service, state).run()
+        with pytest.raises(CommandError, match=r"^this one does not start$"):
+            Lifecycle(service, state).run()
         assert quick == []
         assert state.read() is None
 
-    def test_notes_are_true_meanwhile(self, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_notes_are_true_meanwhile(
+        self, state: StateFolder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         seen = []
         service = stub(state, DIES, STAYS)
 
@@ -162,21 +167,21 @@ class TestServing:
             seen.append((notes.pid, notes.folder == str(torchserve.folder), notes.announcement))
             return "ready: yes"
 
-        monkeypatch.setattr(serving, "await_ready", look)
+        monkeypatch.setattr(lifecycle, "await_ready", look)
         thread = self.stop_when_started(service, 2)
-        assert Serving(service, state).run() == 0
+        assert Lifecycle(service, state).run() == 0
         thread.join()
         assert seen == [(os.getpid(), True, None)] * 2
 
 
 def test_a_stop_ends_the_wait(
-    state: State, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """At once, with exit code 0."""
-    monkeypatch.setattr(serving, "await_ready", lambda _service, _torchserve: "ready: yes")
-    monkeypatch.setattr(serving, "FIRST", 60.0)
+    monkeypatch.setattr(lifecycle, "await_ready", lambda _service, _torchserve: "ready: yes")
+    monkeypatch.setattr(lifecycle, "FIRST_DELAY", 60.0)
     service = stub(state, DIES)
-    serves = Serving(service, state)
+    serves = Lifecycle(service, state)
     timer = threading.Timer(3, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
     since = time.monotonic()
@@ -186,28 +191,28 @@ def test_a_stop_ends_the_wait(
     assert "starting again in 60 s\nstopping\n" in capsys.readouterr().out
 
 
-class TestSignals:
+class TestSignalHandler:
     def test_the_first_ends(self) -> None:
-        signals = Signals()
-        with pytest.raises(Ended):
+        signals = SignalHandler()
+        with pytest.raises(Terminated):
             signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
         with signals.held():
             signal.raise_signal(signal.SIGTERM)
 
     def test_what_is_held_is_done_first(self) -> None:
-        signals, done = Signals(), []
+        signals, done = SignalHandler(), []
 
         def hold() -> None:
             with signals.held():
                 signal.raise_signal(signal.SIGHUP)
                 done.append("all")
 
-        with pytest.raises(Ended):
+        with pytest.raises(Terminated):
             hold()
         assert done == ["all"]
 
     def test_nothing_ends_the_end(self) -> None:
-        signals = Signals()
+        signals = SignalHandler()
         signals.ignore()
         signal.raise_signal(signal.SIGTERM)
