@@ -35,16 +35,16 @@ Make = Callable[[int, int], bytes]
 
 
 def image(mode: str, width: int, height: int) -> Image.Image:
-    """A smooth picture of `mode`; where it has alpha, of every alpha."""
+    """A smooth image of `mode`; where it has alpha, of every alpha."""
     grey = Image.linear_gradient("L").resize((width, height))
     if mode in ("RGBA", "LA"):
-        picture = grey.convert(mode)
-        picture.putalpha(grey)
-        return picture
+        image = grey.convert(mode)
+        image.putalpha(grey)
+        return image
     if mode == "P":
-        picture = grey.copy()
-        picture.putpalette([value for n in range(256) for value in (n, 255 - n, n)])
-        return picture
+        image = grey.copy()
+        image.putpalette([value for n in range(256) for value in (n, 255 - n, n)])
+        return image
     return grey.convert(mode)
 
 
@@ -218,7 +218,7 @@ def measured(name: str, width: int, height: int) -> tuple[int, int]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["handler.imaging.decode", "handler.hardware"])
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "picture")
+        file = Path(folder, "image")
         size = file.write_bytes(KINDS[name](width, height))
         small = KINDS[name](64, 48)
         with ProcessPoolExecutor(1, context) as process:

@@ -3,7 +3,7 @@
     FACE_AGE_KEY=... FACE_AGE_OTHER_KEY=... python -m bench.fairness --url https://localhost \
         --certificates /etc/face-age/certificate.pem --output table.md
 
-One client sends portraits, one after the other; another sends photographs of a thousand faces over
+One client sends portraits, one after the other; another sends images of a thousand faces over
 more and more connections, as fast as it is let, and asks for as many of them as the proxy allows.
 Prints a table of what the first one sees, and the machine; --output keeps it in a file as well.
 """
@@ -34,12 +34,12 @@ PACE = 0.12  # seconds from a portrait to the next: below the rate of a key
 
 
 def portrait() -> bytes:
-    """A 512 px photograph of one face."""
+    """A 512 px image of one face."""
     return _jpeg(Image.open(CANNED).convert("RGB").resize((512, 512)))
 
 
 def crowd() -> bytes:
-    """A photograph of a thousand faces, side by side."""
+    """An image of a thousand faces, side by side."""
     face = Image.open(CANNED).convert("RGB").resize((SIDE, SIDE))
     sheet = Image.new("RGB", (SIDE * ACROSS, SIDE * ACROSS))
     for place in range(ACROSS * ACROSS):
@@ -61,12 +61,12 @@ def flood(
     answered: list[float] = []
     ended = threading.Event()
 
-    def send(photograph: bytes) -> None:
+    def send(image: bytes) -> None:
         client = RestClient(address, key=key, certificates=certificates, timeout=70)
         while not ended.is_set():
             started = time.monotonic()
             try:
-                client.ask(photograph, {"max_faces": max_faces})
+                client.ask(image, {"max_faces": max_faces})
                 answered.append(time.monotonic() - started)
             except AskError:
                 ended.wait(1)
@@ -85,12 +85,12 @@ def flood(
 
 def portraits(client: RestClient, seconds: float) -> tuple[list[float], int]:
     """How long each portrait took, in seconds, and how many failed."""
-    photograph, took, failed = portrait(), [], 0
+    image, took, failed = portrait(), [], 0
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         started = time.monotonic()
         try:
-            client.ask(photograph)
+            client.ask(image)
         except AskError:
             failed += 1
         took.append(time.monotonic() - started)

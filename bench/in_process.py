@@ -64,18 +64,16 @@ class Worker:
         """That ages are computed in."""
         return self._handler.precision
 
-    def ask(self, photographs: Sequence[bytes]) -> list[bytes]:
-        """The bodies that a batch of `photographs` is answered with, in order."""
+    def ask(self, images: Sequence[bytes]) -> list[bytes]:
+        """The bodies that a batch of `images` is answered with, in order."""
         headers = {"content-type": "application/octet-stream"}
-        self._context.request_processor = [RequestProcessor(headers) for _ in photographs]
-        rows: list[Mapping[str, object]] = [
-            {"body": bytearray(photograph)} for photograph in photographs
-        ]
+        self._context.request_processor = [RequestProcessor(headers) for _ in images]
+        rows: list[Mapping[str, object]] = [{"body": bytearray(image)} for image in images]
         return self._handler.handle(rows, self._context)
 
-    def contents(self, photographs: Sequence[bytes]) -> list[dict[str, Any]]:
+    def contents(self, images: Sequence[bytes]) -> list[dict[str, Any]]:
         """The same, read."""
-        return [json.loads(body) for body in self.ask(photographs)]
+        return [json.loads(body) for body in self.ask(images)]
 
 
 def _unpacked(model: Path, folder: Path) -> None:

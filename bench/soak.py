@@ -23,11 +23,11 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench.measure.systems import Share, packed
-from bench.measure.tenths import PARTS, part
-from bench.measure.torchserve import StartError, TorchServe, found, started
-from bench.measure.tree import ProcessTree
-from bench.measure.users import locust
+from bench.comparison.systems import Share, packed
+from bench.locust_users import locust
+from bench.process_tree import ProcessTree
+from bench.segments import SEGMENTS, segment
+from bench.torchserve import StartError, TorchServe, found, started
 from commands.option_types import real, whole
 from loadtests import mix
 from server import archive
@@ -61,16 +61,16 @@ class Soak:
 
     def settled(self) -> Sample:
         """Medians of the second tenth."""
-        return _median(part(self.samples, SETTLED))
+        return _median(segment(self.samples, SETTLED))
 
     def table(self, sent: Sequence[tuple[float, int]]) -> str:
         """Medians of each tenth; `sent`: seconds since the epoch, and the requests until then."""
         lines = ["  minute  requests  memory MB  threads  handles  temp files"]
-        for number in range(PARTS):
-            end = part(self.times, number)[-1]
+        for number in range(SEGMENTS):
+            end = segment(self.times, number)[-1]
             minute = (end - self.times[0]) / 60
             requests = max((count for at, count in sent if at <= end), default=0)
-            memory, threads, handles, files = astuple(_median(part(self.samples, number)))
+            memory, threads, handles, files = astuple(_median(segment(self.samples, number)))
             lines.append(
                 f"{minute:>8.1f}{requests:>10}{memory:>11.1f}{threads:>9g}{handles:>9g}{files:>12g}"
             )
@@ -78,7 +78,7 @@ class Soak:
 
     def growth(self) -> list[str]:
         """A line for each that has grown from the second tenth to the last."""
-        before, after = self.settled(), _median(part(self.samples, PARTS - 1))
+        before, after = self.settled(), _median(segment(self.samples, SEGMENTS - 1))
         lines = []
         if after.memory > before.memory * (1 + MEMORY):
             lines.append(f"memory has grown by {after.memory / before.memory - 1:.1%}")
@@ -115,7 +115,7 @@ def run(torchserve: TorchServe, options: argparse.Namespace, folder: Path) -> in
     faults = ["requests failed"] if process.returncode else []
     if tree.pids() != before:
         faults.append("the service has other processes than before")
-    if len(soak.samples) < 2 * PARTS:
+    if len(soak.samples) < 2 * SEGMENTS:
         faults.append("it took too little time to tell: send more requests")
     else:
         print(soak.table(list(_sent(folder / "soak_stats_history.csv"))))

@@ -11,11 +11,11 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadtests.open_loop import Punctuality
 
-PREPARING: Final = 120.0  # seconds that workers have to make their photographs
+PREPARING: Final = 120.0  # seconds that workers have to make their images
 MARGIN: Final = 5.0  # seconds that a worker has to say that its users have ended
 ASKING: Final = 0.5  # seconds between two questions whether they are ready
 TICK: Final = 0.05  # seconds
-NEEDED: Final = ("photos", "mix", "large")  # options that say what photographs there are
+NEEDED: Final = ("photos", "mix", "large")  # options that say what images there are
 
 punctuality = Punctuality()  # of this process, and on the master of all
 
@@ -27,7 +27,7 @@ _finished: set[str] = set()
 def prepare(environment: Environment, make: Callable[[], str]) -> str:
     """Let master and workers begin together, and end together; gives what one of them lacks.
 
-    `make` makes the photographs that the options ask for, and gives "" or what it lacks. By itself
+    `make` makes the images that the options ask for, and gives "" or what it lacks. By itself
     a master begins when its workers are there, prepared or not, and at the end it waits for them
     for half a second, whatever --stop-timeout says, and counts what has come.
     """

@@ -1,11 +1,11 @@
-"""Load on a service that runs: REST and gRPC users, new photographs, every answer checked.
+"""Load on a service that runs: REST and gRPC users, new images, every answer checked.
 
     locust -f loadtests/locustfile.py --headless -u 8 -r 8 -t 30s --html report.html RestUser
     locust -f loadtests/locustfile.py --photos FOLDER --host http://127.0.0.1:8080
     locust -f loadtests/locustfile.py --headless -u 10 -t 60s -s 60 --arrivals 4
     locust -f loadtests/locustfile.py --headless -u 40 -t 10m --shape spike --max-p95 500
 
-A user waits for its answer before it sends the next photograph, or, with `--arrivals`, does not.
+A user waits for its answer before it sends the next image, or, with `--arrivals`, does not.
 Exits with 1 when a request failed, or its answer was wrong in any way, or there was none at all, or
 a limit that was given does not hold.
 """
@@ -34,9 +34,9 @@ from face_age_client.rest import refusal
 from loadtests import distributed, mix, shapes
 from loadtests.checks import check
 from loadtests.distributed import punctuality
+from loadtests.images import EncodedImage
 from loadtests.open_loop import Arrivals
 from loadtests.options import add_options, wrong
-from loadtests.photographs import Photograph
 from loadtests.thresholds import Limits, Outcome, exceeded
 from train.extras import needed
 
@@ -153,13 +153,13 @@ def judge(environment: Environment, **_: Any) -> None:
 
 
 class AgeUser(User):
-    """Sends photographs and reads the answers, one after the other or at times of its own."""
+    """Sends images and reads the answers, one after the other or at times of its own."""
 
     abstract = True
     protocol: ClassVar[str]
 
     def on_start(self) -> None:
-        """Each user has its own photographs and its own connection."""
+        """Each user has its own images and its own connection."""
         options = self.environment.parsed_options
         self.name = f"{time.time_ns()}/{next(_numbers)}"  # another run, or user, has another
         self.random = random.Random(self.name)  # nosec B311  # no secret
@@ -189,11 +189,11 @@ class AgeUser(User):
         raise NotImplementedError
 
     def answer(self, body: bytes) -> Answer:
-        """The answer to a photograph; raises AskError."""
+        """The answer to an image; raises AskError."""
         raise NotImplementedError
 
     def wait_time(self) -> float:
-        """Seconds to the next photograph."""
+        """Seconds to the next image."""
         options = self.environment.parsed_options
         if not options.arrivals:
             return self.random.uniform(0, options.think)
@@ -202,13 +202,13 @@ class AgeUser(User):
 
     @task
     def ask(self) -> None:
-        """One photograph."""
-        kind, photograph = self.mix.draw(self.random, f"{self.name}/{next(self.sent)}")
+        """One image."""
+        kind, image = self.mix.draw(self.random, f"{self.name}/{next(self.sent)}")
         if self.environment.parsed_options.arrivals:
             punctuality.note(time.perf_counter() - self.due)
-            exchange = self.under_way.spawn(self.exchange, kind, photograph, self.due)
+            exchange = self.under_way.spawn(self.exchange, kind, image, self.due)
             exchange.link_exception(self.tell)
-        elif isinstance(self.exchange(kind, photograph, time.perf_counter()), Unreachable):
+        elif isinstance(self.exchange(kind, image, time.perf_counter()), Unreachable):
             time.sleep(1)  # refusals come by the thousand and say nothing new
 
     def tell(self, exchange: gevent.Greenlet) -> None:
@@ -217,13 +217,13 @@ class AgeUser(User):
         error = exchange.exception
         user_error.fire(user_instance=self, exception=error, tb=error.__traceback__)
 
-    def exchange(self, kind: str, photograph: Photograph, due: float) -> AskError | None:
+    def exchange(self, kind: str, image: EncodedImage, due: float) -> AskError | None:
         """Its answer; whatever is wrong with it is a failure in the report."""
         length, failure = 0, None
         try:
-            answer = self.answer(photograph.body)
+            answer = self.answer(image.body)
             length = len(json.dumps(answer.content, separators=(",", ":")))
-            check(answer, photograph)
+            check(answer, image)
         except AskError as error:
             failure = error
         self.environment.events.request.fire(
@@ -257,7 +257,7 @@ class RestUser(AgeUser, FastHttpUser):
         self.client.client.close()
 
     def answer(self, body: bytes) -> Answer:
-        """The answer to a photograph; raises AskError."""
+        """The answer to an image; raises AskError."""
         session: Any = self.client
         response = session.post(  # reported by us: nobody enters the context that this is
             "/predictions/age",
@@ -291,5 +291,5 @@ class GrpcUser(AgeUser):
         self.client.close()
 
     def answer(self, body: bytes) -> Answer:
-        """The answer to a photograph; raises AskError."""
+        """The answer to an image; raises AskError."""
         return self.client.ask(body)

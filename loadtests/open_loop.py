@@ -4,7 +4,7 @@ import random
 from dataclasses import asdict, dataclass
 from typing import Final
 
-LATE: Final = 0.01  # seconds after its time that a photograph may be sent without being told
+LATE: Final = 0.01  # seconds after its time that an image may be sent without being told
 
 
 class Arrivals:

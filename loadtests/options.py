@@ -12,12 +12,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--grpc-host", type=grpc_address, default=GRPC, help=f"where gRPC users ask ({GRPC})")
     add("--grpc-share", type=real(0, 1), default=0.5, help="of the users, 0 to 1 (0.5)")
-    add("--photos", default="", help="folder to make photographs from, in none/, one/ and many/")
+    add("--photos", default="", help="folder to make images from, in none/, one/ and many/")
     add(
         "--mix",
         type=mix.checked,
         default=mix.WEIGHTS,
-        help=f"photographs by their faces ({mix.WEIGHTS})",
+        help=f"images by their faces ({mix.WEIGHTS})",
     )
     add("--large", type=real(0, 1), default=mix.LARGE, help=f"share of 12 megapixels ({mix.LARGE})")
     add("--think", type=real(0), default=0.0, help="longest pause of a user, seconds (0)")
@@ -25,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--arrivals",
         type=real(0),
         default=0.0,
-        help="photographs a second of each user, at random times, answered or not; "
+        help="images a second of each user, at random times, answered or not; "
         "0: each waits for its answer (0)",
     )
     add("--shape", choices=["", *shapes.SHAPES], default="", help="of the users, up to -u, over -t")

@@ -1,4 +1,4 @@
-"""Makes server/canned.jpg, the photograph that tells whether the service is ready.
+"""Makes server/canned.jpg, the image that tells whether the service is ready.
 
     python scripts/canned.py
 

@@ -58,7 +58,7 @@ def accuracy() -> str:
         rows.append(
             (
                 f"{NAMES[name]}, test part",
-                f"photographs over REST, in int8; {lost} faces were not found",
+                f"images over REST, in int8; {lost} faces were not found",
                 *_figures(figures),
             )
         )
@@ -96,7 +96,7 @@ def portraits() -> str:
         )
         for given, figures in (
             ("cropped faces", bounded.figures),
-            ("photographs over REST, in int8", over_rest),
+            ("images over REST, in int8", over_rest),
         )
     ]
     head = ("given", "number", "years from the middle", "bias, years", "within bounds ± 5 years")

@@ -72,20 +72,29 @@ NEEDS = {
     ),
     "scripts/render_docs.py": "train",
     "deploy/keys.py": None,
-    **dict.fromkeys(("bench.decoding_memory", "bench.stability", "bench.tilt")),
+    **dict.fromkeys(("bench.decoding_memory", "bench.robustness", "bench.rotation")),
     **dict.fromkeys(
         (
             f"bench.{name}"
             for name in (
-                *("ceiling", "compare", "evaluate_service", "fairness", "growth"),
-                *("memory", "profile_request", "same_faces", "soak"),
+                *("compare", "evaluate_service", "fairness", "generator_capacity"),
+                *("memory", "parity", "profiling", "scaling", "soak"),
             )
         ),
         "client",
     ),
     **dict.fromkeys(
         f"server.{name}"
-        for name in ("archive", "check_archive", "launch", "provide", "readiness", "supervisor")
+        for name in (
+            *(
+                "archive",
+                "check_archive",
+                "ensure_archives",
+                "exec_java",
+                "readiness",
+                "supervisor",
+            ),
+        )
     ),
     "commands.main": None,
     "commands.predict": "client",
@@ -162,11 +171,15 @@ def test_help_without_the_extra_that_one_variant_needs():
             "client",
             (
                 "commands.predict",
-                *(f"bench.{name}" for name in ("evaluate_service", "growth", "same_faces")),
-                "bench.stability",
+                *(f"bench.{name}" for name in ("evaluate_service", "parity", "scaling")),
+                "bench.robustness",
             ),
         ),
-        ("psutil", "load", tuple(f"bench.{name}" for name in ("ceiling", "compare", "memory"))),
+        (
+            "psutil",
+            "load",
+            tuple(f"bench.{name}" for name in ("compare", "generator_capacity", "memory")),
+        ),
         ("psutil", "load", ("bench.soak",)),
     ],
 )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from bench.measure.torchserve import free_ports
+from bench.torchserve import free_ports
 from server import readiness
 from server.processes import find_processes
 

@@ -22,7 +22,7 @@ CLOSING = 1.0  # seconds; the kernel takes connections while it closes those of 
 
 
 def only_what_it_held_is_lost(users: Load, since: float) -> None:
-    """One photograph of each user, and what they sent again before its port was closed."""
+    """One image of each user, and what they sent again before its port was closed."""
     assert users.lost.keys() <= {CUT}
     assert sum(users.lost.values()) <= MOST
     assert sum(exchange.start < since for exchange in users.of(CUT)) <= USERS
@@ -46,7 +46,7 @@ def test_kill(model_store: Path, tmp_path: Path, table: Table) -> None:
 
 
 def test_a_crash_leaves_no_report(model_store: Path, tmp_path: Path) -> None:
-    """Java's own would have words of its memory, where photographs are."""
+    """Java's own would have words of its memory, where images are."""
     torchserve = Plain(tmp_path, model_store, private_addresses() | FEW_WORKERS)
     with torchserve.running():
         java = torchserve.pid

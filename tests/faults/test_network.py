@@ -1,4 +1,4 @@
-"""A network that takes its worker along, at one photograph of many: the worker is replaced.
+"""A network that takes its worker along, at one image of many: the worker is replaced.
 
 No GPU is needed to try what a lost or a hanging one would do.
 """
@@ -55,7 +55,7 @@ class Fault:
     network: torch.nn.Module
     name: str
     told: str
-    seconds: tuple[float, float]  # until the deadly photograph is answered
+    seconds: tuple[float, float]  # until the deadly image is answered
 
 
 ENDLESS = Fault(
@@ -105,4 +105,4 @@ def test_worker_is_replaced(fault: Fault, service: Service, table: Table) -> Non
     assert sum(users.lost.values()) < BATCH
     await_logged(service.logs / "model_log.log", fault.told)
     seconds = max(recovery, users.recovery(since))
-    table.add(fault.name, users, seconds, note="and the deadly photograph")
+    table.add(fault.name, users, seconds, note="and the deadly image")

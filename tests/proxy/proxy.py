@@ -58,10 +58,10 @@ class Proxy:
         """A key that nobody has used: what it may ask is untouched."""
         return keys.add(self.keys, f"test-{next(_names)}")
 
-    def quick_key(self, photograph: bytes) -> str:
-        """A key that is known for photographs that take no time, and so may fill batches."""
+    def quick_key(self, image: bytes) -> str:
+        """A key that is known for images that take no time, and so may fill batches."""
         key = self.new_key()
-        assert self.ask(photograph, key=key).status == 200
+        assert self.ask(image, key=key).status == 200
         return key
 
     def trust(self) -> ssl.SSLContext:

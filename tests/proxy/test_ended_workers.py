@@ -1,6 +1,6 @@
-"""A key whose photographs hang workers has to wait; another one does not.
+"""A key whose images hang workers has to wait; another one does not.
 
-In front of a real TorchServe, whose model does not come to an end with a photograph without blue.
+In front of a real TorchServe, whose model does not come to an end with an image without blue.
 """
 
 import time
@@ -90,7 +90,7 @@ def test_over_grpc(proxy: Proxy) -> None:
 
 
 def test_other_failures_do_not_count(proxy: Proxy) -> None:
-    """A model that fails on a photograph takes no worker down."""
+    """A model that fails on an image takes no worker down."""
     key, fails = proxy.new_key(), Marker().jpeg()
     await_worker(proxy)
     proxy.ask(fails, key=key)  # a new worker answers its first

@@ -46,7 +46,7 @@ REFUSED = {
     "unknown fields": MODEL + PROBE_IMAGE + field(9, b"") * (4 * MEGABYTE),
     "numbers": MODEL + PROBE_IMAGE + b"\x48\x01" * (4 * MEGABYTE),
     "nested groups": MODEL + PROBE_IMAGE + b"\x4b" * 1000 + b"\x4c" * 1000,
-    "the photograph twice": MODEL + PROBE_IMAGE + PROBE_IMAGE,
+    "the image twice": MODEL + PROBE_IMAGE + PROBE_IMAGE,
     "two models": MODEL + MODEL + PROBE_IMAGE,
     "a long name of a model": field(1, b"a" * MEGABYTE) + PROBE_IMAGE,
     "a long key": MODEL + PROBE_IMAGE + entry(b"k" * MEGABYTE, b"1"),
@@ -94,9 +94,9 @@ def test_more_faces_than_strangers_may_ask_for(channel, key):
     assert ask(channel, key, MODEL + PROBE_IMAGE + entry(b"max_faces", b"300"))
 
 
-@pytest.mark.parametrize("photograph", [JPEG, bytes(19 * MEGABYTE)], ids=["small", "a bomb"])
-def test_nothing_is_unpacked(channel, key, model_file, photograph):
-    request = PredictionsRequest(model_name="age", input={"data": photograph})
+@pytest.mark.parametrize("image", [JPEG, bytes(19 * MEGABYTE)], ids=["small", "a bomb"])
+def test_nothing_is_unpacked(channel, key, model_file, image):
+    request = PredictionsRequest(model_name="age", input={"data": image})
     with pytest.raises(grpc.RpcError) as error:
         ask(channel, key, request.SerializeToString(), compression=grpc.Compression.Gzip)
     assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -1,7 +1,7 @@
 """A real TorchServe with one worker, and what becomes of those whom it lets wait.
 
 Where its queue is full, clients are told to wait, over REST and gRPC; who leaves holds up nobody
-for longer than its photograph takes.
+for longer than its image takes.
 """
 
 import json
@@ -50,7 +50,7 @@ CONFIG = SHIPPED | {
 def narrow(
     nginx: None, model_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """TorchServe with one worker, for which `QUEUE` photographs may wait."""
+    """TorchServe with one worker, for which `QUEUE` images may wait."""
     store, state = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("state")
     config = store / "model-config.yaml"
     config.write_text(yaml.safe_dump(CONFIG))

@@ -43,10 +43,10 @@ def client(proxy: Proxy, key: str) -> Iterator[GrpcClient]:
 
 
 def failure(
-    channel: grpc.Channel, photograph: bytes, *metadata: tuple[str, str]
+    channel: grpc.Channel, image: bytes, *metadata: tuple[str, str]
 ) -> grpc.RpcError | None:
     """What a call fails with, if it does."""
-    request = PredictionsRequest(model_name="age", input={"data": photograph})
+    request = PredictionsRequest(model_name="age", input={"data": image})
     call = InferenceAPIsServiceStub(channel).Predictions.future(
         request, timeout=60, metadata=metadata
     )
@@ -58,7 +58,7 @@ def bearer(key: str) -> tuple[str, str]:
 
 
 def padded(size: int) -> bytes:
-    """A photograph that is asked about in a message of `size` bytes.
+    """An image that is asked about in a message of `size` bytes.
 
     What follows a JPEG's end is not looked at.
     """
@@ -66,7 +66,7 @@ def padded(size: int) -> bytes:
     return JPEG + bytes(size - (request.ByteSize() - size) - len(JPEG))
 
 
-def test_photograph(client, model_file):
+def test_image(client, model_file):
     assert_same(client.ask(JPEG).content, expected(model_file, JPEG))
 
 
@@ -83,9 +83,9 @@ def test_the_service_s_own_failures_pass(client):
 
 
 @pytest.mark.parametrize("metadata", [(), (bearer("x" * 43),), (("authorization", "x"),)])
-@pytest.mark.parametrize("photograph", [JPEG, bytes(19 * MEGABYTE)], ids=["small", "large"])
-def test_without_a_valid_key(channel, metadata, photograph):
-    error = failure(channel, photograph, *metadata)
+@pytest.mark.parametrize("image", [JPEG, bytes(19 * MEGABYTE)], ids=["small", "large"])
+def test_without_a_valid_key(channel, metadata, image):
+    error = failure(channel, image, *metadata)
     assert error.code() is grpc.StatusCode.UNAUTHENTICATED
     assert error.details().startswith("send a valid key")
     assert "retry-after" not in dict(error.trailing_metadata())
@@ -95,7 +95,7 @@ def test_without_a_valid_key(channel, metadata, photograph):
 def test_too_large(channel, client, key, model_file, size):
     error = failure(channel, padded(size), bearer(key))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert error.details().startswith("a photograph's request has at most 20 MB")
+    assert error.details().startswith("a photo's request has at most 20 MB")
     assert "retry-after" not in dict(error.trailing_metadata())
     assert_same(client.ask(JPEG).content, expected(model_file, JPEG))
 

@@ -35,7 +35,7 @@ LET_THROUGH = 1.0  # seconds by which what may pass has passed
 def service(
     nginx: None, model_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """TorchServe with one worker, which takes one photograph at a time."""
+    """TorchServe with one worker, which takes one image at a time."""
     store, state = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("state")
     config = store / "model-config.yaml"
     config.write_text(yaml.safe_dump(CONFIG))

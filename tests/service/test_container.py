@@ -98,11 +98,11 @@ def test_is_healthy_by_its_own_check(ports: tuple[int, int]) -> None:
 
 
 def test_answers_rest_and_grpc_alike(ports: tuple[int, int]) -> None:
-    photograph = readiness.PROBE_IMAGE.read_bytes()
+    image = readiness.PROBE_IMAGE.read_bytes()
     rest = RestClient(f"http://127.0.0.1:{ports[0]}")
     grpc = GrpcClient(f"127.0.0.1:{ports[1]}")
     try:
-        answers: list[Answer] = [rest.ask(photograph), grpc.ask(photograph)]
+        answers: list[Answer] = [rest.ask(image), grpc.ask(image)]
     finally:
         rest.close()
         grpc.close()

@@ -1,4 +1,4 @@
-"""Queued photographs have a deadline: what becomes of those that are past it.
+"""Queued images have a deadline: what becomes of those that are past it.
 
 `clientTimeoutInMills` of model-config.yaml counts from a request's arrival to its answer, which
 TorchServe compares when it makes a batch and again when the batch is done. A worker that is stopped
@@ -142,7 +142,7 @@ class Asker:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a photograph that the worker held, of those that waited, of a fresh one."""
+    """What became of an image that the worker held, of those that waited, of a fresh one."""
 
     held_left_alone: bool
     waiting_left_alone: list[bool]  # over REST
@@ -194,11 +194,11 @@ def test_nobody_is_told(outcome: Outcome) -> None:
 
 
 def test_a_late_answer_is_dropped_too(outcome: Outcome) -> None:
-    """The deadline is that of the answer: it must leave a slow photograph its time."""
+    """The deadline is that of the answer: it must leave a slow image its time."""
     assert outcome.held_left_alone
 
 
-def test_a_fresh_photograph_is_answered_as_ever(outcome: Outcome, model_file: Path) -> None:
+def test_a_fresh_image_is_answered_as_ever(outcome: Outcome, model_file: Path) -> None:
     assert outcome.fresh.status == 200
     assert_same(outcome.fresh.content, expected(model_file, PORTRAIT))
 

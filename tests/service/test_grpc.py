@@ -1,4 +1,4 @@
-"""Photographs and options over gRPC; failures are in test_bad_input."""
+"""Images and options over gRPC; failures are in test_bad_input."""
 
 import json
 import time
@@ -143,7 +143,7 @@ def test_health_and_reflection_are_not_there(service: Service):
     assert status(service.grpc, f"{INFERENCE}Ping", b"") == "OK"
 
 
-def test_photograph(service: Service, model_file):
+def test_image(service: Service, model_file):
     content = over_grpc(service, {"data": JPEG})
     wanted = expected(model_file, JPEG)
     assert_same(content, wanted)

@@ -118,21 +118,21 @@ class TestReady:
         line = readiness.check(addresses)
         weights = f"weights {weights_identity(model_file)}"
         one, two = sorted(line.removeprefix("ready: ").split("; "))
-        told = r"worker\(s\), the canned photograph's age is \d+\.\d"
+        told = r"worker\(s\), age of the probe photo \d+\.\d"
         assert re.fullmatch(rf"age 1\.0, {weights}, [1-{WORKERS}] {told}", one)
         assert re.fullmatch(rf"age 2\.0, weights [0-9a-f]{{12}}, 1 {told}", two)
         assert weights not in two
         ages = [float(each.rsplit(" ", 1)[1]) for each in (one, two)]
         assert sum(ages) == pytest.approx(100, abs=0.2)  # brightness, and what it lacks
 
-    def test_a_photograph_without_its_face_is_no_answer(
+    def test_an_image_without_its_face_is_no_answer(
         self, addresses: readiness.Addresses, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         other = tmp_path / "scene.png"
         other.write_bytes(pictures.encoded(pictures.scene(700, 700)))
         monkeypatch.setattr(readiness, "PROBE_IMAGE", other)
         with pytest.raises(
-            readiness.WrongAnswer, match=r"age \d\.0 answered the canned photograph's one face with 0"
+            readiness.WrongAnswer, match=r"age \d\.0 found 0 faces in the probe photo"
         ):
             readiness.check(addresses)
 
@@ -140,7 +140,9 @@ class TestReady:
         self, addresses: readiness.Addresses, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(readiness, "PROBE_IMAGE", ROOT / "setup.cfg")
-        with pytest.raises(readiness.WrongAnswer, match=r"answered 415: \{.*UnsupportedImageFormat"):
+        with pytest.raises(
+            readiness.WrongAnswer, match=r"answered 415: \{.*UnsupportedImageFormat"
+        ):
             readiness.check(addresses)
 
     def test_command_line(
@@ -173,7 +175,7 @@ def test_from_background_to_stop(own: Own, model_store: Path, model_file: Path) 
     weights = f"age 1.0, weights {weights_identity(model_file)}"
     assert start == f"starting {weights}, from {model_store}/age.mar"
     rest = own.environ["TS_INFERENCE_ADDRESS"]
-    told = r"[1-9] worker\(s\), the canned photograph's age is \d+\.\d, after \d+ s"
+    told = r"[1-9] worker\(s\), age of the probe photo \d+\.\d, after \d+ s"
     assert re.fullmatch(f"ready: {weights}, {told}", first)
     assert second.startswith(f"serving: REST {rest}, gRPC 127.0.0.1:")
     assert curl == f"curl -T {shlex.quote(str(readiness.PROBE_IMAGE))} {rest}/predictions/age"

@@ -41,9 +41,9 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 def test_good_service_passes(service: Service, tmp_path):
     """Arrivals of their own, from two processes, within limits that anything would keep."""
-    for name, picture in (("one", astronaut()), ("none", scene(200, 300))):
+    for name, image in (("one", astronaut()), ("none", scene(200, 300))):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "picture.png").write_bytes(encoded(picture))
+        (tmp_path / name / "image.png").write_bytes(encoded(image))
     words = ["--photos", ".", "--mix", "none=1,one=1", "--arrivals", "2", "--processes", "2"]
     words += ["--max-p95", "60000", "--max-p99", "60000", "--min-rate", "0.001"]
     words += ["--csv", "load", "--html", "report.html"]
@@ -106,7 +106,7 @@ def test_failed_requests_fail_the_run(service: Service, tmp_path):
 
 
 def test_wrong_answers_fail_the_run(service: Service, tmp_path):
-    """Photographs that are said to have one face, and have none."""
+    """Images that are said to have one face, and have none."""
     for folder in ("commands", "face_age_client", "handler", "loadtests", "train"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     shutil.copytree(ROOT / "server", tmp_path / "server")

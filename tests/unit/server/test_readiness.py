@@ -63,7 +63,7 @@ class TestAddresses:
             Addresses.read(tmp_path / "nowhere", {})
 
 
-def test_canned_photograph_is_what_the_script_makes() -> None:
+def test_probe_image_is_what_the_script_makes() -> None:
     with Image.open(readiness.PROBE_IMAGE) as stored:
         difference = np.asarray(stored, float) - np.asarray(canned.crop(), float)
     assert np.abs(difference).mean() < 3  # of 255: JPEG's losses
@@ -71,7 +71,7 @@ def test_canned_photograph_is_what_the_script_makes() -> None:
 
 @dataclass
 class Stand:
-    """What a TorchServe would answer: to GET, and to the canned photograph."""
+    """TorchServe's answers to GET and to the probe image."""
 
     workers: dict[str, dict[str, list[str]]]  # model, version: the states
     answers: dict[str, Any] = field(default_factory=dict)  # by `model/version`; FACE for the others
