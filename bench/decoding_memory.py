@@ -1,4 +1,4 @@
-"""Tells how much memory decoding takes for each pixel, by format and mode.
+"""Measures the memory that decoding takes per pixel, by format and mode.
 
     python -m bench.decoding_memory
     python -m bench.decoding_memory --megapixels 50 --only WebP

@@ -78,7 +78,7 @@ def ask_all(url: str, folder: Path, labels: Sequence[Label]) -> Iterator[tuple[L
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Tell how far the service's ages are off.")
+    parser = argparse.ArgumentParser(description="Measure how far the service's ages are off.")
     parser.add_argument("folder", type=Path, help="of images")
     parser.add_argument(
         "--labels", type=Path, required=True, help="CSV: file, age; or file, age_low, age_high"

@@ -1,4 +1,4 @@
-"""Tells whether the workers' memory stops growing under thousands of mixed requests.
+"""Checks whether the workers' memory stops growing under thousands of mixed requests.
 
     python -m bench.memory --photos FOLDER
     python -m bench.memory --photos FOLDER --requests 2000 --rest http://127.0.0.1:8080
@@ -220,7 +220,7 @@ def run(processes: Processes, sent: Sequence[Message], rest: str) -> Run:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Tell whether the workers' memory stops growing.")
+    parser = argparse.ArgumentParser(description="Check whether the workers' memory stops growing.")
     parser.add_argument("--photos", type=Path, required=True, help="folder")
     parser.add_argument(
         "--requests", type=whole(SEGMENTS), default=10_000, help="10 at least (10,000)"

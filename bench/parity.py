@@ -1,12 +1,11 @@
-"""Tells whether the cascade finds the faces that facenet-pytorch itself finds, and how fast.
+"""Checks that BatchedMTCNN finds the faces that facenet-pytorch finds, and compares the times.
 
     python -m bench.parity IMAGES_FOLDER
 
-Both look at every image of the folder with the same settings, scaled down alike. Of
-facenet-pytorch's faces with a confidence of 0.9 or more and a side of 40 px or more, 99 % must be
-found with an IoU of 0.9 or more, and no more than 1 % others: it exits with 1 otherwise. What the
-rule for faces that fill the frame makes of an image is not part of it: it is told of how many
-images the detector would look at again.
+Both detect faces in every image of the folder, with the same settings and scale. Only faces with a
+confidence of 0.9 or more and a side of 40 px or more count. Exits with 1 unless BatchedMTCNN finds
+99 % of facenet-pytorch's faces, with an IoU of 0.9 or more, and at most 1 % others. The rule for
+faces that fill the frame does not apply: the report counts images that it would detect again.
 """
 
 import argparse
@@ -21,6 +20,7 @@ from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bench.boxes import Boxes, iou
 from commands.image_search import search, shown
 from commands.option_types import whole
 from handler.contract import DetectorSettings
@@ -32,14 +32,13 @@ from handler.imaging.crop import RGBImage
 from handler.imaging.decode import decode
 from handler.settings import Settings
 
-Boxes = NDArray[np.float32]  # [n, 4]
 CONFIDENCE, SIDE, IOU = 0.9, 40.0, 0.9
 FOUND_AT_LEAST, OTHERS_AT_MOST = 0.99, 0.01
 DEVICE: Final = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def counted(boxes: Boxes, confidence: NDArray[np.float32]) -> Boxes:
-    """The faces that are sure and large enough to count."""
+    """Boxes with enough confidence and size to count."""
     sides = boxes[:, 2:] - boxes[:, :2]
     count = (confidence >= CONFIDENCE) & (sides.max(axis=1, initial=0) >= SIDE)
     kept: Boxes = boxes[count]
@@ -47,17 +46,12 @@ def counted(boxes: Boxes, confidence: NDArray[np.float32]) -> Boxes:
 
 
 def matched(boxes: Boxes, others: Boxes) -> int:
-    """How many of `boxes` have one of `others` at the same place."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.maximum(high - low, 0).prod(axis=2)
-    area, other = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (boxes, others))
-    overlap = shared / (area[:, None] + other[None] - shared)
-    return int((overlap.max(axis=1, initial=0) >= IOU).sum())
+    """The number of `boxes` that have an IoU of `IOU` or more with one of `others`."""
+    return int((iou(boxes, others).max(axis=1, initial=0) >= IOU).sum())
 
 
 def facenet(mtcnn: MTCNN, image: RGBImage) -> tuple[Boxes, NDArray[np.float32]]:
-    """Boxes and confidence by facenet-pytorch's own `detect`."""
+    """Boxes and confidence from facenet-pytorch's `detect`."""
     boxes, confidence = mtcnn.detect(image)
     if boxes is None:
         return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
@@ -65,10 +59,7 @@ def facenet(mtcnn: MTCNN, image: RGBImage) -> tuple[Boxes, NDArray[np.float32]]:
 
 
 def images(folder: Path, settings: Settings) -> list[RGBImage]:
-    """Every image of `folder` that can be decoded, as the detector looks at it.
-
-    What is left out goes to stderr.
-    """
+    """Decodable images of `folder`, scaled down as for the detector; reports others on stderr."""
     images = []
     found = search([folder])
     found.say_left_out()
@@ -83,14 +74,14 @@ def images(folder: Path, settings: Settings) -> list[RGBImage]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Compare the cascade with facenet-pytorch's.")
+    parser = argparse.ArgumentParser(description="Compare BatchedMTCNN with facenet-pytorch.")
     parser.add_argument("folder", type=Path, help="images")
     parser.add_argument(
         "--min-face-size", type=whole(12), default=Settings.min_face_size, help="pixels"
     )
     arguments = parser.parse_args()
     settings = Settings(min_face_size=arguments.min_face_size)
-    keep_freed_memory()  # as a worker does; here both gain by it
+    keep_freed_memory()  # as in a worker; it speeds up both
     cascade = BatchedMTCNN(DetectorSettings(), settings.min_face_size, DEVICE)
     mtcnn = MTCNN(keep_all=True, min_face_size=settings.min_face_size, device=DEVICE)
     faces = found = others = again = 0
@@ -112,9 +103,9 @@ def main() -> int:
         print(f"error: facenet-pytorch finds no face in {arguments.folder}", file=sys.stderr)
         return 1
     print(f"faces by facenet-pytorch   {faces}")
-    print(f"found by the cascade       {found} ({found / faces:.1%})")
+    print(f"found by BatchedMTCNN      {found} ({found / faces:.1%})")
     print(f"others                     {others} ({others / faces:.1%})")
-    print(f"looked at again            {again} of {len(seconds['cascade'])} images")
+    print(f"detected again             {again} of {len(seconds['cascade'])} images")
     for name, times in seconds.items():
         print(f"{name:<26} {1e3 * float(np.median(times)):.1f} ms, median of {len(times)}")
     return int(found / faces < FOUND_AT_LEAST or others / faces > OTHERS_AT_MOST)

@@ -1,4 +1,4 @@
-"""What the arithmetic of a request's stages would cost at the peak of this machine."""
+"""The time that the FLOPs of a request's stages would take at this machine's peak rate."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,24 +10,24 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench import stages
 
-SIDE = 2048  # of the square matrices whose product tells the peak
+SIDE = 2048  # of the square matrices whose product measures the peak
 TRIES = 8
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """A stage beside what its products of matrices, convolutions among them, would take."""
+    """A stage's time, and the time of its matrix products and convolutions at the peak rate."""
 
     stage: stages.Path
-    seconds: float  # that it takes
+    seconds: float  # measured
     operations: float  # multiplications and additions
-    at_peak: float  # seconds that these would take
+    at_peak: float  # seconds at the peak rate
 
 
 def operations(ask: Callable[[], object]) -> dict[stages.Path, float]:
-    """Multiplications and additions of one call, by stage; what torch counts none of is left out.
+    """FLOPs of one call, by stage; stages without any are left out.
 
-    Torch counts them in float32 and bfloat16 alone: in 8 bits they are as many.
+    Torch counts them only in float32 and bfloat16; int8 takes as many.
     """
     with FlopCounterMode(display=False) as counter:
 
@@ -41,7 +41,7 @@ def operations(ask: Callable[[], object]) -> dict[stages.Path, float]:
 
 
 def peak(precision: str) -> float:
-    """Operations a second of a large product in "float32", "bfloat16" or "int8", of all threads."""
+    """FLOP/s of a large matrix product in "float32", "bfloat16" or "int8", with all threads."""
     numbers = torch.rand(SIDE, SIDE)
     if precision == "int8":
         with _engine("onednn"):
@@ -58,7 +58,7 @@ def beside(
     counts: Mapping[stages.Path, float],
     peaks: Mapping[stages.Path, float],
 ) -> list[Arithmetic]:
-    """The innermost stages that have arithmetic; `peaks`: operations a second of each of them."""
+    """The innermost stages with FLOPs; `peaks` holds the peak FLOP/s of each."""
     return [
         Arithmetic(path, costs[path].wall, count, count / peaks[path])
         for path, count in counts.items()
@@ -67,7 +67,7 @@ def beside(
 
 
 def table(found: list[Arithmetic]) -> str:
-    """Lines of stage, milliseconds, billions of operations, milliseconds at the peak, share."""
+    """Lines of stage, milliseconds, GFLOP, milliseconds at the peak, share."""
     lines = ["stage                wall ms    GFLOP   at peak, ms   share"]
     for each in found:
         lines.append(
@@ -88,7 +88,7 @@ def _rate(product: Callable[[], object]) -> float:
 
 @contextmanager
 def _engine(name: str) -> Iterator[None]:
-    """With that library for 8 bits, where torch has several: the fastest for large products."""
+    """Use that quantized engine; torch has several, and onednn is fastest for large products."""
     before = torch.backends.quantized.engine
     torch.backends.quantized.engine = name
     try:

@@ -1,12 +1,12 @@
-"""Tells how much an age changes when the image does and the person does not.
+"""Measures how much ages change with scale, compression, flips and shifted boxes.
 
     python -m bench.robustness IMAGES_FOLDER
     python -m bench.robustness IMAGES_FOLDER --sheet faces.png
 
-Every image goes through the serving pipeline as it is, then scaled to 50 % and 200 %,
-re-compressed at JPEG quality 60 and flipped; and every face is estimated once more with its box
-moved by 10 % of its side, four ways. Faces are matched by overlap. `--sheet` makes an image of
-the faces with their ages, to look at.
+Every image goes through the serving pipeline unchanged, scaled to 50 % and 200 %, re-compressed
+at JPEG quality 60, and flipped. The age of every face is predicted again with its box shifted by
+10 % of its side, in four directions. Faces are matched by IoU. `--sheet` writes a contact sheet of
+the faces with their ages.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tqdm import tqdm
 
+from bench.boxes import Boxes, iou
 from commands import annotated_files
 from commands.image_search import search, shown
 from handler.contract import CropGeometry
@@ -36,18 +37,17 @@ from handler.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
-MIN_SIDE = 40  # pixels of the image as it is: smaller faces lose their detail when halved
+MIN_SIDE = 40  # pixels in the unchanged image: smaller faces lose their detail when halved
 SAME_FACE = 0.5  # intersection over union with the unchanged image's box
 SHIFT = 0.1  # of the box's sides
-MAX_PIXELS = 50_000_000  # of an image before it is doubled
+MAX_PIXELS = 50_000_000  # of an image before it is scaled up
 
-Boxes = NDArray[np.float32]  # [n, 4] x1, y1, x2, y2
 Ages = NDArray[np.float32]  # [n] years
 
 
 @dataclass(frozen=True)
 class Change:
-    """A changed image, as a file, and how its boxes are taken back to the original's."""
+    """A transform of an image to a file, and of its boxes back to the original's coordinates."""
 
     make: Callable[[Image.Image], bytes]
     back: Callable[[Boxes, Image.Image], Boxes]
@@ -92,7 +92,7 @@ MOVES: Final = {
 
 @dataclass(frozen=True)
 class Measured:
-    """The faces of one image and how their ages change."""
+    """The faces of an image and the changes of their ages."""
 
     name: str
     image: RGBImage
@@ -102,7 +102,7 @@ class Measured:
 
 
 class Prober:
-    """The serving pipeline around one exported model, and its estimator for moved boxes."""
+    """The serving pipeline of an exported model, and its predictor for shifted boxes."""
 
     def __init__(self, model: Path) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -111,22 +111,22 @@ class Prober:
         self._estimator = Predictor.load(model, device)
 
     def measure(self, path: Path) -> Measured:
-        """Raises Failure where it cannot be decoded, OSError where it cannot be read."""
+        """Raises Failure if the file cannot be decoded, OSError if it cannot be read."""
         image = decode(path.read_bytes(), MAX_PIXELS)
         pil_image = Image.fromarray(image)
-        boxes, ages = self._look(_lossless(pil_image))
+        boxes, ages = self._predict(_lossless(pil_image))
         large = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= MIN_SIDE
         boxes, ages = boxes[large], ages[large]
         differences = {}
         if len(boxes):
             for name, change in CHANGES.items():
-                seen, seen_ages = self._look(change.make(pil_image))
+                seen, seen_ages = self._predict(change.make(pil_image))
                 differences[name] = matched(boxes, change.back(seen, pil_image), seen_ages) - ages
             for name, move in MOVES.items():
                 differences[name] = self._estimate(image, moved(boxes, move)) - ages
         return Measured(shown(path.name), image, boxes, ages, differences)
 
-    def _look(self, image: bytes) -> tuple[Boxes, Ages]:
+    def _predict(self, image: bytes) -> tuple[Boxes, Ages]:
         (answer,) = self._pipeline.run([Request(image)])
         if isinstance(answer, Failure):
             raise answer
@@ -140,14 +140,14 @@ class Prober:
 
 
 def moved(boxes: Boxes, move: tuple[float, float]) -> Boxes:
-    """The boxes [n, 4] moved by a part of their own width and height."""
+    """Boxes [n, 4], shifted by fractions of their width and height."""
     sides = np.stack([boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]], axis=1)
     shifted: Boxes = boxes + np.tile(sides * np.array(move, np.float32), 2)
     return shifted
 
 
 def matched(boxes: Boxes, others: Boxes, ages: Ages) -> Ages:
-    """For each box [n, 4] the age [m] of the other box [m, 4] that covers it best, or NaN."""
+    """For each box [n, 4], the age of the other box [m, 4] with the highest IoU, or NaN."""
     result = np.full(len(boxes), np.nan, np.float32)
     if len(others):
         overlap = iou(boxes, others)
@@ -156,18 +156,8 @@ def matched(boxes: Boxes, others: Boxes, ages: Ages) -> Ages:
     return result
 
 
-def iou(boxes: Boxes, others: Boxes) -> NDArray[np.float32]:
-    """Intersection over union [n, m] of boxes [n, 4] and [m, 4]."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
-    one, other = (np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (boxes, others))
-    ratio: NDArray[np.float32] = shared / (one[:, None] + other[None] - shared)
-    return ratio
-
-
 def table(measured: Sequence[Measured]) -> str:
-    """One line for each change: faces, faces not found again, and the change of age in years."""
+    """A line for each change: faces, lost faces, and the change of age in years."""
     lines = [f"{'':<17}{'faces':>6}{'lost':>6}{'median':>8}{'95th':>7}{'mean change':>13}"]
     for name in (*CHANGES, *MOVES):
         each = np.concatenate([m.differences[name] for m in measured if m.differences])
@@ -182,7 +172,7 @@ def table(measured: Sequence[Measured]) -> str:
 
 
 def sheet(measured: Sequence[Measured], columns: int = 10, side: int = 128) -> Image.Image:
-    """The faces with some of what is around them, each with its age and its image's name."""
+    """A contact sheet of the faces with a margin, their ages and file names."""
     around = CropGeometry(size=side, margin=0.5, fill=0)
     faces = [
         (face, f"{age:.0f}", m.name)
@@ -202,7 +192,7 @@ def sheet(measured: Sequence[Measured], columns: int = 10, side: int = 128) -> I
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description="Tell how much an age changes when the image does and the person does not."
+        description="Measure how much an age changes when the image does and the person does not."
     )
     parser.add_argument("folder", type=Path, help="of images")
     parser.add_argument("--model", type=Path, default=ROOT / "model_store" / "age.pt")

@@ -1,4 +1,4 @@
-"""Measures how time and memory grow with megapixels, faces and batch; makes tables and plots.
+"""Measures how time and memory scale with megapixels, faces and batch size.
 
     python -m bench.scaling IMAGES_FOLDER --out docs
     python -m bench.scaling IMAGES_FOLDER --only neighbours --rest http://127.0.0.1:8080

@@ -1,4 +1,4 @@
-"""Tells whether anything grows under 100,000 requests: memory, threads, file handles, temp files.
+"""Checks whether anything grows under 100,000 requests: memory, threads, file handles, temp files.
 
     python -m bench.soak
     python -m bench.soak --requests 3000 --state .serve
@@ -145,7 +145,7 @@ def _service(options: argparse.Namespace, folder: Path) -> Iterator[TorchServe]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description="Tell whether anything grows under 100,000 requests.",
+        description="Check whether anything grows under 100,000 requests.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--requests", type=whole(1), default=100_000)

@@ -1,4 +1,4 @@
-"""Packs age.mar: `face-age archive`, with this folder's own code."""
+"""`face-age archive` with the code of this folder."""
 
 import os
 import sys

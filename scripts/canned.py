@@ -1,9 +1,9 @@
-"""Makes server/canned.jpg, the image that tells whether the service is ready.
+"""Makes server/canned.jpg, the probe image of readiness checks.
 
     python scripts/canned.py
 
-It shows Eileen Collins; NASA made it and put it in the public domain. scikit-image ships it, so
-this needs `pip install -e ./client -e '.[dev]'`.
+It shows Eileen Collins, photographed by NASA, public domain. It comes with scikit-image: needs
+`pip install -e ./client -e '.[dev]'`.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from train.extras import needed
 
 
 def crop() -> Image.Image:
-    """Head and shoulders, with as much around them as the detector likes to see."""
+    """Head and shoulders, with enough margin for the detector."""
     with needed():
         from skimage import data
     return Image.fromarray(data.astronaut()).crop((80, 0, 368, 288))

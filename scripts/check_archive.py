@@ -1,4 +1,4 @@
-"""Tells whether archives are whole: `face-age check`, with this folder's own code."""
+"""`face-age check` with the code of this folder."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Asks the service for ages: `face-age predict`, with this folder's own code."""
+"""`face-age predict` with the code of this folder."""
 
 import os
 import sys

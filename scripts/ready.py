@@ -1,4 +1,4 @@
-"""Tells whether the service answers: `face-age ready`, with this folder's own code."""
+"""`face-age ready` with the code of this folder."""
 
 import os
 import sys

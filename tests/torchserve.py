@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+import yaml
+
 from bench.torchserve import free_ports
-from server import readiness
+from server import archive, readiness
 from server.processes import find_processes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,6 +91,18 @@ def running(
         yield Service.at(addresses, state)
     finally:
         subprocess.run([*command, "--stop"], cwd=ROOT, check=True)
+
+
+@contextmanager
+def running_model(model: Path, config: Mapping[str, object], folder: Path) -> Iterator[Service]:
+    """TorchServe with one exported model and a model-config.yaml; `folder` is an empty one."""
+    store = folder / "store"
+    store.mkdir()
+    file = store / "model-config.yaml"
+    file.write_text(yaml.safe_dump(dict(config)))
+    archive.make(archive.Recipe(model, config=file), store / "age.mar")
+    with running(store, folder / "state") as service:
+        yield service
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from tests.torchserve import ROOT, Service, free_ports
 
 UNCHANGED = [
     *("nginx.conf", "api.conf", "grpc.conf", "requests.js", "messages.js"),
-    *("keys.lua", "logs.lua", "turns.lua"),
+    *("keys.lua", "logs.lua", "fair_share.lua"),
 ]
 TEMPORARY = "".join(
     f"{kind}_temp_path {kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

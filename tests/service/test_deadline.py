@@ -25,10 +25,9 @@ import yaml
 
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
-from server import archive
 from tests.pictures import astronaut, encoded
 from tests.service.exchange import Reply, assert_same, expected
-from tests.torchserve import ROOT, Service, running
+from tests.torchserve import ROOT, Service, running_model
 
 DEADLINE = 2.0  # seconds
 BATCH = 4
@@ -46,11 +45,7 @@ PORTRAIT = encoded(astronaut(), "JPEG")
 @pytest.fixture(scope="module")
 def impatient(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """TorchServe with one worker, batches of `BATCH` and a deadline of `DEADLINE`."""
-    store, state = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("state")
-    config = store / "model-config.yaml"
-    config.write_text(yaml.safe_dump(CONFIG))
-    archive.make(archive.Recipe(model_file, config=config), store / "age.mar")
-    with running(store, state) as service:
+    with running_model(model_file, CONFIG, tmp_path_factory.mktemp("service")) as service:
         yield service
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from bench.comparison import tree
+from bench import process_tree
 from bench.process_tree import PeakMemory, ProcessTree
 
 MIB = 2**20
@@ -50,7 +50,7 @@ def test_tree(process):
     assert before >= 0.3
     assert family.own_memory() == pytest.approx(96 * MIB, abs=24 * MIB)
     with PeakMemory(family) as memory:
-        time.sleep(tree.INTERVAL)
+        time.sleep(process_tree.INTERVAL)
         process.stdin.write("end\n")
         process.stdin.flush()
         assert process.stdout.readline() == "alone\n"
@@ -64,7 +64,7 @@ def test_peak_is_kept_over_blocks():
     assert memory.bytes == 0
     with memory:
         block = bytearray(os.urandom(1)) * (128 * MIB)
-        time.sleep(2 * tree.INTERVAL)
+        time.sleep(2 * process_tree.INTERVAL)
     high = memory.bytes
     del block
     with memory:
@@ -102,7 +102,7 @@ Anonymous:             8 kB
 Rss:                  40 kB
 Anonymous:            40 kB
 """
-    assert tree._files(text) == Counter({"/usr/bin/my python": 8 * 1024})
+    assert process_tree._files(text) == Counter({"/usr/bin/my python": 8 * 1024})
 
 
 def test_threads_and_handles_of_all(process, tmp_path):

@@ -41,7 +41,7 @@ def test_revoking_leaves_the_others(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "a\nb", "ä", "x" * 65, "../x"])
 def test_name_that_is_none(file: Path, name: str) -> None:
-    with pytest.raises(keys.Fault, match="is no name"):
+    with pytest.raises(keys.KeyFileError, match="is no name"):
         keys.add(file, name)
     assert not file.exists()
 
@@ -49,14 +49,14 @@ def test_name_that_is_none(file: Path, name: str) -> None:
 def test_name_that_is_taken(file: Path) -> None:
     keys.add(file, "alice")
     before = file.read_text()
-    with pytest.raises(keys.Fault, match="there is a key of the name alice"):
+    with pytest.raises(keys.KeyFileError, match="there is a key alice"):
         keys.add(file, "alice")
     assert file.read_text() == before
 
 
 def test_damaged_file_is_not_overwritten(file: Path) -> None:
     file.write_text("alice:secret\n")
-    with pytest.raises(keys.Fault, match="not a line of keys"):
+    with pytest.raises(keys.KeyFileError, match="not a line of keys"):
         keys.add(file, "bob")
     assert file.read_text() == "alice:secret\n"
     assert [path.name for path in file.parent.iterdir()] == ["keys"]
@@ -79,7 +79,7 @@ def test_command_line(file: Path) -> None:
     assert run(file, "revoke", "alice").returncode == 0
     assert run(file, "list").stdout == ""
     again = run(file, "revoke", "alice")
-    assert (again.returncode, again.stderr) == (1, "error: there is no key of the name alice\n")
+    assert (again.returncode, again.stderr) == (1, "error: there is no key alice\n")
 
 
 def test_folder_that_is_missing(file: Path) -> None:
