@@ -98,7 +98,7 @@ def say(line: str) -> None:
 
 
 def _machine() -> dict[str, Any]:
-    """What the figures belong to."""
+    """The machine and packages of the measurement."""
     import torch  # not by the load generator, which imports this file too
 
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())

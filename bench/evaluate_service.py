@@ -1,4 +1,4 @@
-"""Sends labelled images to the service and tells how far its ages are off.
+"""Sends labelled images to the service and measures the error of its ages.
 
     python -m bench.evaluate_service data/utkface/images --labels data/utkface/test.csv
 
@@ -36,15 +36,15 @@ RESAMPLES = 1000  # of the bootstrap
 
 @dataclass(frozen=True)
 class Label:
-    """An image's file and what is known of the true age of its main face, years."""
+    """An image's file and the bounds of its main face's true age, in years."""
 
     file: str
     low: float
-    high: float  # the same where the age itself is known
+    high: float  # equal to `low` if the age is known
 
 
 def read_labels(path: Path) -> list[Label]:
-    """The rows of a CSV file. Raises ValueError where a column is missing or an age is none."""
+    """The rows of a CSV file. Raises ValueError on a missing column or an invalid age."""
     with path.open(newline="") as file:
         rows = csv.DictReader(file)
         columns = set(rows.fieldnames or ())
@@ -55,7 +55,7 @@ def read_labels(path: Path) -> list[Label]:
 
 
 def main_of(answer: Answer) -> Face | None:
-    """The face that the label is about, by the rule that training uses; None without a face."""
+    """The main face, by the rule of training; None without a face."""
     if not answer.faces:
         return None
     boxes = np.array([face.box for face in answer.faces], np.float32)
@@ -63,7 +63,7 @@ def main_of(answer: Answer) -> Face | None:
 
 
 def ask_all(url: str, folder: Path, labels: Sequence[Label]) -> Iterator[tuple[Label, Face | None]]:
-    """The main face of each image that was answered; the others' failures go to stderr."""
+    """The main face of each answered image; failures go to stderr."""
 
     def ask(client: Client, label: Label) -> Face | None:
         return main_of(client.ask((folder / label.file).read_bytes()))

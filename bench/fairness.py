@@ -1,4 +1,4 @@
-"""What one key's crowds cost another key's portraits, behind the proxy.
+"""Measures how one key's images of crowds delay another key's portraits, behind the proxy.
 
     FACE_AGE_KEY=... FACE_AGE_OTHER_KEY=... python -m bench.fairness --url https://localhost \
         --certificates /etc/face-age/certificate.pem --output table.md
@@ -57,7 +57,7 @@ def _jpeg(image: Image.Image) -> bytes:
 def flood(
     address: str, certificates: Path | None, key: str, connections: int, max_faces: int
 ) -> Iterator[list[float]]:
-    """Crowds over so many connections until the block ends; the seconds that each answer took."""
+    """Send crowds over `connections` until the block ends; yields the latencies in seconds."""
     answered: list[float] = []
     ended = threading.Event()
 
@@ -84,7 +84,7 @@ def flood(
 
 
 def portraits(client: RestClient, seconds: float) -> tuple[list[float], int]:
-    """How long each portrait took, in seconds, and how many failed."""
+    """Latencies of the portraits in seconds, and the number of failures."""
     image, took, failed = portrait(), [], 0
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -99,7 +99,7 @@ def portraits(client: RestClient, seconds: float) -> tuple[list[float], int]:
 
 
 def machine() -> str:
-    """The processor, its cores, and how busy it was in the last minute."""
+    """The processor, its cores, and the load average of the last minute."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     return f"{(models or ['unknown'])[0]}, {cores()} cores, load {os.getloadavg()[0]:.1f} before"

@@ -41,7 +41,7 @@ from loadtests.synthetic import CANVAS, crowd, encoded, of_size
 
 MOST: Final = 0.02  # growth of the workers' memory over the last half
 SAMPLES: Final = 20  # in each part
-FEW: Final = 5  # kinds of wrong answers that are told
+FEW: Final = 5  # kinds of wrong answers that are printed
 SMALL: Final = 300  # longest side of a small image, pixels
 CROWDS: Final = (20, 50, 100)  # faces
 SEED: Final = 1
@@ -53,11 +53,11 @@ class Replaced(Exception):
 
 @dataclass(frozen=True)
 class Message:
-    """A body to send, and what is to come back."""
+    """A body to send, and the expected answer."""
 
     body: bytes
-    image: EncodedImage | None  # None: a refusal
-    refusal: str = ""  # of this type
+    image: EncodedImage | None  # None if a refusal is expected
+    refusal: str = ""  # its error type
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ class Sample:
 
 @dataclass
 class Run:
-    """What was seen meanwhile."""
+    """The samples and failures of a run."""
 
     requests: int
     samples: list[Sample] = field(default_factory=list)
     failures: list[AskError] = field(default_factory=list)
 
     def growth(self) -> float:
-        """Of the workers' memory over the last half, from its first part to its last."""
+        """Growth of the workers' memory over the second half, first to last segment."""
         first, last = (
             median(sample.workers for sample in self.segment(tenth))
             for tenth in (SEGMENTS // 2, SEGMENTS - 1)
@@ -87,11 +87,11 @@ class Run:
         return last / first - 1
 
     def segment(self, number: int) -> Sequence[Sample]:
-        """The samples of one part."""
+        """The samples of one segment."""
         return segment(self.samples, number)
 
     def table(self) -> str:
-        """Medians of each part."""
+        """Medians of each segment."""
         lines = ["requests  requests/s  workers MB  shares MB  Java MB"]
         before = 0.0
         for number in range(SEGMENTS):
@@ -107,7 +107,7 @@ class Run:
 
 
 class Processes:
-    """A service's processes on this machine."""
+    """The processes of a service on this machine."""
 
     def __init__(self, management: str) -> None:
         """Ask TorchServe for its workers.
@@ -120,7 +120,7 @@ class Processes:
             self._java = psutil.Process(self._workers[0].ppid())
 
     def sample(self, seconds: float) -> Sample:
-        """Their memory, so many seconds after the start. Raises Replaced."""
+        """Their memory, `seconds` after the start. Raises Replaced."""
         with _alive():
             workers = [worker.memory_full_info() for worker in self._workers]
             java = self._java.memory_info()
@@ -132,12 +132,12 @@ class Processes:
         )
 
     def check(self) -> None:
-        """Raises Replaced where TorchServe has other workers by now."""
+        """Raises Replaced if TorchServe has other workers now."""
         if self._pids() != [worker.pid for worker in self._workers]:
             raise Replaced("TorchServe has started other workers")
 
     def _pids(self) -> list[int]:
-        # a proxy of the surrounding network must not see calls to this machine
+        # calls to this machine must not go through the network's proxy
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"{self._management}/models/age", timeout=10) as response:
             models = json.load(response)
@@ -153,7 +153,7 @@ def _alive() -> Iterator[None]:
 
 
 def messages(paths: Sequence[Path], count: int) -> list[Message]:
-    """So many in random order, always the same: mostly small images, a quarter is refused."""
+    """`count` messages in a fixed random order: mostly small images, a quarter is refused."""
     with tempfile.TemporaryDirectory() as folder:
         small = [_reduced(path, Path(folder)) for path in paths]
         portraits = [_good(image) for image in islice(variants(small, None, SEED), 200)]
@@ -190,7 +190,7 @@ def _good(image: EncodedImage) -> Message:
 
 
 def ask(client: Client, message: Message) -> None:
-    """Raises AskError on any answer but the one that is to come."""
+    """Raises AskError on any answer but the expected one."""
     try:
         answer = client.ask(message.body)
     except Refused as refusal:
@@ -198,12 +198,12 @@ def ask(client: Client, message: Message) -> None:
             raise
         return
     if message.image is None:
-        raise Malformed(f"an answer where {message.refusal} was to come")
+        raise Malformed(f"an answer instead of {message.refusal}")
     check(answer, message.image)
 
 
 def run(processes: Processes, sent: Sequence[Message], rest: str) -> Run:
-    """Send everything over a few connections; raises Unreachable and Replaced."""
+    """Send all over a few connections. Raises Unreachable and Replaced."""
     done = Run(len(sent))
     start = time.perf_counter()
     outcomes = in_parallel(lambda: RestClient(rest), ask, sent)

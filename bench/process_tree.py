@@ -1,4 +1,4 @@
-"""What a process and all that it has started take: CPU time, memory, handles (Linux)."""
+"""CPU time, memory and handles of a process and its descendants (Linux)."""
 
 import contextlib
 import threading
@@ -10,7 +10,7 @@ from typing import Final, Self
 
 import psutil
 
-INTERVAL: Final = 0.5  # seconds between two looks at the memory
+INTERVAL: Final = 0.5  # seconds between two samples of the memory
 
 
 class ProcessTree:
@@ -20,7 +20,7 @@ class ProcessTree:
         self._roots = [psutil.Process(pid) for pid in roots]
 
     def cpu_seconds(self) -> float:
-        """User and system time so far, with that of descendants that have ended."""
+        """User and system time so far, including descendants that have ended."""
         total = 0.0
         for process in self._alive():
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -29,19 +29,19 @@ class ProcessTree:
         return total
 
     def pids(self) -> set[int]:
-        """Those of the processes that there are."""
+        """The ids of the living processes."""
         return {process.pid for process in self._alive()}
 
     def threads(self) -> int:
-        """Of all processes."""
+        """Threads of all processes."""
         return sum(self._each(lambda process: process.num_threads()))
 
     def handles(self) -> int:
-        """Open files, sockets and the like of all processes."""
+        """File descriptors of all processes."""
         return sum(self._each(lambda process: process.num_fds()))
 
     def own_memory(self) -> int:
-        """Bytes that belong to no file; what several of the processes share counts once."""
+        """Bytes of anonymous and shared memory; pages that processes share count once."""
         total = 0
         for process in self._alive():
             with contextlib.suppress(OSError):
@@ -74,14 +74,14 @@ class ProcessTree:
 
 
 def machine_cpu_seconds() -> float:
-    """The time that all cores have been busy so far, with what a hypervisor took of it."""
+    """Busy time of all cores so far, including time stolen by a hypervisor."""
     times = psutil.cpu_times()
     busy = times.user + times.nice + times.system + times.irq + times.softirq + times.steal
     return float(busy)
 
 
 class PeakMemory:
-    """The most memory that a tree had, in bytes, while blocks of it ran."""
+    """The peak memory of a process tree during `with` blocks, in bytes."""
 
     def __init__(self, tree: ProcessTree) -> None:
         self._tree = tree
@@ -107,7 +107,7 @@ class PeakMemory:
     ) -> None:
         self._done.set()
         self._thread.join()
-        # once is enough: it takes long, and libraries stay where they are
+        # once is enough: reading takes long, and mapped libraries do not change
         self._files = max(self._files, self._tree.file_memory())
 
     def _watch(self) -> None:

@@ -1,4 +1,4 @@
-"""Prints where the time of a request goes, stage by stage, for any images.
+"""Prints the time of a request's stages, for any images.
 
     python -m bench.profiling PHOTO...                each a request of its own
     python -m bench.profiling PHOTO... --together     all of them one batch
@@ -64,7 +64,7 @@ def measured(ask: Callable[[], object], repeats: int) -> dict[stages.Path, Cost]
 
 
 def with_rests(costs: Mapping[stages.Path, Cost]) -> dict[stages.Path, Cost]:
-    """The costs, and after the parts of each stage what they leave of it."""
+    """The costs, with the remainder of each stage after its parts."""
     told: dict[stages.Path, Cost] = {}
 
     def tell(path: stages.Path) -> None:

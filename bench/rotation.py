@@ -1,9 +1,9 @@
-"""Tells what tilting an image does to it: whether its face is found, and how far its age moves.
+"""Measures how rotation affects detection and ages.
 
     python -m bench.rotation server/canned.jpg
     python -m bench.rotation IMAGES_FOLDER --step 30
 
-Every image of one face is turned about its centre, on grey, and goes through the serving
+Every image with one face is rotated about its centre, on grey, and goes through the serving
 pipeline. docs/limits.md quotes what came of it.
 """
 
@@ -34,7 +34,7 @@ SAME: Final = 0.5  # of the face's side that its centre may be off
 
 
 def answer(pipeline: Pipeline, image: Image.Image) -> Answer:
-    """What is served for `image`; raises Failure."""
+    """The service's answer to `image`. Raises Failure."""
     file = io.BytesIO()
     image.save(file, "BMP")
     (outcome,) = pipeline.run([Request(file.getvalue())])
@@ -44,13 +44,13 @@ def answer(pipeline: Pipeline, image: Image.Image) -> Answer:
 
 
 def centre(face: Face) -> tuple[float, float]:
-    """Of its box."""
+    """The centre of the face's box."""
     x1, y1, x2, y2 = face.box
     return (x1 + x2) / 2, (y1 + y2) / 2
 
 
 def turned_face(pipeline: Pipeline, image: Image.Image, face: Face, degrees: int) -> Face | None:
-    """`face` of `image` in the turned one, or None where it is not found there."""
+    """`face` in the rotated image; None if it is not found."""
     turned = image.rotate(degrees, resample=Image.Resampling.BICUBIC, expand=True, fillcolor=GREY)
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     x, y = centre(face)
@@ -64,7 +64,7 @@ def turned_face(pipeline: Pipeline, image: Image.Image, face: Face, degrees: int
 def table(
     pipeline: Pipeline, images: Sequence[Image.Image], step: int
 ) -> Iterator[tuple[int, int, int, list[float], float]]:
-    """Degrees, faces, faces that are found, how far each one's age moves, the least confidence."""
+    """Degrees, number of faces, faces found, changes of their ages, lowest confidence."""
     upright = [(image, answer(pipeline, image).faces) for image in images]
     single = [(image, faces[0]) for image, faces in upright if len(faces) == 1]
     for degrees in range(0, 360, step):
@@ -76,7 +76,7 @@ def table(
 
 
 def files(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are, and those of folders."""
+    """Files, and the files of folders."""
     return [
         file
         for path in paths

@@ -3,9 +3,9 @@
     python -m bench.scaling IMAGES_FOLDER --out docs
     python -m bench.scaling IMAGES_FOLDER --only neighbours --rest http://127.0.0.1:8080
 
-Images of the folder that show one face are the portraits; crowds are made. Every point is
-measured in a fresh process that holds the handler as a worker does, warmed up: medians of several
-calls, of the time and of the most memory beyond what the idle worker had. Needs Linux.
+Images of the folder with one face are the portraits; crowds are synthetic. Every point is
+measured in a fresh process with a warmed-up handler, as in a worker: medians, over several calls,
+of time and of peak memory above that of the idle worker. Needs Linux.
 """
 
 import argparse
@@ -49,7 +49,7 @@ Batch = Sequence[bytes]
 
 @dataclass(frozen=True)
 class Cost:
-    """What a batch costs a worker."""
+    """Time and memory of a worker for a batch."""
 
     seconds: float
     stages: dict[str, float]  # seconds of each, and of the rest
@@ -66,7 +66,7 @@ class Portraits:
 
 
 def portraits(folder: Path) -> Portraits:
-    """Those of a folder. Raises ValueError where there are none."""
+    """The portraits of a folder. Raises ValueError if there are none."""
     worker, small, largest = Worker(), [], None
     for path in tqdm(find(folder), unit="image", disable=None):
         image = opened(path)
@@ -82,15 +82,15 @@ def portraits(folder: Path) -> Portraits:
 
 
 def cost(batch: Batch) -> Cost:
-    """What `batch` costs a worker in a fresh process. Raises ValueError on one not answered."""
-    os.environ.update(LARGE_PAGES | os.environ)  # as the supervisor has it for a worker
+    """The cost of `batch` in a fresh process. Raises ValueError if an image fails."""
+    os.environ.update(LARGE_PAGES | os.environ)  # as the supervisor sets it for workers
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context) as pool:
         return pool.submit(cost_here, batch).result()
 
 
 def cost_here(batch: Batch) -> Cost:
-    """The same in this process, whose memory should hold nothing else."""
+    """The cost of `batch` in this process, whose memory should hold nothing else."""
     worker = Worker()
     idle = memory("VmRSS")
     for _ in range(WARM_UP):
@@ -119,13 +119,13 @@ def cost_here(batch: Batch) -> Cost:
 
 
 def _by_stage(seconds: float, found: Mapping[stages.Path, stages.Cost]) -> dict[str, float]:
-    """Seconds of the outermost stages, of what they leave, and of all."""
+    """Seconds of the outermost stages, of the rest, and of all."""
     outermost = {path[0]: cost.wall for path, cost in found.items() if len(path) == 1}
     return {**outermost, "rest": seconds - sum(outermost.values()), "all": seconds}
 
 
 def memory(key: str) -> float:
-    """MB of this process: VmRSS, what it has now, or VmHWM, the most since `forget_peak`."""
+    """MB of this process: VmRSS (now) or VmHWM (the peak since `forget_peak`)."""
     found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     if not found:
         raise LookupError(f"/proc/self/status has no {key}")
@@ -133,7 +133,7 @@ def memory(key: str) -> float:
 
 
 def forget_peak() -> None:
-    """VmHWM begins anew."""
+    """Reset VmHWM."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -145,7 +145,7 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 @dataclass(frozen=True)
 class Series:
-    """One way in which cost grows."""
+    """One variable with which cost scales."""
 
     name: str
     along: str
@@ -154,7 +154,7 @@ class Series:
     each: bool = False  # time is that of one image of the batch
 
     def run(self, given: Portraits, out: Path | None) -> None:
-        """Measure, print the table and draw."""
+        """Measure, print the table and plot."""
         batches = [self.batch(given, at) for at in tqdm(self.at, unit="batch", disable=None)]
         costs = [cost(batch) for batch in tqdm(batches, unit="point", disable=None)]
         shares = [len(batch) if self.each else 1 for batch in batches]
@@ -204,7 +204,7 @@ SERIES: Final = (
 
 
 def neighbours(given: Portraits, rest: str | None) -> None:
-    """Print what portraits get beside a crowd, and without it."""
+    """Print the latency of portraits with and without a crowd in the same batch."""
     seven, many = _of_portraits(given, NEIGHBOURS), encoded(crowd(FACES[-1]))
     batches = {
         "one portrait": seven[:1],
@@ -224,7 +224,7 @@ def neighbours(given: Portraits, rest: str | None) -> None:
 
 
 def latencies(rest: str, batch: Batch, crowds: int) -> tuple[float, float]:
-    """Median and greatest seconds until a portrait is answered, the first `crowds` being none."""
+    """Median and maximum latency of portraits in seconds; skips the first `crowds` of the batch."""
     clients = [RestClient(rest) for _ in batch]
 
     def ask(client: RestClient, body: bytes) -> float:

@@ -1,4 +1,4 @@
-"""One image for each way that cost grows: time by stage on the left, memory on the right."""
+"""A figure for each variable: time by stage on the left, memory on the right."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A long run in ten parts, of which the last is compared with one before."""
+"""Splits the samples of a long run into ten segments."""
 
 from collections.abc import Sequence
 from typing import Final, TypeVar
@@ -9,6 +9,6 @@ Sample = TypeVar("Sample")
 
 
 def segment(samples: Sequence[Sample], number: int) -> Sequence[Sample]:
-    """The samples of one tenth, 0 to 9."""
+    """The samples of one segment, 0 to 9."""
     count = len(samples)
     return samples[count * number // SEGMENTS : count * (number + 1) // SEGMENTS]

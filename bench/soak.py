@@ -35,16 +35,16 @@ from train.extras import require
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
-SETTLED: Final = 1  # the tenth in which the service has what it needs
+SETTLED: Final = 1  # the segment in which the service has warmed up
 MEMORY: Final = 0.05  # growth that passes; 100 MB of 2 GB, a kilobyte a request
-# Pools are filled as they are needed, and users connect again after a failure.
+# Thread pools fill on demand, and users reconnect after a failure.
 THREADS: Final = 2
 HANDLES: Final = 5
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the processes of a service have at one moment, together."""
+    """The resources of a service's processes at one moment, summed."""
 
     memory: float  # MB that belong to no file
     threads: int
@@ -54,13 +54,13 @@ class Sample:
 
 @dataclass
 class Soak:
-    """What was seen meanwhile."""
+    """The samples and failures of a run."""
 
     times: list[float]  # seconds since the epoch
     samples: list[Sample]
 
     def settled(self) -> Sample:
-        """Medians of the second tenth."""
+        """Medians of the second segment."""
         return _median(segment(self.samples, SETTLED))
 
     def table(self, sent: Sequence[tuple[float, int]]) -> str:
@@ -77,7 +77,7 @@ class Soak:
         return "\n".join(lines)
 
     def growth(self) -> list[str]:
-        """A line for each that has grown from the second tenth to the last."""
+        """A line for each resource that has grown from the second segment to the last."""
         before, after = self.settled(), _median(segment(self.samples, SEGMENTS - 1))
         lines = []
         if after.memory > before.memory * (1 + MEMORY):
@@ -95,13 +95,13 @@ def _median(samples: Sequence[Sample]) -> Sample:
 
 
 def sample(tree: ProcessTree, temporary: Path) -> Sample:
-    """What they have now."""
+    """The resources of a process tree now."""
     files = sum(len(names) for _, _, names in os.walk(temporary))
     return Sample(tree.own_memory() / 1e6, tree.threads(), tree.handles(), files)
 
 
 def run(torchserve: TorchServe, options: argparse.Namespace, folder: Path) -> int:
-    """The requests, the table and the verdict."""
+    """Send the requests, print the table, return the exit code."""
     tree = ProcessTree([torchserve.pid])
     before = tree.pids()
     soak = Soak([], [])

@@ -1,4 +1,4 @@
-"""Starts a TorchServe on ports of its own, under server/supervisor.py as always."""
+"""Starts a TorchServe on free ports, under server/supervisor.py."""
 
 import http.client
 import json
@@ -21,12 +21,12 @@ GRACE: Final = 10.0  # seconds to end
 
 
 class StartError(Exception):
-    """A system did not start as it was asked to; the message is for the person who asked."""
+    """A system did not start; the message is for the user."""
 
 
 @dataclass(frozen=True)
 class TorchServe:
-    """One that answers on this machine."""
+    """A running TorchServe on this machine."""
 
     pid: int  # of its supervisor, from which Java and the workers descend
     rest: int  # ports
@@ -38,9 +38,9 @@ class TorchServe:
 def started(
     store: Path, folder: Path, workers: int, variables: dict[str, str] | None = None
 ) -> Iterator[TorchServe]:
-    """TorchServe with `store`/age.mar and so many workers; its state and logs go to `folder`.
+    """TorchServe with `store`/age.mar and `workers` workers; state and logs go to `folder`.
 
-    `variables`: of its environment, over this process's. Ends with the block. Raises StartError.
+    `variables` extend this process's environment. Stopped after the block. Raises StartError.
     """
     rest, management, metrics, grpc, grpc_management = free_ports(5)
     addresses = {
@@ -71,7 +71,7 @@ def started(
 
 
 def found(state: Path, rest: int, grpc: int) -> TorchServe:
-    """The one that runs with that state folder. Raises StartError where none does."""
+    """The service that runs with that state folder. Raises StartError if there is none."""
     try:
         with closing(StateFolder(state)) as kept:
             notes = kept.read()
@@ -83,7 +83,7 @@ def found(state: Path, rest: int, grpc: int) -> TorchServe:
 
 
 def _stop(command: list[str]) -> None:
-    """End a TorchServe; one that is only just starting refuses to be ended, for a moment."""
+    """Stop a TorchServe; a supervisor that is just starting refuses for a moment."""
     until = time.monotonic() + GRACE
     while subprocess.run(  # nosec B603  # no shell, no user input
         command, capture_output=True, check=False
@@ -107,7 +107,7 @@ def _await_workers(port: int, count: int) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listened on a moment ago."""
+    """Free ports of this machine."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:

@@ -1,4 +1,4 @@
-"""What a well-formed answer can still have wrong."""
+"""Checks of well-formed answers."""
 
 from face_age_client.answer import Answer
 from face_age_client.errors import Malformed
@@ -6,7 +6,7 @@ from loadtests.images import EncodedImage
 
 
 def check(answer: Answer, image: EncodedImage) -> None:
-    """Raises Malformed where an answer is not one to this image."""
+    """Raise Malformed if the answer does not fit the image."""
     if (answer.width, answer.height) != (image.width, image.height):
         raise Malformed("the answer is to an image of another size")
     if image.faces is not None and len(answer.faces) != image.faces:

@@ -1,4 +1,4 @@
-"""Images that are never the same twice."""
+"""Images with unique bytes."""
 
 import io
 import itertools
@@ -14,16 +14,16 @@ from commands.image_search import search, shown
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """A JPEG file and what is known of it."""
+    """A JPEG file, its size and number of faces."""
 
     body: bytes
     width: int  # pixels
     height: int
-    faces: int | None  # None: not known
+    faces: int | None  # None if unknown
 
 
 def find(folder: Path) -> list[Path]:
-    """The images in a folder, all the way down; what is left out of it goes to stderr.
+    """The images in a folder, recursively; reports left-out files on stderr.
 
     Raises ValueError where there are none.
     """
@@ -37,7 +37,7 @@ def find(folder: Path) -> list[Path]:
 
 
 def opened(path: Path) -> Image.Image:
-    """An image, upright and in RGB. Raises ValueError where it is none."""
+    """An image, upright and in RGB. Raises ValueError if it cannot be decoded."""
     try:
         with Image.open(path) as file:
             return ImageOps.exif_transpose(file).convert("RGB")
@@ -46,10 +46,10 @@ def opened(path: Path) -> Image.Image:
 
 
 def variants(paths: Sequence[Path], faces: int | None, seed: int) -> Iterator[EncodedImage]:
-    """The images in random order for ever, each time another crop, size and quality.
+    """Endless random variants of the images: crop, size, flip and quality.
 
-    `faces`: how many faces every one of them shows; crops take too little to lose one. The bytes
-    differ for any two seeds too.
+    `faces` is the number of faces in each; crops are too small to lose one. The bytes
+    differ between seeds too.
     """
     draw = random.Random(seed)  # nosec B311  # no secret
     for number in itertools.count():
@@ -57,9 +57,9 @@ def variants(paths: Sequence[Path], faces: int | None, seed: int) -> Iterator[En
 
 
 def marked(image: EncodedImage, name: str) -> EncodedImage:
-    """The same image under other bytes: with a comment, which takes no time to put there.
+    """The same image with other bytes: adds a JPEG comment, which is cheap.
 
-    It holds `name` and what the image is, for a handler that does not look (`EmptyHandler`).
+    It holds `name`, size and faces, which `EmptyHandler` reads.
     """
     comment = f"{name} {image.width}x{image.height} {image.faces or 0}".encode()
     segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment

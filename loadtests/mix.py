@@ -1,4 +1,4 @@
-"""What the users send: images without a face, with one and with many, small and large ones."""
+"""The mix of images that users send: with no, one or many faces; small and large."""
 
 import argparse
 import io
@@ -20,19 +20,19 @@ from loadtests.synthetic import CANVAS, COLUMNS, ROWS, crowd, enlarged
 from server.readiness import PROBE_IMAGE
 
 FACES: Final = ("none", "one", "many")
-ANY: Final = "any"  # number of faces, of images that are not sorted
+ANY: Final = "any"  # number of faces of unsorted images
 WEIGHTS: Final = "none=10,one=80,many=10"
 LARGE: Final = 0.05  # of all images
 SMALL_ONES: Final = 40  # different images of each number of faces
 LARGE_ONES: Final = 3
-ACROSS: Final = 6  # faces of a made image of many, in two rows
+ACROSS: Final = 6  # faces in a row of the synthetic image of many faces, which has two rows
 BORDER: Final = 60  # pixels around them
 SEED: Final = 1
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Images of which one is as good as another."""
+    """Interchangeable images."""
 
     name: str  # in the report
     weight: float
@@ -40,21 +40,21 @@ class Kind:
 
 
 class Mix:
-    """Kinds by their weights."""
+    """Kinds of images with weights."""
 
     def __init__(self, kinds: Sequence[Kind]) -> None:
         self._kinds = kinds
         self._weights = [kind.weight for kind in kinds]
 
     def draw(self, source: random.Random, name: str) -> tuple[str, EncodedImage]:
-        """The name of a kind, and an image that no other `name` has the bytes of."""
+        """A random kind's name and an image, whose bytes are unique to `name`."""
         (kind,) = source.choices(self._kinds, self._weights)
         return kind.name, marked(source.choice(kind.images), name)
 
 
 @cache
 def made(folder: str, weights: str, large: float) -> Mix:
-    """The mix of images from a folder, or of our own where it is ""; takes a second or two.
+    """The mix of images of a folder, or of synthetic ones if it is ""; takes a second or two.
 
     `weights` as `weights_of` takes them; `large`: the share of images with 12 megapixels. A
     folder's images lie in none/, one/ and many/; where it has none of these folders they are
@@ -75,9 +75,9 @@ def made(folder: str, weights: str, large: float) -> Mix:
 
 
 def weights_of(text: str) -> dict[str, float]:
-    """How often images without a face, with one, with many: "none=10,one=80,many=10".
+    """The weights of images with no, one and many faces, from "none=10,one=80,many=10".
 
-    What is not named has the weight 0. Raises ValueError.
+    The default weight is 0. Raises ValueError.
     """
     weights: dict[str, float] = {}
     for part in text.split(","):
@@ -98,7 +98,7 @@ def weights_of(text: str) -> dict[str, float]:
 
 
 def checked(text: str) -> str:
-    """The same text where `weights_of` takes it, for argparse."""
+    """`text`, if `weights_of` accepts it; a type for argparse."""
     try:
         weights_of(text)
     except ValueError as error:
@@ -106,7 +106,7 @@ def checked(text: str) -> str:
     return text
 
 
-_Source = tuple[list[Path], int | None]  # files, and the faces in each of them where that is known
+_Source = tuple[list[Path], int | None]  # files, and the number of faces in each if known
 
 
 def _sorted(folder: Path) -> Mapping[str, _Source]:

@@ -1,4 +1,4 @@
-"""Images of a wanted size, and with a wanted number of faces, to measure how cost grows."""
+"""Synthetic images with a given size and number of faces."""
 
 import io
 import math
@@ -11,7 +11,7 @@ from server.readiness import PROBE_IMAGE
 
 QUALITY: Final = 90  # of the JPEG
 LARGE: Final = 12e6  # pixels
-NOISE: Final = 4.0  # of 255, standard deviation: enlarged images are too smooth to cost as real
+NOISE: Final = 4.0  # of 255, std: enlarged images are smoother than real ones, and decode faster
 SIDE: Final = 512  # of a portrait, pixels
 CANVAS: Final = 2048  # sides of a crowd, pixels
 COLUMNS, ROWS = 18, 17
@@ -26,12 +26,12 @@ def encoded(image: Image.Image) -> bytes:
 
 
 def of_size(image: Image.Image, megapixels: float) -> Image.Image:
-    """The image enlarged or reduced to so many pixels, no more, with a camera's noise."""
+    """The image resized to at most `megapixels`, with noise like a camera's."""
     scale = math.sqrt(1e6 * megapixels / (image.width * image.height))
     size = (math.floor(image.width * scale), math.floor(image.height * scale))
     noise = np.random.default_rng(0)
     resized = np.array(image.resize(size, Image.Resampling.BICUBIC))
-    for row in resized:  # one at a time: the noise is eight times as large as the image
+    for row in resized:  # row by row: the noise takes eight times the image's memory
         row[:] = np.clip(row + noise.normal(0, NOISE, row.shape), 0, 255)
     return Image.fromarray(resized)
 
@@ -53,7 +53,7 @@ def portrait(image: Image.Image) -> Image.Image:
 
 
 def crowd(faces: int) -> Image.Image:
-    """So many times the same face, on a canvas whose size does not depend on it."""
+    """`faces` copies of a face on a canvas of fixed size."""
     if not 0 <= faces <= COLUMNS * ROWS:
         raise ValueError(f"a crowd has 0 to {COLUMNS * ROWS} faces, not {faces}")
     width, height = CANVAS // COLUMNS, CANVAS // ROWS

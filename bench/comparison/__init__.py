@@ -1,1 +1,1 @@
-"""Load on several systems in turn, and what each of them takes for it."""
+"""Load on several systems in turn, with their throughput, latency and resources."""

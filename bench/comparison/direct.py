@@ -36,7 +36,7 @@ class DirectTarget:
         return reply
 
     async def close(self) -> None:
-        """Let go of the processes; they wait for the next one who connects."""
+        """Disconnect; the processes wait for the next connection."""
         for worker in self._workers:
             worker.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -47,7 +47,7 @@ class DirectTarget:
         try:
             while True:
                 batch = [await self._waiting.get()]
-                await asyncio.sleep(0)  # who was answered with the last batch may ask again
+                await asyncio.sleep(0)  # clients of the last batch may send again first
                 while self._waiting.qsize() and len(batch) < self._batch_size:
                     batch.append(self._waiting.get_nowait())
                 await self._answer(reader, writer, batch)

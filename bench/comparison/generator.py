@@ -1,4 +1,4 @@
-"""The load comes from a process of its own, which does nothing else while it is measured."""
+"""The load generator, a process of its own."""
 
 import asyncio
 import signal
@@ -24,7 +24,7 @@ class Http:
     port: int
 
     def target(self, folder: Path) -> Target:
-        """It, with the images of `folder`."""
+        """A target with the images of `folder`."""
         return HttpTarget(self.port, read(folder))
 
 
@@ -36,7 +36,7 @@ class Direct:
     batch_size: int  # images that one of them takes at a time, at most
 
     def target(self, folder: Path) -> Target:
-        """They, with the images of `folder`."""
+        """A target with the images of `folder`."""
         return DirectTarget(self.sockets, self.batch_size, folder)
 
 
@@ -80,7 +80,7 @@ class Open:
 
 
 class Generator:
-    """The process; ends with the block."""
+    """The generator's process, terminated after the block."""
 
     def __init__(self) -> None:
         context = get_context("spawn")  # a fork would share this process's memory
@@ -101,7 +101,7 @@ class Generator:
         self._process.join()
 
     def run(self, load: Closed | Once | Open, place: Place, folder: Path) -> tuple[Run, float]:
-        """The exchanges, and the CPU seconds that the generator itself took.
+        """The exchanges, and the generator's own CPU time in seconds.
 
         `folder` holds the images, as `Mix.write` has named them.
         """
@@ -114,12 +114,12 @@ class Generator:
 
 
 def _work(pipe: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the one who started it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     while True:
         load, place, folder = pipe.recv()
         try:
             pipe.send(asyncio.run(_measured(load.on, place.target(folder))))
-        except Exception as error:  # whatever it is, it belongs to who waits for the run
+        except Exception as error:  # raised again in the parent
             pipe.send(error)
 
 

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 client that costs little: requests made beforehand, connections kept open."""
+"""A cheap HTTP/1.1 client: prepared requests, persistent connections."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ PATH: Final = "/predictions/age"
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer to one image; status 0 where none came, the body then says why."""
+    """The answer to an image; without one, status 0 and the reason as the body."""
 
     status: int
     body: bytes
@@ -28,7 +28,7 @@ class HttpTarget:
         self._idle: list[_Connection] = []
 
     async def ask(self, image: int) -> Reply:
-        """Post an image; a connection that the server has closed meanwhile is replaced."""
+        """Post an image; reconnects if the server has closed the connection."""
         connection = self._idle.pop() if self._idle else _Connection(self._port)
         try:
             async with asyncio.timeout(TIMEOUT):
@@ -40,7 +40,7 @@ class HttpTarget:
         return reply
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         while self._idle:
             await self._idle.pop().close()
 
@@ -61,7 +61,7 @@ class _Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def exchange(self, request: bytes) -> Reply:
-        """One request and its answer; OSError, EOFError or ValueError where there is none."""
+        """Send a request, return the answer. Raises OSError, EOFError or ValueError."""
         if self._streams:
             try:
                 return await self._once(*self._streams, request)
@@ -97,7 +97,7 @@ class _Connection:
 
 
 def _head(head: bytes) -> tuple[int, dict[str, str]]:
-    """Status and headers, their names in small letters."""
+    """Status and headers; names in lower case."""
     first, *lines = head.decode("latin-1").split("\r\n")[:-2]
     pairs = (line.partition(":") for line in lines)
     headers = {name.lower(): value.strip() for name, _, value in pairs}

@@ -1,4 +1,4 @@
-"""Two kinds of load: so many images under way at all times, or images at given times."""
+"""Closed-loop load (a fixed concurrency) and open-loop load (given arrival times)."""
 
 import asyncio
 import math
@@ -12,14 +12,14 @@ from bench.comparison.http1 import Reply
 
 
 class Target(Protocol):
-    """Whatever answers images."""
+    """A system that answers images."""
 
     async def ask(self, image: int) -> Reply:
         """The answer to the image of that number."""
         ...
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Close its connections."""
         ...
 
 
@@ -38,8 +38,8 @@ class Run:
     """Exchanges in the order of their ends."""
 
     exchanges: list[Exchange]
-    first: int  # the answers before this one are not counted: the load was still building up
-    last: int  # nor are those from this one on: it was ending
+    first: int  # answers before this one do not count: warm-up
+    last: int  # answers from this one on do not count: ramp-down
 
 
 async def closed_loop(

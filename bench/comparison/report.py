@@ -1,4 +1,4 @@
-"""What was measured of a system with a mix, as JSON and as a table."""
+"""Results of a system with a mix, as JSON and as a table."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ class Result:
 
 
 def tables(summaries: Sequence[Summary]) -> str:
-    """A Markdown table for each mix; two columns say what ours is in units of each row."""
+    """A Markdown table for each mix; the columns `ours` are our values relative to the row's."""
     mixes = dict.fromkeys(summary["mix"] for summary in summaries)
     return "\n\n".join(_table([s for s in summaries if s["mix"] == mix]) for mix in mixes)
 
@@ -96,12 +96,12 @@ def _row(summary: Summary, ours: Summary | None) -> list[str]:
 
 
 def _digits(value: float) -> str:
-    """Three digits where there are three."""
+    """Three significant digits."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def conditions(summaries: Sequence[Summary]) -> list[str]:
-    """For each mix: what the load generator and processes that have no part in it took at most."""
+    """For each mix, the peak CPU use of the load generator and of unrelated processes."""
     lines = []
     for mix in dict.fromkeys(summary["mix"] for summary in summaries):
         of_mix = [summary for summary in summaries if summary["mix"] == mix]

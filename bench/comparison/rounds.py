@@ -1,4 +1,4 @@
-"""Measures running systems in turn, round after round."""
+"""Measures running systems in turn, in several rounds."""
 
 import math
 import os
@@ -22,12 +22,12 @@ AGREE: Final = 0.05  # years between the service and the pipeline called directl
 
 
 class Broken(Exception):
-    """A system answers nothing any more; the message says which and what it said."""
+    """A system has stopped answering; the message has its name and its last answer."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how hard."""
+    """Duration and repetitions."""
 
     rounds: int
     seconds: float  # of each point, at least
@@ -40,9 +40,9 @@ class Measured:
     def __init__(
         self, name: str, running: Running, mix: Mix, folder: Path, generator: Generator
     ) -> None:
-        """`folder` holds the mix, as it has written itself."""
+        """`folder` holds the images that `Mix.write` wrote."""
         self.result = Result(mix.name, name)
-        self.reference: dict[int, Ages] = {}  # what the first answers said
+        self.reference: dict[int, Ages] = {}  # ages of the first answers
         self._order = range(len(mix.bodies))
         self._place = running.place
         self._under_way = running.under_way
@@ -52,7 +52,7 @@ class Measured:
         self._memory = PeakMemory(self._tree)
 
     def warm_up(self) -> None:
-        """Every image, and what later answers must be like."""
+        """Send every image; keeps the ages as the reference for later answers."""
         repeats = math.ceil(WARM / len(self._order))
         run, _ = self._load(Once([*self._order] * repeats, self._under_way))
         for exchange in run.exchanges:
@@ -110,7 +110,7 @@ def measure(
     plan: Plan,
     say: Callable[[str], None],
 ) -> list[Result]:
-    """All rounds of all `systems` with `mix`, which is written to `folder`; `say` hears of them."""
+    """All rounds of all `systems` with `mix`, written to `folder`; `say` reports progress."""
     mix.write(folder)
     measured = {
         name: Measured(name, running, mix, folder, generator) for name, running in systems.items()
@@ -130,7 +130,7 @@ def measure(
 
 
 def survey(mix: Mix, folder: Path, running: Running, generator: Generator) -> list[int]:
-    """How many faces a system finds in each image of `mix`, which is written to `folder`."""
+    """The number of faces that a system finds in each image of `mix`, written to `folder`."""
     mix.write(folder)
     one = Measured("survey", running, mix, folder, generator)
     one.warm_up()

@@ -1,4 +1,4 @@
-"""Statistics of what was measured."""
+"""Throughput, latency percentiles and faults of a run."""
 
 import json
 import math
@@ -17,7 +17,7 @@ Ages = tuple[float, ...]
 
 
 def rate(run: Run) -> float:
-    """Answers a second while the load was steady."""
+    """Answers a second under steady load."""
     ends = [exchange.end for exchange in run.exchanges]
     first, last = (_batch_end(ends, count) for count in (run.first, run.last))
     return (last - first) / (ends[last - 1] - ends[first - 1])
@@ -35,13 +35,13 @@ def latencies(run: Run) -> list[float]:
 
 
 def percentile(values: Iterable[float], part: float) -> float:
-    """The smallest of `values` that no fewer than `part` (0 to 1) of them reach up to."""
+    """The smallest value that at least a fraction `part` of `values` does not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
 
 
 def ages(exchange: Exchange) -> Ages | None:
-    """The ages in an answer, in its order; None where it is no answer."""
+    """The ages in an answer, in order; None if it is no valid answer."""
     if exchange.reply.status != 200:
         return None
     try:
@@ -51,7 +51,7 @@ def ages(exchange: Exchange) -> Ages | None:
 
 
 def faults(exchanges: Iterable[Exchange], reference: Mapping[int, Ages]) -> list[str]:
-    """A line for each exchange that gave no answer, or another number of faces than before."""
+    """A line for each exchange without an answer, or with another number of faces than before."""
     lines = []
     for exchange in exchanges:
         found, expected = ages(exchange), reference.get(exchange.image)
@@ -64,9 +64,9 @@ def faults(exchanges: Iterable[Exchange], reference: Mapping[int, Ages]) -> list
 
 
 def largest_difference(one: Mapping[int, Ages], other: Mapping[int, Ages]) -> float:
-    """Years between the ages that two systems give to the same faces, beyond rounding.
+    """The largest difference in years between two systems' ages of the same faces, beyond rounding.
 
-    Infinite where they do not find the same number of faces in the same images.
+    Infinite if they find different numbers of faces.
     """
     if one.keys() != other.keys() or any(len(one[n]) != len(other[n]) for n in one):
         return math.inf

@@ -1,6 +1,6 @@
-"""Starts what is compared: each with the same processes, threads and weights, on ports of its own.
+"""Starts the compared systems, with the same processes, threads and weights, on free ports.
 
-Every one of these is a context: what it has started ends with its block.
+Each is a context manager that stops what it has started.
 """
 
 import os
@@ -34,7 +34,7 @@ BATCHES: Final = 4  # under way for each of our processes: what one computes, an
 
 @dataclass(frozen=True)
 class Share:
-    """What each system gets of the machine."""
+    """A system's share of the machine."""
 
     model: Path  # exported TorchScript
     workers: int  # processes that compute
@@ -43,7 +43,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Running:
-    """A system that answers."""
+    """A running system."""
 
     pids: tuple[int, ...]  # it and all that it started descend from these
     place: Place
@@ -52,7 +52,7 @@ class Running:
 
 @contextmanager
 def ours(share: Share, folder: Path) -> Iterator[Running]:
-    """The service as it is shipped."""
+    """The service as shipped."""
     with started(packed(share, folder), folder, share.workers) as torchserve:
         yield Running(
             (torchserve.pid,), Http(torchserve.rest), BATCHES * batch_size() * share.workers
@@ -118,7 +118,7 @@ def naive_fastapi(share: Share, folder: Path) -> Iterator[Running]:
 
 @dataclass(frozen=True)
 class System:
-    """One of the compared."""
+    """A compared system."""
 
     title: str  # in the tables
     start: Callable[[Share, Path], AbstractContextManager[Running]]  # Path: an empty folder
@@ -156,7 +156,7 @@ def packed(share: Share, folder: Path) -> Path:
 
 
 def _detector(share: Share) -> dict[str, Any]:
-    """What the naive detector must be told to look as ours does."""
+    """The naive detector's settings that equal ours."""
     contract = read_contract(share.model)
     settings = Settings.from_mapping(shipped(share)["handler"])
     return {
@@ -202,7 +202,7 @@ def _process(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # Ctrl-C reaches the one who started it
+            start_new_session=True,  # the parent handles Ctrl-C
         )
     try:
         yield process

@@ -46,7 +46,7 @@ def portrait(file: Path) -> Mix:
 
 
 def folder(path: Path, seed: int) -> Mix:
-    """The images of a folder as they are; ValueError where there are none."""
+    """The images of a folder, unchanged. Raises ValueError if there are none."""
     paths = find(path)
     random.Random(seed).shuffle(paths)  # nosec B311  # no secret
     return Mix("images as they are", tuple(p.read_bytes() for p in paths))

@@ -1,4 +1,4 @@
-"""Answers as the service does, and looks at nothing but the comment in an image."""
+"""Answers like the service, from the comment in an image alone."""
 
 import json
 import re
@@ -27,7 +27,7 @@ class EmptyHandler:
 
 
 def _answer(head: bytes) -> bytes:
-    """Any other image, such as the one that tells readiness, is said to have a face."""
+    """Images without the comment, such as the readiness probe, get one face."""
     comment = COMMENT.search(head)
     width, height, faces = map(int, comment.groups()) if comment else (10, 10, 1)
     model = {"name": "age", "version": "1.0", "weights": "0" * 12}

@@ -20,7 +20,7 @@ NORMAL = 1.645  # standard deviations that hold 90 % of a normal distribution
 
 @dataclass(frozen=True)
 class Detector:
-    """What MTCNN is told; the defaults are facenet-pytorch's own."""
+    """MTCNN's settings; the defaults are facenet-pytorch's."""
 
     min_face_size: int = 20  # pixels
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)  # of P-, R- and O-Net

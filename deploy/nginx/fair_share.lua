@@ -61,7 +61,7 @@ end
 
 -- Waits until the request's key has a free slot; 503 after MAX_WAIT.
 function _M.acquire()
-    local key, came = ngx.var.api_key, ngx.now()
+    local key, arrived_at = ngx.var.api_key, ngx.now()
     ngx.var.arrived_at = arrived_at
     local slot
     repeat
