@@ -40,9 +40,9 @@ class Worker:
         Raises OSError on a missing file, and what the handler raises on a wrong one.
         """
         settings = yaml.safe_load(config.read_text())
-        told = {"threads": threads, "precision": precision}
+        overrides = {"threads": threads, "precision": precision}
         settings["handler"] = (settings.get("handler") or {}) | {
-            name: value for name, value in told.items() if value is not None
+            name: value for name, value in overrides.items() if value is not None
         }
         archived = {"modelName": "age", "modelVersion": "1.0", "serializedFile": MODEL.name}
         with tempfile.TemporaryDirectory() as folder:

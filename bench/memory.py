@@ -44,6 +44,9 @@ SAMPLES: Final = 20  # in each part
 FEW: Final = 5  # kinds of wrong answers that are printed
 SMALL: Final = 300  # longest side of a small image, pixels
 CROWDS: Final = (20, 50, 100)  # faces
+PORTRAITS: Final = 200  # different small images
+ANY_SIZE: Final = 100  # different images of any size
+LARGE: Final = 12  # megapixels of the largest image
 SEED: Final = 1
 
 
@@ -156,10 +159,10 @@ def messages(paths: Sequence[Path], count: int) -> list[Message]:
     """`count` messages in a fixed random order: mostly small images, a quarter is refused."""
     with tempfile.TemporaryDirectory() as folder:
         small = [_reduced(path, Path(folder)) for path in paths]
-        portraits = [_good(image) for image in islice(variants(small, None, SEED), 200)]
-    any_size = [_good(image) for image in islice(variants(paths, None, SEED), 100)]
+        portraits = [_good(image) for image in islice(variants(small, None, SEED), PORTRAITS)]
+    any_size = [_good(image) for image in islice(variants(paths, None, SEED), ANY_SIZE)]
     draw = random.Random(SEED)  # nosec B311  # no secret
-    large = of_size(opened(draw.choice(paths)), 12)
+    large = of_size(opened(draw.choice(paths)), LARGE)
     kinds: dict[int, list[Message]] = {  # by their shares of a hundred
         65: portraits,
         9: any_size,

@@ -65,21 +65,21 @@ def measured(ask: Callable[[], object], repeats: int) -> dict[stages.Path, Cost]
 
 def with_rests(costs: Mapping[stages.Path, Cost]) -> dict[stages.Path, Cost]:
     """The costs, with the remainder of each stage after its parts."""
-    told: dict[stages.Path, Cost] = {}
+    found: dict[stages.Path, Cost] = {}
 
     def tell(path: stages.Path) -> None:
-        told[path] = costs[path]
+        found[path] = costs[path]
         parts = [part for part in costs if part and part[:-1] == path]
         for part in parts:
             tell(part)
         if parts:
-            told[*path, REST] = Cost(
+            found[*path, REST] = Cost(
                 costs[path].wall - sum(costs[part].wall for part in parts),
                 costs[path].cpu - sum(costs[part].cpu for part in parts),
             )
 
     tell(ALL)
-    return told
+    return found
 
 
 def table(costs: Mapping[stages.Path, Cost]) -> str:

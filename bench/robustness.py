@@ -199,7 +199,7 @@ def main() -> int:
     parser.add_argument("--sheet", type=Path, help="write the faces with their ages here")
     given = parser.parse_args()
     if not given.model.is_file():
-        parser.error(f"{given.model} is not there")
+        parser.error(f"{given.model} does not exist")
     if not given.folder.is_dir():
         parser.error(f"{given.folder} is no folder")
 

@@ -32,7 +32,7 @@ def find(folder: Path) -> list[Path]:
     found = search([folder])
     found.say_left_out()
     if not found.images:
-        raise ValueError(f"{shown(folder)} holds no images")
+        raise ValueError(f"{shown(folder)} holds no photos")
     return found.images
 
 

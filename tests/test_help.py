@@ -46,7 +46,7 @@ def child(command):
         return 1
     return 0
 
-told = {}
+results = {}
 for command in commands:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         pid = os.fork()
@@ -60,8 +60,8 @@ for command in commands:
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         out.seek(0)
         err.seek(0)
-        told[command] = code, out.read().decode(), err.read().decode()
-print(json.dumps(told))
+        results[command] = code, out.read().decode(), err.read().decode()
+print(json.dumps(results))
 """
 
 # The extra that a command cannot do without; None: its --help needs none.
@@ -184,13 +184,13 @@ def test_help_without_the_extra_that_one_variant_needs():
     ],
 )
 def test_help_without_what_serving_brings_too(package, extra, commands):
-    for told in helps([*commands], {package}).values():
+    for results in helps([*commands], {package}).values():
         line = f"error: {package} is not installed: {installing(extra)}\n"
-        assert told == [1, "", line]
+        assert results == [1, "", line]
 
 
 @pytest.mark.parametrize("script", ["canned", "sbom"])
-def test_what_a_script_lacks_is_told_when_it_runs(script, tmp_path):
+def test_what_a_script_lacks_is_reported_when_it_runs(script, tmp_path):
     hide = "import runpy, sys; sys.modules.update(dict.fromkeys(('skimage', 'cyclonedx'))); "
     run = f"runpy.run_path({str(ROOT / 'scripts' / script)!r} + '.py', run_name='__main__')"
     done = subprocess.run(

@@ -107,7 +107,7 @@ def running_model(model: Path, config: Mapping[str, object], folder: Path) -> It
 
 @dataclass(frozen=True)
 class Supervised:
-    """A TorchServe, and the supervisor whose exit code tells how it ended."""
+    """A TorchServe and its supervisor."""
 
     service: Service
     supervisor: subprocess.Popen[str]

@@ -73,16 +73,16 @@ def java_of(folder: str) -> int:
 
 
 def test_kill_under_the_supervisor(model_store: Path, tmp_path: Path, table: Table) -> None:
-    """It is started again by itself, and what is told is what ended it."""
+    """The supervisor restarts it and prints the cause of its end."""
     with supervised(model_store, tmp_path, private_addresses() | FEW_WORKERS) as service:
         folder = service.folder
         assert service.supervisor.stdout is not None
         with load(direct(service.service.rest), USERS) as users:
             since = time.monotonic()
             os.kill(java_of(folder), signal.SIGKILL)
-            told = []
+            printed = []
             for line in service.supervisor.stdout:
-                told.append(line)
+                printed.append(line)
                 if line.startswith("serving: "):
                     break
             users.await_answers(USERS)
@@ -93,7 +93,7 @@ def test_kill_under_the_supervisor(model_store: Path, tmp_path: Path, table: Tab
         service.supervisor.send_signal(signal.SIGTERM)
         assert service.supervisor.wait(30) == 0
     log = service.service.logs / "ts_log.log"
-    died = [line for line in told if "ended by itself" in line]
+    died = [line for line in printed if "ended by itself" in line]
     assert died == [
         "TorchServe ended by itself: SIGKILL, which the kernel sends where memory runs out "
         f"(its log: {log}); starting again in 1 s\n"
@@ -104,7 +104,7 @@ def test_kill_under_the_supervisor(model_store: Path, tmp_path: Path, table: Tab
 
 
 def test_memory_runs_out(model_store: Path, tmp_path: Path) -> None:
-    """It is told so, and a stop before it serves again ends at once."""
+    """The supervisor prints it, and a stop before the restart takes effect at once."""
     config = tmp_path / "config.properties"
     shipped = (ROOT / "config.properties").read_text()
     config.write_text(

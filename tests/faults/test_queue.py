@@ -1,4 +1,4 @@
-"""More images than may wait: the surplus is turned away at once, and told when to come again.
+"""More images than the queue holds: the surplus gets 503 at once, with Retry-After.
 
 What waits for too long is not computed: tests/service/test_deadline.py.
 """

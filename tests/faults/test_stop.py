@@ -64,7 +64,7 @@ def test_without_the_proxy(service: Supervised, table: Table) -> None:
     """TorchServe cuts off what it has: all that users have under way, and no more.
 
     Where a worker ends before Java does, what was inside of it is answered by Java instead; who is
-    told so may ask once more, and is cut off then.
+    refused may ask once more, and is disconnected then.
     """
     folder = service.folder
     with load(direct(service.service.rest), USERS) as users:

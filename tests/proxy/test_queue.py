@@ -1,6 +1,6 @@
 """A real TorchServe with one worker, and what becomes of those whom it lets wait.
 
-Where its queue is full, clients are told to wait, over REST and gRPC; who leaves holds up nobody
+If its queue is full, clients get Retry-After, over REST and gRPC; who leaves holds up nobody
 for longer than its image takes.
 """
 
@@ -62,7 +62,7 @@ def proxy(narrow: Service) -> Iterator[Proxy]:
         assert remains(proxy, MARKER, started) == []
 
 
-def test_clients_are_told_to_wait(proxy: Proxy, narrow: Service) -> None:
+def test_clients_are_reported_to_wait(proxy: Proxy, narrow: Service) -> None:
     key, log = proxy.quick_key(IMAGE), quiet_log(narrow)
     rpc = GrpcClient(proxy.url, key=key, certificates=proxy.certificate, timeout=60)
     with ThreadPoolExecutor(QUEUE + 3) as pool, connect(proxy) as channel:
@@ -90,19 +90,19 @@ def test_clients_are_told_to_wait(proxy: Proxy, narrow: Service) -> None:
 def test_what_has_waited_too_long_is_not_computed(proxy: Proxy, narrow: Service) -> None:
     """TorchServe's own deadline spares the first of a batch, and here each one is the first."""
     key, log = proxy.quick_key(IMAGE), quiet_log(narrow)
-    # The proxy tells when a request came, whatever the client says.
-    told = {"Content-Type": "image/jpeg", "X-Request-Start": f"t={time.time() + 3600}"}
+    # The proxy sets the arrival time, whatever the client sends.
+    sent = {"Content-Type": "image/jpeg", "X-Request-Start": f"t={time.time() + 3600}"}
     with ThreadPoolExecutor(QUEUE + 1) as pool:
         with worker_stopped(narrow):
-            asked = [pool.submit(proxy.ask, IMAGE, told, key=key)]
+            asked = [pool.submit(proxy.ask, IMAGE, sent, key=key)]
             log.await_handed_over()
-            asked += [pool.submit(proxy.ask, IMAGE, told, key=key) for _ in range(QUEUE)]
+            asked += [pool.submit(proxy.ask, IMAGE, sent, key=key) for _ in range(QUEUE)]
             time.sleep(LONGEST_WAIT + 0.5)
         _, *waited = [each.result(60) for each in asked]
-    # What the worker holds when it is stopped it may have looked at before.
+    # The stopped worker may have begun with the request that it holds.
     assert [reply.failure for reply in waited] == [(503, "WaitedTooLong")] * QUEUE
     assert [reply.retry_after for reply in waited] == ["2"] * QUEUE
-    at_once = proxy.ask(IMAGE, told | {"X-Request-Start": "t=1"}, key=key)
+    at_once = proxy.ask(IMAGE, sent | {"X-Request-Start": "t=1"}, key=key)
     assert (at_once.status, len(at_once.content["faces"])) == (200, 1)
 
 
@@ -148,7 +148,7 @@ def test_call_that_is_given_up(
 
 
 def test_a_deadline_is_the_client_s_own(proxy: Proxy, narrow: Service) -> None:
-    """TorchServe would reset the call at it, and nginx tell the client to come again."""
+    """TorchServe would reset the call at it, and nginx would answer with Retry-After."""
     request = PredictionsRequest(model_name="age", input={"data": IMAGE}).SerializeToString()
     headers = {
         "content-type": "application/grpc",

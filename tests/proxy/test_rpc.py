@@ -60,7 +60,7 @@ def bearer(key: str) -> tuple[str, str]:
 def padded(size: int) -> bytes:
     """An image that is asked about in a message of `size` bytes.
 
-    What follows a JPEG's end is not looked at.
+    Bytes after a JPEG's end are ignored.
     """
     request = PredictionsRequest(model_name="age", input={"data": bytes(size)})
     return JPEG + bytes(size - (request.ByteSize() - size) - len(JPEG))
@@ -133,7 +133,7 @@ def test_the_client_waits_until_it_is_let_in(client, channel, key):
     ],
 )
 def test_metadata_does_not_get_to_torchserve(channel, key, metadata):
-    """Or it would refuse some by a reset, for good, and clients would be told to come again."""
+    """TorchServe would reset some calls, and clients would retry in vain."""
     assert failure(channel, JPEG, bearer(key), *metadata) is None
 
 
@@ -147,7 +147,7 @@ def test_metadata_does_not_get_to_torchserve(channel, key, metadata):
         pytest.param([("host", "x")], id="two hosts"),
     ],
 )
-def test_nobody_is_told_to_wait_with_metadata_that_does_not_pass(channel, key, metadata):
+def test_nobody_is_reported_to_wait_with_metadata_that_does_not_pass(channel, key, metadata):
     error = failure(channel, JPEG, bearer(key), *metadata)
     assert error is not None
     assert "retry-after" not in dict(error.trailing_metadata() or ())

@@ -38,7 +38,7 @@ HINDERED = SHIPPED | {
 
 
 class Faulty(torch.nn.Module):
-    """Fails on every face but its first, which is that of the image that tells readiness.
+    """Fails on every face but its first, which is that of the readiness probe.
 
     With one without blue it never ends.
     """
@@ -120,7 +120,7 @@ def waiting_calls(service: Service, image: bytes, count: int) -> Iterator[list[g
 
 
 def await_turned_away(askers: list[Asker], calls: list[grpc.Future], count: int) -> None:
-    """Return when so many of them have been told that they may not wait."""
+    """Return when so many of them have been refused."""
     until = time.monotonic() + 20
     ended: list[Asker | grpc.Future] = []
     while len(ended) < count:
@@ -128,8 +128,8 @@ def await_turned_away(askers: list[Asker], calls: list[grpc.Future], count: int)
         ended = [call for call in calls if call.done()]
         ended += [asker for asker in askers if not asker.is_left_alone()]
     assert len(ended) == count
-    told = {end.answer().status if isinstance(end, Asker) else end.code() for end in ended}
-    assert told <= {503, grpc.StatusCode.INTERNAL}
+    statuses = {end.answer().status if isinstance(end, Asker) else end.code() for end in ended}
+    assert statuses <= {503, grpc.StatusCode.INTERNAL}
 
 
 def fault_of_the_model(service: Service, marker: Marker) -> None:

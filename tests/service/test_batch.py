@@ -121,7 +121,7 @@ def bad() -> Iterator[tuple[Ask, Outcome]]:
 
 
 def test_among_bad_ones_as_alone(service: Service) -> None:
-    """To the last digit told."""
+    """To the last printed digit."""
     alone = [(ask, ask(service)) for ask in good()]
     good_ones, bad_ones, log, batches = cycle(alone), bad(), Log(service), 0
     with ThreadPoolExecutor(BATCH) as pool:

@@ -29,7 +29,7 @@ def of_folder(folder: Path) -> list[psutil.Process]:
 
 @pytest.fixture
 def run(model_file, tmp_path):
-    """Starts compare.py with a stand-in model and folders that it can be told by."""
+    """Starts compare.py with a stand-in model, and folders that identify its processes."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     images = tmp_path / "images"

@@ -127,7 +127,7 @@ def test_an_archive_that_is_mounted_is_served(
 
 
 def holds(*lines: str) -> None:
-    """Runs Python inside; it tells by its exit status, as podman may lose a short command's output.
+    """Runs Python inside; its exit status is the result: podman may lose a short command's output.
 
     The first line that fails is in the container's own words where they arrive.
     """

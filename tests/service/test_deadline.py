@@ -82,7 +82,7 @@ class Log:
 
 
 def worker_of(service: Service, version: str) -> Any:
-    """What TorchServe tells of a version's one worker."""
+    """A version's one worker, by the management API."""
     address = urlsplit(service.management).netloc
     with closing(http.client.HTTPConnection(address, timeout=60)) as management:
         management.request("GET", f"/models/age/{version}")
@@ -182,7 +182,7 @@ def test_what_is_past_its_deadline_is_not_computed(outcome: Outcome) -> None:
     assert outcome.computed == 1 + 2 + 1  # held, first of a batch, fresh
 
 
-def test_nobody_is_told(outcome: Outcome) -> None:
+def test_nobody_is_reported(outcome: Outcome) -> None:
     """Clients need a timeout of their own: there is no answer, and no end of the connection."""
     assert outcome.waiting_left_alone == [True] * BATCH
     assert outcome.calls == [grpc.StatusCode.DEADLINE_EXCEEDED] * BATCH  # the client's own

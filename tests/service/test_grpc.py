@@ -177,7 +177,7 @@ def test_unknown_model(service: Service, name, version):
 
 
 def test_nearly_as_many_bytes_as_are_taken(service: Service, model_file):
-    padded = JPEG + bytes(19 * 2**20)  # what follows a JPEG's end is not looked at
+    padded = JPEG + bytes(19 * 2**20)  # bytes after a JPEG's end are ignored
     client = GrpcClient(service.grpc)
     assert_same(client.ask(padded).content, expected(model_file, JPEG))
     client.close()

@@ -84,7 +84,7 @@ def await_(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 def described(management: str) -> dict[str, Any]:
-    """What TorchServe tells of the default version."""
+    """The default version, by the management API."""
     with urllib.request.urlopen(f"{management}/models/age", timeout=10) as response:
         (model,) = json.load(response)
     return model  # type: ignore[no-any-return]
@@ -118,9 +118,9 @@ class TestReady:
         line = readiness.check(addresses)
         weights = f"weights {weights_identity(model_file)}"
         one, two = sorted(line.removeprefix("ready: ").split("; "))
-        told = r"worker\(s\), age of the probe photo \d+\.\d"
-        assert re.fullmatch(rf"age 1\.0, {weights}, [1-{WORKERS}] {told}", one)
-        assert re.fullmatch(rf"age 2\.0, weights [0-9a-f]{{12}}, 1 {told}", two)
+        pattern = r"worker\(s\), age of the probe photo \d+\.\d"
+        assert re.fullmatch(rf"age 1\.0, {weights}, [1-{WORKERS}] {pattern}", one)
+        assert re.fullmatch(rf"age 2\.0, weights [0-9a-f]{{12}}, 1 {pattern}", two)
         assert weights not in two
         ages = [float(each.rsplit(" ", 1)[1]) for each in (one, two)]
         assert sum(ages) == pytest.approx(100, abs=0.2)  # brightness, and what it lacks
@@ -175,8 +175,8 @@ def test_from_background_to_stop(own: Own, model_store: Path, model_file: Path) 
     weights = f"age 1.0, weights {weights_identity(model_file)}"
     assert start == f"starting {weights}, from {model_store}/age.mar"
     rest = own.environ["TS_INFERENCE_ADDRESS"]
-    told = r"[1-9] worker\(s\), age of the probe photo \d+\.\d, after \d+ s"
-    assert re.fullmatch(f"ready: {weights}, {told}", first)
+    pattern = r"[1-9] worker\(s\), age of the probe photo \d+\.\d, after \d+ s"
+    assert re.fullmatch(f"ready: {weights}, {pattern}", first)
     assert second.startswith(f"serving: REST {rest}, gRPC 127.0.0.1:")
     assert curl == f"curl -T {shlex.quote(str(readiness.PROBE_IMAGE))} {rest}/predictions/age"
     answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)
@@ -291,7 +291,7 @@ def test_sigterm_in_the_foreground_ends_everything(own: Own) -> None:
     assert find_processes(folder) == []
 
 
-def test_a_worker_that_dies_at_start_is_told_at_once(
+def test_a_worker_that_dies_at_start_is_reported_at_once(
     own: Own, model_file: Path, tmp_path: Path
 ) -> None:
     config = tmp_path / "model-config.yaml"

@@ -62,7 +62,7 @@ def test_good_service_passes(service: Service, tmp_path):
 
 
 def test_limits_fail_the_run(service: Service, tmp_path):
-    """Each that does not hold is told, below everything else; the shape's users come and go."""
+    """Exceeded limits are printed last; the shape's users come and go."""
     words = ["--shape", "spike", "--large", "0.5", "--mix", "none=1,one=1,many=1"]
     words += ["--max-p95", "1", "--max-p99", "1", "--min-rate", "100000"]
     done = locust(tmp_path, *addresses(service), *words)
@@ -91,7 +91,7 @@ def test_an_end_after_so_many_requests(service: Service, tmp_path):
         (["--photos", "nowhere", "--processes", "2"], 1, "nowhere is no folder"),
     ],
 )
-def test_what_cannot_be_sent_is_told(tmp_path, words, code, reason):
+def test_what_cannot_be_sent_is_reported(tmp_path, words, code, reason):
     done = locust(tmp_path, *words)
     assert done.returncode == code
     assert f"error: {reason}" in done.stderr

@@ -127,7 +127,7 @@ def held_open(pids: Iterable[int]) -> Iterator[Path]:
 
 
 def strewn(since: float) -> Iterator[Path]:
-    """Files that somebody wrote since then where a process writes that was told no folder."""
+    """Files written since then to default folders, by any process."""
     places = [*kept(_searched(ROOT)), *ROOT.iterdir()]
     for folder in {Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"), Path("/dev/shm")}:
         places += folder.iterdir()

@@ -25,7 +25,7 @@ from face_age_client.rest import RestClient
 from loadtests.images import EncodedImage
 from tests.pictures import astronaut, encoded
 
-# Programs of workers, which are told of every request by a line.
+# Programs of workers, which get a line for every request.
 KEEPS = "import sys\nfor line in sys.stdin: pass"
 GROWS = "import sys\nkept = [bytearray(b'x' * 1_000_000) for line in sys.stdin]"
 
@@ -121,6 +121,9 @@ def one_by_one(
 def command(folder: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> object:
     """`memory.main` with 60 requests to the stand-in; crowds need a service that finds faces."""
     monkeypatch.setattr(memory, "CROWDS", (0,))
+    monkeypatch.setattr(memory, "PORTRAITS", 10)
+    monkeypatch.setattr(memory, "ANY_SIZE", 5)
+    monkeypatch.setattr(memory, "LARGE", 1)
     monkeypatch.setattr(memory, "in_parallel", one_by_one)
     words = ["--photos", folder, "--requests", 60, "--rest", url, "--management", url]
     monkeypatch.setattr("sys.argv", ["memory.py", *map(str, words)])
@@ -203,6 +206,8 @@ def test_a_service_that_goes_away_fails(
 
 def test_messages_are_mixed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "CROWDS", (3,))
+    monkeypatch.setattr(memory, "PORTRAITS", 60)
+    monkeypatch.setattr(memory, "ANY_SIZE", 30)
     messages = memory.messages([folder / "face.png"], 2000)
     refusals = Counter(message.refusal for message in messages)
     del refusals[""]

@@ -51,7 +51,7 @@ def test_orientation_is_applied(model_file):
 
 
 def test_settings(model_file):
-    """Scaled down before it is looked at, boxes are those of the image."""
+    """The image is scaled down for detection; boxes are in its own pixels."""
     image = encoded(scaled(astronaut(), 2))
     (face,) = Ages(model_file, Detector(max_side=512, min_face_size=40), CPU).answer(image)["faces"]
     assert face["box"] == pytest.approx([2 * v for v in FACE_BOX], abs=8)

@@ -32,5 +32,5 @@ def test_the_command_compares_a_folder(
     assert parity.main() == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[-1] for line in lines[:3]] == ["1", "(100.0%)", "(0.0%)"]
-    assert lines[3].split(maxsplit=3)[-1] == "1 of 2 images"  # that without a face
+    assert lines[3].split(maxsplit=2)[-1] == "1 of 2 images"  # that without a face
     assert lines[4].endswith(" ms, median of 2")

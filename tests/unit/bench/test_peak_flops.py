@@ -10,7 +10,7 @@ from bench.peak_flops import Arithmetic
 from bench.stages import Cost
 
 
-def test_operations_are_told_by_stage() -> None:
+def test_operations_are_reported_by_stage() -> None:
     matrix = torch.ones(20, 30)
     layer = nn.Conv2d(3, 8, 3, padding=1, bias=False)
     scripted = torch.jit.freeze(torch.jit.script(layer.eval()))

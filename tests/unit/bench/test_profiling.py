@@ -48,7 +48,7 @@ class TestCosts:
 
 
 class TestWatched:
-    def test_labels_are_told_with_their_place_and_their_clocks(self) -> None:
+    def test_labels_are_reported_with_their_place_and_their_clocks(self) -> None:
         moments = [Moment(n, 10 * n) for n in range(4)]
         with (
             patch.object(Moment, "now", side_effect=moments),
@@ -89,15 +89,15 @@ class TestWatched:
         assert spans == []
 
 
-def test_what_the_parts_leave_is_told_after_them() -> None:
+def test_what_the_parts_leave_is_reported_after_them() -> None:
     costs = {
         ALL: Cost(10, 20),
         ("decode",): Cost(1, 1),
         ("detect",): Cost(6, 12),
         ("detect", "propose"): Cost(4, 7),
     }
-    told = profiling.with_rests(costs)
-    assert list(told.items()) == [
+    reports = profiling.with_rests(costs)
+    assert list(reports.items()) == [
         (ALL, Cost(10, 20)),
         (("decode",), Cost(1, 1)),
         (("detect",), Cost(6, 12)),
@@ -137,7 +137,7 @@ def test_table() -> None:
     ]
 
 
-def test_operators_are_told_by_stage() -> None:
+def test_operators_are_reported_by_stage() -> None:
     matrix = torch.ones(200, 200)
 
     def ask() -> None:
@@ -193,12 +193,12 @@ class TestCommand:
     ) -> None:
         words = [*images, "--model", model_file, "--repeats", 2, "--threads", 1]
         assert self.run(monkeypatch, *words) == 0
-        first, *told = capsys.readouterr().out.split("\n\n")
+        first, *reports = capsys.readouterr().out.split("\n\n")
         assert first == "1 threads; medians of 2 calls"
-        heads = [part.splitlines()[0].split(": ", 1)[1] for part in told]
+        heads = [part.splitlines()[0].split(": ", 1)[1] for part in reports]
         assert heads[:2] == ["512 x 512 pixels, faces: 1", "80 x 60 pixels, faces: 0"]
         assert heads[2].startswith("InvalidImage: the JPEG cannot be decoded")
-        for part in told:
+        for part in reports:
             assert part.splitlines()[2].startswith("all  ")
 
     def test_tells_of_a_batch_and_its_operators(
@@ -211,8 +211,8 @@ class TestCommand:
         words = [*images, "--model", model_file, "--repeats", 1, "--threads", 1]
         words += ["--together", "--ops", 1]
         assert self.run(monkeypatch, *words) == 0
-        _, told = capsys.readouterr().out.split("\n\n")
-        lines = told.splitlines()
+        _, reports = capsys.readouterr().out.split("\n\n")
+        lines = reports.splitlines()
         assert [line.split(",")[0] for line in lines[:3]] == [path.name for path in images]
         assert [line.split()[0] for line in lines].count("all") == 1
         assert any("aten::" in line for line in lines)
@@ -227,15 +227,15 @@ class TestCommand:
         monkeypatch.setattr("bench.peak_flops.SIDE", 64)
         words = [images[0], "--model", model_file, "--repeats", 1, "--threads", 1, "--peak"]
         assert self.run(monkeypatch, *words) == 0
-        first, told = capsys.readouterr().out.split("\n\n")
+        first, reports = capsys.readouterr().out.split("\n\n")
         assert "billion a second in float32" in first
-        lines = told.splitlines()
+        lines = reports.splitlines()
         (head,) = (i for i, line in enumerate(lines) if "at peak, ms" in line)
         compared = [line.split()[0] for line in lines[head + 1 :]]
         # the stand-in model has none that counts
         assert compared == ["detect/propose", "detect/refine", "detect/decide"]
 
-    def test_a_missing_image_is_told(
+    def test_a_missing_image_is_reported(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert self.run(monkeypatch, tmp_path / "none.jpg") == 1

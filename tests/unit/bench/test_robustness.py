@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -30,28 +27,25 @@ def test_boxes_come_back_from_a_changed_image(name, model_file):
     """The detector finds the face of a changed image where it was."""
     prober = robustness.Prober(model_file)
     image = Image.fromarray(bordered(astronaut(), 40))
-    boxes, _ = prober._look(robustness._lossless(image))
+    boxes, _ = prober._predict(robustness._lossless(image))
     change = robustness.CHANGES[name]
-    changed, _ = prober._look(change.make(image))
+    changed, _ = prober._predict(change.make(image))
     assert iou(boxes, change.back(changed, image))[0, 0] > 0.85
 
 
-def test_command(tmp_path, model_file):
+def test_command(tmp_path, model_file, monkeypatch, capsys):
     folder = tmp_path / "images"
     folder.mkdir()
     (folder / "a.png").write_bytes(encoded(astronaut()))
     (folder / "none.png").write_bytes(encoded(scene(300, 400)))
     (folder / "broken.jpg").write_bytes(b"\xff\xd8")
     page = tmp_path / "faces.png"
-    done = subprocess.run(
-        [sys.executable, robustness.__file__, folder, "--model", model_file, "--sheet", page],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "broken.jpg: " in done.stderr
-    first, _, *lines, last = done.stdout.splitlines()
+    words = ["robustness.py", str(folder), "--model", str(model_file), "--sheet", str(page)]
+    monkeypatch.setattr("sys.argv", words)
+    assert robustness.main() == 0
+    output, errors = capsys.readouterr()
+    assert "broken.jpg: " in errors
+    first, _, *lines, last = output.splitlines()
     assert first == "1 faces in 2 images; change of age in years"
     assert last == str(page)
     assert [line[:17].strip() for line in lines] == [*robustness.CHANGES, *robustness.MOVES]
@@ -64,9 +58,9 @@ def test_command(tmp_path, model_file):
         assert image.size == (1280, 162)
 
 
-def test_folder_without_a_face(tmp_path, model_file):
+def test_folder_without_a_face(tmp_path, model_file, monkeypatch, capsys):
     (tmp_path / "none.png").write_bytes(encoded(scene(300, 400)))
-    command = [sys.executable, robustness.__file__, tmp_path, "--model", model_file]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "no face of 40 pixels or more" in done.stderr
+    words = ["robustness.py", str(tmp_path), "--model", str(model_file)]
+    monkeypatch.setattr("sys.argv", words)
+    assert robustness.main() == 1
+    assert "no face of 40 pixels or more" in capsys.readouterr().err

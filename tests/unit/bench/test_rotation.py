@@ -1,4 +1,4 @@
-"""What is told of turned images."""
+"""bench/rotation.py."""
 
 from pathlib import Path
 
@@ -46,14 +46,14 @@ def test_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["none.jpg"], "error: [Errno 2] No such file or directory: 'none.jpg'\n"),
         (["--step", "0", "x"], "--step is 1 to 180 degrees, not 0\n"),
     ],
 )
-def test_what_is_wrong(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrong(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         rotation.main(words)
     assert ended.value.code != 0
-    assert capsys.readouterr().err.endswith(told)
+    assert capsys.readouterr().err.endswith(message)

@@ -1,4 +1,4 @@
-"""How cost grows: the images that are made, the figures that are told, the images drawn."""
+"""bench/scaling.py: synthetic images, tables and plots."""
 
 import io
 import mmap

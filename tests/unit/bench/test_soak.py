@@ -34,7 +34,7 @@ def test_nothing_grows():
         (Sample(1000.0, 40, 90, 28), ["there are 1 files more"]),
     ],
 )
-def test_what_grows_is_told(last, lines):
+def test_what_grows_is_reported(last, lines):
     assert soak(*[STEADY] * 9, last).growth() == lines
 
 

@@ -62,7 +62,7 @@ def test_each_is_there_once(tmp_path, image):
         ("a.psd", b"8BPS", "another image format"),
         ("a.zip", b"PK\3\4", "an archive"),
         ("a.docx", b"PK\3\4", "an office document"),
-        ("a.blob", b"\x80" * 8, "a format that is not known here"),
+        ("a.blob", b"\x80" * 8, "an unknown format"),
     ],
 )
 def test_may_have_been_meant_as_an_image(tmp_path, image, name, body, kind):

@@ -127,7 +127,7 @@ def test_options_have_the_ranges_of_the_service(option, numbers, key, capsys, mo
         assert getattr(predict.arguments(), key) == number
 
 
-def test_files_that_are_no_images_are_told(server, folder):
+def test_files_that_are_no_images_are_reported(server, folder):
     (folder / "c.heic").write_bytes(b"\0\0\0\x18ftypheic")
     (folder / "notes.txt").write_text("")
     done = run("--url", server.url, folder)

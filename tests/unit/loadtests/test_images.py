@@ -52,9 +52,9 @@ def test_find(tmp_path, file, capsys):
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "scan.pdf").write_text("")
     assert find(tmp_path) == [tmp_path / "below" / "B.JPG", file]
-    told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith(f"left out: {tmp_path / 'scan.pdf'}: PDF, which is not served; ")
-    assert told[1:] == ["left out, as no images: 1 .txt"]
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[0].startswith(f"left out: {tmp_path / 'scan.pdf'}: PDF, which is not served; ")
+    assert printed[1:] == ["left out, as no images: 1 .txt"]
 
 
 def test_folder_without_images(tmp_path):

@@ -274,7 +274,7 @@ def test_command_line(
 
 
 class TestWhatIsNoModel:
-    """Each is told in one line what to do."""
+    """One line says what to do."""
 
     @pytest.fixture
     def refused(self, recipe: Recipe, output: Path) -> Callable[[Path], str]:

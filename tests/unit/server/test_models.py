@@ -1,4 +1,4 @@
-"""server/models.py: which archives TorchServe is told to serve, and under which words."""
+"""server/models.py: which archives TorchServe serves, and its arguments for them."""
 
 import shutil
 import zipfile

@@ -70,11 +70,11 @@ class TestOutputReader:
         assert console("[WARN ] main o.p.s.ModelServer - Failed to load model: x.mar").worker_died
 
     def test_tells_that_memory_ran_out(self) -> None:
-        told = console(
+        reader = console(
             WORKER + "Terminating due to java.lang.OutOfMemoryError: a worker's words",
             "Terminating due to java.lang.OutOfMemoryError: Java heap space",
         )
-        assert told.out_of_memory() == "java.lang.OutOfMemoryError: Java heap space"
+        assert reader.out_of_memory() == "java.lang.OutOfMemoryError: Java heap space"
         assert console(WORKER + "java.lang.OutOfMemoryError").out_of_memory() is None
 
     def test_echoes(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,17 +60,18 @@ def test_large_pages_unless_the_user_says_otherwise(
         monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     else:
         monkeypatch.setenv("GLIBC_TUNABLES", own)
-    tell = f"import os; open({str(tmp_path / 'told')!r}, 'w').write(os.environ['GLIBC_TUNABLES'])"
-    torchserve = started(tell, make_run_folder("mark"))
+    file = tmp_path / "tunables"
+    program = f"import os; open({str(file)!r}, 'w').write(os.environ['GLIBC_TUNABLES'])"
+    torchserve = started(program, make_run_folder("mark"))
     try:
         await_end(torchserve)
     finally:
         torchserve.stop()
-    assert (tmp_path / "told").read_text() == (own or "glibc.malloc.hugetlb=1")
+    assert file.read_text() == (own or "glibc.malloc.hugetlb=1")
 
 
 @pytest.mark.parametrize(
-    ("program", "code", "told"),
+    ("program", "code", "expected"),
     [
         ("import os; os.kill(os.getpid(), 9)", -9, "SIGKILL, which the kernel sends when memory "),
         ("import os; os.kill(os.getpid(), 6)", -6, "SIGABRT"),
@@ -94,13 +95,15 @@ def test_large_pages_unless_the_user_says_otherwise(
         ("", 0, None),
     ],
 )
-def test_tells_what_ended_it(program: str, code: int, told: str | None, temporary: Path) -> None:
+def test_tells_what_ended_it(
+    program: str, code: int, expected: str | None, temporary: Path
+) -> None:
     torchserve = started(program, make_run_folder("mark"))
     try:
         await_end(torchserve)
         assert torchserve.exit_code == code
         death = torchserve.termination_cause()
-        assert death == told if told is None else str(death).startswith(told)
+        assert death == expected if expected is None else str(death).startswith(expected)
     finally:
         torchserve.stop()
     assert os.listdir(temporary) == ["logs"] or not os.listdir(temporary)

@@ -92,7 +92,7 @@ GOOD = {"state": "", "pid": 5, "folder": None, "models": [], "announcement": Non
         ),
     ],
 )
-def test_broken_notes_are_told_in_one_line(text: bytes, tmp_path: Path) -> None:
+def test_broken_notes_are_reported_in_one_line(text: bytes, tmp_path: Path) -> None:
     (tmp_path / "state.json").write_bytes(text)
     with closing(StateFolder(tmp_path)) as state, pytest.raises(StateError) as refused:
         state.read()
@@ -118,7 +118,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["state.json", "lock"])
 @pytest.mark.parametrize("kind", ["pipe", "folder"])
-def test_what_is_no_file_is_told_at_once(name: str, kind: str, tmp_path: Path) -> None:
+def test_what_is_no_file_is_reported_at_once(name: str, kind: str, tmp_path: Path) -> None:
     path = tmp_path / name
     if kind == "pipe":
         os.mkfifo(path)

@@ -156,7 +156,7 @@ class TestServeScript:
         assert done.stderr == "error: unknown option --backgroud (scripts/serve.sh --help)\n"
 
     @pytest.mark.parametrize(
-        ("words", "told"),
+        ("words", "message"),
         [
             ("--models", f"--models names nothing: {FORM}"),
             ("--models --background", f"--models names nothing: {FORM}"),
@@ -174,11 +174,11 @@ class TestServeScript:
             ("--models a=b -x", "unknown option -x (scripts/serve.sh --help)"),
         ],
     )
-    def test_a_wrong_argument_is_told_the_right_form(self, words: str, told: str) -> None:
+    def test_a_wrong_argument_is_reported_the_right_form(self, words: str, message: str) -> None:
         done = self.run(*words.split())
         assert (done.returncode, done.stdout) == (1, "")
         (line,) = done.stderr.splitlines()
-        assert line.startswith(f"error: {told}")
+        assert line.startswith(f"error: {message}")
 
     @pytest.mark.parametrize("option", ["--model FILE", "--models NAME=ARCHIVE ..."])
     def test_help_names_the_option(self, option: str) -> None:
