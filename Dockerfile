@@ -42,7 +42,7 @@ COPY train train
 COPY server server
 COPY model_store model_store
 # As scripts/serve.sh does: an archive that lies there is taken, or packed anew from what it is of.
-RUN python -m server.provide
+RUN python -m server.ensure_archives
 
 # What the image consists of, written by tools that are no part of it.
 FROM environment AS bill

@@ -1,4 +1,4 @@
-"""What is measured, and not shipped: `python -m bench.NAME` in the root of the repository."""
+"""Benchmarks, not shipped: `python -m bench.NAME` in the root of the repository."""
 
 from train.extras import install_excepthook
 

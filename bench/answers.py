@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from commands.folders import shown
+from commands.image_search import shown
 from face_age_client import ClientError, Refused, RestClient
 
 FEW: Final = 10  # differences that are printed of each photo

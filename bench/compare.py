@@ -1,13 +1,13 @@
-"""Compares the service with what one would otherwise write, on the same photographs and weights.
+"""Compares the service with what one would otherwise write, on the same images and weights.
 
     python -m bench.compare --photos FOLDER --json compare.json
 
 Five systems, each with the same processes and threads: the service; facenet-pytorch's MTCNN in a
 TorchServe handler, with its own settings and with ours; the same behind FastAPI; and our pipeline
-called directly, with batches of whatever waits. Three mixes: a photograph of 512 pixels with one
-face, the photographs of FOLDER as they are, and the largest of them scaled to 12 megapixels. A
-round measures every system in turn: at saturation, with as many photographs under way as keep all
-its processes busy; one photograph at a time; and at half of its saturation, at random times.
+called directly, with batches of whatever waits. Three mixes: an image of 512 pixels with one
+face, the images of FOLDER as they are, and the largest of them scaled to 12 megapixels. A
+round measures every system in turn: at saturation, with as many images under way as keep all
+its processes busy; one image at a time; and at half of its saturation, at random times.
 
 All of it stays on this machine, which should have nothing else to do. Exits with 1 where a request
 failed or an answer changed. Needs the extra `compare` and model_store/age.pt, which
@@ -29,12 +29,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from bench.measure import mixes
-from bench.measure.generator import Generator
-from bench.measure.report import Result, conditions, tables
-from bench.measure.rounds import Broken, Plan, measure, survey
-from bench.measure.systems import SYSTEMS, Running, Share
-from bench.measure.torchserve import StartError
+from bench.comparison import workloads
+from bench.comparison.generator import Generator
+from bench.comparison.report import Result, conditions, tables
+from bench.comparison.rounds import Broken, Plan, measure, survey
+from bench.comparison.systems import SYSTEMS, Running, Share
+from bench.torchserve import StartError
 from commands.option_types import real, whole
 from server import archive, batching
 
@@ -75,20 +75,20 @@ def compare(options: argparse.Namespace) -> list[Result]:
 
 def _mixes(
     options: argparse.Namespace, share: Share, folder: Path, generator: Generator
-) -> list[mixes.Mix]:
+) -> list[workloads.Mix]:
     found = []
     if "portrait" in options.mixes:
-        found.append(mixes.portrait(PORTRAIT))
+        found.append(workloads.portrait(PORTRAIT))
     if options.photos:
-        photographs = mixes.folder(options.photos, options.seed)
+        images = workloads.folder(options.photos, options.seed)
         if "photos" in options.mixes:
-            found.append(photographs)
+            found.append(images)
         if "large" in options.mixes:
-            say("looking for photographs of few faces")
+            say("looking for images of few faces")
             (folder / "finder").mkdir()
             with SYSTEMS["direct"].start(share, folder / "finder") as finder:
-                faces = survey(photographs, folder / "survey", finder, generator)
-            found.append(mixes.large(photographs, faces))
+                faces = survey(images, folder / "survey", finder, generator)
+            found.append(workloads.large(images, faces))
     return found
 
 
@@ -98,7 +98,7 @@ def say(line: str) -> None:
 
 
 def _machine() -> dict[str, Any]:
-    """What the figures belong to."""
+    """The machine and packages of the measurement."""
     import torch  # not by the load generator, which imports this file too
 
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
@@ -120,7 +120,7 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     # As the service is shipped: a worker for each GPU, with its share of the cores, or each core.
-    cores, gpus = len(os.sched_getaffinity(0)), batching.gpus()
+    cores, gpus = len(os.sched_getaffinity(0)), batching.gpu_count()
     threads = max(1, cores // gpus) if gpus else 1
     parser.add_argument("--photos", type=Path, help="folder; without it only the portrait is sent")
     parser.add_argument("--mixes", nargs="+", choices=MIXES, default=MIXES)
@@ -131,7 +131,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=real(0, above=True), default=4, help="of a measurement, at least"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the photographs' order and times")
+    parser.add_argument("--seed", type=int, default=0, help="of the images' order and times")
     parser.add_argument("--model", type=Path, default=ROOT / "model_store" / "age.pt")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()

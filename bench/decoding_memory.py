@@ -1,4 +1,4 @@
-"""Tells how much memory decoding takes for each pixel, by format and mode.
+"""Measures the memory that decoding takes per pixel, by format and mode.
 
     python -m bench.decoding_memory
     python -m bench.decoding_memory --megapixels 50 --only WebP
@@ -35,16 +35,16 @@ Make = Callable[[int, int], bytes]
 
 
 def image(mode: str, width: int, height: int) -> Image.Image:
-    """A smooth picture of `mode`; where it has alpha, of every alpha."""
+    """A gradient in `mode`, with a gradient of alpha if it has any."""
     grey = Image.linear_gradient("L").resize((width, height))
     if mode in ("RGBA", "LA"):
-        picture = grey.convert(mode)
-        picture.putalpha(grey)
-        return picture
+        image = grey.convert(mode)
+        image.putalpha(grey)
+        return image
     if mode == "P":
-        picture = grey.copy()
-        picture.putpalette([value for n in range(256) for value in (n, 255 - n, n)])
-        return picture
+        image = grey.copy()
+        image.putpalette([value for n in range(256) for value in (n, 255 - n, n)])
+        return image
     return grey.convert(mode)
 
 
@@ -99,7 +99,7 @@ _SAMPLES: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by PNG's colour 
 
 
 def png(colours: int, bits: int, *chunks: tuple[bytes, bytes], interlaced: bool = False) -> Make:
-    """A PNG of any kind, of rows that say 0, 1, 2 ... 255 again and again."""
+    """A PNG of any kind; each row repeats the bytes 0 to 255."""
 
     def make(width: int, height: int) -> bytes:
         passes = _PASSES if interlaced else ((0, 0, 1, 1),)
@@ -214,11 +214,11 @@ def _status(key: str) -> int:
 
 def measured(name: str, width: int, height: int) -> tuple[int, int]:
     """Bytes of a file of the kind `name`, and bytes that decoding it takes."""
-    # forked of a process that has imported what is needed and has freed nothing yet
+    # forked from a process that has all imports and has freed no memory
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["handler.imaging.decode", "handler.hardware"])
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "picture")
+        file = Path(folder, "image")
         size = file.write_bytes(KINDS[name](width, height))
         small = KINDS[name](64, 48)
         with ProcessPoolExecutor(1, context) as process:
@@ -226,7 +226,7 @@ def measured(name: str, width: int, height: int) -> tuple[int, int]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The table; 1 where a pixel takes more than `--most` bytes."""
+    """Print the table; returns 1 if a pixel takes more than `--most` bytes."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--megapixels", type=float, default=MEGAPIXELS, metavar="20")
     parser.add_argument("--only", default="", metavar="TEXT", help="of kinds that start so")

@@ -1,10 +1,10 @@
-"""Sends labelled pictures to the service and tells how far its ages are off.
+"""Sends labelled images to the service and measures the error of its ages.
 
     python -m bench.evaluate_service data/utkface/images --labels data/utkface/test.csv
 
 The labels are a CSV file with the columns `file` and `age`, or `file`, `age_low` and `age_high`
 where only bounds are known: the error is then the distance to their middle. With `--against 5.1`,
-the mean absolute error that train.evaluate printed for the same pictures, it exits with 1 when the
+the mean absolute error that train.evaluate printed for the same images, it exits with 1 when the
 two differ by more than `--within`: what is served is then not what was trained. `--json FILE` keeps
 the figures.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from commands.folders import shown
+from commands.image_search import shown
 from commands.option_types import real, rest_url
 from face_age_client.address import REST_URL
 from face_age_client.answer import Answer, Face
@@ -36,15 +36,15 @@ RESAMPLES = 1000  # of the bootstrap
 
 @dataclass(frozen=True)
 class Label:
-    """A picture's file and what is known of the true age of its main face, years."""
+    """An image's file and the bounds of its main face's true age, in years."""
 
     file: str
     low: float
-    high: float  # the same where the age itself is known
+    high: float  # equal to `low` if the age is known
 
 
 def read_labels(path: Path) -> list[Label]:
-    """The rows of a CSV file. Raises ValueError where a column is missing or an age is none."""
+    """The rows of a CSV file. Raises ValueError on a missing column or an invalid age."""
     with path.open(newline="") as file:
         rows = csv.DictReader(file)
         columns = set(rows.fieldnames or ())
@@ -55,7 +55,7 @@ def read_labels(path: Path) -> list[Label]:
 
 
 def main_of(answer: Answer) -> Face | None:
-    """The face that the label is about, by the rule that training uses; None without a face."""
+    """The main face, by the rule of training; None without a face."""
     if not answer.faces:
         return None
     boxes = np.array([face.box for face in answer.faces], np.float32)
@@ -63,12 +63,12 @@ def main_of(answer: Answer) -> Face | None:
 
 
 def ask_all(url: str, folder: Path, labels: Sequence[Label]) -> Iterator[tuple[Label, Face | None]]:
-    """The main face of each picture that was answered; the others' failures go to stderr."""
+    """The main face of each answered image; failures go to stderr."""
 
     def ask(client: Client, label: Label) -> Face | None:
         return main_of(client.predict((folder / label.file).read_bytes()))
 
-    with tqdm(total=len(labels), unit="picture", disable=None) as bar:
+    with tqdm(total=len(labels), unit="image", disable=None) as bar:
         for label, face in in_parallel(lambda: RestClient(url), ask, labels):
             try:
                 yield label, face.result()
@@ -78,8 +78,8 @@ def ask_all(url: str, folder: Path, labels: Sequence[Label]) -> Iterator[tuple[L
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Tell how far the service's ages are off.")
-    parser.add_argument("folder", type=Path, help="of pictures")
+    parser = argparse.ArgumentParser(description="Measure how far the service's ages are off.")
+    parser.add_argument("folder", type=Path, help="of images")
     parser.add_argument(
         "--labels", type=Path, required=True, help="CSV: file, age; or file, age_low, age_high"
     )
@@ -96,7 +96,7 @@ def main() -> int:
     answered = list(ask_all(given.url, given.folder, labels))
     found = [(label, face) for label, face in answered if face]
     lost = len(answered) - len(found)
-    print(f"{len(labels)} pictures, {len(answered)} answered, {lost} without a face that was found")
+    print(f"{len(labels)} images, {len(answered)} answered, {lost} without a face that was found")
     if not found:
         return 1
     age = np.array([face.age for _, face in found])

@@ -1,9 +1,9 @@
-"""What one key's crowds cost another key's portraits, behind the proxy.
+"""Measures how one key's images of crowds delay another key's portraits, behind the proxy.
 
     FACE_AGE_KEY=... FACE_AGE_OTHER_KEY=... python -m bench.fairness --url https://localhost \
         --certificates /etc/face-age/certificate.pem --output table.md
 
-One client sends portraits, one after the other; another sends photographs of a thousand faces over
+One client sends portraits, one after the other; another sends images of a thousand faces over
 more and more connections, as fast as it is let, and asks for as many of them as the proxy allows.
 Prints a table of what the first one sees, and the machine; --output keeps it in a file as well.
 """
@@ -34,12 +34,12 @@ PACE = 0.12  # seconds from a portrait to the next: below the rate of a key
 
 
 def portrait() -> bytes:
-    """A 512 px photograph of one face."""
+    """A 512 px image of one face."""
     return _jpeg(Image.open(CANNED).convert("RGB").resize((512, 512)))
 
 
 def crowd() -> bytes:
-    """A photograph of a thousand faces, side by side."""
+    """An image of a thousand faces, side by side."""
     face = Image.open(CANNED).convert("RGB").resize((SIDE, SIDE))
     sheet = Image.new("RGB", (SIDE * ACROSS, SIDE * ACROSS))
     for place in range(ACROSS * ACROSS):
@@ -57,16 +57,16 @@ def _jpeg(image: Image.Image) -> bytes:
 def flood(
     address: str, certificates: Path | None, key: str, connections: int, max_faces: int
 ) -> Iterator[list[float]]:
-    """Crowds over so many connections until the block ends; the seconds that each answer took."""
+    """Send crowds over `connections` until the block ends; yields the latencies in seconds."""
     answered: list[float] = []
     ended = threading.Event()
 
-    def send(photograph: bytes) -> None:
+    def send(image: bytes) -> None:
         client = RestClient(address, api_key=key, ca_file=certificates, timeout=70)
         while not ended.is_set():
             started = time.monotonic()
             try:
-                client.predict(photograph, max_faces=max_faces)
+                client.predict(image, max_faces=max_faces)
                 answered.append(time.monotonic() - started)
             except ClientError:
                 ended.wait(1)
@@ -84,13 +84,13 @@ def flood(
 
 
 def portraits(client: RestClient, seconds: float) -> tuple[list[float], int]:
-    """How long each portrait took, in seconds, and how many failed."""
-    photograph, took, failed = portrait(), [], 0
+    """Latencies of the portraits in seconds, and the number of failures."""
+    image, took, failed = portrait(), [], 0
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         started = time.monotonic()
         try:
-            client.predict(photograph)
+            client.predict(image)
         except ClientError:
             failed += 1
         took.append(time.monotonic() - started)
@@ -99,7 +99,7 @@ def portraits(client: RestClient, seconds: float) -> tuple[list[float], int]:
 
 
 def machine() -> str:
-    """The processor, its cores, and how busy it was in the last minute."""
+    """The processor, its cores, and the load average of the last minute."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     return f"{(models or ['unknown'])[0]}, {cores()} cores, load {os.getloadavg()[0]:.1f} before"

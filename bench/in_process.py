@@ -1,4 +1,4 @@
-"""A worker without TorchServe around it: age.mar's handler in this process, for measurements."""
+"""The handler in this process, as in a TorchServe worker, for measurements."""
 
 import json
 import tempfile
@@ -25,7 +25,7 @@ CONFIG = ROOT / "model_store" / "model-config.yaml"
 
 
 class Worker:
-    """The handler as TorchServe's worker starts it: its settings, its threads, warmed up."""
+    """The handler as a TorchServe worker starts it: settings, threads, warmed up."""
 
     def __init__(
         self,
@@ -35,14 +35,14 @@ class Worker:
         threads: int | None = None,
         precision: Precision | None = None,
     ) -> None:
-        """`threads` of the CPU and `precision` of the ages; None leaves what the config says.
+        """`threads` and `precision` override the config unless None.
 
         Raises OSError on a missing file, and what the handler raises on a wrong one.
         """
         settings = yaml.safe_load(config.read_text())
-        told = {"threads": threads, "precision": precision}
+        overrides = {"threads": threads, "precision": precision}
         settings["handler"] = (settings.get("handler") or {}) | {
-            name: value for name, value in told.items() if value is not None
+            name: value for name, value in overrides.items() if value is not None
         }
         archived = {"modelName": "age", "modelVersion": "1.0", "serializedFile": MODEL.name}
         with tempfile.TemporaryDirectory() as folder:
@@ -61,24 +61,22 @@ class Worker:
 
     @property
     def precision(self) -> str:
-        """That ages are computed in."""
+        """The precision of the age model."""
         return self._handler.precision
 
-    def ask(self, photographs: Sequence[bytes]) -> list[bytes]:
-        """The bodies that a batch of `photographs` is answered with, in order."""
+    def ask(self, images: Sequence[bytes]) -> list[bytes]:
+        """The answers to a batch, as bytes, in order."""
         headers = {"content-type": "application/octet-stream"}
-        self._context.request_processor = [RequestProcessor(headers) for _ in photographs]
-        rows: list[Mapping[str, object]] = [
-            {"body": bytearray(photograph)} for photograph in photographs
-        ]
+        self._context.request_processor = [RequestProcessor(headers) for _ in images]
+        rows: list[Mapping[str, object]] = [{"body": bytearray(image)} for image in images]
         return self._handler.handle(rows, self._context)
 
-    def contents(self, photographs: Sequence[bytes]) -> list[dict[str, Any]]:
-        """The same, read."""
-        return [json.loads(body) for body in self.ask(photographs)]
+    def contents(self, images: Sequence[bytes]) -> list[dict[str, Any]]:
+        """The answers to a batch, parsed."""
+        return [json.loads(body) for body in self.ask(images)]
 
 
 def _unpacked(model: Path, folder: Path) -> None:
-    """What the handler looks for where TorchServe unpacks an archive."""
+    """The files that the handler reads from an unpacked archive."""
     (folder / MODEL.name).symlink_to(model)
     (folder / HASHES).write_text(listing({MODEL.name: model}))

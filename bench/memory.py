@@ -1,9 +1,9 @@
-"""Tells whether the workers' memory stops growing under thousands of mixed requests.
+"""Checks whether the workers' memory stops growing under thousands of mixed requests.
 
     python -m bench.memory --photos FOLDER
     python -m bench.memory --photos FOLDER --requests 2000 --rest http://127.0.0.1:8080
 
-Sends photographs of every size, crowds and bodies that must be refused to a service on this
+Sends images of every size, crowds and bodies that must be refused to a service on this
 machine, checks every answer and prints the memory of its processes for each tenth of the requests.
 Exits with 1 when the workers have 2 % more in the last tenth than in the sixth, or an answer was
 wrong.
@@ -29,21 +29,24 @@ import psutil
 from PIL import Image
 from tqdm import tqdm
 
-from bench.measure.tenths import PARTS, part
+from bench.segments import SEGMENTS, segment
 from commands.option_types import rest_url, whole
 from face_age_client.address import REST_URL
 from face_age_client.errors import ClientError, Malformed, Refused, Unreachable
 from face_age_client.pool import Client, in_parallel
 from face_age_client.rest import RestClient
 from loadtests.checks import check
-from loadtests.photographs import Photograph, find, opened, variants
+from loadtests.images import EncodedImage, find, opened, variants
 from loadtests.synthetic import CANVAS, crowd, encoded, of_size
 
 MOST: Final = 0.02  # growth of the workers' memory over the last half
 SAMPLES: Final = 20  # in each part
-FEW: Final = 5  # kinds of wrong answers that are told
-SMALL: Final = 300  # longest side of a small photograph, pixels
+FEW: Final = 5  # kinds of wrong answers that are printed
+SMALL: Final = 300  # longest side of a small image, pixels
 CROWDS: Final = (20, 50, 100)  # faces
+PORTRAITS: Final = 200  # different small images
+ANY_SIZE: Final = 100  # different images of any size
+LARGE: Final = 12  # megapixels of the largest image
 SEED: Final = 1
 
 
@@ -53,11 +56,11 @@ class Replaced(Exception):
 
 @dataclass(frozen=True)
 class Message:
-    """A body to send, and what is to come back."""
+    """A body to send, and the expected answer."""
 
     body: bytes
-    photograph: Photograph | None  # None: a refusal
-    refusal: str = ""  # of this type
+    image: EncodedImage | None  # None if a refusal is expected
+    refusal: str = ""  # its error type
 
 
 @dataclass(frozen=True)
@@ -72,42 +75,42 @@ class Sample:
 
 @dataclass
 class Run:
-    """What was seen meanwhile."""
+    """The samples and failures of a run."""
 
     requests: int
     samples: list[Sample] = field(default_factory=list)
     failures: list[ClientError] = field(default_factory=list)
 
     def growth(self) -> float:
-        """Of the workers' memory over the last half, from its first part to its last."""
+        """Growth of the workers' memory over the second half, first to last segment."""
         first, last = (
-            median(sample.workers for sample in self.part(tenth))
-            for tenth in (PARTS // 2, PARTS - 1)
+            median(sample.workers for sample in self.segment(tenth))
+            for tenth in (SEGMENTS // 2, SEGMENTS - 1)
         )
         return last / first - 1
 
-    def part(self, number: int) -> Sequence[Sample]:
-        """The samples of one part."""
-        return part(self.samples, number)
+    def segment(self, number: int) -> Sequence[Sample]:
+        """The samples of one segment."""
+        return segment(self.samples, number)
 
     def table(self) -> str:
-        """Medians of each part."""
+        """Medians of each segment."""
         lines = ["requests  requests/s  workers MB  shares MB  Java MB"]
         before = 0.0
-        for number in range(PARTS):
-            tenth = self.part(number)
-            speed = self.requests / PARTS / (tenth[-1].seconds - before)
+        for number in range(SEGMENTS):
+            tenth = self.segment(number)
+            speed = self.requests / SEGMENTS / (tenth[-1].seconds - before)
             before = tenth[-1].seconds
             workers = median(sample.workers for sample in tenth)
             shares = median(sample.shares for sample in tenth)
             java = median(sample.java for sample in tenth)
-            sent = self.requests * (number + 1) // PARTS
+            sent = self.requests * (number + 1) // SEGMENTS
             lines.append(f"{sent:>8}{speed:>12.1f}{workers:>12.1f}{shares:>11.1f}{java:>9.1f}")
         return "\n".join(lines)
 
 
 class Processes:
-    """A service's processes on this machine."""
+    """The processes of a service on this machine."""
 
     def __init__(self, management: str) -> None:
         """Ask TorchServe for its workers.
@@ -120,7 +123,7 @@ class Processes:
             self._java = psutil.Process(self._workers[0].ppid())
 
     def sample(self, seconds: float) -> Sample:
-        """Their memory, so many seconds after the start. Raises Replaced."""
+        """Their memory, `seconds` after the start. Raises Replaced."""
         with _alive():
             workers = [worker.memory_full_info() for worker in self._workers]
             java = self._java.memory_info()
@@ -132,12 +135,12 @@ class Processes:
         )
 
     def check(self) -> None:
-        """Raises Replaced where TorchServe has other workers by now."""
+        """Raises Replaced if TorchServe has other workers now."""
         if self._pids() != [worker.pid for worker in self._workers]:
             raise Replaced("TorchServe has started other workers")
 
     def _pids(self) -> list[int]:
-        # a proxy of the surrounding network must not see calls to this machine
+        # calls to this machine must not go through the network's proxy
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"{self._management}/models/age", timeout=10) as response:
             models = json.load(response)
@@ -153,19 +156,19 @@ def _alive() -> Iterator[None]:
 
 
 def messages(paths: Sequence[Path], count: int) -> list[Message]:
-    """So many in random order, always the same: mostly small photographs, a quarter is refused."""
+    """`count` messages in a fixed random order: mostly small images, a quarter is refused."""
     with tempfile.TemporaryDirectory() as folder:
         small = [_reduced(path, Path(folder)) for path in paths]
-        portraits = [_good(photograph) for photograph in islice(variants(small, None, SEED), 200)]
-    any_size = [_good(photograph) for photograph in islice(variants(paths, None, SEED), 100)]
+        portraits = [_good(image) for image in islice(variants(small, None, SEED), PORTRAITS)]
+    any_size = [_good(image) for image in islice(variants(paths, None, SEED), ANY_SIZE)]
     draw = random.Random(SEED)  # nosec B311  # no secret
-    large = of_size(opened(draw.choice(paths)), 12)
+    large = of_size(opened(draw.choice(paths)), LARGE)
     kinds: dict[int, list[Message]] = {  # by their shares of a hundred
         65: portraits,
         9: any_size,
         1: [
-            _good(Photograph(encoded(large), *large.size, None)),
-            *(_good(Photograph(encoded(crowd(n)), CANVAS, CANVAS, n)) for n in CROWDS),
+            _good(EncodedImage(encoded(large), *large.size, None)),
+            *(_good(EncodedImage(encoded(crowd(n)), CANVAS, CANVAS, n)) for n in CROWDS),
         ],
         25: [
             *(Message(m.body[: len(m.body) // 2], None, "InvalidImage") for m in portraits[:50]),
@@ -185,25 +188,25 @@ def _reduced(path: Path, folder: Path) -> Path:
     return reduced
 
 
-def _good(photograph: Photograph) -> Message:
-    return Message(photograph.body, photograph)
+def _good(image: EncodedImage) -> Message:
+    return Message(image.body, image)
 
 
 def ask(client: Client, message: Message) -> None:
-    """Raises ClientError on any answer but the one that is to come."""
+    """Raises ClientError on any answer but the expected one."""
     try:
         answer = client.predict(message.body)
     except Refused as refusal:
         if refusal.type != message.refusal:
             raise
         return
-    if message.photograph is None:
-        raise Malformed(f"an answer where {message.refusal} was to come")
-    check(answer, message.photograph)
+    if message.image is None:
+        raise Malformed(f"an answer instead of {message.refusal}")
+    check(answer, message.image)
 
 
 def run(processes: Processes, sent: Sequence[Message], rest: str) -> Run:
-    """Send everything over a few connections; raises Unreachable and Replaced."""
+    """Send all over a few connections. Raises Unreachable and Replaced."""
     done = Run(len(sent))
     start = time.perf_counter()
     outcomes = in_parallel(lambda: RestClient(rest), ask, sent)
@@ -213,17 +216,17 @@ def run(processes: Processes, sent: Sequence[Message], rest: str) -> Run:
             done.failures.append(failure)
         elif failure:
             raise failure
-        if number * PARTS * SAMPLES // len(sent) > len(done.samples):
+        if number * SEGMENTS * SAMPLES // len(sent) > len(done.samples):
             done.samples.append(processes.sample(time.perf_counter() - start))
     processes.check()
     return done
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Tell whether the workers' memory stops growing.")
+    parser = argparse.ArgumentParser(description="Check whether the workers' memory stops growing.")
     parser.add_argument("--photos", type=Path, required=True, help="folder")
     parser.add_argument(
-        "--requests", type=whole(PARTS), default=10_000, help="10 at least (10,000)"
+        "--requests", type=whole(SEGMENTS), default=10_000, help="10 at least (10,000)"
     )
     parser.add_argument("--rest", type=rest_url, default=REST_URL)
     parser.add_argument("--management", type=rest_url, default="http://127.0.0.1:8081")

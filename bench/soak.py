@@ -1,4 +1,4 @@
-"""Tells whether anything grows under 100,000 requests: memory, threads, file handles, temp files.
+"""Checks whether anything grows under 100,000 requests: memory, threads, file handles, temp files.
 
     python -m bench.soak
     python -m bench.soak --requests 3000 --state .serve
@@ -23,11 +23,11 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from bench.measure.systems import Share, packed
-from bench.measure.tenths import PARTS, part
-from bench.measure.torchserve import StartError, TorchServe, found, started
-from bench.measure.tree import ProcessTree
-from bench.measure.users import locust
+from bench.comparison.systems import Share, packed
+from bench.locust_users import locust
+from bench.process_tree import ProcessTree
+from bench.segments import SEGMENTS, segment
+from bench.torchserve import StartError, TorchServe, found, started
 from commands.option_types import real, whole
 from loadtests import mix
 from server import archive
@@ -35,16 +35,16 @@ from train.extras import require
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
-SETTLED: Final = 1  # the tenth in which the service has what it needs
+SETTLED: Final = 1  # the segment in which the service has warmed up
 MEMORY: Final = 0.05  # growth that passes; 100 MB of 2 GB, a kilobyte a request
-# Pools are filled as they are needed, and users connect again after a failure.
+# Thread pools fill on demand, and users reconnect after a failure.
 THREADS: Final = 2
 HANDLES: Final = 5
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the processes of a service have at one moment, together."""
+    """The resources of a service's processes at one moment, summed."""
 
     memory: float  # MB that belong to no file
     threads: int
@@ -54,31 +54,31 @@ class Sample:
 
 @dataclass
 class Soak:
-    """What was seen meanwhile."""
+    """The samples and failures of a run."""
 
     times: list[float]  # seconds since the epoch
     samples: list[Sample]
 
     def settled(self) -> Sample:
-        """Medians of the second tenth."""
-        return _median(part(self.samples, SETTLED))
+        """Medians of the second segment."""
+        return _median(segment(self.samples, SETTLED))
 
     def table(self, sent: Sequence[tuple[float, int]]) -> str:
         """Medians of each tenth; `sent`: seconds since the epoch, and the requests until then."""
         lines = ["  minute  requests  memory MB  threads  handles  temp files"]
-        for number in range(PARTS):
-            end = part(self.times, number)[-1]
+        for number in range(SEGMENTS):
+            end = segment(self.times, number)[-1]
             minute = (end - self.times[0]) / 60
             requests = max((count for at, count in sent if at <= end), default=0)
-            memory, threads, handles, files = astuple(_median(part(self.samples, number)))
+            memory, threads, handles, files = astuple(_median(segment(self.samples, number)))
             lines.append(
                 f"{minute:>8.1f}{requests:>10}{memory:>11.1f}{threads:>9g}{handles:>9g}{files:>12g}"
             )
         return "\n".join(lines)
 
     def growth(self) -> list[str]:
-        """A line for each that has grown from the second tenth to the last."""
-        before, after = self.settled(), _median(part(self.samples, PARTS - 1))
+        """A line for each resource that has grown from the second segment to the last."""
+        before, after = self.settled(), _median(segment(self.samples, SEGMENTS - 1))
         lines = []
         if after.memory > before.memory * (1 + MEMORY):
             lines.append(f"memory has grown by {after.memory / before.memory - 1:.1%}")
@@ -95,13 +95,13 @@ def _median(samples: Sequence[Sample]) -> Sample:
 
 
 def sample(tree: ProcessTree, temporary: Path) -> Sample:
-    """What they have now."""
+    """The resources of a process tree now."""
     files = sum(len(names) for _, _, names in os.walk(temporary))
     return Sample(tree.own_memory() / 1e6, tree.threads(), tree.handles(), files)
 
 
 def run(torchserve: TorchServe, options: argparse.Namespace, folder: Path) -> int:
-    """The requests, the table and the verdict."""
+    """Send the requests, print the table, return the exit code."""
     tree = ProcessTree([torchserve.pid])
     before = tree.pids()
     soak = Soak([], [])
@@ -115,7 +115,7 @@ def run(torchserve: TorchServe, options: argparse.Namespace, folder: Path) -> in
     faults = ["requests failed"] if process.returncode else []
     if tree.pids() != before:
         faults.append("the service has other processes than before")
-    if len(soak.samples) < 2 * PARTS:
+    if len(soak.samples) < 2 * SEGMENTS:
         faults.append("it took too little time to tell: send more requests")
     else:
         print(soak.table(list(_sent(folder / "soak_stats_history.csv"))))
@@ -145,7 +145,7 @@ def _service(options: argparse.Namespace, folder: Path) -> Iterator[TorchServe]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description="Tell whether anything grows under 100,000 requests.",
+        description="Check whether anything grows under 100,000 requests.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--requests", type=whole(1), default=100_000)

@@ -1,4 +1,4 @@
-"""What each stage of a request costs, between the labels that the handler gives its stages.
+"""Measures the stages of a request, which the handler labels.
 
 The labels are `torch.profiler.record_function`'s, so that torch's own profiler shows them too. Its
 record of every operator would slow small ones down: here only clocks are read at the labels.
@@ -21,14 +21,14 @@ Path = tuple[str, ...]  # a stage's name after those of the stages around it
 
 @dataclass(frozen=True)
 class Moment:
-    """What the clocks said, in seconds."""
+    """Clock readings, in seconds."""
 
     wall: float
     cpu: float  # of all threads of this process
 
     @classmethod
     def now(cls) -> "Moment":
-        """A GPU is waited for, so that its work counts where it was given."""
+        """Synchronizes a GPU, so that its work counts in the stage that launched it."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         return cls(time.perf_counter(), time.process_time())
@@ -36,17 +36,17 @@ class Moment:
 
 @dataclass(frozen=True)
 class Span:
-    """A stage once, from start to end."""
+    """One run of a stage."""
 
     path: Path
     start: Moment
     end: Moment
-    items: int = 0  # that it worked on, where its label says so: record_function(name, str(items))
+    items: int = 0  # processed, if labelled: record_function(name, str(items))
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stage took in all."""
+    """The total cost of a stage."""
 
     wall: float = 0  # seconds
     cpu: float = 0  # seconds
@@ -55,7 +55,7 @@ class Cost:
 
 @dataclass
 class _Open(threading.local):
-    """The stages that a thread is in now."""
+    """The stages that a thread is in."""
 
     names: list[str] = field(default_factory=list)
     starts: list[Moment] = field(default_factory=list)
@@ -63,9 +63,9 @@ class _Open(threading.local):
 
 @contextmanager
 def watched(now: Callable[[], Moment] | None = None) -> Iterator[list[Span]]:
-    """Every labelled stage that ends meanwhile, in any thread, is added to the list.
+    """Record every labelled stage that ends within the block, in any thread.
 
-    `now`: the clock, which may count something else than seconds.
+    `now` is the clock; it may count other things than seconds.
     """
     clock = now or Moment.now
     spans: list[Span] = []
@@ -92,7 +92,7 @@ def watched(now: Callable[[], Moment] | None = None) -> Iterator[list[Span]]:
 
 
 def costs(spans: Sequence[Span]) -> dict[Path, Cost]:
-    """What each stage took, a stage before those inside it; what overlaps counts once.
+    """The cost of each stage, outer stages first; overlapping time counts once.
 
     A stage runs several times in a batch, and in several threads at once where they share it.
     """

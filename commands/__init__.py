@@ -1,4 +1,4 @@
-"""What a user types: `face-age` and its sub-commands."""
+"""The command line: `face-age` and its sub-commands."""
 
 from train.extras import install_excepthook
 

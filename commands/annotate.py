@@ -1,4 +1,4 @@
-"""Draws faces and their ages on a photograph, legibly at any size."""
+"""Draws faces and their ages on an image, legibly at any size."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -14,31 +14,31 @@ Area = tuple[float, float, float, float]  # left, top, right, bottom, pixels
 
 BOX: Final = (64, 224, 120)
 TEXT: Final = (8, 28, 14)
-# Of the photograph's longer side: a picture is looked at whole, so its text grows with it.
+# Relative to the longer side: images are viewed whole, so the text scales with them.
 SMALLEST_TEXT: Final = 1 / 64
 LARGEST_TEXT: Final = 1 / 14
-READABLE: Final = 10  # pixels: less is no text at any size
+READABLE: Final = 10  # pixels: smaller text is unreadable
 
 
-def annotated(picture: RGBImage, faces: Sequence[Face]) -> Image.Image:
-    """A copy of the upright RGB picture with a box, an age and an interval for each face."""
-    image = Image.fromarray(picture)
-    draw = ImageDraw.Draw(image)
-    line = max(1, round(max(image.size) / 400))
+def annotated(image: RGBImage, faces: Sequence[Face]) -> Image.Image:
+    """A copy of the upright RGB image with a box, an age and an interval for each face."""
+    pil_image = Image.fromarray(image)
+    draw = ImageDraw.Draw(pil_image)
+    line = max(1, round(max(pil_image.size) / 400))
     for face in faces:
         draw.rectangle(_outline(face.box, line), outline=BOX, width=line)
     taken: list[Area] = []
-    for face in faces:  # largest first, so that the small ones make way
-        text, font = _label(draw, face, image.size)
-        taken.append(_place(_size(draw, text, font), face.box, taken, image.size))
+    for face in faces:  # largest first: the labels of small faces move
+        text, font = _label(draw, face, pil_image.size)
+        taken.append(_place(_size(draw, text, font), face.box, taken, pil_image.size))
         draw.rectangle(taken[-1], fill=BOX)
         left, top, right, bottom = taken[-1]
         draw.text(((left + right) / 2, (top + bottom) / 2), text, TEXT, font, "mm")
-    return image
+    return pil_image
 
 
 def _outline(box: Area, line: int) -> Area:
-    """The box with its line around the face and not over it."""
+    """The outline of a box, outside it."""
     x1, y1, x2, y2 = box
     return x1 - line, y1 - line, x2 + line, y2 + line
 
@@ -46,7 +46,7 @@ def _outline(box: Area, line: int) -> Area:
 def _label(
     draw: ImageDraw.ImageDraw, face: Face, size: tuple[int, int]
 ) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
-    """The age with its interval where that is not much wider than the face, else the age."""
+    """Text and font: age and interval, or only the age if that is much wider than the face."""
     width = face.box[2] - face.box[0]
     low, high = face.age_interval
     smallest, largest = (max(READABLE, part * max(size)) for part in (SMALLEST_TEXT, LARGEST_TEXT))
@@ -60,7 +60,7 @@ def _label(
 def _size(
     draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
 ) -> tuple[float, float]:
-    """Width and height of a label; its height is the same for every text."""
+    """Width and height of a label; the height does not depend on the text."""
     _, top, _, bottom = draw.textbbox((0, 0), "0()", font, "lt")
     padding = 0.3 * (bottom - top)
     return draw.textlength(text, font) + 2 * padding, bottom - top + 2 * padding
@@ -69,7 +69,7 @@ def _size(
 def _place(
     label: tuple[float, float], box: Area, taken: Iterable[Area], size: tuple[int, int]
 ) -> Area:
-    """Above the box, below it or inside at its top: where it covers the fewest other labels."""
+    """The label's place above the box, below it or inside at its top: least overlap wins."""
     x1, y1, x2, y2 = box
     width, height = label
     left = min(max((x1 + x2 - width) / 2, 0), max(size[0] - width, 0))

@@ -1,4 +1,4 @@
-"""face-age: one command for all that a user does."""
+"""The command `face-age`, which runs all sub-commands."""
 
 import importlib
 import runpy
@@ -6,36 +6,36 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from server.console import close_output
+from server.output import close_stdout
 from train.extras import missing_package
 
-USAGE: Final = "usage: face-age COMMAND ...; face-age COMMAND --help says more"
+USAGE: Final = "usage: face-age COMMAND ...; see face-age COMMAND --help"
 SERVING: Final[Mapping[str, tuple[str, str, str]]] = {
-    "serve": ("server.serve", "main", "serve what lies in model_store, until Ctrl-C"),
-    "stop": ("server.serve", "stop", "end what serves in the background"),
-    "ready": ("server.readiness", "main", "tell whether every model answers a photograph"),
-    "predict": ("commands.predict", "main", "ask for the ages in photographs and folders"),
+    "serve": ("server.cli", "main", "serve the archive in model_store, until Ctrl-C"),
+    "stop": ("server.cli", "stop", "stop the service in the background"),
+    "ready": ("server.readiness", "main", "check that every model answers a photo"),
+    "predict": ("commands.predict", "main", "predict ages in photos and folders"),
     "archive": ("server.archive", "main", "pack a model into an archive"),
-    "check": ("server.check_archive", "main", "tell whether archives are as they were packed"),
+    "check": ("server.check_archive", "main", "check that archives are as they were packed"),
 }
 TRAINING: Final[Mapping[str, tuple[str, str]]] = {
-    "prepare": ("train.prepare", "find and crop the faces of labelled pictures"),
+    "prepare": ("train.prepare", "detect and crop the faces of labelled photos"),
     "fit": ("train.fit", "train a model on the crops"),
-    "evaluate": ("train.evaluate", "measure a run, or an exported file, on test faces"),
-    "export": ("train.export", "write a run's model, its card and figures"),
-    "prior": ("train.prior", "fit how common young ages are"),
-    "duplicates": ("train.duplicates", "list near copies across splits"),
-    "same-person": ("train.same_person", "tell about how many people are in two splits"),
-    "contact-sheet": ("train.contact_sheet", "show crops as they are trained on"),
-    "variants": ("train.variants", "measure smaller and faster models beside one"),
+    "evaluate": ("train.evaluate", "evaluate a run, or an exported file, on test faces"),
+    "export": ("train.export", "write a run's model, its card and metrics"),
+    "prior": ("train.prior", "fit the prior of young ages"),
+    "duplicates": ("train.duplicates", "list near-duplicates across splits"),
+    "same-person": ("train.same_person", "estimate how many people are in two splits"),
+    "contact-sheet": ("train.contact_sheet", "show augmented training crops"),
+    "variants": ("train.variants", "compare smaller and faster models"),
     "torchscript": ("train.torchscript", "build age.pt from age.safetensors"),
-    "imagenet": ("train.imagenet", "fetch weights trained on ImageNet"),
-    "faceres": ("train.faceres", "fetch a teacher that has seen many faces"),
+    "imagenet": ("train.imagenet", "download weights trained on ImageNet"),
+    "faceres": ("train.faceres", "download the teacher faceres"),
 }
 
 
 def main() -> int:
-    """Run the sub-command that the command line names, and give its exit code."""
+    """Run the sub-command of the command line; returns its exit code."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in SERVING or name in TRAINING:
         asks_for_help = not {"-h", "--help"}.isdisjoint(sys.argv)
@@ -61,20 +61,20 @@ def main() -> int:
 
 def _run(name: str) -> int:
     if name in TRAINING:
-        # as `python -m` does: Lightning starts a process for each GPU as this one was started
+        # like `python -m`: Lightning restarts the same command for each GPU
         runpy.run_module(TRAINING[name][0], run_name="__main__", alter_sys=True)
         return 0
     module, function, _ = SERVING[name]
     code: int = getattr(importlib.import_module(module), function)()
-    close_output()
+    close_stdout()
     return code
 
 
 def _help() -> str:
-    """All commands, a line for each."""
+    """One line for each command."""
     lines = [USAGE, "", "serving:"]
     lines += [f"  {name:<14} {meaning}" for name, (*_, meaning) in SERVING.items()]
-    lines += ["", "training, with the extra train:"]
+    lines += ["", "training (needs the extra `train`):"]
     lines += [f"  {name:<14} {meaning}" for name, (_, meaning) in TRAINING.items()]
     return "\n".join(lines)
 

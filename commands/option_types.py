@@ -1,4 +1,4 @@
-"""What options of a command line may be, as types for argparse."""
+"""Validated types of command-line options, for argparse."""
 
 import argparse
 import math
@@ -8,7 +8,7 @@ from face_age_client.address import Address
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A whole number of `least` or more, up to `most` where that is given."""
+    """A whole number from `least`, to `most` if given."""
 
     def read(text: str) -> int:
         try:
@@ -16,14 +16,16 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
         except ValueError:
             number = least - 1
         if number < least or (most is not None and number > most):
-            raise argparse.ArgumentTypeError(f"{text} is not {_told('whole number', least, most)}")
+            raise argparse.ArgumentTypeError(
+                f"{text} is not {_described('whole number', least, most)}"
+            )
         return number
 
     return read
 
 
 def real(least: float, most: float | None = None, *, above: bool = False) -> Callable[[str], float]:
-    """A number of `least` or more, or `above` it, up to `most` where that is given."""
+    """A finite number from `least` (`above`: greater than it), to `most` if given."""
 
     def read(text: str) -> float:
         try:
@@ -32,7 +34,7 @@ def real(least: float, most: float | None = None, *, above: bool = False) -> Cal
             number = math.nan
         low = number > least if above else number >= least
         if not (low and math.isfinite(number)) or (most is not None and number > most):
-            words = _told("number", least, most, above=above)
+            words = _described("number", least, most, above=above)
             raise argparse.ArgumentTypeError(f"{text} is not {words}")
         return number
 
@@ -40,7 +42,7 @@ def real(least: float, most: float | None = None, *, above: bool = False) -> Cal
 
 
 def rest_url(text: str) -> str:
-    """Where a service answers over REST, without a slash at its end."""
+    """A service's REST address, without a trailing slash."""
     try:
         return Address.rest(text).url
     except ValueError as error:
@@ -48,7 +50,7 @@ def rest_url(text: str) -> str:
 
 
 def grpc_address(text: str) -> str:
-    """Where a service answers over gRPC."""
+    """A service's gRPC address."""
     try:
         Address.grpc(text)
     except ValueError as error:
@@ -56,7 +58,7 @@ def grpc_address(text: str) -> str:
     return text
 
 
-def _told(kind: str, least: float, most: float | None, *, above: bool = False) -> str:
+def _described(kind: str, least: float, most: float | None, *, above: bool = False) -> str:
     if most is not None:
         return f"a {kind} from {least:g} to {most:g}"
     return f"a {kind} above {least:g}" if above else f"a {kind} of {least:g} or more"

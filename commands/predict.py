@@ -1,4 +1,4 @@
-"""Asks the service for the ages in photographs.
+"""Predicts ages in photos with a running service.
 
     face-age predict photo.jpg
     face-age predict photo.jpg holiday/ --json > ages.jsonl
@@ -6,14 +6,14 @@
     face-age predict --grpc photo.jpg
     FACE_AGE_KEY=... face-age predict --url https://ages.example.org photo.jpg
 
-Folders are searched for JPEG, PNG, WebP, BMP and GIF files, all the way down: by their suffix, and
-by their first bytes where that is another one. Names that begin with a dot are left out. Other
-files are not asked: what may have been meant as a picture, or holds some (HEIC, TIFF, raw, PDF,
-archives, what is not known), is an error; text, tables, sounds, videos and what programs keep are
-counted in one line. A file that is given by its name is asked, whatever it is.
+Folders are searched recursively for JPEG, PNG, WebP, BMP and GIF files: by suffix, and by the first
+bytes if the suffix is another one. Names that begin with a dot are left out. Other files are not
+sent: a file that may be a photo or hold some (HEIC, TIFF, raw, PDF, archives, unknown formats) is
+an error; text, tables, audio, video and files that programs keep are counted in one line. A file
+given by its name is always sent.
 
-Exits with 1 when one photograph failed or one file was an error; the reasons go to stderr.
-FACE_AGE_KEY holds the key for a proxy.
+Exits with 1 if a photo failed or a file was an error; the reasons go to stderr. FACE_AGE_KEY holds
+the key for a proxy.
 """
 
 import argparse
@@ -31,9 +31,9 @@ from typing import Any, Final, NoReturn
 
 from tqdm import tqdm
 
-from commands import picture_files
+from commands import annotated_files
 from commands.annotate import annotated
-from commands.folders import search, shown
+from commands.image_search import search, shown
 from commands.option_types import real, whole
 from face_age_client.address import GRPC_ADDRESS, REST_URL
 from face_age_client.answer import Answer
@@ -44,79 +44,79 @@ from handler.errors import Failure
 from handler.imaging.decode import decode
 from train.extras import exit_if_missing
 
-LARGEST: Final = 256 * 2**20  # bytes that are read: far more than any service takes
-PATIENCE: Final = 5.0  # seconds that a picture has to be written when all else ends
+LARGEST: Final = 256 * 2**20  # bytes: far more than any service accepts
+EXIT_TIMEOUT: Final = 5.0  # seconds to finish writing an annotated image before the exit
 
 
 class Unwritable(Exception):
-    """The answers cannot be printed; the message says why, and is "" where nobody reads them."""
+    """The answers cannot be printed; the message is the reason, "" for a closed pipe."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One photograph and where its annotated picture goes, if anywhere."""
+    """An image, and the file for its annotated copy."""
 
-    photograph: Path
-    picture: Path | None = None
+    image: Path
+    annotated: Path | None = None
 
 
 @dataclass(frozen=True)
 class Done:
-    """What came of one."""
+    """The result of a job."""
 
     answer: Answer
-    trouble: str = ""  # with its picture
+    trouble: str = ""  # why the annotated image was not written
 
 
 def do(client: Client, job: Job, min_confidence: float | None, max_faces: int | None) -> Done:
-    """Raises ClientError, OSError (the photograph cannot be read)."""
-    photograph = _read(job.photograph)
-    answer = client.predict(photograph, min_confidence=min_confidence, max_faces=max_faces)
-    if job.picture is None:
+    """Raises ClientError, or OSError if the image cannot be read."""
+    body = _read(job.image)
+    answer = client.predict(body, min_confidence=min_confidence, max_faces=max_faces)
+    if job.annotated is None:
         return Done(answer)
     try:
-        picture = decode(photograph, max_pixels=answer.width * answer.height)
-        picture_files.save(annotated(picture, answer.faces), job.picture)
+        image = decode(body, max_pixels=answer.width * answer.height)
+        annotated_files.save(annotated(image, answer.faces), job.annotated)
     except (OSError, ValueError, Failure, MemoryError) as error:
-        return Done(answer, f"{shown(job.picture)} is not written: {reason(error)}")
+        return Done(answer, f"{shown(job.annotated)} is not written: {reason(error)}")
     return Done(answer)
 
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        photograph = file.read(LARGEST + 1)
-    if len(photograph) > LARGEST:
+        body = file.read(LARGEST + 1)
+    if len(body) > LARGEST:
         raise OSError(errno.EFBIG, f"it has over {LARGEST / 2**20:.0f} MB, and is not sent")
-    return photograph
+    return body
 
 
 def reason(error: BaseException) -> str:
-    """One line, without a file's name."""
+    """The reason for an error in one line, without a file's name."""
     return shown(getattr(error, "strerror", None) or str(error) or type(error).__name__)
 
 
-def as_json(photograph: Path, answer: Answer) -> str:
-    """One line: the service's answer with the file's name, and its bytes if that is not UTF-8."""
-    raw = os.fsencode(photograph)
+def as_json(image: Path, answer: Answer) -> str:
+    """A JSON line: the answer with the file's name, and its bytes in base64 if not UTF-8."""
+    raw = os.fsencode(image)
     try:
-        file = {"file": raw.decode()}  # whatever the locale makes of it
+        file = {"file": raw.decode()}  # independent of the locale
     except UnicodeDecodeError:
-        file = {"file": shown(photograph), "file_base64": base64.b64encode(raw).decode()}
+        file = {"file": shown(image), "file_base64": base64.b64encode(raw).decode()}
     return json.dumps({**file, **answer.content}, ensure_ascii=False)
 
 
-def as_text(photograph: Path, answer: Answer) -> str:
-    """One line for a person."""
+def as_text(image: Path, answer: Answer) -> str:
+    """A line for a person."""
     faces = [
         f"{face.age:.1f} ({face.age_interval[0]:.0f} to {face.age_interval[1]:.0f})"
         for face in answer.faces
     ]
     count = {0: "no face", 1: "1 face"}.get(len(faces), f"{len(faces)} faces")
-    return f"{shown(photograph)}: {count}{': ' if faces else ''}{', '.join(faces)}"
+    return f"{shown(image)}: {count}{': ' if faces else ''}{', '.join(faces)}"
 
 
 def _name(text: str) -> str:
-    if not text:  # a variable that is not set; Path would take it for the folder that one is in
+    if not text:  # an unset shell variable; Path would read it as the current folder
         raise argparse.ArgumentTypeError("an empty name is no file")
     return text
 
@@ -138,7 +138,7 @@ def arguments() -> argparse.Namespace:
         epilog=rules,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("photographs", nargs="+", type=_path, metavar="PHOTO", help="or a folder")
+    parser.add_argument("images", nargs="+", type=_path, metavar="PHOTO", help="or a folder")
     parser.add_argument("--grpc", action="store_true", help="ask over gRPC, not REST")
     parser.add_argument(
         "--url", help=f"where the service answers (default: {REST_URL}; with --grpc {GRPC_ADDRESS})"
@@ -162,15 +162,15 @@ def arguments() -> argparse.Namespace:
         "--annotate",
         type=_name,
         metavar="OUT",
-        help="draw boxes and ages into this picture; a folder where there are several photographs",
+        help="write boxes and ages into this image, or into a folder for several photos",
     )
     return parser.parse_args()
 
 
 def connector(given: argparse.Namespace) -> Callable[[], Client]:
-    """What makes a client for one thread.
+    """Makes clients, one for each thread.
 
-    Raises ValueError on an address that is none, OSError on certificates that cannot be read.
+    Raises ValueError on an invalid address, OSError on certificates that cannot be read.
     """
     words = {
         "model_version": given.model_version,
@@ -179,7 +179,7 @@ def connector(given: argparse.Namespace) -> Callable[[], Client]:
     }
     if given.grpc:
         with exit_if_missing():
-            from face_age_client.rpc import GrpcClient  # only here is grpcio needed
+            from face_age_client.rpc import GrpcClient  # grpcio is an extra
 
         url = GRPC_ADDRESS if given.url is None else given.url
         connect: Callable[[], Client] = partial(GrpcClient, url, **words)
@@ -190,15 +190,15 @@ def connector(given: argparse.Namespace) -> Callable[[], Client]:
 
 
 def ask_all(connect: Callable[[], Client], jobs: list[Job], given: argparse.Namespace) -> bool:
-    """Print each answer as it comes; whether all went well. Raises Unwritable."""
+    """Print each answer as it arrives; whether all jobs succeeded. Raises Unwritable."""
     ask = partial(do, min_confidence=given.min_confidence, max_faces=given.max_faces)
     render = as_json if given.json else as_text
     well = True
 
-    # A bar is for a person who waits: not for a log, and not for one photograph.
+    # A progress bar is for a person who waits: not for a log, and not for one photo.
     hidden = True if len(jobs) < 2 else None
     outcomes = in_parallel(connect, ask, jobs)
-    with tqdm(total=len(jobs), unit="photograph", disable=hidden) as bar:
+    with tqdm(total=len(jobs), unit="photo", disable=hidden) as bar:
         for number, (job, future) in enumerate(outcomes, start=1):
             try:
                 done = future.result()
@@ -207,10 +207,10 @@ def ask_all(connect: Callable[[], Client], jobs: list[Job], given: argparse.Name
                 rest = f"; {left} more not asked" if left else ""
                 trouble = f"{reason(error)}{rest}; start it with scripts/serve.sh"
             except (ClientError, OSError, MemoryError) as error:
-                trouble = f"{shown(job.photograph)}: {reason(error)}"
+                trouble = f"{shown(job.image)}: {reason(error)}"
             else:
-                trouble = done.trouble and f"{shown(job.photograph)}: {done.trouble}"
-                _print(bar, render(job.photograph, done.answer))
+                trouble = done.trouble and f"{shown(job.image)}: {done.trouble}"
+                _print(bar, render(job.image, done.answer))
             if trouble:
                 bar.write(f"error: {trouble}", file=sys.stderr)
                 well = False
@@ -221,8 +221,8 @@ def ask_all(connect: Callable[[], Client], jobs: list[Job], given: argparse.Name
 def _print(bar: "tqdm[Any]", line: str) -> None:
     try:
         bar.write(line, file=sys.stdout)
-        sys.stdout.flush()  # or what ends this process would take the last answers with it
-    except BrokenPipeError as error:  # `| head` has seen enough
+        sys.stdout.flush()  # so that the last answers survive if the process is killed
+    except BrokenPipeError as error:  # such as `| head`
         raise Unwritable from error
     except OSError as error:
         raise Unwritable(f"the answers cannot be written: {error.strerror}") from error
@@ -241,15 +241,15 @@ def main() -> int:
 
 
 def predict(given: argparse.Namespace) -> int:
-    """Ask for all of them, print the answers, and give the exit code."""
+    """Send all photos, print the answers; returns the exit code."""
     _say_names(given)
-    found = search(given.photographs)
-    several = len(given.photographs) > 1 or given.photographs[0].is_dir()
+    found = search(given.images)
+    several = len(given.images) > 1 or given.images[0].is_dir()
     try:
-        jobs = [Job(photograph) for photograph in found.photographs]
+        jobs = [Job(image) for image in found.images]
         if given.annotate is not None:
-            pictures = picture_files.places(found.photographs, given.annotate, several=several)
-            jobs = list(map(Job, found.photographs, pictures))
+            outputs = annotated_files.output_files(found.images, given.annotate, several=several)
+            jobs = list(map(Job, found.images, outputs))
         connect = connector(given)
     except (ValueError, OSError) as error:
         print(f"error: {shown(str(error))}", file=sys.stderr)
@@ -264,15 +264,15 @@ def predict(given: argparse.Namespace) -> int:
 
 
 def _say_names(given: argparse.Namespace) -> None:
-    """Let standard output take every name: JSON is UTF-8, and text says so what it cannot say."""
+    """Let stdout print every file name: JSON in UTF-8, text with escapes."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         encoding = "utf-8" if given.json else sys.stdout.encoding
         sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def _end(code: int) -> NoReturn:
-    """At once: what is under way would take until its answer comes."""
-    picture_files.writing.acquire(timeout=PATIENCE)
+    """Exit without waiting for requests under way."""
+    annotated_files.writing.acquire(timeout=EXIT_TIMEOUT)
     os._exit(code)
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A self-signed certificate for trying the proxy out: deploy/certificate.sh FOLDER NAME...
-# Clients have to be told to trust FOLDER/certificate.pem; strangers' clients need a real one.
+# Clients must trust FOLDER/certificate.pem explicitly; a public service needs a real certificate.
 set -euo pipefail
 
 [ $# -ge 2 ] || { echo 'usage: deploy/certificate.sh FOLDER NAME... (or addresses)' >&2; exit 2; }

@@ -1,12 +1,12 @@
-"""The keys that the proxy lets in: adds, lists and revokes them; takes effect at once.
+"""Adds, lists and revokes the proxy's API keys; nginx applies a change with the next request.
 
-    python deploy/keys.py add alice       prints alice's key, which is kept nowhere
+    python deploy/keys.py add alice       prints alice's key, which is not stored
     python deploy/keys.py list
     python deploy/keys.py revoke alice
 
-The file holds a line for each key: its SHA-256, its name and the day it was made. A key is 32
-random bytes, so that a plain hash can neither be reversed nor searched. Needs nothing but the
-standard library.
+The file has a line for each key: SHA-256, name and date. A key is 32 random bytes, so a plain hash
+can neither be reversed nor searched. Runs on hosts without this project: it needs only the standard
+library.
 """
 
 import argparse
@@ -28,13 +28,13 @@ FILE = Path("/etc/face-age/keys")
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class Fault(Exception):
-    """What was asked for cannot be done; the message is the line for the operator."""
+class KeyFileError(Exception):
+    """The key file cannot be read or changed; the message is one line for the operator."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """What is kept of one key."""
+    """A line of the file: a key's hash, name and date."""
 
     sha256: str
     name: str
@@ -42,9 +42,9 @@ class Key:
 
     @classmethod
     def parse(cls, line: str) -> Self:
-        """Raises Fault on a line that `str(key)` does not write."""
+        """The inverse of `str(key)`. Raises KeyFileError on any other line."""
         if not re.fullmatch(rf"[0-9a-f]{{64}} {NAME.pattern} \d{{4}}-\d\d-\d\d", line):
-            raise Fault(f"not a line of keys: {line[:20]!r}...")
+            raise KeyFileError(f"not a line of keys: {line[:20]!r}...")
         return cls(*line.split())
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Key:
 
 
 def read(file: Path) -> list[Key]:
-    """The keys of a file, none where there is no file."""
+    """The keys of a file; empty if the file is missing."""
     try:
         return [Key.parse(line) for line in file.read_text().splitlines()]
     except FileNotFoundError:
@@ -60,30 +60,32 @@ def read(file: Path) -> list[Key]:
 
 
 def add(file: Path, name: str) -> str:
-    """A new key; only its hash is kept. Raises Fault where the name is taken or none."""
+    """Store the hash of a new key; returns the key. Raises KeyFileError on a bad or taken name."""
     if not NAME.fullmatch(name):
-        raise Fault(f"{name!r} is no name: letters, digits, dot, dash and underscore, at most 64")
+        raise KeyFileError(
+            f"{name!r} is no name: letters, digits, dot, dash and underscore, at most 64"
+        )
     key = secrets.token_urlsafe(32)
     with _changing(file) as keys:
         if any(other.name == name for other in keys):
-            raise Fault(f"there is a key of the name {name}: revoke it, or choose another name")
+            raise KeyFileError(f"there is a key {name}: revoke it, or choose another name")
         today = datetime.date.today().isoformat()
         keys.append(Key(hashlib.sha256(key.encode()).hexdigest(), name, today))
     return key
 
 
 def revoke(file: Path, name: str) -> None:
-    """Remove a key. Raises Fault where there is none of that name."""
+    """Remove a key. Raises KeyFileError if there is none of that name."""
     with _changing(file) as keys:
         left = [key for key in keys if key.name != name]
         if len(left) == len(keys):
-            raise Fault(f"there is no key of the name {name}")
+            raise KeyFileError(f"there is no key {name}")
         keys[:] = left
 
 
 @contextlib.contextmanager
 def _changing(file: Path) -> Iterator[list[Key]]:
-    """The file's keys, to be changed by one process at a time and replaced at once."""
+    """The file's keys, to be edited; locked, and replaced atomically at the end."""
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -94,7 +96,7 @@ def _changing(file: Path) -> Iterator[list[Key]]:
             with os.fdopen(number, "w") as stream:
                 stream.writelines(f"{key}\n" for key in keys)
                 stream.flush()
-                os.fchmod(number, 0o644)  # nginx's workers are other users; hashes are no secret
+                os.fchmod(number, 0o644)  # nginx's workers run as another user; hashes are public
                 os.fsync(number)
             os.replace(fresh, file)
         except BaseException:
@@ -121,7 +123,7 @@ def main() -> int:
         else:
             for key in read(given.file):
                 print(f"{key.made} {key.name}")
-    except (Fault, OSError) as error:
+    except (KeyFileError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,1 +1,1 @@
-"""Load on a service that runs, with every answer checked."""
+"""Load tests of a running service, with every answer checked."""

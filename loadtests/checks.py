@@ -1,17 +1,17 @@
-"""What a well-formed answer can still have wrong."""
+"""Checks of well-formed answers."""
 
 from face_age_client.answer import Answer
 from face_age_client.errors import Malformed
-from loadtests.photographs import Photograph
+from loadtests.images import EncodedImage
 
 
-def check(answer: Answer, photograph: Photograph) -> None:
-    """Raises Malformed where an answer is not one to this photograph."""
-    if (answer.width, answer.height) != (photograph.width, photograph.height):
-        raise Malformed("the answer is to a photograph of another size")
-    if photograph.faces is not None and len(answer.faces) != photograph.faces:
-        raise Malformed(f"{len(answer.faces)} faces where there are {photograph.faces}")
+def check(answer: Answer, image: EncodedImage) -> None:
+    """Raise Malformed if the answer does not fit the image."""
+    if (answer.width, answer.height) != (image.width, image.height):
+        raise Malformed("the answer is to an image of another size")
+    if image.faces is not None and len(answer.faces) != image.faces:
+        raise Malformed(f"{len(answer.faces)} faces where there are {image.faces}")
     for face in answer.faces:
         left, top, right, bottom = face.box  # a face that the border cuts reaches past it
-        if not (left < photograph.width and right > 0 and top < photograph.height and bottom > 0):
-            raise Malformed("a face outside the photograph")
+        if not (left < image.width and right > 0 and top < image.height and bottom > 0):
+            raise Malformed("a face outside the image")

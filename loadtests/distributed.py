@@ -1,4 +1,4 @@
-"""What locust's master and workers do not tell each other by themselves; imports locust."""
+"""Messages between locust's master and workers beyond its own; imports locust."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,23 +11,23 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadtests.open_loop import Punctuality
 
-PREPARING: Final = 120.0  # seconds that workers have to make their photographs
-MARGIN: Final = 5.0  # seconds that a worker has to say that its users have ended
-ASKING: Final = 0.5  # seconds between two questions whether they are ready
+PREPARING: Final = 120.0  # seconds for workers to make their images
+MARGIN: Final = 5.0  # seconds for a worker to report that its users have ended
+ASKING: Final = 0.5  # seconds between two `prepare` messages
 TICK: Final = 0.05  # seconds
-NEEDED: Final = ("photos", "mix", "large")  # options that say what photographs there are
+NEEDED: Final = ("photos", "mix", "large")  # options that determine the images
 
-punctuality = Punctuality()  # of this process, and on the master of all
+punctuality = Punctuality()  # of this process; on the master, of all
 
 
-_prepared: dict[str, str] = {}  # worker -> what it lacks, or ""
+_prepared: dict[str, str] = {}  # worker -> its error, or ""
 _finished: set[str] = set()
 
 
 def prepare(environment: Environment, make: Callable[[], str]) -> str:
-    """Let master and workers begin together, and end together; gives what one of them lacks.
+    """Let master and workers begin and end together; returns an error of one of them, or "".
 
-    `make` makes the photographs that the options ask for, and gives "" or what it lacks. By itself
+    `make` makes the images of the options, and returns "" or an error. By itself
     a master begins when its workers are there, prepared or not, and at the end it waits for them
     for half a second, whatever --stop-timeout says, and counts what has come.
     """
@@ -44,19 +44,19 @@ def prepare(environment: Environment, make: Callable[[], str]) -> str:
 
 
 def _await_workers(runner: MasterRunner, options: Any) -> str:
-    """The master's beginning, where nobody else says when."""
+    """Wait on the master until all workers are prepared, in headless mode."""
     words = {name: getattr(options, name) for name in NEEDED}
     with gevent.Timeout(PREPARING, exception=False):
         while options.headless and len(_prepared) < options.expect_workers:
             for client in runner.clients.ready:
-                if client.id not in _prepared:  # asked again: who only just connects may not hear
+                if client.id not in _prepared:  # repeat: it may still connect
                     runner.send_message("prepare", words, client.id)
             gevent.sleep(ASKING)
     return next((lack for lack in _prepared.values() if lack), "")
 
 
 def _prepare(make: Callable[[], str], environment: Environment, msg: Any) -> None:
-    """A worker's beginning, with the master's options."""
+    """Prepare a worker, with the master's options."""
     runner: Any = environment.runner
     vars(environment.parsed_options).update(msg.data)
     runner.send_message("prepared", {"lack": make()})
@@ -68,7 +68,7 @@ def _note_prepared(msg: Any, **_: Any) -> None:
 
 @events.test_stopping.add_listener  # type: ignore[untyped-decorator]
 def wait_for_workers(environment: Environment, **_: Any) -> None:
-    """The master's end of a run."""
+    """Wait on the master until all workers have finished."""
     runner: Any = environment.runner
     if not isinstance(runner, MasterRunner):
         return
@@ -80,7 +80,7 @@ def wait_for_workers(environment: Environment, **_: Any) -> None:
 
 
 def _finish(environment: Environment, **_: Any) -> None:
-    """A worker's end: its users', a last report and the word that there is no other."""
+    """Finish a worker: stop its users, send a last report and `finished`."""
     runner: Any = environment.runner
     runner.stop()
     data: dict[str, Any] = {}
@@ -92,11 +92,11 @@ def _finish(environment: Environment, **_: Any) -> None:
 
 @events.report_to_master.add_listener  # type: ignore[untyped-decorator]
 def report(data: dict[str, Any], **_: Any) -> None:
-    """Whether a worker kept its times."""
+    """Add a worker's punctuality to its report."""
     data["punctuality"] = punctuality.take()
 
 
 @events.worker_report.add_listener  # type: ignore[untyped-decorator]
 def take_report(data: dict[str, Any], **_: Any) -> None:
-    """Whether all did."""
+    """Add up the workers' punctuality on the master."""
     punctuality.add(data["punctuality"])

@@ -1,13 +1,12 @@
-"""Load on a service that runs: REST and gRPC users, new photographs, every answer checked.
+"""Load on a service that runs: REST and gRPC users, new images, every answer checked.
 
     locust -f loadtests/locustfile.py --headless -u 8 -r 8 -t 30s --html report.html RestUser
     locust -f loadtests/locustfile.py --photos FOLDER --host http://127.0.0.1:8080
     locust -f loadtests/locustfile.py --headless -u 10 -t 60s -s 60 --arrivals 4
     locust -f loadtests/locustfile.py --headless -u 40 -t 10m --shape spike --max-p95 500
 
-A user waits for its answer before it sends the next photograph, or, with `--arrivals`, does not.
-Exits with 1 when a request failed, or its answer was wrong in any way, or there was none at all, or
-a limit that was given does not hold.
+A user waits for the answer before it sends the next image; with `--arrivals` it does not wait.
+Exits with 1 if a request failed, an answer was wrong, none was sent, or a limit was exceeded.
 """
 
 import itertools
@@ -34,9 +33,9 @@ from face_age_client.rest import refusal
 from loadtests import distributed, mix, shapes
 from loadtests.checks import check
 from loadtests.distributed import punctuality
+from loadtests.images import EncodedImage
 from loadtests.open_loop import Arrivals
 from loadtests.options import add_options, wrong
-from loadtests.photographs import Photograph
 from loadtests.thresholds import Limits, Outcome, exceeded
 from train.extras import exit_if_missing
 
@@ -54,11 +53,11 @@ events.init_command_line_parser.add_listener(add_options)  # type: ignore[no-unt
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def prepare(environment: Environment, **_: Any) -> None:
-    """What must be there before users are; in each process, for a fork would not survive it."""
+    """Prepare images and gRPC in each process, before users start; gRPC does not survive a fork."""
     options: Any = environment.parsed_options
     if reason := wrong(options):
         sys.exit(f"error: {reason}")
-    grpc.experimental.gevent.init_gevent()  # or one gRPC call would stop every user
+    grpc.experimental.gevent.init_gevent()  # or one gRPC call would block every user
     lack = distributed.prepare(environment, partial(_lack, options))
     if lack:
         runner: Any = environment.runner
@@ -67,7 +66,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, WorkerRunner):
         return
     shares = {"RestUser": 1 - options.grpc_share, "GrpcUser": options.grpc_share}
-    if len(environment.user_classes) > 1:  # where a name was given, there is nothing to share
+    if len(environment.user_classes) > 1:  # no shares if a user class was named
         for user in environment.user_classes:
             user.weight = shares[user.__name__]
         environment.user_classes[:] = [u for u in environment.user_classes if u.weight]
@@ -81,7 +80,7 @@ _making = BoundedSemaphore()
 
 
 def _mix(options: Any) -> mix.Mix:
-    """Made once, by a thread: a worker has to tell its master meanwhile that it lives."""
+    """Made once, in a thread: a worker must keep sending heartbeats to its master."""
     with _making:
         made: mix.Mix | ValueError = gevent.get_hub().threadpool.apply(_made, (options,))
     if isinstance(made, ValueError):
@@ -112,7 +111,7 @@ def _end_after(requests: int, environment: Environment) -> None:
 
 
 class Shape(LoadTestShape):
-    """One of `loadtests.shapes`; abstract, so that locust does not take it unasked."""
+    """One of `loadtests.shapes`; abstract, so that locust does not select it by itself."""
 
     abstract = True
 
@@ -121,7 +120,7 @@ class Shape(LoadTestShape):
         self._name, self._most, self._seconds = name, most, seconds
 
     def tick(self) -> tuple[int, float] | None:
-        """The users of this moment, and how many of them may come in a second: all."""
+        """The number of users now, and the spawn rate: all at once."""
         at = self.get_run_time()  # type: ignore[no-untyped-call]
         users = shapes.users(self._name, self._most, self._seconds, at)
         return None if users is None else (users, min(100, self._most))
@@ -129,7 +128,7 @@ class Shape(LoadTestShape):
 
 @events.quitting.add_listener  # type: ignore[untyped-decorator]
 def judge(environment: Environment, **_: Any) -> None:
-    """Sets the exit code by the limits, and says below locust's tables which do not hold."""
+    """Set the exit code by the limits; print exceeded ones below locust's tables."""
     if isinstance(environment.runner, WorkerRunner):
         return
     options: Any = environment.parsed_options
@@ -142,26 +141,26 @@ def judge(environment: Environment, **_: Any) -> None:
     if lines:
         environment.process_exit_code = 1
     elif total.num_failures and not runner.exceptions:
-        environment.process_exit_code = 0  # as many as may be, which locust would not let pass
+        environment.process_exit_code = 0  # within --max-error-rate, which locust does not know
     lines = [f"failed: {line}" for line in lines]
     if options.arrivals:
         lines.append(str(punctuality))
     if options.csv_prefix:
-        gevent.sleep(1.1 * CSV_STATS_INTERVAL_SEC)  # or the files would lack the last answers
+        gevent.sleep(1.1 * CSV_STATS_INTERVAL_SEC)  # or the CSV files would lack the last answers
     quit_event: Any = environment.events.quit
     quit_event.add_listener(lambda **_: [print(line, file=sys.stderr) for line in lines])
 
 
 class AgeUser(User):
-    """Sends photographs and reads the answers, one after the other or at times of its own."""
+    """Sends images and checks the answers, closed loop or at its own arrival times."""
 
     abstract = True
     protocol: ClassVar[str]
 
     def on_start(self) -> None:
-        """Each user has its own photographs and its own connection."""
+        """Make the user's own images and connection."""
         options = self.environment.parsed_options
-        self.name = f"{time.time_ns()}/{next(_numbers)}"  # another run, or user, has another
+        self.name = f"{time.time_ns()}/{next(_numbers)}"  # unique over runs and users
         self.random = random.Random(self.name)  # nosec B311  # no secret
         self.mix = _mix(options)
         self.sent = itertools.count()
@@ -174,26 +173,26 @@ class AgeUser(User):
             gevent.sleep(self.due - now)
 
     def on_stop(self) -> None:
-        """Leave no request and no connection behind."""
+        """Finish requests and close the connection."""
         self.under_way.join(self.environment.stop_timeout)
         punctuality.unanswered += len(self.under_way)
         self.under_way.kill()
         self.disconnect()
 
     def connect(self) -> None:
-        """Make the client of this user's protocol."""
+        """Make the protocol's client."""
         raise NotImplementedError
 
     def disconnect(self) -> None:
-        """Close it."""
+        """Close the client."""
         raise NotImplementedError
 
     def answer(self, body: bytes) -> Answer:
-        """The answer to a photograph; raises ClientError."""
+        """Send an image. Raises ClientError."""
         raise NotImplementedError
 
     def wait_time(self) -> float:
-        """Seconds to the next photograph."""
+        """Seconds until the next image."""
         options = self.environment.parsed_options
         if not options.arrivals:
             return self.random.uniform(0, options.think)
@@ -202,28 +201,28 @@ class AgeUser(User):
 
     @task
     def ask(self) -> None:
-        """One photograph."""
-        kind, photograph = self.mix.draw(self.random, f"{self.name}/{next(self.sent)}")
+        """Send one image."""
+        kind, image = self.mix.draw(self.random, f"{self.name}/{next(self.sent)}")
         if self.environment.parsed_options.arrivals:
             punctuality.note(time.perf_counter() - self.due)
-            exchange = self.under_way.spawn(self.exchange, kind, photograph, self.due)
+            exchange = self.under_way.spawn(self.exchange, kind, image, self.due)
             exchange.link_exception(self.tell)
-        elif isinstance(self.exchange(kind, photograph, time.perf_counter()), Unreachable):
-            time.sleep(1)  # refusals come by the thousand and say nothing new
+        elif isinstance(self.exchange(kind, image, time.perf_counter()), Unreachable):
+            time.sleep(1)  # refused connections would come by the thousand
 
     def tell(self, exchange: gevent.Greenlet) -> None:
-        """Let locust know of a fault of ours, as it does of one in a task."""
+        """Report a bug in an exchange to locust, as it does for one in a task."""
         user_error: Any = self.environment.events.user_error
         error = exchange.exception
         user_error.fire(user_instance=self, exception=error, tb=error.__traceback__)
 
-    def exchange(self, kind: str, photograph: Photograph, due: float) -> ClientError | None:
-        """Its answer; whatever is wrong with it is a failure in the report."""
+    def exchange(self, kind: str, image: EncodedImage, due: float) -> ClientError | None:
+        """Send an image and report the result to locust; any fault counts as a failure."""
         length, failure = 0, None
         try:
-            answer = self.answer(photograph.body)
+            answer = self.answer(image.body)
             length = len(json.dumps(answer.content, separators=(",", ":")))
-            check(answer, photograph)
+            check(answer, image)
         except ClientError as error:
             failure = error
         self.environment.events.request.fire(
@@ -238,15 +237,15 @@ class AgeUser(User):
 
 
 class RestUser(AgeUser, FastHttpUser):
-    """Asks over REST."""
+    """Sends images over REST."""
 
     host = REST_URL
     protocol = "REST"
     network_timeout = connection_timeout = TIMEOUT
-    concurrency = 1000  # connections, opened as they are needed: arrivals wait for none
+    concurrency = 1000  # connections, opened on demand: arrivals never wait for one
 
     def connect(self) -> None:
-        """Locust has made a session for each user, with a host as it was given."""
+        """Validate the host of the session that locust has made."""
         try:
             self.client.base_url = Address.rest(str(self.host)).url
         except ValueError as error:
@@ -257,9 +256,9 @@ class RestUser(AgeUser, FastHttpUser):
         self.client.client.close()
 
     def answer(self, body: bytes) -> Answer:
-        """The answer to a photograph; raises ClientError."""
+        """Send an image. Raises ClientError."""
         session: Any = self.client
-        response = session.post(  # reported by us: nobody enters the context that this is
+        response = session.post(  # reported by `exchange`: this context manager is not entered
             "/predictions/age",
             data=body,
             headers={"Content-Type": "application/octet-stream"},
@@ -277,19 +276,19 @@ class RestUser(AgeUser, FastHttpUser):
 
 
 class GrpcUser(AgeUser):
-    """Asks over gRPC."""
+    """Sends images over gRPC."""
 
     protocol = "gRPC"
 
     def connect(self) -> None:
-        """Its own channel, over its own connection."""
+        """Open a channel over a connection of its own."""
         host = self.environment.parsed_options.grpc_host
         self.client = GrpcClient(host, timeout=TIMEOUT, own_connection=True)
 
     def disconnect(self) -> None:
-        """Close it."""
+        """Close the client."""
         self.client.close()
 
     def answer(self, body: bytes) -> Answer:
-        """The answer to a photograph; raises ClientError."""
+        """Send an image. Raises ClientError."""
         return self.client.predict(body)

@@ -1,4 +1,4 @@
-"""What the users send: photographs without a face, with one and with many, small and large ones."""
+"""The mix of images that users send: with no, one or many faces; small and large."""
 
 import argparse
 import io
@@ -15,50 +15,50 @@ from typing import Final
 from PIL import Image, ImageOps
 
 from commands.option_types import real
-from loadtests.photographs import Photograph, find, marked, variants
+from loadtests.images import EncodedImage, find, marked, variants
 from loadtests.synthetic import CANVAS, COLUMNS, ROWS, crowd, enlarged
-from server.readiness import PHOTOGRAPH
+from server.readiness import PROBE_IMAGE
 
 FACES: Final = ("none", "one", "many")
-ANY: Final = "any"  # number of faces, of photographs that are not sorted
+ANY: Final = "any"  # number of faces of unsorted images
 WEIGHTS: Final = "none=10,one=80,many=10"
-LARGE: Final = 0.05  # of all photographs
-SMALL_ONES: Final = 40  # different photographs of each number of faces
+LARGE: Final = 0.05  # of all images
+SMALL_ONES: Final = 40  # different images of each number of faces
 LARGE_ONES: Final = 3
-ACROSS: Final = 6  # faces of a made photograph of many, in two rows
+ACROSS: Final = 6  # faces in a row of the synthetic image of many faces, which has two rows
 BORDER: Final = 60  # pixels around them
 SEED: Final = 1
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Photographs of which one is as good as another."""
+    """Interchangeable images."""
 
     name: str  # in the report
     weight: float
-    photographs: Sequence[Photograph]
+    images: Sequence[EncodedImage]
 
 
 class Mix:
-    """Kinds by their weights."""
+    """Kinds of images with weights."""
 
     def __init__(self, kinds: Sequence[Kind]) -> None:
         self._kinds = kinds
         self._weights = [kind.weight for kind in kinds]
 
-    def draw(self, source: random.Random, name: str) -> tuple[str, Photograph]:
-        """The name of a kind, and a photograph that no other `name` has the bytes of."""
+    def draw(self, source: random.Random, name: str) -> tuple[str, EncodedImage]:
+        """A random kind's name and an image, whose bytes are unique to `name`."""
         (kind,) = source.choices(self._kinds, self._weights)
-        return kind.name, marked(source.choice(kind.photographs), name)
+        return kind.name, marked(source.choice(kind.images), name)
 
 
 @cache
 def made(folder: str, weights: str, large: float) -> Mix:
-    """The mix of photographs from a folder, or of our own where it is ""; takes a second or two.
+    """The mix of images of a folder, or of synthetic ones if it is ""; takes a second or two.
 
-    `weights` as `weights_of` takes them; `large`: the share of photographs with 12 megapixels. A
-    folder's photographs lie in none/, one/ and many/; where it has none of these folders they are
-    one kind. Raises ValueError where there are no photographs of a weight.
+    `weights` as `weights_of` takes them; `large`: the share of images with 12 megapixels. A
+    folder's images lie in none/, one/ and many/; where it has none of these folders they are
+    one kind. Raises ValueError where there are no images of a weight.
     """
     with tempfile.TemporaryDirectory() as place:
         sources = _sorted(Path(folder)) if folder else _own(Path(place))
@@ -69,15 +69,15 @@ def made(folder: str, weights: str, large: float) -> Mix:
                 raise ValueError(f"{folder}/{name} is missing, and its weight is {weight:g}")
             for size, share in (("small", 1 - large), ("large", large)):
                 if weight * share:
-                    photographs = _photographs(*sources[name], size)
-                    kinds.append(Kind(f"{size}, faces: {name}", weight * share, photographs))
+                    images = _images(*sources[name], size)
+                    kinds.append(Kind(f"{size}, faces: {name}", weight * share, images))
     return Mix(kinds)
 
 
 def weights_of(text: str) -> dict[str, float]:
-    """How often photographs without a face, with one, with many: "none=10,one=80,many=10".
+    """The weights of images with no, one and many faces, from "none=10,one=80,many=10".
 
-    What is not named has the weight 0. Raises ValueError.
+    The default weight is 0. Raises ValueError.
     """
     weights: dict[str, float] = {}
     for part in text.split(","):
@@ -98,7 +98,7 @@ def weights_of(text: str) -> dict[str, float]:
 
 
 def checked(text: str) -> str:
-    """The same text where `weights_of` takes it, for argparse."""
+    """`text`, if `weights_of` accepts it; a type for argparse."""
     try:
         weights_of(text)
     except ValueError as error:
@@ -106,7 +106,7 @@ def checked(text: str) -> str:
     return text
 
 
-_Source = tuple[list[Path], int | None]  # files, and the faces in each of them where that is known
+_Source = tuple[list[Path], int | None]  # files, and the number of faces in each if known
 
 
 def _sorted(folder: Path) -> Mapping[str, _Source]:
@@ -122,16 +122,16 @@ def _own(place: Path) -> Mapping[str, _Source]:
     cells = (0, 0, CANVAS // COLUMNS * ACROSS, CANVAS // ROWS * 2)
     faces = crowd(COLUMNS + ACROSS).crop(cells)
     ImageOps.expand(faces, BORDER, (128, 128, 128)).save(many)
-    return {"none": ([none], 0), "one": ([PHOTOGRAPH], 1), "many": ([many], 2 * ACROSS)}
+    return {"none": ([none], 0), "one": ([PROBE_IMAGE], 1), "many": ([many], 2 * ACROSS)}
 
 
-def _photographs(paths: Sequence[Path], faces: int | None, size: str) -> list[Photograph]:
+def _images(paths: Sequence[Path], faces: int | None, size: str) -> list[EncodedImage]:
     if size == "small":
         return list(islice(variants(paths, faces, SEED), SMALL_ONES))
     return [_large(one) for one in islice(variants(paths, faces, SEED), LARGE_ONES)]
 
 
-def _large(photograph: Photograph) -> Photograph:
-    body = enlarged(photograph.body)
-    with Image.open(io.BytesIO(body)) as image:
-        return Photograph(body, *image.size, photograph.faces)
+def _large(image: EncodedImage) -> EncodedImage:
+    body = enlarged(image.body)
+    with Image.open(io.BytesIO(body)) as pil_image:
+        return EncodedImage(body, *pil_image.size, image.faces)

@@ -1,54 +1,54 @@
-"""Arrivals at their own times, whether the ones before are answered or not."""
+"""Open-loop arrivals, independent of the answers."""
 
 import random
 from dataclasses import asdict, dataclass
 from typing import Final
 
-LATE: Final = 0.01  # seconds after its time that a photograph may be sent without being told
+LATE: Final = 0.01  # seconds after the due time from which an image counts as late
 
 
 class Arrivals:
-    """A Poisson process: the times of a client that knows nothing of the others.
+    """A Poisson process: arrival times that are independent of each other.
 
-    Those of several users together are one too, of the sum of their rates.
+    The arrivals of several users are a Poisson process too, with the sum of their rates.
     """
 
     def __init__(self, rate: float, start: float, source: random.Random) -> None:
-        """`rate` a second, from `start` in seconds on."""
+        """`rate` per second, from the time `start` on."""
         self._rate = rate
         self._source = source
         self._last = start
 
     def next(self) -> float:
-        """When the next one is due, in seconds of the clock that `start` belongs to."""
+        """The next arrival, on the clock of `start`."""
         self._last += self._source.expovariate(self._rate)
         return self._last
 
 
 @dataclass
 class Punctuality:
-    """Whether a load generator kept its times; those of several add up."""
+    """How punctual a load generator was; sums over several."""
 
     sent: int = 0
-    late: int = 0  # sent more than `LATE` after their time
-    worst: float = 0.0  # seconds after its time
+    late: int = 0  # sent more than `LATE` after the due time
+    worst: float = 0.0  # largest delay, seconds
     unanswered: int = 0  # under way when the run ended
 
     def note(self, lateness: float) -> None:
-        """One was sent, so many seconds after its time."""
+        """Count an image, sent `lateness` seconds after its due time."""
         self.sent += 1
         self.late += lateness > LATE
         self.worst = max(self.worst, lateness)
 
     def take(self) -> dict[str, float]:
-        """What was noted since the last time, for `add`."""
+        """The counts since the last call, for `add`; resets them."""
         taken = asdict(self)
         self.sent = self.late = self.unanswered = 0
         self.worst = 0.0
         return taken
 
     def add(self, taken: dict[str, float]) -> None:
-        """What another one has taken."""
+        """Add the counts that another process has taken."""
         self.sent += int(taken["sent"])
         self.late += int(taken["late"])
         self.worst = max(self.worst, taken["worst"])

@@ -1,4 +1,4 @@
-"""What the load test can be told on locust's command line."""
+"""The load test's options on locust's command line."""
 
 import argparse
 
@@ -8,7 +8,7 @@ from loadtests import mix, shapes
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of these users, beside locust's own."""
+    """Add our options to locust's own."""
     add = parser.add_argument
     add(
         "--grpc-host",
@@ -17,12 +17,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"where gRPC users ask ({GRPC_ADDRESS})",
     )
     add("--grpc-share", type=real(0, 1), default=0.5, help="of the users, 0 to 1 (0.5)")
-    add("--photos", default="", help="folder to make photographs from, in none/, one/ and many/")
+    add("--photos", default="", help="folder to make images from, in none/, one/ and many/")
     add(
         "--mix",
         type=mix.checked,
         default=mix.WEIGHTS,
-        help=f"photographs by their faces ({mix.WEIGHTS})",
+        help=f"images by their faces ({mix.WEIGHTS})",
     )
     add("--large", type=real(0, 1), default=mix.LARGE, help=f"share of 12 megapixels ({mix.LARGE})")
     add("--think", type=real(0), default=0.0, help="longest pause of a user, seconds (0)")
@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--arrivals",
         type=real(0),
         default=0.0,
-        help="photographs a second of each user, at random times, answered or not; "
+        help="images a second of each user, at random times, answered or not; "
         "0: each waits for its answer (0)",
     )
     add("--shape", choices=["", *shapes.SHAPES], default="", help="of the users, up to -u, over -t")
@@ -42,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def wrong(options: argparse.Namespace) -> str:
-    """What is wrong with options of locust's own, which it would take and fail with; or ""."""
+    """The fault of an option of locust, which locust accepts and then fails on; or ""."""
     try:
         if options.host is not None:
             Address.rest(options.host)
@@ -50,7 +50,7 @@ def wrong(options: argparse.Namespace) -> str:
         return f"--host: {error}"
     if options.num_users is not None and options.num_users < 1:
         return f"--users {options.num_users}: there is 1 at least"
-    if options.run_time == 0:  # which locust takes for no end at all
+    if options.run_time == 0:  # locust would run without end
         return "--run-time 0: leave it out for a run without an end"
     if options.shape and not options.run_time and not options.worker:
         return "--shape needs --run-time"

@@ -1,4 +1,4 @@
-"""What a run may not exceed."""
+"""Limits of a run, which decide the exit code."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Outcome:
 
 
 def exceeded(limits: Limits, outcome: Outcome) -> list[str]:
-    """A line for each limit that does not hold; a run without requests has shown nothing."""
+    """A line for each exceeded limit; a run without requests fails."""
     if not outcome.requests:
         return ["no request was answered"]
     lines = []

@@ -1,4 +1,4 @@
-"""Packs age.mar: `face-age archive`, with this folder's own code."""
+"""`face-age archive` with the code of this folder."""
 
 import os
 import sys
@@ -7,4 +7,4 @@ from pathlib import Path
 if __name__ == "__main__":
     os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
     command = [sys.executable, "-P", "-m", "server.archive", *sys.argv[1:]]
-    os.execv(command[0], command)  # nosec B606  # no shell, no stranger's words
+    os.execv(command[0], command)  # nosec B606  # no shell, no user input

@@ -1,10 +1,10 @@
-"""Looks for known holes: bandit in the code, pip-audit in the versions of constraints.txt.
+"""Searches for known vulnerabilities: bandit in the code, pip-audit in constraints.txt.
 
-    python scripts/audit.py        exit 1 where a hole is known that SECURITY.md does not explain
+    python scripts/audit.py        exit 1 on a vulnerability that SECURITY.md does not explain
 
-pip-audit asks PyPI. Where PyPI does not answer, or a mirror knows nothing of holes, that is said
-in so many words and is no failure: nothing was found out then, and nothing is claimed. What is
-excepted stands in SECURITY.md, in a table whose first column is the hole's name.
+pip-audit asks PyPI. If PyPI does not answer, or a mirror has no vulnerability data, the output says
+NOT CHECKED, and that is no failure. Exceptions are listed in SECURITY.md, in a table whose first
+column is the vulnerability's id.
 """
 
 import argparse
@@ -23,8 +23,8 @@ CODE = (
     *("bench", "client/face_age_client", "commands", "deploy", "handler"),
     *("loadtests", "scripts", "server", "train"),
 )
-PROBE = "pillow"  # a package that every list of holes has
-_HOLE = re.compile(r"^\| ((?:CVE|GHSA|PYSEC)-[\w-]+) \|", re.MULTILINE)
+PROBE = "pillow"  # a package with entries in every vulnerability database
+_ID = re.compile(r"^\| ((?:CVE|GHSA|PYSEC)-[\w-]+) \|", re.MULTILINE)
 
 
 class NotAsked(Exception):
@@ -33,15 +33,15 @@ class NotAsked(Exception):
 
 @dataclass(frozen=True)
 class Findings:
-    """What pip-audit found out about a list of pinned packages."""
+    """pip-audit's result for a list of pinned packages."""
 
     audited: int
-    holes: tuple[tuple[str, str, frozenset[str]], ...]  # package, version, names of the hole
-    unknown: tuple[str, ...]  # packages that the service knows nothing of
+    vulnerabilities: tuple[tuple[str, str, frozenset[str]], ...]  # package, version, ids
+    unknown: tuple[str, ...]  # packages that the service does not know
 
     @classmethod
     def parse(cls, output: str) -> Self:
-        """From pip-audit's JSON. Raises NotAsked where it is none."""
+        """From pip-audit's JSON. Raises NotAsked if it is not valid."""
         try:
             packages: list[dict[str, Any]] = json.loads(output)["dependencies"]
         except (ValueError, KeyError, TypeError):
@@ -50,36 +50,40 @@ class Findings:
         return cls(
             len(audited),
             tuple(
-                (package["name"], package["version"], frozenset((hole["id"], *hole["aliases"])))
+                (
+                    package["name"],
+                    package["version"],
+                    frozenset((vulnerability["id"], *vulnerability["aliases"])),
+                )
                 for package in audited
-                for hole in package["vulns"]
+                for vulnerability in package["vulns"]
             ),
             tuple(package["name"] for package in packages if "skip_reason" in package),
         )
 
     def unexplained(self, excepted: Iterable[str]) -> list[str]:
-        """A line for each hole that is not excepted under any of its names."""
+        """A line for each vulnerability that is not excepted under any of its ids."""
         excused = set(excepted)
         return [
             f"{name} {version}: {', '.join(sorted(names))}"
-            for name, version, names in self.holes
+            for name, version, names in self.vulnerabilities
             if not names & excused
         ]
 
 
 def excepted(text: str) -> list[str]:
-    """The holes that a SECURITY.md has a line of a table for."""
-    return _HOLE.findall(text)
+    """The ids in the table of a SECURITY.md."""
+    return _ID.findall(text)
 
 
 def ask(pins: Sequence[str]) -> Findings:
-    """What the service knows about pinned versions, name==version each. Raises NotAsked."""
+    """Audit pinned versions, name==version each. Raises NotAsked."""
     command = [sys.executable, "-m", "pip_audit", "--no-deps", "--disable-pip"]
     command += ["--format", "json", "--progress-spinner", "off", "--requirement"]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(pins))
         file.flush()
-        done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+        done = subprocess.run(  # nosec B603  # no shell, no user input
             [*command, file.name], capture_output=True, text=True, check=False
         )
     if not done.stdout.strip():
@@ -88,14 +92,14 @@ def ask(pins: Sequence[str]) -> Findings:
 
 
 def audit_packages() -> bool:
-    """Whether no unexplained hole is known; says what was found, or that nothing could be."""
+    """Whether there is no unexplained vulnerability; prints the result."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = [line for line in lines if "==" in line and not line.startswith("#")]
     try:
-        # A mirror without the list of holes does not have it for one package either.
+        # A mirror without vulnerability data has none for the probe either.
         first = ask([pin for pin in pins if pin.startswith(f"{PROBE}==")])
         if not first.audited:
-            raise NotAsked(f"it knows nothing of {PROBE}; a mirror without the list of holes?")
+            raise NotAsked(f"it knows nothing of {PROBE}; a mirror without vulnerability data?")
         findings = ask(pins)
     except NotAsked as reason:
         print(f"pip-audit: NOT CHECKED, nothing is known of {len(pins)} packages: {reason}")
@@ -106,16 +110,17 @@ def audit_packages() -> bool:
     if findings.unknown:
         print(f"pip-audit: NOT CHECKED: {', '.join(findings.unknown)}")
     print(
-        f"pip-audit: {findings.audited} of {len(pins)} packages checked, {len(findings.holes)} "
-        f"known holes, {len(bad)} of them not explained in SECURITY.md"
+        f"pip-audit: {findings.audited} of {len(pins)} packages checked, "
+        f"{len(findings.vulnerabilities)} known vulnerabilities, {len(bad)} of them not explained "
+        "in SECURITY.md"
     )
     return not bad
 
 
 def audit_code() -> bool:
-    """Whether bandit, of every severity and confidence, has nothing to say."""
+    """Whether bandit reports nothing, at any severity and confidence."""
     command = [sys.executable, "-m", "bandit", "--quiet", "--recursive", *CODE]
-    # Its warnings are about exceptions that hold for one of a line's two findings.
+    # It warns about nosec comments that match only one of a line's two findings.
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # nosec B603
     if done.returncode:
         print(done.stdout, done.stderr, sep="\n")
@@ -123,7 +128,9 @@ def audit_code() -> bool:
 
 
 def main() -> int:
-    argparse.ArgumentParser(description="Look for known holes in code and packages.").parse_args()
+    argparse.ArgumentParser(
+        description="Search code and packages for known vulnerabilities."
+    ).parse_args()
     clean = [audit_code(), audit_packages()]
     if clean[0]:
         print(f"bandit: nothing found in {', '.join(CODE)}")

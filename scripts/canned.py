@@ -1,21 +1,21 @@
-"""Makes server/canned.jpg, the photograph that tells whether the service is ready.
+"""Makes server/canned.jpg, the probe image of readiness checks.
 
     python scripts/canned.py
 
-It shows Eileen Collins; NASA made it and put it in the public domain. scikit-image ships it, so
-this needs `pip install -e ./client -e '.[dev]'`.
+It shows Eileen Collins, photographed by NASA, public domain. It comes with scikit-image: needs
+`pip install -e ./client -e '.[dev]'`.
 """
 
 import argparse
 
 from PIL import Image
 
-from server.readiness import PHOTOGRAPH
+from server.readiness import PROBE_IMAGE
 from train.extras import exit_if_missing
 
 
 def crop() -> Image.Image:
-    """Head and shoulders, with as much around them as the detector likes to see."""
+    """Head and shoulders, with enough margin for the detector."""
     with exit_if_missing():
         from skimage import data
     return Image.fromarray(data.astronaut()).crop((80, 0, 368, 288))
@@ -23,7 +23,7 @@ def crop() -> Image.Image:
 
 def main() -> None:
     argparse.ArgumentParser(description="Make server/canned.jpg anew.").parse_args()
-    crop().save(PHOTOGRAPH, quality=90)
+    crop().save(PROBE_IMAGE, quality=90)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Asks the service for ages: `face-age predict`, with this folder's own code."""
+"""`face-age predict` with the code of this folder."""
 
 import os
 import sys
@@ -7,4 +7,4 @@ from pathlib import Path
 if __name__ == "__main__":
     os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
     command = [sys.executable, "-P", "-m", "commands.predict", *sys.argv[1:]]
-    os.execv(command[0], command)  # nosec B606  # no shell, no stranger's words
+    os.execv(command[0], command)  # nosec B606  # no shell, no user input

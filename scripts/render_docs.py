@@ -38,14 +38,14 @@ _KEY = re.compile(r"(?P<indent> *)(?P<key>\w+): *(?P<value>[^#]*?) *(?:# (?P<mea
 
 
 def rendered(text: str) -> str:
-    """`text` with its tables as they should be. Raises KeyError for an unknown table's name."""
+    """`text` with current tables. Raises KeyError for an unknown table's name."""
     return _BLOCK.sub(
         lambda block: f"{block['begin']}{TABLES[block['name']]()}\n<!-- end -->", text
     )
 
 
 def accuracy() -> str:
-    """What the exported model errs on test faces, and what the service does."""
+    """Errors of the exported model and of the service on test faces."""
     results = _results()
     rows = [
         (f"{NAMES[name]}, test part", "cropped faces", *_figures(figures))
@@ -58,7 +58,7 @@ def accuracy() -> str:
         rows.append(
             (
                 f"{NAMES[name]}, test part",
-                f"photographs over REST, in int8; {lost} faces were not found",
+                f"photos over REST, in int8; {lost} faces were not found",
                 *_figures(figures),
             )
         )
@@ -67,7 +67,7 @@ def accuracy() -> str:
 
 
 def interval() -> str:
-    """How many true ages the interval holds."""
+    """The coverage of the prediction interval."""
     results = _results()
     held = [
         check.coverage.value for check in results.checks() if check.coverage and check.group != ALL
@@ -80,7 +80,7 @@ def interval() -> str:
 
 
 def portraits() -> str:
-    """Faces of another source, of which only bounds of the age are known."""
+    """Errors on portraits, whose ages are known as bounds."""
     bounded = _results().portraits
     if bounded is None:
         raise ValueError("metrics.json has no portraits: python -m train.evaluate measures them")
@@ -96,7 +96,7 @@ def portraits() -> str:
         )
         for given, figures in (
             ("cropped faces", bounded.figures),
-            ("photographs over REST, in int8", over_rest),
+            ("photos over REST, in int8", over_rest),
         )
     ]
     head = ("given", "number", "years from the middle", "bias, years", "within bounds ± 5 years")
@@ -139,7 +139,7 @@ def serving_settings() -> str:
 
 
 def training_settings() -> str:
-    """Every key of train/config, with what `train.configuration.schema` lets it be."""
+    """Every key of train/config, with the values that `train.configuration.schema` allows."""
     rows = []
     for key, value, meaning in (*_keys("config.yaml"), *_keys("model/resnet18.yaml", "model.")):
         if wanted := requirement(key):
@@ -148,7 +148,7 @@ def training_settings() -> str:
 
 
 def _keys(file: str, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Every key of a file of ours, its value and its comment; nested keys are joined by points."""
+    """Key, value and comment of every line of a YAML file; nested keys are joined by dots."""
     parents: list[str] = []
     for line in (CONFIG / file).read_text().splitlines():
         if found := _KEY.fullmatch(line):

@@ -1,11 +1,11 @@
-"""Writes the software bill of materials of an environment that serves, in CycloneDX 1.6.
+"""Writes the software bill of materials of a serving environment, in CycloneDX 1.6.
 
     python scripts/sbom.py --environment .venv/bin/python --output sbom.cdx.json
 
-It lists the Python packages, the Debian packages of the system, TorchServe's Java archive and, of
-the libraries inside that, those that say their version. The archive is one file without a list of
-its own, so what it holds is marked as incomplete. Needs `pip install -e ./client -e '.[dev]'`
-(cyclonedx-bom), in any environment.
+It lists Python packages, Debian packages, TorchServe's jar, and the libraries in the jar that state
+a version. The jar has no manifest of its libraries, so this list is marked as incomplete. Needs
+cyclonedx-bom (`pip install -e ./client -e '.[dev]'`, in any environment) and nothing of this
+project: the Dockerfile copies this file alone.
 """
 
 import argparse
@@ -30,18 +30,18 @@ _MAVEN = re.compile(r"\) ([\w.-]+):([\w.-]+):jar:([\w.-]+)")
 _GRPC = re.compile(rb"\x01\x00.(1\.\d+\.\d+)", re.DOTALL)
 
 
-class Fault(Exception):
-    """There is no bill to be written; the message is the line for the operator."""
+class BillError(Exception):
+    """The bill cannot be made; the message is one line for the operator."""
 
 
 def bill(python: Path) -> dict[str, Any]:
-    """The bill of the environment that `python` runs in, and of the system around it."""
-    try:  # not at the top: --help does without it
+    """The bill of `python`'s environment and of the system."""
+    try:  # here, so that --help works without it
         from cyclonedx.schema import SchemaVersion
         from cyclonedx.validation.json import JsonStrictValidator
     except ModuleNotFoundError as error:
         words = "cyclonedx-bom is not installed: pip install -e ./client -e '.[dev]'"
-        raise Fault(words) from error
+        raise BillError(words) from error
     content = python_packages(python)
     components: list[Component] = content["components"]
     components += debian_packages()
@@ -56,25 +56,25 @@ def bill(python: Path) -> dict[str, Any]:
         json.dumps(content)
     )
     if faults:
-        raise Fault(f"the bill is no CycloneDX {SCHEMA}: {faults}")
+        raise BillError(f"the bill is no CycloneDX {SCHEMA}: {faults}")
     return content
 
 
 def python_packages(python: Path) -> dict[str, Any]:
-    """A bill of the environment's distributions, by cyclonedx-py."""
+    """A bill of the environment's distributions, from cyclonedx-py."""
     command = [sys.executable, "-m", "cyclonedx_py", "environment", str(python)]
     command += ["--spec-version", SCHEMA, "--output-reproducible", "--output-format", "JSON"]
-    done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+    done = subprocess.run(  # nosec B603  # no shell, no user input
         command, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise Fault(f"cyclonedx-py: {done.stderr.strip()}")
+        raise BillError(f"cyclonedx-py: {done.stderr.strip()}")
     content: dict[str, Any] = json.loads(done.stdout)
     return content
 
 
 def debian_packages() -> list[Component]:
-    """What dpkg has installed; empty on a system without it."""
+    """Packages installed by dpkg; empty on a system without it."""
     dpkg = shutil.which("dpkg-query")
     if dpkg is None:
         return []
@@ -84,7 +84,7 @@ def debian_packages() -> list[Component]:
         "--showformat",
         "${db:Status-Status} ${Package} ${Version} ${Architecture}\n",
     ]
-    done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+    done = subprocess.run(  # nosec B603  # no shell, no user input
         command, capture_output=True, text=True, check=True
     )
     rows = (line.split() for line in done.stdout.splitlines())
@@ -96,16 +96,16 @@ def debian_packages() -> list[Component]:
 
 
 def site_packages(python: Path) -> list[Path]:
-    """Where the environment's packages lie."""
+    """The environment's site-packages folders."""
     command = [str(python), "-c", "import json, sys; print(json.dumps(sys.path))"]
-    done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+    done = subprocess.run(  # nosec B603  # no shell, no user input
         command, capture_output=True, text=True, check=True
     )
     return [Path(folder) for folder in json.loads(done.stdout) if folder.endswith("-packages")]
 
 
 def java_archive(file: Path) -> Component:
-    """TorchServe's server with its SHA-256, and what it holds of which the version is known."""
+    """TorchServe's jar with its SHA-256, and the libraries in it of known version."""
     with zipfile.ZipFile(file) as jar:
         libraries = list(_java_libraries(jar))
     return {
@@ -148,7 +148,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         content = bill(arguments.environment)
-    except Fault as fault:
+    except BillError as fault:
         print(f"error: {fault}", file=sys.stderr)
         return 1
     arguments.output.write_text(json.dumps(content, indent=1) + "\n")

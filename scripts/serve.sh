@@ -91,6 +91,6 @@ export PYTHONDONTWRITEBYTECODE=1
 
 served=()
 [ ${#models[@]} -eq 0 ] || served=(--models "${models[@]}")
-"$VENV/bin/python" -m server.provide ${model:+"--model=$model"} ${served[@]+"${served[@]}"}
+"$VENV/bin/python" -m server.ensure_archives ${model:+"--model=$model"} ${served[@]+"${served[@]}"}
 unlock_environment
 exec "$VENV/bin/python" -m server.supervisor ${action:+"$action"} ${served[@]+"${served[@]}"}

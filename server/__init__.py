@@ -1,1 +1,1 @@
-"""What runs TorchServe: archives, the supervisor, readiness."""
+"""Runs TorchServe: archives, the supervisor, readiness."""

@@ -3,12 +3,11 @@
     python scripts/archive.py
     python scripts/archive.py --model age-2.pt --version 2.0 --output model_store/age-2.0.mar
 
-The archive is complete: it needs torch, torchvision, facenet-pytorch and Pillow around it and
-not this repository. The model is tried before it is packed, with a list of every file's SHA-256
-(`handler/integrity.py`). The archive is opened again and every file compared with its source before
-it takes the old one's place; an archive that is up to date already is left alone. A record beside
-it, `age.mar.json`, says what it was packed from: `server/provide.py` packs it anew from that, and
-from nothing else.
+The archive needs torch, torchvision, facenet-pytorch and Pillow, but not this repository. The
+model is run before it is packed. The archive lists every file's SHA-256 (`handler/integrity.py`),
+and each file is compared with its source before the archive replaces the old one. An archive that
+is up to date is not written. Its record, `age.mar.json` beside it, names its sources:
+`server/ensure_archives.py` rebuilds it from these and from nothing else.
 """
 
 import argparse
@@ -39,6 +38,7 @@ from handler.integrity import (
 )
 from handler.settings import Precision
 from handler.zip_check import ZIP_ERRORS, InconsistentZip, check_zip
+from server.errors import CommandError, exit_code_of
 from train import build_record
 from train.atomic_write import atomic_write_all
 from train.files import error_text
@@ -46,17 +46,17 @@ from train.files import error_text
 ROOT = Path(__file__).resolve().parent.parent
 
 STORE = ROOT / "model_store"
-ARCHIVE, NAME, VERSION = "age.mar", "age", "1.0"  # of the one that is served by default
-MODEL_SHA256 = "model_sha256"  # the key of a record that holds the packed model's hash
+ARCHIVE, NAME, VERSION = "age.mar", "age", "1.0"  # served by default
+MODEL_SHA256 = "model_sha256"  # a record's key: the hash of the packed model
 
 
-class ArchiveError(Exception):
-    """The archive cannot be made, or is not what it should be."""
+class ArchiveError(CommandError):
+    """The archive cannot be made, or differs from its sources."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What goes into an archive."""
+    """The sources of an archive, its name and version."""
 
     model: Path
     package: Path = ROOT / "handler"
@@ -65,7 +65,7 @@ class Recipe:
     version: str = VERSION
 
     def files(self) -> dict[str, Path]:
-        """The name in the archive of every file but the list of hashes, and where it comes from."""
+        """Names in the archive, without the list of hashes, and their sources."""
         modules = sorted(self.package.rglob("*.py"))
         files = {f"handler/{path.relative_to(self.package).as_posix()}": path for path in modules}
         return files | {
@@ -75,17 +75,17 @@ class Recipe:
         }
 
     def manifest(self) -> dict[str, object]:
-        """What the manifest must say of the model."""
+        """The entry `model` of the manifest."""
         return {"modelName": self.name, "modelVersion": self.version, **PARTS}
 
-    def told(self, output: Path) -> dict[str, str]:
-        """What the record of an archive says; `recorded` is the inverse."""
+    def to_record(self, output: Path) -> dict[str, str]:
+        """The record of the archive `output`; `recipe_from_record` is the inverse."""
         paths = {
             name: build_record.source_path(getattr(self, name), output)
             for name in ("model", "config")
         }
-        told = {**paths, "name": self.name, "version": self.version}
-        return told | {
+        record = {**paths, "name": self.name, "version": self.version}
+        return record | {
             MODEL_SHA256: build_record.digest(self.model),
             build_record.BUILT_AT: os.path.abspath(output),
         }
@@ -95,44 +95,43 @@ class Recipe:
         return f"{described(self.name, self.version, weights)}, from {os.path.relpath(self.model)}"
 
 
-def recorded(told: Mapping[str, str], archive: Path) -> Recipe | None:
-    """What an archive was packed of, by its record; None where that does not say."""
+def recipe_from_record(record: Mapping[str, str], archive: Path) -> Recipe | None:
+    """The sources of an archive by its record; None if the record is incomplete."""
     try:
         model, config = (
-            build_record.resolve_source(told[name], archive) for name in ("model", "config")
+            build_record.resolve_source(record[name], archive) for name in ("model", "config")
         )
-        return Recipe(model, config=config, name=told["name"], version=told["version"])
+        return Recipe(model, config=config, name=record["name"], version=record["version"])
     except KeyError:
         return None
 
 
 def make(recipe: Recipe, output: Path) -> bool:
-    """Write `output` unless it is up to date; whether it was written.
+    """Write `output` unless it is up to date; returns whether it was written.
 
-    Raises ArchiveError where a source is missing or damaged, or the archiver's work is not what
-    was asked for; an archive that was there before is then left as it was.
+    Raises ArchiveError if a source is missing or damaged, or the archiver's output differs from
+    the sources; an existing archive is then unchanged.
     """
     _check_model(recipe.model)
     for source in recipe.files().values():
         if not source.is_file():
             raise ArchiveError(f"{source} is missing")
-    is_old = not output.exists() or fault(recipe, output) is not None
+    is_old = not output.exists() or find_fault(recipe, output) is not None
     try:
-        output.parent.stat()  # a folder is made by nobody who only mistypes its name
-        output.parent.stat()  # no folder is made of a name that was mistyped
-        told = recipe.told(output)
+        output.parent.stat()  # raises if the folder is missing: it may be mistyped
+        record = recipe.to_record(output)
         if is_old:
             try_model(recipe.model)
-            _replace(recipe, output, told)
-        elif not told.items() <= build_record.read_current(output).items():
-            build_record.write(output, told)
+            _replace(recipe, output, record)
+        elif not record.items() <= build_record.read_current(output).items():
+            build_record.write(output, record)
     except OSError as error:
         raise ArchiveError(f"{output} cannot be written: {error_text(error)}") from error
     return is_old
 
 
 def _check_model(model: Path) -> None:
-    """Raise ArchiveError where a file is no exported model, with the command that makes one."""
+    """Raise ArchiveError if the file is no exported model; names the command that makes one."""
     weights = model.with_suffix(".safetensors")
     command = ["python", "-m", "train.torchscript"]
     if weights.resolve() != (STORE / MODEL).with_suffix(weights.suffix).resolve():
@@ -158,25 +157,25 @@ def _check_model(model: Path) -> None:
         raise ArchiveError(str(error)) from error
 
 
-def _replace(recipe: Recipe, output: Path, told: Mapping[str, str]) -> None:
-    """Pack, look at what was packed, and put it and its record in the place of what was there."""
+def _replace(recipe: Recipe, output: Path, record: Mapping[str, str]) -> None:
+    """Pack, check, then replace the archive and its record together."""
     with tempfile.TemporaryDirectory() as folder:
-        fresh = _pack(recipe, Path(folder))
-        found = fault(recipe, fresh)
-        if found is not None:
-            raise ArchiveError(f"torch-model-archiver made a wrong archive: {found}")
-        record = build_record.record_path(output)
-        with atomic_write_all([output, record]) as partials:
-            shutil.copyfile(fresh, partials[output])
-            partials[record].write_text(build_record.render(output, told, partials[output]))
+        packed = _pack(recipe, Path(folder))
+        fault = find_fault(recipe, packed)
+        if fault is not None:
+            raise ArchiveError(f"torch-model-archiver made a wrong archive: {fault}")
+        file = build_record.record_path(output)
+        with atomic_write_all([output, file]) as partials:
+            shutil.copyfile(packed, partials[output])
+            partials[file].write_text(build_record.render(output, record, partials[output]))
 
 
 def try_model(model: Path) -> None:
-    """See whether a model gives ages in each precision that it holds, on this machine's CPU.
+    """Run a model on the CPU in each precision that it holds.
 
-    Raises ArchiveError, in one line.
+    Raises ArchiveError, in one line, if it fails or gives NaN or infinity.
     """
-    # torch takes seconds to import, which an archive that is up to date does not need
+    # torch takes seconds to import, and an archive that is up to date does not need it
     import numpy as np
     import torch
 
@@ -192,7 +191,7 @@ def try_model(model: Path) -> None:
             given = Predictor.load(model, torch.device("cpu"), precision).predict(faces)
             if not given.is_finite:
                 raise ContractError("they are NaN or infinite")
-        except Exception as error:  # whatever a file that anybody exported may raise
+        except Exception as error:  # anyone's exported file may raise anything
             words = str(error).strip().splitlines() or [type(error).__name__]
             raise ArchiveError(
                 f"{model} gives no ages for faces of {size} px in {precision}: {words[-1]}; "
@@ -200,8 +199,8 @@ def try_model(model: Path) -> None:
             ) from error
 
 
-def fault(recipe: Recipe, archive: Path) -> str | None:
-    """What is wrong with an archive; None where each file's SHA-256 is its source's."""
+def find_fault(recipe: Recipe, archive: Path) -> str | None:
+    """How an archive differs from its sources; None if all SHA-256 and the manifest match."""
     sources = recipe.files()
     wanted = {*sources, HASHES, MANIFEST}
     try:
@@ -216,7 +215,7 @@ def fault(recipe: Recipe, archive: Path) -> str | None:
                     if sha256(inside) != ours:
                         return f"{name} is not {sources[name]}"
             if packed.read(HASHES).decode() != hashes:
-                return f"{HASHES} is not its files'"
+                return f"{HASHES} does not match the files"
             manifest = json.loads(packed.read(MANIFEST))
     except (InconsistentZip, *ZIP_ERRORS) as error:
         return f"it cannot be read: {error}"
@@ -225,20 +224,20 @@ def fault(recipe: Recipe, archive: Path) -> str | None:
 
 
 def _pack(recipe: Recipe, folder: Path) -> Path:
-    """The archiver's work in `folder`, of copies whose names hold nothing that it expands."""
+    """Run torch-model-archiver in `folder`, on copies: it expands characters in file names."""
     for name, source in recipe.files().items():
         beside = name if "/" not in name else f"extra/{name}"
         target = folder / beside
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     (folder / "extra" / HASHES).write_text(listing(recipe.files()))
-    # The archiver deletes the folder of the model's name in its temporary folder.
+    # The archiver deletes the folder with the model's name in its temporary folder.
     (folder / "tmp").mkdir()
     command = [sys.executable, "-m", "model_archiver.model_packaging"]
     command += ["--model-name", recipe.name, "--version", recipe.version]
     command += ["--serialized-file", MODEL, "--handler", HANDLER]
     command += ["--extra-files", "extra", "--config-file", CONFIG, "--export-path", "."]
-    done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+    done = subprocess.run(  # nosec B603  # no shell, no user input
         command,
         cwd=folder,
         env=os.environ | {"TMPDIR": str(folder / "tmp")},
@@ -252,8 +251,8 @@ def _pack(recipe: Recipe, folder: Path) -> Path:
     return folder / f"{recipe.name}.mar"
 
 
-def done(recipe: Recipe, output: Path, written: bool) -> str:
-    """What `make` did, in a line."""
+def summary(recipe: Recipe, output: Path, written: bool) -> str:
+    """A line about what `make` did; `written` is its result."""
     how = "written and checked" if written else "up to date"
     size = output.stat().st_size / 1e6
     return (
@@ -271,16 +270,15 @@ def main() -> int:
     arguments = parser.parse_args()
     recipe = Recipe(arguments.model, name=arguments.name, version=arguments.version)
     before = build_record.read_current(arguments.output).get("model")
-    try:
-        written = make(recipe, arguments.output)
-    except ArchiveError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    line = done(recipe, arguments.output, written)
-    if before not in (None, recipe.told(arguments.output)["model"]):
-        line += f", in the place of {build_record.resolve_source(before, arguments.output)}"
-    print(line)
-    return 0
+
+    def command() -> int:
+        line = summary(recipe, arguments.output, make(recipe, arguments.output))
+        if before not in (None, recipe.to_record(arguments.output)["model"]):
+            line += f", replaces {build_record.resolve_source(before, arguments.output)}"
+        print(line)
+        return 0
+
+    return exit_code_of(command)
 
 
 if __name__ == "__main__":

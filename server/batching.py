@@ -1,4 +1,4 @@
-"""How many photographs one call of the handler takes together, for the machine it runs on."""
+"""The batch size for this machine."""
 
 import json
 import shutil
@@ -8,22 +8,22 @@ from pathlib import Path
 
 from server.readiness import read_properties
 
-# On a CPU four are a tenth faster than two, as two are than one, but with two only one waits for a
-# crowd beside it; few calls of large batches are what a GPU wants.
-ON_A_CPU, ON_A_GPU = 2, 8  # photographs
+# On a CPU a batch of 4 has a tenth more throughput than one of 2, and 2 than 1; but with 2 only
+# one image waits for a crowd in the same batch. A GPU needs few calls with large batches.
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 2, 8  # images
 
 
 def batch_size() -> int:
-    """What suits this machine."""
-    return ON_A_GPU if gpus() else ON_A_CPU
+    """Images in one call of the handler."""
+    return GPU_BATCH_SIZE if gpu_count() else CPU_BATCH_SIZE
 
 
-def gpus() -> int:
-    """How many nvidia-smi lists, which TorchServe itself asks."""
+def gpu_count() -> int:
+    """The number of GPUs by nvidia-smi, as TorchServe counts them."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return 0
-    listed = subprocess.run(  # nosec B603  # no shell, no stranger's words
+    listed = subprocess.run(  # nosec B603  # no shell, no user input
         [program, "-L"], capture_output=True, text=True, check=False
     )
     if listed.returncode:
@@ -31,11 +31,11 @@ def gpus() -> int:
     return sum(line.startswith("GPU") for line in listed.stdout.splitlines())
 
 
-def with_batches(config: Path, models: Iterable[tuple[str, str]], copy: Path) -> Path:
-    """A configuration in which the models, each a name and a version, have this machine's batches.
+def with_batch_sizes(config: Path, models: Iterable[tuple[str, str]], copy: Path) -> Path:
+    """A configuration that sets this machine's batch size for `models`, (name, version) each.
 
-    It is `config` itself where that has a line `models` of its own, else `copy`, which is written.
-    Raises NotReady where `config` cannot be read.
+    Returns `config` itself if that has a line `models`, else `copy`, which is written. Raises
+    NotReady if `config` cannot be read.
     """
     if "models" in read_properties(config):
         return config

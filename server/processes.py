@@ -1,4 +1,4 @@
-"""The processes of one TorchServe, and how those that were left behind are found."""
+"""TorchServe's process group, and the cleanup of orphans that a killed supervisor left."""
 
 import contextlib
 import os
@@ -11,25 +11,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, cast
 
-from server.console import Console
-from server.state import MARK, State
+from server.output import OutputReader
+from server.state_folder import MARK_NAME, StateFolder
 
-TICK = 0.2  # seconds between two looks
-UPLOADS = "FUp_*"  # netty's names of files that hold parts of a form
-EXITS = 128  # a shell's exit codes of signals begin here
-GRACE = 10.0  # seconds that Java and the workers have to end by themselves
-# Sockets lie in TorchServe's folders, and their paths may not be longer than about 100 characters.
-TEMPORARY, PREFIX = Path("/tmp"), "age-"  # nosec B108  # they are the user's alone: mkdtemp's are
-# Pages of 2 MB for tensors, where the kernel leaves that to programs: fewer faults, and a few per
-# cent less time for a batch of photographs. glibc reads it before any of our code runs.
+POLL_INTERVAL = 0.2  # seconds
+UPLOADS = "FUp_*"  # netty's temporary files for parts of a form
+SIGNAL_EXIT_BASE = 128  # a shell's exit code for signal n is 128 + n
+GRACE = 10.0  # seconds between SIGTERM and SIGKILL
+# TorchServe's folder holds sockets, whose paths are limited to about 100 characters.
+TEMPORARY, PREFIX = Path("/tmp"), "age-"  # nosec B108  # mkdtemp makes folders private
+# Pages of 2 MB for tensors if the kernel lets programs ask (madvise): fewer page faults, a few per
+# cent less time per batch. glibc reads the variable before any of our code runs.
 LARGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
-def new_folder(mark: str) -> Path:
-    """A folder for one TorchServe, which `end_leftovers` knows by the mark. Raises OSError."""
+def make_run_folder(mark: str) -> Path:
+    """A folder for one TorchServe; `kill_orphans` finds it by the mark. Raises OSError."""
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=TEMPORARY))
     try:
-        (folder / MARK).write_text(mark)
+        (folder / MARK_NAME).write_text(mark)
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -37,7 +37,7 @@ def new_folder(mark: str) -> Path:
 
 
 class TorchServe:
-    """Java and its workers: one process group in one temporary folder."""
+    """Java and its workers: one process group with one temporary folder."""
 
     def __init__(
         self,
@@ -48,12 +48,12 @@ class TorchServe:
         *,
         echo: bool,
     ) -> None:
-        """`command` becomes Java; `folder` goes with it; `echo` prints its log as well."""
+        """`command` execs Java; `stop` removes `folder`; `echo` prints the log as well."""
         self.folder = folder
         places = dict.fromkeys(("TMPDIR", "TEMP"), str(self.folder))
         places |= dict.fromkeys(("LOG_LOCATION", "METRICS_LOCATION"), str(logs.resolve()))
-        places[MARK] = (folder / MARK).read_text()
-        self._java = subprocess.Popen(  # nosec B603  # no shell, no stranger's words
+        places[MARK_NAME] = (folder / MARK_NAME).read_text()
+        self._java = subprocess.Popen(  # nosec B603  # no shell, no user input
             command,
             env=LARGE_PAGES | dict(environ) | places,
             stdin=subprocess.DEVNULL,
@@ -61,10 +61,10 @@ class TorchServe:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self.console = Console(cast("IO[bytes]", self._java.stdout), echo=echo)
+        self.output = OutputReader(cast("IO[bytes]", self._java.stdout), echo=echo)
 
-    def runs(self) -> bool:
-        """Whether Java is alive; orphans are buried on the way."""
+    def is_running(self) -> bool:
+        """Whether Java is alive; reaps orphaned workers too."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -74,50 +74,50 @@ class TorchServe:
                     self._java.returncode = os.waitstatus_to_exitcode(status)
         return self._java.returncode is None
 
-    def death(self) -> str | None:
-        """What ended Java, whatever its workers raised before; None where it just exited."""
-        if memory := self.console.out_of_memory():
+    def termination_cause(self) -> str | None:
+        """The error or signal that terminated Java; None if it exited by itself."""
+        if memory := self.output.out_of_memory():
             return memory
         code = self._java.returncode
-        if code is None or 0 <= code <= EXITS:
+        if code is None or 0 <= code <= SIGNAL_EXIT_BASE:
             return None
-        # a program that hears a signal and then ends by itself exits with the signal's number, too
-        number = -code if code < 0 else code - EXITS
+        # a program that handles a signal and then exits by itself returns 128 + the number
+        number = -code if code < 0 else code - SIGNAL_EXIT_BASE
         try:
             name = signal.Signals(number).name
         except ValueError:
             return None
         if number == signal.SIGKILL:
-            return f"{name}, which the kernel sends where memory runs out"
+            return f"{name}, which the kernel sends when memory runs out"
         return name
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; of a signal it is negative."""
+        """None while Java runs; negative for a signal."""
         return self._java.returncode
 
     def remove_uploads(self) -> None:
-        """Remove what Java put on the disk of a form.
+        """Remove parts of forms that Java wrote to the disk.
 
-        It does so where a part claims to be longer than any request may be, and keeps the file
-        where it fails at the rest of the form.
+        Java writes a part whose declared length exceeds the request limit, and keeps the file if
+        parsing the rest of the form fails.
         """
         for upload in self.folder.glob(UPLOADS):
             upload.unlink(missing_ok=True)
 
-    def end(self) -> None:
-        """End Java and the workers, by force after the grace time, and remove their folder."""
+    def stop(self) -> None:
+        """Terminate Java and the workers, kill them after `GRACE`, and remove their folder."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._java.pid, number)
             until = time.monotonic() + GRACE
             while self._group_exists() and time.monotonic() < until:
-                time.sleep(TICK / 4)
-        self.console.close()
+                time.sleep(POLL_INTERVAL / 4)
+        self.output.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _group_exists(self) -> bool:
-        self.runs()
+        self.is_running()
         try:
             os.killpg(self._java.pid, 0)
         except ProcessLookupError:
@@ -125,9 +125,9 @@ class TorchServe:
         return True
 
 
-def is_supervisor(pid: int, state: State) -> bool:
-    """Whether that process is ours and holds the lock's very file open."""
-    import psutil  # it comes with TorchServe; nobody needs it for --help
+def is_lock_holder(pid: int, state: StateFolder) -> bool:
+    """Whether that process belongs to this user and has this lock file (same inode) open."""
+    import psutil  # a dependency of TorchServe; --help works without it
 
     lock = os.fstat(state.fileno())
     with contextlib.suppress(psutil.Error, OSError):
@@ -141,37 +141,37 @@ def is_supervisor(pid: int, state: State) -> bool:
     return False
 
 
-def end_leftovers(state: State) -> int:
-    """End what a killed supervisor of this state left; the number of processes.
+def kill_orphans(state: StateFolder) -> int:
+    """Kill the processes that a killed supervisor of this state left; returns their number.
 
-    The lock has to be ours.
+    The caller must hold the lock.
     """
-    ended = set[int]()
-    until = time.monotonic() + GRACE
-    while (left := processes_of(state.mark)) and time.monotonic() < until:
-        for pid in left:
+    killed = set[int]()
+    deadline = time.monotonic() + GRACE
+    while (orphans := find_processes(state.mark)) and time.monotonic() < deadline:
+        for pid in orphans:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        ended |= set(left)
-        time.sleep(TICK)
+        killed |= set(orphans)
+        time.sleep(POLL_INTERVAL)
     for folder in TEMPORARY.glob(f"{PREFIX}*"):
         if _is_marked(folder, state.mark):
             shutil.rmtree(folder, ignore_errors=True)
-    return len(ended)
+    return len(killed)
 
 
 def _is_marked(folder: Path, mark: str) -> bool:
     with contextlib.suppress(OSError, ValueError):
         if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
             return False
-        found = folder / MARK
+        found = folder / MARK_NAME
         return found.is_file() and not found.is_symlink() and found.read_text() == mark
     return False
 
 
-def processes_of(value: str) -> list[int]:
-    """The user's processes that were started with a variable of that value: a mark, or a folder."""
-    import psutil  # as above
+def find_processes(value: str) -> list[int]:
+    """Processes with an environment variable of that value: a mark, or a folder."""
+    import psutil  # see `is_lock_holder`
 
     return [
         process.pid

@@ -1,9 +1,9 @@
-"""Tells whether the service is ready: each version of each model answers a canned photograph.
+"""Checks that the service is ready: each version of each model answers a probe image.
 
-    face-age ready         exit 0 when it is, 1 and the reason when it is not
+    face-age ready         exit 0 if it is, else 1 and the reason
 
-The addresses are those of config.properties and of the TS_ variables that override it. Needs
-nothing but the standard library, so that health checks can run it everywhere.
+The addresses come from config.properties and the TS_ variables that override it. Needs only the
+standard library, so that health checks can run it everywhere.
 """
 
 import argparse
@@ -20,29 +20,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from server.console import close_output, say
+from server.errors import CommandError
+from server.output import exit_with, print_line
 
 ROOT = Path(__file__).resolve().parent.parent
-PHOTOGRAPH = Path(__file__).resolve().with_name("canned.jpg")
-AT_MOST = 1000  # models that are asked
+PROBE_IMAGE = Path(__file__).resolve().with_name("canned.jpg")
+MAX_MODELS = 1000
 
-# A proxy of the surrounding network must not see calls to this machine.
+# Calls to this machine must not go through the network's proxy.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class NotReady(Exception):
+class NotReady(CommandError):
     """The service is not ready yet; the message says what is missing."""
 
 
-class Broken(NotReady):
-    """A worker is READY and gives a wrong answer: waiting does not help."""
+class WrongAnswer(NotReady):
+    """A worker is READY and answers wrongly: waiting does not help."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where one of TorchServe's APIs is asked from this machine."""
+    """The address of one of TorchServe's APIs, from this machine."""
 
-    key: str  # of config.properties, to change the port
+    key: str  # in config.properties
     host: str
     port: int
 
@@ -51,7 +52,7 @@ class Address:
         return f"http://{self.host}:{self.port}"
 
     def fault(self, config: str) -> str | None:
-        """Why nothing can listen there, and what to do about it; `config`: the file's name."""
+        """Why the port cannot be bound, and what to do; `config` is the file's name."""
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -81,7 +82,7 @@ class Addresses:
     def read(cls, config: Path, environ: Mapping[str, str]) -> Self:
         """From a config.properties and the TS_ variables that override it.
 
-        Raises NotReady on a file that cannot be read or an address that is none.
+        Raises NotReady on a file that cannot be read or an invalid address.
         """
         properties = read_properties(config)
 
@@ -113,7 +114,7 @@ class Addresses:
 
 
 def read_properties(config: Path) -> dict[str, str]:
-    """What a config.properties says; raises NotReady on a file that cannot be read."""
+    """Keys and values of a config.properties. Raises NotReady if it cannot be read."""
     try:
         lines = [line.strip() for line in config.read_text().splitlines()]
     except (OSError, ValueError) as error:
@@ -124,67 +125,65 @@ def read_properties(config: Path) -> dict[str, str]:
 
 
 def _reachable(host: str) -> str:
-    return "127.0.0.1" if host == "0.0.0.0" else host  # nosec B104  # nothing listens there
+    return "127.0.0.1" if host == "0.0.0.0" else host  # nosec B104  # nothing is bound here
 
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a model, as TorchServe tells of it."""
+    """One version of a model, by TorchServe's management API."""
 
     model: str
     version: str
-    ready: int  # workers
+    ready: int  # number of READY workers
 
 
 def check(addresses: Addresses, timeout: float = 10) -> str:
-    """One line that says what was seen; raises NotReady with the reason.
+    """Ask every version of every model; returns a line that sums it up.
 
-    Asks every version of every model that TorchServe has. `timeout` in seconds holds for each call.
+    `timeout` holds for each call, in seconds. Raises NotReady with the reason.
     """
     versions = _versions(addresses.management, timeout)
-    # together: they are no burden to each other, and a health check has its own limit
+    # at the same time: a health check has a time limit of its own
     with ThreadPoolExecutor(len(versions)) as pool:
-        seen = list(pool.map(lambda one: _answered(addresses.rest, one, timeout), versions))
-    return f"ready: {'; '.join(seen)}"
+        lines = list(pool.map(lambda one: _probe(addresses.rest, one, timeout), versions))
+    return f"ready: {'; '.join(lines)}"
 
 
 def _versions(management: Address, timeout: float) -> list[Version]:
-    """Raises NotReady where there is none, or one without a worker that is READY."""
-    listed = _ask(f"{management.url}/models?limit={AT_MOST}", timeout)["models"]
+    """Raises NotReady if there is no model, or one without a READY worker."""
+    listed = _ask(f"{management.url}/models?limit={MAX_MODELS}", timeout)["models"]
     if not listed:
         raise NotReady("TorchServe has no model")
     versions = []
     for name in dict.fromkeys(model["modelName"] for model in listed):
-        for told in _ask(f"{management.url}/models/{name}/all", timeout):
-            states = [worker["status"] for worker in told["workers"]]
+        for described in _ask(f"{management.url}/models/{name}/all", timeout):
+            states = [worker["status"] for worker in described["workers"]]
             if "READY" not in states:
                 raise NotReady(
-                    f"no worker of {name} {told['modelVersion']} is READY: "
+                    f"no worker of {name} {described['modelVersion']} is READY: "
                     f"{', '.join(states) or 'there is none'}"
                 )
-            versions.append(Version(name, told["modelVersion"], states.count("READY")))
+            versions.append(Version(name, described["modelVersion"], states.count("READY")))
     return versions
 
 
-def _answered(rest: Address, one: Version, timeout: float) -> str:
-    """What a version says of the canned photograph, in words; raises NotReady."""
-    who = f"{one.model} {one.version}"
-    url = f"{rest.url}/predictions/{one.model}/{one.version}"
-    answer = _ask(url, timeout, PHOTOGRAPH.read_bytes())
+def _probe(rest: Address, version: Version, timeout: float) -> str:
+    """Send the probe image to a version; returns its answer in words. Raises NotReady."""
+    who = f"{version.model} {version.version}"
+    url = f"{rest.url}/predictions/{version.model}/{version.version}"
+    answer = _ask(url, timeout, PROBE_IMAGE.read_bytes())
     try:
         ages = [face["age"] for face in answer["faces"]]
-        weights = answer.get("model", {}).get("weights", "unknown")  # of another's handler
+        weights = answer.get("model", {}).get("weights", "unknown")  # a foreign handler's answer
     except (KeyError, TypeError, AttributeError) as error:
-        raise Broken(f"{who}'s answer to the canned photograph holds no list of faces") from error
+        raise WrongAnswer(f"{who}'s answer to the probe photo holds no list of faces") from error
     if len(ages) != 1:
-        raise Broken(f"{who} answered the canned photograph's one face with {len(ages)}")
-    return (
-        f"{who}, weights {weights}, {one.ready} worker(s), the canned photograph's age is {ages[0]}"
-    )
+        raise WrongAnswer(f"{who} found {len(ages)} faces in the probe photo, which shows one")
+    return f"{who}, weights {weights}, {version.ready} worker(s), age of the probe photo {ages[0]}"
 
 
 def _ask(url: str, timeout: float, body: bytes | None = None) -> Any:
-    # Without a type urllib says form-encoded, which TorchServe then fails to parse.
+    # By default urllib sends the type form-encoded, which TorchServe fails to parse.
     headers = {"Content-Type": "image/jpeg"} if body else {}
     request = urllib.request.Request(url, body, headers, method="PUT" if body else "GET")
     try:
@@ -193,22 +192,22 @@ def _ask(url: str, timeout: float, body: bytes | None = None) -> Any:
     except urllib.error.HTTPError as error:
         with error:
             text = " ".join(error.read(500).decode(errors="replace").split())
-        kind = Broken if body is not None and error.code != 503 else NotReady
+        kind = WrongAnswer if body is not None and error.code != 503 else NotReady
         raise kind(f"{url} answered {error.code}: {text}") from error
     except OSError as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise NotReady(f"{url} does not answer: {reason}") from error
     except ValueError as error:
-        raise Broken(f"{url} did not answer in JSON") from error
+        raise WrongAnswer(f"{url} did not answer in JSON") from error
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Tell whether the service is ready.")
+    parser = argparse.ArgumentParser(description="Check that the service is ready.")
     parser.add_argument("--config", type=Path, default=ROOT / "config.properties")
     parser.add_argument("--timeout", type=float, default=10, help="seconds for each call")
     arguments = parser.parse_args()
     try:
-        say(check(Addresses.read(arguments.config, os.environ), arguments.timeout))
+        print_line(check(Addresses.read(arguments.config, os.environ), arguments.timeout))
     except (NotReady, OSError) as error:
         print(f"not ready: {error}", file=sys.stderr)
         return 1
@@ -216,6 +215,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    close_output()
-    sys.exit(code)
+    exit_with(main())

@@ -1,4 +1,4 @@
-"""The project in another folder, as a clone that scripts/serve.sh has installed."""
+"""A copy of the project in another folder, as after scripts/serve.sh has installed it."""
 
 import shutil
 import subprocess
@@ -11,8 +11,8 @@ FILES = ("setup.cfg", "pyproject.toml", "constraints.txt", "config.properties", 
 
 
 def cloned(folder: Path) -> Path:
-    """The project's code in `folder`, with this environment; its model store holds no model."""
-    for part in ("handler", "train", "server", "scripts"):
+    """The project's code in `folder`, with this environment and an empty model store."""
+    for part in ("client", "commands", "handler", "train", "server", "scripts"):
         shutil.copytree(
             ROOT / part,
             folder / part,
@@ -24,7 +24,7 @@ def cloned(folder: Path) -> Path:
     (folder / ".venv").mkdir()
     for name in ("bin", "lib", "pyvenv.cfg"):
         (folder / ".venv" / name).symlink_to(environment / name)
-    stamp = "cat setup.cfg pyproject.toml constraints.txt | cksum"
+    stamp = "cat setup.cfg pyproject.toml client/pyproject.toml constraints.txt | cksum"
     summed = subprocess.run(
         ["bash", "-c", stamp], cwd=folder, capture_output=True, text=True, check=True
     )

@@ -46,7 +46,7 @@ def child(command):
         return 1
     return 0
 
-told = {}
+results = {}
 for command in commands:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         pid = os.fork()
@@ -60,8 +60,8 @@ for command in commands:
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         out.seek(0)
         err.seek(0)
-        told[command] = code, out.read().decode(), err.read().decode()
-print(json.dumps(told))
+        results[command] = code, out.read().decode(), err.read().decode()
+print(json.dumps(results))
 """
 
 # The extra that a command cannot do without; None: its --help needs none.
@@ -72,20 +72,29 @@ NEEDS = {
     ),
     "scripts/render_docs.py": "train",
     "deploy/keys.py": None,
-    **dict.fromkeys(("bench.decoding_memory", "bench.stability", "bench.tilt")),
+    **dict.fromkeys(("bench.decoding_memory", "bench.robustness", "bench.rotation")),
     **dict.fromkeys(
         (
             f"bench.{name}"
             for name in (
-                *("answers", "ceiling", "compare", "evaluate_service", "fairness", "growth"),
-                *("memory", "profile_request", "same_faces", "soak"),
+                *("compare", "evaluate_service", "fairness", "generator_capacity"),
+                *("memory", "parity", "profiling", "scaling", "soak"),
             )
         ),
         "client",
     ),
     **dict.fromkeys(
         f"server.{name}"
-        for name in ("archive", "check_archive", "launch", "provide", "readiness", "supervisor")
+        for name in (
+            *(
+                "archive",
+                "check_archive",
+                "ensure_archives",
+                "exec_java",
+                "readiness",
+                "supervisor",
+            ),
+        )
     ),
     "commands.main": None,
     "commands.predict": "client",
@@ -162,22 +171,26 @@ def test_help_without_the_extra_that_one_variant_needs():
             "client",
             (
                 "commands.predict",
-                *(f"bench.{name}" for name in ("evaluate_service", "growth", "same_faces")),
-                "bench.stability",
+                *(f"bench.{name}" for name in ("evaluate_service", "parity", "scaling")),
+                "bench.robustness",
             ),
         ),
-        ("psutil", "load", tuple(f"bench.{name}" for name in ("ceiling", "compare", "memory"))),
+        (
+            "psutil",
+            "load",
+            tuple(f"bench.{name}" for name in ("compare", "generator_capacity", "memory")),
+        ),
         ("psutil", "load", ("bench.soak",)),
     ],
 )
 def test_help_without_what_serving_brings_too(package, extra, commands):
-    for told in helps([*commands], {package}).values():
+    for results in helps([*commands], {package}).values():
         line = f"error: {package} is not installed: {install_command(extra)}\n"
-        assert told == [1, "", line]
+        assert results == [1, "", line]
 
 
 @pytest.mark.parametrize("script", ["canned", "sbom"])
-def test_what_a_script_lacks_is_told_when_it_runs(script, tmp_path):
+def test_what_a_script_lacks_is_reported_when_it_runs(script, tmp_path):
     hide = "import runpy, sys; sys.modules.update(dict.fromkeys(('skimage', 'cyclonedx'))); "
     run = f"runpy.run_path({str(ROOT / 'scripts' / script)!r} + '.py', run_name='__main__')"
     done = subprocess.run(

@@ -7,15 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from bench.measure.torchserve import free_ports
-from server import readiness
-from server.processes import processes_of
+import yaml
+
+from bench.torchserve import free_ports
+from server import archive, readiness
+from server.processes import find_processes
 
 ROOT = Path(__file__).resolve().parents[1]
 # The others have as many as this, on whatever machine.
@@ -91,9 +93,21 @@ def running(
         subprocess.run([*command, "--stop"], cwd=ROOT, check=True)
 
 
+@contextmanager
+def running_model(model: Path, config: Mapping[str, object], folder: Path) -> Iterator[Service]:
+    """TorchServe with one exported model and a model-config.yaml; `folder` is an empty one."""
+    store = folder / "store"
+    store.mkdir()
+    file = store / "model-config.yaml"
+    file.write_text(yaml.safe_dump(dict(config)))
+    archive.make(archive.Recipe(model, config=file), store / "age.mar")
+    with running(store, folder / "state") as service:
+        yield service
+
+
 @dataclass(frozen=True)
 class Supervised:
-    """A TorchServe, and the supervisor whose exit code tells how it ended."""
+    """A TorchServe and its supervisor."""
 
     service: Service
     supervisor: subprocess.Popen[str]
@@ -182,7 +196,7 @@ class Plain:
             with (self.folder / "output").open("a") as output:
                 self._torchserve("--stop", output=output)
             until = time.monotonic() + 30
-            while processes_of(str(self.temporary)):
+            while find_processes(str(self.temporary)):
                 assert time.monotonic() < until
                 time.sleep(0.1)
 

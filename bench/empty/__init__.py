@@ -1,1 +1,1 @@
-"""A handler that does nothing, to tell what the load generators can do."""
+"""A handler that does nothing, to measure the capacity of load generators."""

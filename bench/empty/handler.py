@@ -1,10 +1,10 @@
-"""Answers as the service does, and looks at nothing but the comment in a photograph."""
+"""Answers like the service, from the comment in an image alone."""
 
 import json
 import re
 from typing import Any, Final
 
-COMMENT: Final = re.compile(rb" (\d+)x(\d+) (\d+)\xff")  # see `loadtests.photographs.marked`
+COMMENT: Final = re.compile(rb" (\d+)x(\d+) (\d+)\xff")  # see `loadtests.images.marked`
 HEAD: Final = 400  # bytes in which it must be
 FACE: Final = {
     "box": [1.0, 1.0, 9.0, 9.0],
@@ -27,7 +27,7 @@ class EmptyHandler:
 
 
 def _answer(head: bytes) -> bytes:
-    """Any other photograph, such as the one that tells readiness, is said to have a face."""
+    """Images without the comment, such as the readiness probe, get one face."""
     comment = COMMENT.search(head)
     width, height, faces = map(int, comment.groups()) if comment else (10, 10, 1)
     model = {"name": "age", "version": "1.0", "weights": "0" * 12}

@@ -1,1 +1,1 @@
-"""What a competent user would write without this project, to compare with."""
+"""A baseline that a competent user would write without this project."""

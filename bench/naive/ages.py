@@ -20,17 +20,17 @@ NORMAL = 1.645  # standard deviations that hold 90 % of a normal distribution
 
 @dataclass(frozen=True)
 class Detector:
-    """What MTCNN is told; the defaults are facenet-pytorch's own."""
+    """MTCNN's settings; the defaults are facenet-pytorch's."""
 
     min_face_size: int = 20  # pixels
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)  # of P-, R- and O-Net
     factor: float = 0.709  # between two scales of the pyramid
-    max_side: int | None = None  # a photograph with a longer side is scaled down to it first
+    max_side: int | None = None  # an image with a longer side is scaled down to it first
     min_confidence: float = 0.0  # faces below it are left out
 
 
 class Ages:
-    """Ages of the faces of one photograph at a time."""
+    """Ages of the faces of one image at a time."""
 
     def __init__(self, model: Path, detector: Detector, device: torch.device) -> None:
         """`model`: an exported TorchScript file."""
@@ -51,7 +51,7 @@ class Ages:
         )
 
     def answer(self, body: bytes) -> dict[str, Any]:
-        """The faces of a photograph, an encoded image, largest first."""
+        """The faces of an image, an encoded image, largest first."""
         image = ImageOps.exif_transpose(Image.open(io.BytesIO(body))).convert("RGB")
         boxes, confidence = self.detect(image)
         found = []

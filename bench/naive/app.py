@@ -1,7 +1,7 @@
 """`Ages` behind FastAPI: `NAIVE_MODEL=age.pt uvicorn bench.naive.app:app`.
 
 Torch's arithmetic in several Python threads of one process is slower than in one after the other,
-so a process answers one photograph at a time.
+so a process answers one image at a time.
 """
 
 import os
@@ -25,6 +25,6 @@ ages = Ages(
 
 @app.post("/predictions/age")
 def predict(body: Annotated[bytes, Body(media_type="image/jpeg")]) -> dict[str, Any]:
-    """The photograph as the body."""
+    """The image as the body."""
     with one_at_a_time:
         return ages.answer(body)

@@ -12,7 +12,7 @@ class NaiveHandler:
     """The handler that the naive archive names."""
 
     def initialize(self, context: Any) -> None:
-        """Load the model; the key `naive` of model-config.yaml says how to detect."""
+        """Load the model; the key `naive` of model-config.yaml has the detector's settings."""
         properties = context.system_properties
         config = dict(context.model_yaml_config["naive"])
         torch.set_num_threads(config.pop("threads"))

@@ -1,12 +1,12 @@
--- Who asks: the name of the key that a request carries.
+-- Authentication: the name of the key that a request carries.
 --
--- The file of keys is read when it has changed, and asked for each request whether it has: a revoked
--- key ends with its next request, and a stranger costs no reading.
+-- Each request stats the key file; the file is read only if it has changed. So a revocation applies to
+-- the next request, and requests without a valid key cause no reading.
 
 local ffi = require "ffi"
 local logs = require "logs"
 
--- statx(2) has one layout on every machine; stat(2) has not.
+-- statx(2) has the same layout on every architecture; stat(2) has not.
 ffi.cdef [[
 struct face_age_time { int64_t seconds; uint32_t nanoseconds; int32_t reserved; };
 struct face_age_statx {
@@ -25,17 +25,17 @@ local _M = {}
 
 local CURRENT_FOLDER = -100  -- AT_FDCWD
 local CHANGED_INODE_SIZE = 0x80 + 0x100 + 0x200  -- STATX_CTIME, _INO, _SIZE
-local SETTLED = 1  -- seconds; the kernel's clock cannot tell two changes within less than 0.01 s apart
+local SETTLED = 1  -- seconds; file timestamps do not separate two changes within less than 0.01 s
 
 local stat = ffi.new("struct face_age_statx")
 local digest = ffi.new("unsigned char[32]")
-local names, state = {}, nil  -- SHA-256 -> name; the file's state that they are of
+local names, state = {}, nil  -- SHA-256 -> name; the state of the file that they were read from
 
--- What changes whenever a file does, and when it last has; nil and the reason where there is none.
--- The time of the change (ctime) cannot be set, and a new file under the old name has a new one too.
+-- A string that changes whenever the file does, and the time of its last change; else nil, nil and the
+-- reason. Users cannot set ctime, and a new file under the old name has a new ctime too.
 local function state_of(path)
     if ffi.C.statx(CURRENT_FOLDER, path, 0, CHANGED_INODE_SIZE, stat) ~= 0 then
-        return nil, 0, "it is not there, or may not be looked for"
+        return nil, 0, "it is missing, or its folder may not be searched"
     end
     local changed = stat.changed
     local now = table.concat({
@@ -45,7 +45,7 @@ local function state_of(path)
     return now, tonumber(changed.seconds)
 end
 
--- The names by their keys' SHA-256; nil and the reason where the file cannot be read.
+-- Names by their keys' SHA-256; nil and the reason if the file cannot be read.
 local function read(path)
     local file, fault = io.open(path, "r")
     local text
@@ -77,13 +77,13 @@ local function refresh(path)
     end
     if not names then
         names = {}
-        logs.tell("the keys cannot be read: " .. fault)
+        logs.log_error("the keys cannot be read: " .. fault)
     elseif ngx.time() - changed > SETTLED then
         state = now
     end
 end
 
--- The name of the request's key; empty where it carries no valid one.
+-- The name of the request's key; empty without a valid key.
 function _M.name()
     local key = (ngx.var.http_authorization or ""):match("^Bearer ([%w_-]+)$")
     if not key or #key ~= 43 then

@@ -1,39 +1,38 @@
--- What is written down: of the access log not all that somebody makes nginx do, and of TorchServe's
--- failures a line without the request.
+-- Logging: limits the rate of access log lines, and logs TorchServe's failures without the request.
 
 local _M = {}
 
-local LINES = 50  -- of the access log in a second, of one key, or of one address without a valid key
-local PAUSE = 1   -- seconds from a line of the error log to the next, of each worker
+local LINES = 50  -- access log lines a second, for each key, or each address without a valid key
+local PAUSE = 1   -- seconds between equal lines of the error log, for each nginx worker
 
 local lines = ngx.shared.lines_written
-local told = {}
+local logged_at = {}  -- line of the error log -> time
 
--- Whether the request gets a line of the access log: who resets streams as fast as it can makes a
--- thousand times as many requests as anybody is let through.
+-- Whether the request gets a line of the access log: a client that resets streams as fast as it can
+-- makes a thousand times as many requests as the rate limit lets through.
 function _M.within_lines()
     local key = ngx.var.api_key
     local who = key ~= "" and key or ngx.var.binary_remote_addr
     return (lines:incr(who, 1, 0, 1) or 0) <= LINES
 end
 
--- A line of the error log. nginx adds the address that was asked for, with all that stands in it, to
--- what is written while a request is looked at; so it is written at once afterwards.
-function _M.tell(words)
-    if ngx.now() - (told[words] or 0) < PAUSE then
+-- Writes a line to the error log. While nginx handles a request it appends the request line, which may
+-- hold anything; so a timer writes the line right afterwards.
+function _M.log_error(line)
+    if ngx.now() - (logged_at[line] or 0) < PAUSE then
         return
     end
-    told[words] = ngx.now()
-    ngx.timer.at(0, function() ngx.log(ngx.CRIT, words) end)
+    logged_at[line] = ngx.now()
+    ngx.timer.at(0, function() ngx.log(ngx.CRIT, line) end)
 end
 
--- Says so where TorchServe is away, or does not answer.
-function _M.tell_of_failures()
+-- Logs that TorchServe is unreachable or timed out.
+function _M.log_upstream_failure()
     local status = (ngx.var.upstream_status or ""):match("%d+$")
     if status == "502" then
-        _M.tell("TorchServe at " .. ngx.var.upstream_addr .. " refused or broke off a connection")
+        _M.log_error("TorchServe at " .. ngx.var.upstream_addr .. " refused or broke off a connection")
     elseif status == "504" then
-        _M.tell("TorchServe at " .. ngx.var.upstream_addr .. " timed out")
+        _M.log_error("TorchServe at " .. ngx.var.upstream_addr .. " timed out")
     end
 end
 

@@ -1,20 +1,20 @@
-// What a gRPC call of Predictions carries: looked through before TorchServe parses it, whose memory
-// and time grow with every field of a message.
+// Validates the protobuf message of a gRPC Predictions call before TorchServe parses it: TorchServe's
+// memory and time grow with every field of a message.
 
 const FIELDS = 8; // of a message or a map entry; a call has a model, a version, `data` and two options
 const KEY = 64; // bytes of a name
 const NAME = /^[\w.-]*$/;
-const PREFIX = 5; // bytes in front of a message: whether it is compressed, and its length
+const PREFIX = 5; // bytes before a message: the compression flag and the length
 
 const INVALID_ARGUMENT = 3;
 const UNIMPLEMENTED = 12;
 
-const MODEL = 1; // numbers of PredictionsRequest's fields: see client/face_age_client/inference.proto
+const MODEL = 1; // field numbers of PredictionsRequest: see client/face_age_client/inference.proto
 const VERSION = 2;
 const ENTRY = 3;
 
-// Why TorchServe must not see the body of a call: {status, message}; null where it may.
-// `mostFaces`: that it may ask for.
+// The fault of a call's body, {status, message}; null if TorchServe may parse it.
+// `mostFaces` is the largest max_faces that is allowed.
 function faultOfCall(body, mostFaces) {
     if (body.length < PREFIX || PREFIX + body.readUInt32BE(1) !== body.length) {
         return invalid('a call carries one whole message');
@@ -57,15 +57,15 @@ function faultOfRequest(body, mostFaces) {
             return 'a request has no other fields than model_name, model_version and input';
         }
         if (seen.indexOf(name) >= 0) {
-            return `${name} is given twice; a call carries one photograph`;
+            return `${name} is given twice; a call carries one photo`;
         }
         seen.push(name);
     }
     return '';
 }
 
-// Key and value of a map entry; null where it is not as protobuf writes one, or its key is no name. A
-// value that is too long to be a name is null.
+// Key and value of a map entry; null if it is malformed or its key is no name. The value is null if it
+// is too long to be a name.
 function entryOf(body, field) {
     const fields = fieldsOf(body, field.start, field.end);
     const numbers = fields ? fields.map((field) => field.number).join() : '';
@@ -73,14 +73,13 @@ function entryOf(body, field) {
     return key === null ? null : { key, value: fields[1] ? textOf(body, fields[1]) : '' };
 }
 
-// A name; null for what is too long to be one, or is none.
+// A field's text as a name; null if it is no valid name.
 function textOf(body, field) {
     const text = body.slice(field.start, Math.min(field.end, field.start + KEY + 1)).toString();
     return text.length <= KEY && NAME.test(text) ? text : null;
 }
 
-// The fields between two places, of which each has a length; null where there are more than FIELDS,
-// or other bytes.
+// The length-delimited fields between two offsets; null if there are more than FIELDS, or other bytes.
 function fieldsOf(body, start, end) {
     const fields = [];
     let at = start;
@@ -99,7 +98,7 @@ function fieldsOf(body, start, end) {
     return fields;
 }
 
-// A number of up to 28 bits, which no message here exceeds; null for anything else.
+// A varint of up to 28 bits, enough for any message here; null for anything else.
 function varint(body, at, end) {
     let value = 0;
     for (let shift = 0; shift < 28 && at < end; shift += 7) {

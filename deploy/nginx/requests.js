@@ -1,11 +1,11 @@
-// What nginx cannot say in its configuration: by which options somebody asks, and what a form consists of.
+// Checks that nginx cannot configure: unknown option headers, and the parts of a form.
 
 import messages from 'messages.js';
 
 const PARTS = 8; // a form has `data` and one part for each option
 const HEAD = 1024; // bytes of a part's own headers
-// Headers of a part. A length that is longer than the form has TorchServe put the part on the disk, and it
-// answers base64 and its like with 500.
+// Headers of a part. TorchServe writes a part to the disk if its declared length exceeds the form, and
+// answers 500 to base64 and other transfer encodings.
 const PART_HEADERS = {
     'content-disposition': /^form-data[ \t]*;.*[; \t]name[ \t]*=[ \t]*("[^"]|[^" \t;])/i,
     'content-type': /./,
@@ -13,7 +13,7 @@ const PART_HEADERS = {
     'content-transfer-encoding': /^(7bit|8bit|binary)$/i,
 };
 const OPTIONS = ['x-min-confidence', 'x-max-faces']; // the headers that go on, with api.conf
-// What is meant for an option, as in handler/requests.py: the service would not hear of it.
+// Misspelt options, as in handler/requests.py: the proxy would drop these headers silently.
 const LIKE_AN_OPTION = new RegExp(
     '^(?:(x[-_])?((min|mim|max|minimum|maximum|num|number|of|count|score|limit|face|detection)[-_]?)*' +
     '(faces|c(?=[a-z]{0,9}f)(?=[a-z]{0,9}n)[onfideac]{3,11})' +
@@ -22,8 +22,8 @@ const LIKE_AN_OPTION = new RegExp(
     '|x[-_](min|max)(imum)?[-_]?(detect|score|prob|thresh|result|people|person|count|num).*)$'
 );
 
-// Sends a request on to TorchServe, but for an option that nobody would hear of, and for a form
-// that would cost it much.
+// Passes a request to TorchServe; refuses a misspelt option header, and a form
+// that is expensive to parse.
 function inspect(r) {
     const option = unknownOption(r.headersIn);
     if (option) {
@@ -45,7 +45,7 @@ function refuse(r, type, message) {
     r.return(400, JSON.stringify({ code: 400, type: type, message: message }));
 }
 
-// The name of a header that is meant for an option and is none; empty for none.
+// The name of a misspelt option header; empty if there is none.
 function unknownOption(headers) {
     for (const name in headers) {
         const lower = name.toLowerCase();
@@ -56,7 +56,7 @@ function unknownOption(headers) {
     return '';
 }
 
-// Sends a call on to TorchServe once all of it is here, but for a message that would cost it much.
+// Passes a complete gRPC call to TorchServe; refuses a message that is expensive to parse.
 function inspectCall(r) {
     const fault = messages.faultOfCall(r.requestBuffer || Buffer.from(''), Number(r.variables.most_faces));
     if (fault) {
@@ -67,9 +67,9 @@ function inspectCall(r) {
     r.internalRedirect('@torchserve_grpc');
 }
 
-// What is wrong with a multipart body; empty for nothing.
+// The fault of a multipart body; empty if it has none.
 function faultOfForm(type, content) {
-    // Stricter than the standard, so that TorchServe cannot see another boundary than this one.
+    // Stricter than the standard, so that TorchServe cannot parse another boundary than this one.
     const found = /^multipart\/form-data; ?boundary=("?)([\w'()+,./:=?-]{1,70})\1$/i
         .exec(type);
     if (!found) {
@@ -86,7 +86,7 @@ function faultOfForm(type, content) {
         }
         const head = body.slice(at, at + HEAD).toString();
         if (head.startsWith('--')) {
-            continue; // an end for TorchServe too or not: it was counted
+            continue; // the end, or not, for TorchServe: it was counted
         }
         if (head.indexOf('\r\n\r\n') < 0) {
             return `a part of a form begins with at most ${HEAD} bytes of headers`;
@@ -102,10 +102,10 @@ function faultOfForm(type, content) {
     return '';
 }
 
-// What is wrong with the headers of a form's part; empty for nothing. `length`: of the form, in bytes.
+// The fault of a part's headers; empty if it has none. `length` is that of the form, in bytes.
 function faultOfPart(head, length) {
     const seen = [];
-    const lines = head.split('\r\n').slice(1); // what follows the boundary on its line is none
+    const lines = head.split('\r\n').slice(1); // the first line is the rest of the boundary
     for (let i = 0; i < lines.length; i++) {
         const header = /^([\w-]+)[ \t]*:[ \t]*([^\r\n]*)$/.exec(lines[i]);
         const name = header ? header[1].toLowerCase() : '';

@@ -1,4 +1,4 @@
-"""Users who go on asking whatever happens, and what became of each of their photographs."""
+"""Users who go on asking whatever happens, and what became of each of their images."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ PORTRAIT = encoded(astronaut(), "JPEG")
 PATIENCE = 30.0  # seconds that a user waits for an answer
 PAUSE = 0.05  # seconds before one who was turned away comes again
 
-# What can become of a photograph. But for the first two it was accepted, and is lost.
+# What can become of an image. But for the first two it was accepted, and is lost.
 ANSWERED = "answered"
 TURNED_AWAY = "turned away"  # nobody listened, or 503: the client knows that it was not taken
 CUT = "cut off"  # the connection ended without an answer
@@ -28,7 +28,7 @@ Connect = Callable[[], http.client.HTTPConnection]
 
 @dataclass(frozen=True)
 class Exchange:
-    """One photograph; times in seconds of `time.monotonic`."""
+    """One image; times in seconds of `time.monotonic`."""
 
     start: float
     end: float
@@ -68,7 +68,7 @@ class Load:
         return sum(exchange.start < other.end < exchange.end for other in self.of(ANSWERED))
 
     def await_answers(self, more: int, seconds: float = 120) -> None:
-        """Return when so many more photographs have been answered."""
+        """Return when so many more images have been answered."""
         wanted = len(self.of(ANSWERED)) + more
         until = time.monotonic() + seconds
         while len(self.of(ANSWERED)) < wanted:
@@ -76,7 +76,7 @@ class Load:
             time.sleep(0.02)
 
     def recovery(self, since: float) -> float:
-        """Seconds from a fault to the first answer after which no photograph went wrong.
+        """Seconds from a fault to the first answer after which no image went wrong.
 
         0 where none did.
         """
@@ -94,7 +94,7 @@ def direct(url: str, patience: float = PATIENCE) -> Connect:
 
 @contextmanager
 def load(connect: Connect, users: int, headers: dict[str, str] | None = None) -> Iterator[Load]:
-    """`users` who each send a photograph, on a connection of its own, when the last one has ended.
+    """`users` who each send an image, on a connection of its own, when the last one has ended.
 
     The block is entered when the load is under way; after it nothing new is sent, and what is still
     on its way is waited for.
@@ -123,14 +123,14 @@ def load(connect: Connect, users: int, headers: dict[str, str] | None = None) ->
 
 
 def timed(connect: Connect, headers: dict[str, str] | None = None) -> Exchange:
-    """One photograph, on a connection of its own."""
+    """One image, on a connection of its own."""
     start = time.monotonic()
     outcome = ask(connect(), headers)
     return Exchange(start, time.monotonic(), outcome)
 
 
 def ask(connection: http.client.HTTPConnection, headers: dict[str, str] | None = None) -> str:
-    """What becomes of one photograph."""
+    """What becomes of one image."""
     try:
         try:
             connection.connect()

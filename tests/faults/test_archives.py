@@ -166,7 +166,7 @@ def test_serve_script_refuses(
 def good_one_answers(at: readiness.Addresses) -> None:
     client = RestClient(at.rest.url)
     try:
-        client.predict(readiness.PHOTOGRAPH.read_bytes())
+        client.predict(readiness.PROBE_IMAGE.read_bytes())
     except ClientError as error:
         raise readiness.NotReady(str(error)) from error
     finally:
@@ -183,13 +183,13 @@ def test_good_version_serves_beside_bad_ones(
         spoil(Path(shutil.copy(store / "age-2.0.mar", store / f"{spoil.__name__}.mar")))
     torchserve = Plain(tmp_path, store, private_addresses() | FEW_WORKERS)
     models = ("truncated.mar", "age.mar", "climbing.mar", "tampered.mar")
-    told = "IntegrityError: 'handler/imaging/decode.py' is not the file that was packed"
+    logged = "IntegrityError: 'handler/imaging/decode.py' is not the file that was packed"
     with (
         torchserve.running(*(f"age={model}" for model in models), check=good_one_answers),
         load(direct(torchserve.environ["TS_INFERENCE_ADDRESS"]), USERS) as users,
     ):
         users.await_answers(3 * USERS)
-        await_logged(tmp_path / "logs" / "model_log.log", told)
+        await_logged(tmp_path / "logs" / "model_log.log", logged)
         at = readiness.Addresses.read(tmp_path / "config.properties", torchserve.environ)
         with pytest.raises(readiness.NotReady, match=r"^no worker of age 2\.0 is READY: "):
             readiness.check(at)

@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from server.processes import GRACE, processes_of
+from server.processes import GRACE, find_processes
 from tests.faults.load import CUT, Load, direct, load
 from tests.faults.table import Table
 from tests.service.exchange import rest
@@ -22,7 +22,7 @@ CLOSING = 1.0  # seconds; the kernel takes connections while it closes those of 
 
 
 def only_what_it_held_is_lost(users: Load, since: float) -> None:
-    """One photograph of each user, and what they sent again before its port was closed."""
+    """One image of each user, and what they sent again before its port was closed."""
     assert users.lost.keys() <= {CUT}
     assert sum(users.lost.values()) <= MOST
     assert sum(exchange.start < since for exchange in users.of(CUT)) <= USERS
@@ -46,7 +46,7 @@ def test_kill(model_store: Path, tmp_path: Path, table: Table) -> None:
 
 
 def test_a_crash_leaves_no_report(model_store: Path, tmp_path: Path) -> None:
-    """Java's own would have words of its memory, where photographs are."""
+    """Java's own would have words of its memory, where images are."""
     torchserve = Plain(tmp_path, model_store, private_addresses() | FEW_WORKERS)
     with torchserve.running():
         java = torchserve.pid
@@ -66,34 +66,34 @@ def java_of(folder: str) -> int:
     """Java's process id, by TorchServe's folder."""
     (java,) = (
         pid
-        for pid in processes_of(folder)
+        for pid in find_processes(folder)
         if b"org.pytorch.serve.ModelServer" in Path(f"/proc/{pid}/cmdline").read_bytes()
     )
     return java
 
 
 def test_kill_under_the_supervisor(model_store: Path, tmp_path: Path, table: Table) -> None:
-    """It is started again by itself, and what is told is what ended it."""
+    """The supervisor restarts it and prints the cause of its end."""
     with supervised(model_store, tmp_path, private_addresses() | FEW_WORKERS) as service:
         folder = service.folder
         assert service.supervisor.stdout is not None
         with load(direct(service.service.rest), USERS) as users:
             since = time.monotonic()
             os.kill(java_of(folder), signal.SIGKILL)
-            told = []
+            printed = []
             for line in service.supervisor.stdout:
-                told.append(line)
+                printed.append(line)
                 if line.startswith("serving: "):
                     break
             users.await_answers(USERS)
         recovery = users.recovery(since)
-        assert not processes_of(folder)  # its workers too
+        assert not find_processes(folder)  # its workers too
         assert not Path(folder).exists()
         assert service.folder != folder
         service.supervisor.send_signal(signal.SIGTERM)
         assert service.supervisor.wait(30) == 0
     log = service.service.logs / "ts_log.log"
-    died = [line for line in told if "ended by itself" in line]
+    died = [line for line in printed if "ended by itself" in line]
     assert died == [
         "TorchServe ended by itself: SIGKILL, which the kernel sends where memory runs out "
         f"(its log: {log}); starting again in 1 s\n"
@@ -104,7 +104,7 @@ def test_kill_under_the_supervisor(model_store: Path, tmp_path: Path, table: Tab
 
 
 def test_memory_runs_out(model_store: Path, tmp_path: Path) -> None:
-    """It is told so, and a stop before it serves again ends at once."""
+    """The supervisor prints it, and a stop before the restart takes effect at once."""
     config = tmp_path / "config.properties"
     shipped = (ROOT / "config.properties").read_text()
     config.write_text(

@@ -1,4 +1,4 @@
-"""A network that takes its worker along, at one photograph of many: the worker is replaced.
+"""A network that takes its worker along, at one image of many: the worker is replaced.
 
 No GPU is needed to try what a lost or a hanging one would do.
 """
@@ -50,12 +50,12 @@ class Fragile(torch.nn.Module):
 
 @dataclass(frozen=True)
 class Fault:
-    """What a network does, how the table calls it, and how the worker tells of its end."""
+    """A network's fault, its name in the table, and the worker's log line."""
 
     network: torch.nn.Module
     name: str
-    told: str
-    seconds: tuple[float, float]  # until the deadly photograph is answered
+    logged: str
+    seconds: tuple[float, float]  # until the deadly image is answered
 
 
 ENDLESS = Fault(
@@ -103,6 +103,6 @@ def test_worker_is_replaced(fault: Fault, service: Service, table: Table) -> Non
     assert low <= answered < high
     assert users.lost.keys() <= {"500", "507"}
     assert sum(users.lost.values()) < BATCH
-    await_logged(service.logs / "model_log.log", fault.told)
+    await_logged(service.logs / "model_log.log", fault.logged)
     seconds = max(recovery, users.recovery(since))
-    table.add(fault.name, users, seconds, note="and the deadly photograph")
+    table.add(fault.name, users, seconds, note="and the deadly image")

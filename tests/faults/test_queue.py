@@ -1,4 +1,4 @@
-"""More photographs than may wait: the surplus is turned away at once, and told when to come again.
+"""More images than the queue holds: the surplus gets 503 at once, with Retry-After.
 
 What waits for too long is not computed: tests/service/test_deadline.py.
 """
@@ -31,10 +31,10 @@ from tests.torchserve import Service, running
 
 QUEUE, BATCH = 8, 4
 USERS = 24
-# What is before or with a photograph in the queue and the worker is one less than these. Until it
+# What is before or with an image in the queue and the worker is one less than these. Until it
 # is in the queue, and on the way back, a batch more may be answered, and another on a busy machine.
-PHOTOGRAPHS = QUEUE + 3 * BATCH
-# What the shipped deadline leaves each photograph of the shipped queue, and of the worker.
+IMAGES = QUEUE + 3 * BATCH
+# What the shipped deadline leaves each image of the shipped queue, and of the worker.
 EACH = SHIPPED["clientTimeoutInMills"] / 1e3 / SHIPPED["jobQueueSize"]  # seconds
 ONE_WORKER = {"minWorkers": 1, "maxWorkers": 1, "batchSize": BATCH, "jobQueueSize": QUEUE}
 
@@ -65,9 +65,9 @@ def test_the_surplus_does_not_wait(service: Service) -> None:
 class Overflow:
     """A load of more than the queue takes, and what it is compared with."""
 
-    alone: float  # seconds that a photograph takes without the load
+    alone: float  # seconds that an image takes without the load
     users: Load
-    after: Exchange  # the first photograph behind it
+    after: Exchange  # the first image behind it
 
     @property
     def recovery(self) -> float:
@@ -107,15 +107,15 @@ def test_who_was_taken_waits_for_the_queue_and_no_longer(overflow: Overflow) -> 
     users = overflow.users
     assert users.lost == {}
     answered = users.of(ANSWERED)
-    assert max(users.answered_during(e) for e in answered) <= PHOTOGRAPHS
-    assert max(e.seconds for e in answered) <= PHOTOGRAPHS * EACH
+    assert max(users.answered_during(e) for e in answered) <= IMAGES
+    assert max(e.seconds for e in answered) <= IMAGES * EACH
 
 
 def test_a_second_after_the_load_all_is_as_before(overflow: Overflow) -> None:
-    """But for the time that the photographs take which the load has left in the queue."""
+    """But for the time that the images take which the load has left in the queue."""
     assert overflow.after.outcome == ANSWERED
     assert overflow.after.seconds <= 1 + 3 * overflow.alone
-    assert overflow.recovery <= 1 + PHOTOGRAPHS * overflow.users.pace
+    assert overflow.recovery <= 1 + IMAGES * overflow.users.pace
 
 
 def test_clients_back_off(nginx: None, service: Service) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from server.batching import batch_size
-from server.processes import processes_of
+from server.processes import find_processes
 from tests.faults.load import CUT, direct, load
 from tests.faults.table import Table
 from tests.proxy.proxy import proxied
@@ -54,7 +54,7 @@ def test_behind_the_proxy(nginx: None, service: Supervised, table: Table) -> Non
             )
     assert stop.returncode == 0
     assert service.supervisor.wait(30) == 0
-    assert not processes_of(folder)
+    assert not find_processes(folder)
     assert len(users.exchanges) > asked
     assert users.lost == {}
     table.add("a stop behind the proxy, `deploy/stop.sh`", users, note="exit code 0")
@@ -64,14 +64,14 @@ def test_without_the_proxy(service: Supervised, table: Table) -> None:
     """TorchServe cuts off what it has: all that users have under way, and no more.
 
     Where a worker ends before Java does, what was inside of it is answered by Java instead; who is
-    told so may ask once more, and is cut off then.
+    refused may ask once more, and is disconnected then.
     """
     folder = service.folder
     with load(direct(service.service.rest), USERS) as users:
         started = time.monotonic()
         service.supervisor.send_signal(signal.SIGTERM)
         assert service.supervisor.wait(30) == 0
-    assert not processes_of(folder)
+    assert not find_processes(folder)
     assert users.lost.keys() <= {CUT, *DIED}
     assert all(e.start <= started + 1 for outcome in users.lost for e in users.of(outcome))
     assert len(users.of(CUT)) <= USERS

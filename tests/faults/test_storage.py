@@ -1,4 +1,4 @@
-"""The disk of the logs is full, or may not be written to any more: photographs are answered."""
+"""The disk of the logs is full, or may not be written to any more: images are answered."""
 
 import os
 import shutil
@@ -65,7 +65,7 @@ def test_full(model_store: Path, tmp_path: Path, table: Table) -> None:
         full = state / "full"
 
         def loaded() -> tuple[Load, int]:
-            """What became of the photographs, and how much the log has grown."""
+            """What became of the images, and how much the log has grown."""
             before = log.stat().st_size
             with load(direct(service.rest), USERS) as users:
                 users.await_answers(3 * USERS)

@@ -64,7 +64,7 @@ def test_stopped(service: Service, table: Table) -> None:
 
 
 def large() -> bytes:
-    """A photograph of nearly as many pixels as are served: 200 MB, which a PNG needs at once."""
+    """An image of nearly as many pixels as are served: 200 MB, which a PNG needs at once."""
     return encoded(np.full((7000, 7000, 3), 128, np.uint8))
 
 
@@ -111,7 +111,7 @@ def test_memory_grows_past_its_limit(service: Service, table: Table) -> None:
     assert users.lost.keys() <= DIED
     assert sum(users.lost.values()) <= len(pids) * BATCH
     name = "a worker grows past its control group's memory"
-    table.add(name, users, max(recovery, users.recovery(since)), note="and the large photograph")
+    table.add(name, users, max(recovery, users.recovery(since)), note="and the large image")
 
 
 def alive(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""The workers of a TorchServe, as it tells of them."""
+"""The workers of a TorchServe, by its management API."""
 
 import json
 import time

@@ -14,6 +14,13 @@ def proxy(nginx: None, service: Service) -> Iterator[Proxy]:
 
 
 @pytest.fixture
+def fresh_proxy(service: Service) -> Iterator[Proxy]:
+    """nginx of this test alone, which has seen no key yet."""
+    with proxied(service) as proxy:
+        yield proxy
+
+
+@pytest.fixture
 def key(proxy: Proxy) -> str:
     """A key that nobody has used."""
     return proxy.new_key()

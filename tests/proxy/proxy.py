@@ -22,7 +22,7 @@ from tests.torchserve import ROOT, Service, free_ports
 
 UNCHANGED = [
     *("nginx.conf", "api.conf", "grpc.conf", "requests.js", "messages.js"),
-    *("keys.lua", "logs.lua", "turns.lua"),
+    *("keys.lua", "logs.lua", "fair_share.lua"),
 ]
 TEMPORARY = "".join(
     f"{kind}_temp_path {kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -58,10 +58,10 @@ class Proxy:
         """A key that nobody has used: what it may ask is untouched."""
         return keys.add(self.keys, f"test-{next(_names)}")
 
-    def quick_key(self, photograph: bytes) -> str:
-        """A key that is known for photographs that take no time, and so may fill batches."""
+    def quick_key(self, image: bytes) -> str:
+        """A key that is known for images that take no time, and so may fill batches."""
         key = self.new_key()
-        assert self.ask(photograph, key=key).status == 200
+        assert self.ask(image, key=key).status == 200
         return key
 
     def trust(self) -> ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""What of a photograph is left behind the proxy, in any file of it, of TorchServe, or elsewhere."""
+"""What of an image is left behind the proxy, in any file of it, of TorchServe, or elsewhere."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from tests.torchserve import await_logged
 def remains(proxy: Proxy, marker: Marker, started: float) -> list[str]:
     """The files that the marker is in, and those that should be gone.
 
-    `started`: when the first photograph was sent, seconds since 1970.
+    `started`: when the first image was sent, seconds since 1970.
     """
     last = f"/{marker.text[:20]}"  # no marker: half of it
     proxy.ask(path=last, method="GET")

@@ -108,9 +108,9 @@ def test_through_the_client(proxy: Proxy, key, wanted):
 
 @pytest.mark.parametrize("words", [[], ["--grpc"]], ids=["REST", "gRPC"])
 def test_through_the_script(proxy: Proxy, key, tmp_path, words):
-    photograph = tmp_path / "a.jpg"
-    photograph.write_bytes(JPEG)
-    words = [*words, "--url", proxy.url, "--certificates", proxy.certificate, photograph]
+    image = tmp_path / "a.jpg"
+    image.write_bytes(JPEG)
+    words = [*words, "--url", proxy.url, "--certificates", proxy.certificate, image]
     done = [
         subprocess.run(
             [sys.executable, "-m", "commands.predict", *words],
@@ -122,7 +122,7 @@ def test_through_the_script(proxy: Proxy, key, tmp_path, words):
         for secret in (key, "x" * 43)
     ]
     assert (done[0].returncode, done[0].stderr) == (0, "")
-    assert done[0].stdout.startswith(f"{photograph}: 1 face: ")
+    assert done[0].stdout.startswith(f"{image}: 1 face: ")
     assert (done[1].returncode, done[1].stdout) == (1, "")
     assert "send a valid key" in done[1].stderr
 
@@ -265,7 +265,7 @@ def test_methods(proxy: Proxy, key, method):
 )
 def test_form_encoded_body_is_refused_before_torchserve_quotes_it(proxy: Proxy, key, kind):
     logs = proxy.service.logs
-    answered, kept_out = (f"photograph-{secrets.token_hex(8)}" for _ in range(2))
+    answered, kept_out = (f"image-{secrets.token_hex(8)}" for _ in range(2))
     body = f"a=%zz{kept_out}".encode()
     assert proxy.ask(body, {"Content-Type": kind}, key=key).failure == (415, "UnsupportedMediaType")
     # Two types: TorchServe must not go by the one that the proxy does not look at.

@@ -1,6 +1,6 @@
-"""What nginx itself refuses is told in the service's shape, and never quoted in a log.
+"""nginx's own failures have the service's shape, and logs never quote the request.
 
-In front of nothing: what is looked at does not get that far.
+Without an upstream: these requests never reach one.
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""What clients are told when TorchServe is away, has no room, or does not answer."""
+"""Failures when TorchServe is unreachable, has a full queue, or does not answer."""
 
 import contextlib
 import dataclasses
@@ -99,9 +99,9 @@ def test_what_the_error_log_says_of_it(alone: Proxy):
     ]
     assert alone.raw("\r\n".join(lines).encode()).status == 503
     address = alone.service.rest.removeprefix("http://")
-    told = await_logged(log, f"TorchServe at {address} refused or broke off a connection", 5)
-    assert marker not in told
-    assert key not in told
+    logged = await_logged(log, f"TorchServe at {address} refused or broke off a connection", 5)
+    assert marker not in logged
+    assert key not in logged
 
 
 def test_a_name_that_is_too_long(alone: Proxy):
@@ -126,7 +126,7 @@ def test_queue_is_full(nobody: Service):
 
 
 def test_no_answer_in_time(nobody: Service):
-    """The shipped time is 65 s, longer than TorchServe's own; a shorter one is looked at here."""
+    """The shipped time is 65 s, longer than TorchServe's own; the test uses a shorter one."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         service = dataclasses.replace(nobody, rest=f"http://{address}", grpc=address)

@@ -61,7 +61,7 @@ def test_what_is_no_request(proxy: Proxy, line):
 
 
 def form(parts: int) -> tuple[bytes, dict[str, str]]:
-    """A photograph and `parts` - 1 more fields of the same meaning."""
+    """An image and `parts` - 1 more fields of the same meaning."""
     body, headers = multipart({"data": (JPEG, "image/jpeg")})
     more = multipart({"max_faces": (b"9", None)})[0].removesuffix(b"--boundary--\r\n")
     return (parts - 1) * more + body, headers
@@ -86,7 +86,7 @@ def test_parts_of_a_form(proxy: Proxy, key, parts, message):
     assert reply.content["message"] == message
 
 
-def test_two_photographs(proxy: Proxy, key):
+def test_two_images(proxy: Proxy, key):
     body, headers = form(1)
     for name in ("data", "data2"):
         reply = proxy.ask(part(name) + JPEG + b"\r\n" + body, headers, key=key)

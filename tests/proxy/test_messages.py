@@ -35,22 +35,22 @@ def entry(key: bytes, value: bytes, more: bytes = b"") -> bytes:
 
 
 MODEL = field(1, b"age")
-PHOTOGRAPH = entry(b"data", JPEG)
+ENTRY_OF_IMAGE = entry(b"data", JPEG)
 EMPTY_ENTRY = field(3, b"")
 
 REFUSED = {
     "empty entries": MODEL + EMPTY_ENTRY * (6 * MEGABYTE),
     "small entries": MODEL + b"".join(entry(b"%d" % i, b"") for i in range(500_000)),
-    "nine entries": MODEL + b"".join(entry(b"k%d" % i, b"1") for i in range(8)) + PHOTOGRAPH,
+    "nine entries": MODEL + b"".join(entry(b"k%d" % i, b"1") for i in range(8)) + ENTRY_OF_IMAGE,
     "an entry of many fields": MODEL + entry(b"data", JPEG, field(9, b"") * (4 * MEGABYTE)),
-    "unknown fields": MODEL + PHOTOGRAPH + field(9, b"") * (4 * MEGABYTE),
-    "numbers": MODEL + PHOTOGRAPH + b"\x48\x01" * (4 * MEGABYTE),
-    "nested groups": MODEL + PHOTOGRAPH + b"\x4b" * 1000 + b"\x4c" * 1000,
-    "the photograph twice": MODEL + PHOTOGRAPH + PHOTOGRAPH,
-    "two models": MODEL + MODEL + PHOTOGRAPH,
-    "a long name of a model": field(1, b"a" * MEGABYTE) + PHOTOGRAPH,
-    "a long key": MODEL + PHOTOGRAPH + entry(b"k" * MEGABYTE, b"1"),
-    "a key that is no name": MODEL + PHOTOGRAPH + entry(b"a\r\nb", b"1"),
+    "unknown fields": MODEL + ENTRY_OF_IMAGE + field(9, b"") * (4 * MEGABYTE),
+    "numbers": MODEL + ENTRY_OF_IMAGE + b"\x48\x01" * (4 * MEGABYTE),
+    "nested groups": MODEL + ENTRY_OF_IMAGE + b"\x4b" * 1000 + b"\x4c" * 1000,
+    "the image twice": MODEL + ENTRY_OF_IMAGE + ENTRY_OF_IMAGE,
+    "two models": MODEL + MODEL + ENTRY_OF_IMAGE,
+    "a long name of a model": field(1, b"a" * MEGABYTE) + ENTRY_OF_IMAGE,
+    "a long key": MODEL + ENTRY_OF_IMAGE + entry(b"k" * MEGABYTE, b"1"),
+    "a key that is no name": MODEL + ENTRY_OF_IMAGE + entry(b"a\r\nb", b"1"),
     "a length past the end": MODEL + b"\x1a\xff\x7f",
     "a number without an end": MODEL + b"\xff" * 100,
 }
@@ -69,7 +69,7 @@ def ask(channel: grpc.Channel, key: str, message: bytes, **given: object) -> byt
 
 
 def assert_answered(channel: grpc.Channel, key: str, model_file: Path) -> None:
-    answer = PredictionResponse.FromString(ask(channel, key, MODEL + PHOTOGRAPH))
+    answer = PredictionResponse.FromString(ask(channel, key, MODEL + ENTRY_OF_IMAGE))
     assert_same(json.loads(answer.prediction), expected(model_file, JPEG))
 
 
@@ -88,15 +88,15 @@ def test_what_costs_much_is_refused_at_once(channel, proxy, key, model_file, mes
 
 def test_more_faces_than_strangers_may_ask_for(channel, key):
     with pytest.raises(grpc.RpcError) as error:
-        ask(channel, key, MODEL + PHOTOGRAPH + entry(b"max_faces", b"301"))
+        ask(channel, key, MODEL + ENTRY_OF_IMAGE + entry(b"max_faces", b"301"))
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert error.value.details() == "max_faces must be a whole number from 1 to 300"
-    assert ask(channel, key, MODEL + PHOTOGRAPH + entry(b"max_faces", b"300"))
+    assert ask(channel, key, MODEL + ENTRY_OF_IMAGE + entry(b"max_faces", b"300"))
 
 
-@pytest.mark.parametrize("photograph", [JPEG, bytes(19 * MEGABYTE)], ids=["small", "a bomb"])
-def test_nothing_is_unpacked(channel, key, model_file, photograph):
-    request = PredictionsRequest(model_name="age", input={"data": photograph})
+@pytest.mark.parametrize("image", [JPEG, bytes(19 * MEGABYTE)], ids=["small", "a bomb"])
+def test_nothing_is_unpacked(channel, key, model_file, image):
+    request = PredictionsRequest(model_name="age", input={"data": image})
     with pytest.raises(grpc.RpcError) as error:
         ask(channel, key, request.SerializeToString(), compression=grpc.Compression.Gzip)
     assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
@@ -117,7 +117,7 @@ def test_options_and_a_version_pass(channel, key, model_file):
 def test_a_call_carries_one_message(channel, key, model_file):
     call = channel.stream_unary(f"/{SERVICE}.inference.InferenceAPIsService/Predictions")
     with pytest.raises(grpc.RpcError) as error:
-        call(iter([MODEL + PHOTOGRAPH] * 2), timeout=60, metadata=[bearer(key)])
+        call(iter([MODEL + ENTRY_OF_IMAGE] * 2), timeout=60, metadata=[bearer(key)])
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert error.value.details() == "a call carries one whole message"
     assert_answered(channel, key, model_file)

@@ -1,7 +1,7 @@
 """A real TorchServe with one worker, and what becomes of those whom it lets wait.
 
-Where its queue is full, clients are told to wait, over REST and gRPC; who leaves holds up nobody
-for longer than its photograph takes.
+If its queue is full, clients get Retry-After, over REST and gRPC; who leaves holds up nobody
+for longer than its image takes.
 """
 
 import json
@@ -14,24 +14,22 @@ from pathlib import Path
 
 import grpc
 import pytest
-import yaml
 
 from face_age_client.errors import Refused
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
 from face_age_client.rpc import GrpcClient
-from server import archive
 from tests.proxy.proxy import Proxy, proxied
 from tests.proxy.remains import remains
+from tests.proxy.test_fair_share import quiet_log
 from tests.proxy.test_rpc import bearer, connect, failure
-from tests.proxy.test_turns import quiet_log
 from tests.service.test_deadline import SHIPPED, Log, worker_stopped
 from tests.service.traces import Marker
-from tests.torchserve import Service, running
+from tests.torchserve import Service, running_model
 
 pytestmark = pytest.mark.service
 MARKER = Marker()
-PHOTOGRAPH = MARKER.jpeg()
+IMAGE = MARKER.jpeg()
 QUEUE = 2
 PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 CURL_TIMED_OUT = 28
@@ -50,12 +48,8 @@ CONFIG = SHIPPED | {
 def narrow(
     nginx: None, model_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """TorchServe with one worker, for which `QUEUE` photographs may wait."""
-    store, state = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("state")
-    config = store / "model-config.yaml"
-    config.write_text(yaml.safe_dump(CONFIG))
-    archive.make(archive.Recipe(model_file, config=config), store / "age.mar")
-    with running(store, state) as service:
+    """TorchServe with one worker, for which `QUEUE` images may wait."""
+    with running_model(model_file, CONFIG, tmp_path_factory.mktemp("service")) as service:
         yield service
 
 
@@ -68,17 +62,17 @@ def proxy(narrow: Service) -> Iterator[Proxy]:
         assert remains(proxy, MARKER, started) == []
 
 
-def test_clients_are_told_to_wait(proxy: Proxy, narrow: Service) -> None:
-    key, log = proxy.quick_key(PHOTOGRAPH), quiet_log(narrow)
+def test_clients_are_reported_to_wait(proxy: Proxy, narrow: Service) -> None:
+    key, log = proxy.quick_key(IMAGE), quiet_log(narrow)
     rpc = GrpcClient(proxy.url, api_key=key, ca_file=proxy.certificate, timeout=60)
     with ThreadPoolExecutor(QUEUE + 3) as pool, connect(proxy) as channel:
         with worker_stopped(narrow):
-            asked = [pool.submit(proxy.ask, PHOTOGRAPH, key=key)]
+            asked = [pool.submit(proxy.ask, IMAGE, key=key)]
             log.await_handed_over()
-            asked += [pool.submit(proxy.ask, PHOTOGRAPH, key=key) for _ in range(QUEUE + 1)]
+            asked += [pool.submit(proxy.ask, IMAGE, key=key) for _ in range(QUEUE + 1)]
             (first,) = wait(asked, 30, FIRST_COMPLETED).done
-            error = failure(channel, PHOTOGRAPH, bearer(key))
-            patient = pool.submit(rpc.predict, PHOTOGRAPH)
+            error = failure(channel, IMAGE, bearer(key))
+            patient = pool.submit(rpc.ask, IMAGE)
             time.sleep(1)
             assert not patient.done()
         assert len(patient.result(60).faces) == 1
@@ -95,27 +89,27 @@ def test_clients_are_told_to_wait(proxy: Proxy, narrow: Service) -> None:
 
 def test_what_has_waited_too_long_is_not_computed(proxy: Proxy, narrow: Service) -> None:
     """TorchServe's own deadline spares the first of a batch, and here each one is the first."""
-    key, log = proxy.quick_key(PHOTOGRAPH), quiet_log(narrow)
-    # The proxy tells when a request came, whatever the client says.
-    told = {"Content-Type": "image/jpeg", "X-Request-Start": f"t={time.time() + 3600}"}
+    key, log = proxy.quick_key(IMAGE), quiet_log(narrow)
+    # The proxy sets the arrival time, whatever the client sends.
+    sent = {"Content-Type": "image/jpeg", "X-Request-Start": f"t={time.time() + 3600}"}
     with ThreadPoolExecutor(QUEUE + 1) as pool:
         with worker_stopped(narrow):
-            asked = [pool.submit(proxy.ask, PHOTOGRAPH, told, key=key)]
+            asked = [pool.submit(proxy.ask, IMAGE, sent, key=key)]
             log.await_handed_over()
-            asked += [pool.submit(proxy.ask, PHOTOGRAPH, told, key=key) for _ in range(QUEUE)]
+            asked += [pool.submit(proxy.ask, IMAGE, sent, key=key) for _ in range(QUEUE)]
             time.sleep(QUEUE_TIMEOUT + 0.5)
         _, *waited = [each.result(60) for each in asked]
-    # What the worker holds when it is stopped it may have looked at before.
+    # The stopped worker may have begun with the request that it holds.
     assert [reply.failure for reply in waited] == [(503, "WaitedTooLong")] * QUEUE
     assert [reply.retry_after for reply in waited] == ["2"] * QUEUE
-    at_once = proxy.ask(PHOTOGRAPH, told | {"X-Request-Start": "t=1"}, key=key)
+    at_once = proxy.ask(IMAGE, sent | {"X-Request-Start": "t=1"}, key=key)
     assert (at_once.status, len(at_once.content["faces"])) == (200, 1)
 
 
 def test_other_failures_are_torchserve_s_own(proxy: Proxy) -> None:
     client = GrpcClient(proxy.url, api_key=proxy.new_key(), model="mood", ca_file=proxy.certificate)
     with pytest.raises(Refused) as refused:
-        client.predict(PHOTOGRAPH)
+        client.ask(IMAGE)
     assert (refused.value.type, refused.value.retry_after) == ("INTERNAL", None)
     client.close()
 
@@ -130,9 +124,9 @@ def test_call_that_is_given_up(
 ) -> None:
     """The worker, which has it by then, ends it and goes on with the next."""
     key, left = proxy.new_key(), proxy.logs().count(LEFT)
-    before = proxy.ask(PHOTOGRAPH, key=key).content
+    before = proxy.ask(IMAGE, key=key).content
     assert len(before["faces"]) == 1
-    request = PredictionsRequest(model_name="age", input={"data": PHOTOGRAPH})
+    request = PredictionsRequest(model_name="age", input={"data": IMAGE})
     with connect(proxy) as channel:
         grpc.channel_ready_future(channel).result(60)
         predictions = InferenceAPIsServiceStub(channel).Predictions
@@ -147,13 +141,13 @@ def test_call_that_is_given_up(
         answer = predictions(request, timeout=60, metadata=[bearer(key)])
     assert log.computed() == 2
     assert json.loads(answer.prediction) == before
-    assert proxy.ask(PHOTOGRAPH, key=key).content == before
+    assert proxy.ask(IMAGE, key=key).content == before
     assert proxy.logs().count(LEFT) == left + 1
 
 
 def test_a_deadline_is_the_client_s_own(proxy: Proxy, narrow: Service) -> None:
-    """TorchServe would reset the call at it, and nginx tell the client to come again."""
-    request = PredictionsRequest(model_name="age", input={"data": PHOTOGRAPH}).SerializeToString()
+    """TorchServe would reset the call at it, and nginx would answer with Retry-After."""
+    request = PredictionsRequest(model_name="age", input={"data": IMAGE}).SerializeToString()
     headers = {
         "content-type": "application/grpc",
         "te": "trailers",
@@ -170,4 +164,4 @@ def test_a_deadline_is_the_client_s_own(proxy: Proxy, narrow: Service) -> None:
             check=False,
         )
     assert asked.returncode == CURL_TIMED_OUT
-    assert proxy.ask(PHOTOGRAPH, key=proxy.new_key()).status == 200
+    assert proxy.ask(IMAGE, key=proxy.new_key()).status == 200

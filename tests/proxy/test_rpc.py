@@ -43,10 +43,10 @@ def client(proxy: Proxy, key: str) -> Iterator[GrpcClient]:
 
 
 def failure(
-    channel: grpc.Channel, photograph: bytes, *metadata: tuple[str, str]
+    channel: grpc.Channel, image: bytes, *metadata: tuple[str, str]
 ) -> grpc.RpcError | None:
     """What a call fails with, if it does."""
-    request = PredictionsRequest(model_name="age", input={"data": photograph})
+    request = PredictionsRequest(model_name="age", input={"data": image})
     call = InferenceAPIsServiceStub(channel).Predictions.future(
         request, timeout=60, metadata=metadata
     )
@@ -58,16 +58,16 @@ def bearer(key: str) -> tuple[str, str]:
 
 
 def padded(size: int) -> bytes:
-    """A photograph that is asked about in a message of `size` bytes.
+    """An image that is asked about in a message of `size` bytes.
 
-    What follows a JPEG's end is not looked at.
+    Bytes after a JPEG's end are ignored.
     """
     request = PredictionsRequest(model_name="age", input={"data": bytes(size)})
     return JPEG + bytes(size - (request.ByteSize() - size) - len(JPEG))
 
 
-def test_photograph(client, model_file):
-    assert_same(client.predict(JPEG).content, expected(model_file, JPEG))
+def test_image(client, model_file):
+    assert_same(client.ask(JPEG).content, expected(model_file, JPEG))
 
 
 def test_largest_message(client, model_file):
@@ -83,9 +83,9 @@ def test_the_service_s_own_failures_pass(client):
 
 
 @pytest.mark.parametrize("metadata", [(), (bearer("x" * 43),), (("authorization", "x"),)])
-@pytest.mark.parametrize("photograph", [JPEG, bytes(19 * MEGABYTE)], ids=["small", "large"])
-def test_without_a_valid_key(channel, metadata, photograph):
-    error = failure(channel, photograph, *metadata)
+@pytest.mark.parametrize("image", [JPEG, bytes(19 * MEGABYTE)], ids=["small", "large"])
+def test_without_a_valid_key(channel, metadata, image):
+    error = failure(channel, image, *metadata)
     assert error.code() is grpc.StatusCode.UNAUTHENTICATED
     assert error.details().startswith("send a valid key")
     assert "retry-after" not in dict(error.trailing_metadata())
@@ -95,7 +95,7 @@ def test_without_a_valid_key(channel, metadata, photograph):
 def test_too_large(channel, client, key, model_file, size):
     error = failure(channel, padded(size), bearer(key))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert error.details().startswith("a photograph's request has at most 20 MB")
+    assert error.details().startswith("a photo's request has at most 20 MB")
     assert "retry-after" not in dict(error.trailing_metadata())
     assert_same(client.predict(JPEG).content, expected(model_file, JPEG))
 
@@ -133,7 +133,7 @@ def test_the_client_waits_until_it_is_let_in(client, channel, key):
     ],
 )
 def test_metadata_does_not_get_to_torchserve(channel, key, metadata):
-    """Or it would refuse some by a reset, for good, and clients would be told to come again."""
+    """TorchServe would reset some calls, and clients would retry in vain."""
     assert failure(channel, JPEG, bearer(key), *metadata) is None
 
 
@@ -147,7 +147,7 @@ def test_metadata_does_not_get_to_torchserve(channel, key, metadata):
         pytest.param([("host", "x")], id="two hosts"),
     ],
 )
-def test_nobody_is_told_to_wait_with_metadata_that_does_not_pass(channel, key, metadata):
+def test_nobody_is_reported_to_wait_with_metadata_that_does_not_pass(channel, key, metadata):
     error = failure(channel, JPEG, bearer(key), *metadata)
     assert error is not None
     assert "retry-after" not in dict(error.trailing_metadata() or ())

@@ -231,9 +231,9 @@ def test_slow_call_does_not_hold_torchserve(proxy: Proxy, sockets: ExitStack, ke
     future.exception()
 
 
-def test_no_photograph_touches_a_disk(proxy: Proxy, sockets: ExitStack, key):
+def test_no_image_touches_a_disk(proxy: Proxy, sockets: ExitStack, key):
     """Neither while a body arrives nor after it, whether or not its length is known."""
-    marked = JPEG + b"a-photograph" + bytes(19 * 2**20)
+    marked = JPEG + b"a-image" + bytes(19 * 2**20)
     known = sockets.enter_context(proxy.connect())
     known.sendall(head(key, len(marked) + 1) + marked)
     unknown = sockets.enter_context(proxy.connect())
@@ -257,5 +257,5 @@ def test_no_photograph_touches_a_disk(proxy: Proxy, sockets: ExitStack, key):
         connection.settimeout(60)
         assert connection.recv(20).startswith(b"HTTP/1.1 200 ")
     kept = [file for file in proxy.folder.rglob("*") if file.is_file()]
-    assert not [file for file in kept if b"a-photograph" in file.read_bytes()]
+    assert not [file for file in kept if b"a-image" in file.read_bytes()]
     assert not [file for file in kept if file.parent != proxy.folder]

@@ -13,7 +13,7 @@ import pytest
 
 from face_age_client.rest import RestClient
 from face_age_client.rpc import GrpcClient
-from server.processes import processes_of
+from server.processes import find_processes
 from tests.proxy.proxy import Proxy, proxied
 from tests.service.test_deadline import Log, worker_stopped
 from tests.service.test_rest import JPEG
@@ -66,7 +66,7 @@ def test_stop_under_load(service: Supervised) -> None:
         "stopped: Java and the workers are gone",
     ]
     assert service.supervisor.wait(30) == 0
-    assert not processes_of(folder)
+    assert not find_processes(folder)
 
 
 def await_refusal(proxy: Proxy) -> None:

@@ -1,4 +1,4 @@
-"""Nothing of a photograph is left behind by the proxy, nor by TorchServe behind it."""
+"""Nothing of an image is left behind by the proxy, nor by TorchServe behind it."""
 
 import contextlib
 import dataclasses
@@ -51,45 +51,43 @@ def raw(proxy: Proxy, content: bytes) -> None:
 def good(proxy: Proxy, marker: Marker) -> None:
     key = proxy.new_key()
     client = GrpcClient(proxy.url, api_key=key, ca_file=proxy.certificate)
-    for photograph in (marker.jpeg(), marker.bmp(), marker.jpeg() + 400_000 * marker.raw):
-        assert proxy.ask(photograph, {"Content-Type": "image/jpeg"}, key=key).status == 200
-        assert proxy.ask(*multipart({"data": (photograph, None)}), key=key).status == 200
-        assert proxy.ask(*as_json(data=base64_of(photograph)), key=key).status == 200
-        assert len(client.predict(photograph).faces) == 1
+    for image in (marker.jpeg(), marker.bmp(), marker.jpeg() + 400_000 * marker.raw):
+        assert proxy.ask(image, {"Content-Type": "image/jpeg"}, key=key).status == 200
+        assert proxy.ask(*multipart({"data": (image, None)}), key=key).status == 200
+        assert proxy.ask(*as_json(data=base64_of(image)), key=key).status == 200
+        assert len(client.ask(image).faces) == 1
     client.close()
 
 
 def refused(proxy: Proxy, marker: Marker) -> None:
-    key, photograph = proxy.new_key(), marker.jpeg()
-    quoted = b"a=%zz" + quote_from_bytes(photograph).encode()
-    for body in (photograph, quoted, b"a=%zz" + photograph):
+    key, image = proxy.new_key(), marker.jpeg()
+    quoted = b"a=%zz" + quote_from_bytes(image).encode()
+    for body in (image, quoted, b"a=%zz" + image):
         assert proxy.ask(body, FORM_ENCODED, key=key).status == 415
-    assert proxy.ask(photograph, key=None).status == 401
-    assert proxy.ask(photograph[:3000], key=key).status == 400
+    assert proxy.ask(image, key=None).status == 401
+    assert proxy.ask(image[:3000], key=key).status == 400
     assert proxy.ask(marker.raw, key=key).status == 415
     assert proxy.ask(marker.jpeg() + 700_000 * marker.raw, key=key).status == 413
-    many = {f"{marker.text}{number}": (photograph, None) for number in range(9)}
+    many = {f"{marker.text}{number}": (image, None) for number in range(9)}
     assert proxy.ask(*multipart(many), key=key).status == 400
-    assert (
-        proxy.ask(photograph, {"Content-Type": f"multipart/{marker.text}"}, key=key).status == 400
-    )
+    assert proxy.ask(image, {"Content-Type": f"multipart/{marker.text}"}, key=key).status == 400
     with connect(proxy) as channel:
-        assert failure(channel, photograph) is not None
+        assert failure(channel, image) is not None
         assert failure(channel, 700_000 * marker.raw, bearer(key)) is not None
 
 
 def odd(proxy: Proxy, marker: Marker) -> None:
     authorization = f"Authorization: Bearer {proxy.new_key()}"
-    photograph = marker.jpeg()
-    encoded = base64_of(photograph).replace("/", "_").replace("+", "-")
+    image = marker.jpeg()
+    encoded = base64_of(image).replace("/", "_").replace("+", "-")
     for content in (
-        head(authorization, "Content-Length: 10") + photograph,
+        head(authorization, "Content-Length: 10") + image,
         head(authorization, "Transfer-Encoding: chunked") + marker.raw + b"\r\n",
-        head(authorization, "Transfer-Encoding: chunked") + photograph,
+        head(authorization, "Transfer-Encoding: chunked") + image,
         head(authorization, f"Content-Length: {marker.text}"),
-        head(authorization, f"X-Photograph: {encoded}"),
+        head(authorization, f"X-Image: {encoded}"),
         head(authorization, f"{marker.text} x"),
-        head(authorization, f"Content-Length: {2 * len(photograph)}") + photograph,
+        head(authorization, f"Content-Length: {2 * len(image)}") + image,
         head(authorization, path=f"/predictions/age?data={encoded[:3000]}"),
         head(authorization, path=f"/predictions/{encoded[:3000]}"),
         head(authorization, path=f"/models/{encoded[:3000]}"),
@@ -97,8 +95,8 @@ def odd(proxy: Proxy, marker: Marker) -> None:
         head(authorization, method=marker.text),
         head(f"Authorization: Bearer {marker.text}"),
         head(f"Authorization: {marker.text}"),
-        photograph,
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + photograph,
+        image,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + image,
     ):
         raw(proxy, content)
 
@@ -127,7 +125,7 @@ def bad_posts(proxy: Proxy, marker: Marker) -> None:
     while some := list(islice(sent, BURST)):
         key = proxy.new_key()
         for body, headers, outcome in some:
-            reply = proxy.ask(body, headers | {"X-Photograph": marker.text}, key=key)
+            reply = proxy.ask(body, headers | {"X-Image": marker.text}, key=key)
             wanted = outcome.code if isinstance(outcome, Refused) else 200
             # What TorchServe might read otherwise the proxy refuses; empty headers it leaves out.
             assert reply.status in (wanted, 200, 400, 415)
@@ -138,7 +136,7 @@ def bad_calls(proxy: Proxy, marker: Marker) -> None:
     with connect(proxy) as channel:
         predict = InferenceAPIsServiceStub(channel).Predictions
         while some := list(islice(sent, BURST)):
-            metadata = [bearer(proxy.new_key()), ("x-photograph", marker.text)]
+            metadata = [bearer(proxy.new_key()), ("x-image", marker.text)]
             for entries, outcome in some:
                 request = PredictionsRequest(model_name="age", input=entries)
                 call = predict.future(request, timeout=60, metadata=metadata)
@@ -148,22 +146,22 @@ def bad_calls(proxy: Proxy, marker: Marker) -> None:
 
 
 def given_up(proxy: Proxy, marker: Marker) -> None:
-    """Clients leave while the worker holds their photographs, or these wait for it."""
-    key, photograph, log = proxy.new_key(), marker.jpeg(), Log(proxy.service)
+    """Clients leave while the worker holds their images, or these wait for it."""
+    key, image, log = proxy.new_key(), marker.jpeg(), Log(proxy.service)
     path = f"/predictions/age/{WITH_ONE_WORKER}"
-    lines = [f"Authorization: Bearer {key}", f"Content-Length: {len(photograph)}"]
+    lines = [f"Authorization: Bearer {key}", f"Content-Length: {len(image)}"]
     request = PredictionsRequest(
-        model_name="age", model_version=WITH_ONE_WORKER, input={"data": photograph}
+        model_name="age", model_version=WITH_ONE_WORKER, input={"data": image}
     )
     with connect(proxy) as channel, worker_stopped(proxy.service, WITH_ONE_WORKER):
         for _ in range(2):
             with proxy.connect() as connection:
-                connection.sendall(head(*lines, path=path) + photograph)
+                connection.sendall(head(*lines, path=path) + image)
                 log.await_handed_over()
         call = InferenceAPIsServiceStub(channel).Predictions.future
         late = call(request, timeout=1, metadata=[bearer(key)])
         assert late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert proxy.ask(photograph, encodings.BYTES, path, key=key).status == 200
+    assert proxy.ask(image, encodings.BYTES, path, key=key).status == 200
 
 
 WAYS: list[Send] = [good, refused, odd, bad_posts, bad_calls, given_up]
@@ -187,16 +185,16 @@ def test_nothing_is_left_where_torchserve_does_not_answer(proxy: Proxy, listens:
         nobody = dataclasses.replace(proxy.service, rest=f"http://{address}", grpc=address)
         times = "proxy_read_timeout 1s; grpc_read_timeout 1s;"
         alone = stack.enter_context(proxied(nobody, times))
-        key, photograph = alone.new_key(), marker.jpeg()
+        key, image = alone.new_key(), marker.jpeg()
         for body, headers in (
-            (photograph, encodings.BYTES),
-            multipart({"data": (photograph, marker.text)}),
-            as_json(data=base64_of(photograph)),
+            (image, encodings.BYTES),
+            multipart({"data": (image, marker.text)}),
+            as_json(data=base64_of(image)),
         ):
-            reply = alone.ask(body, headers | {"X-Photograph": marker.text}, key=key)
+            reply = alone.ask(body, headers | {"X-Image": marker.text}, key=key)
             assert reply.status == (504 if listens else 503)
         with connect(alone) as channel:
-            assert failure(channel, photograph, bearer(key)) is not None
+            assert failure(channel, image, bearer(key)) is not None
         await_logged(alone.folder / "error.log", "timed out" if listens else "refused")
         files = [*kept([alone.folder]), *held_open(alone.workers()), *strewn(started)]
         assert alone.folder / "error.log" in files

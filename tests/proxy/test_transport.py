@@ -1,4 +1,4 @@
-"""Requests that are sent badly, and what is told of them; test_limits and test_slow have more."""
+"""Malformed and interrupted requests; see test_limits and test_slow too."""
 
 import json
 import socket

@@ -80,9 +80,9 @@ def multipart(parts: Mapping[str, tuple[bytes, str | None]]) -> tuple[bytes, dic
     return body, {"Content-Type": "multipart/form-data; boundary=boundary"}
 
 
-def expected(model: Path, photograph: bytes, options: Options = Options()) -> Any:  # noqa: B008
+def expected(model: Path, image: bytes, options: Options = Options()) -> Any:  # noqa: B008
     """What version 1.0 should answer, computed in this process."""
-    (answer,) = _pipeline(model).run([Request(photograph, options)])
+    (answer,) = _pipeline(model).run([Request(image, options)])
     assert isinstance(answer, Answer)
     return json.loads(encode(answer, Model("age", "1.0", weights_identity(model))))
 

@@ -25,7 +25,7 @@ from tests.torchserve import Service, await_logged
 FAULTY = "9.0"  # a version with a worker that is hindered
 OF_FAULTY = f"/predictions/age/{FAULTY}"
 QUEUE, BATCH = 8, 4
-DEADLINE = 4  # seconds from a photograph's arrival to its answer
+DEADLINE = 4  # seconds from an image's arrival to its answer
 PATIENCE = 2 * Settings.step_timeout  # seconds that TorchServe gives its worker
 HINDERED = SHIPPED | {
     "minWorkers": 1,
@@ -38,7 +38,7 @@ HINDERED = SHIPPED | {
 
 
 class Faulty(torch.nn.Module):
-    """Fails on every face but its first, which is that of the photograph that tells readiness.
+    """Fails on every face but its first, which is that of the readiness probe.
 
     With one without blue it never ends.
     """
@@ -59,7 +59,7 @@ class Faulty(torch.nn.Module):
 
 
 def given_up(service: Service, marker: Marker) -> None:
-    """Clients leave while the worker holds their photographs, or these wait for it."""
+    """Clients leave while the worker holds their images, or these wait for it."""
     log, request = Log(service), PredictionsRequest(model_name="age", model_version=FAULTY)
     request.input["data"] = marker.jpeg()
     with grpc.insecure_channel(service.grpc) as channel, worker_stopped(service, FAULTY):
@@ -77,50 +77,50 @@ def given_up(service: Service, marker: Marker) -> None:
 
 def overflow_and_deadline(service: Service, marker: Marker) -> None:
     """What may not wait is turned away, and what waits for too long is dropped."""
-    log, photograph = Log(service), marker.jpeg()
+    log, image = Log(service), marker.jpeg()
     surplus = BATCH
     with ExitStack() as stack:
 
         def ask(number: int) -> Asker:
-            spelling = spellings(photograph)[number % 3]
+            spelling = spellings(image)[number % 3]
             return stack.enter_context(closing(Asker(service, *spelling, path=OF_FAULTY)))
 
         with worker_stopped(service, FAULTY):
             ask(0)
             log.await_handed_over()
-            calls = stack.enter_context(waiting_calls(service, photograph, count=2))
+            calls = stack.enter_context(waiting_calls(service, image, count=2))
             askers = [ask(number) for number in range(QUEUE + surplus - len(calls))]
             await_turned_away(askers, calls, surplus)
             with pytest.raises(grpc.RpcError) as error:
-                over_grpc(service, {"data": photograph}, FAULTY)
+                over_grpc(service, {"data": image}, FAULTY)
             assert error.value.code() is grpc.StatusCode.INTERNAL
             time.sleep(DEADLINE + 0.5)
-        await_status(service, photograph, 500, OF_FAULTY)
+        await_status(service, image, 500, OF_FAULTY)
     assert log.not_computed() > 0
 
 
-def await_status(service: Service, photograph: bytes, status: int, path: str) -> None:
-    """Return when a photograph is answered so: as it is where nothing is in its way."""
+def await_status(service: Service, image: bytes, status: int, path: str) -> None:
+    """Return when an image is answered so: as it is where nothing is in its way."""
     until, reply = time.monotonic() + 120, None
     while reply is None or reply.status != status:
         assert time.monotonic() < until, reply
         time.sleep(0.5)
         # what waits past its deadline for a worker that is slow to start is never answered
         with contextlib.suppress(TimeoutError):
-            reply = rest(service, photograph, path=path, timeout=DEADLINE + 2)
+            reply = rest(service, image, path=path, timeout=DEADLINE + 2)
 
 
 @contextlib.contextmanager
-def waiting_calls(service: Service, photograph: bytes, count: int) -> Iterator[list[grpc.Future]]:
+def waiting_calls(service: Service, image: bytes, count: int) -> Iterator[list[grpc.Future]]:
     """gRPC calls that have no answer yet, or were turned away."""
-    request = PredictionsRequest(model_name="age", model_version=FAULTY, input={"data": photograph})
+    request = PredictionsRequest(model_name="age", model_version=FAULTY, input={"data": image})
     with grpc.insecure_channel(service.grpc) as channel:
         call = InferenceAPIsServiceStub(channel).Predictions.future
         yield [call(request, timeout=60) for _ in range(count)]
 
 
 def await_turned_away(askers: list[Asker], calls: list[grpc.Future], count: int) -> None:
-    """Return when so many of them have been told that they may not wait."""
+    """Return when so many of them have been refused."""
     until = time.monotonic() + 20
     ended: list[Asker | grpc.Future] = []
     while len(ended) < count:
@@ -128,14 +128,14 @@ def await_turned_away(askers: list[Asker], calls: list[grpc.Future], count: int)
         ended = [call for call in calls if call.done()]
         ended += [asker for asker in askers if not asker.is_left_alone()]
     assert len(ended) == count
-    told = {end.answer().status if isinstance(end, Asker) else end.code() for end in ended}
-    assert told <= {503, grpc.StatusCode.INTERNAL}
+    statuses = {end.answer().status if isinstance(end, Asker) else end.code() for end in ended}
+    assert statuses <= {503, grpc.StatusCode.INTERNAL}
 
 
 def fault_of_the_model(service: Service, marker: Marker) -> None:
-    for photograph in (marker.jpeg(), marker.bmp()):
-        assert rest(service, photograph, path=OF_FAULTY).status == 500
-        assert over_grpc(service, {"data": photograph}, FAULTY)["type"] == "InternalError"
+    for image in (marker.jpeg(), marker.bmp()):
+        assert rest(service, image, path=OF_FAULTY).status == 500
+        assert over_grpc(service, {"data": image}, FAULTY)["type"] == "InternalError"
     await_logged(service.logs / "model_log.log", "this model fails")
 
 
@@ -149,7 +149,7 @@ def hang_in_the_network(service: Service, marker: Marker) -> None:
 
 
 def leave_waiting(service: Service, marker: Marker) -> None:
-    """Send photographs whose answers nobody waits for."""
+    """Send images whose answers nobody waits for."""
     with ExitStack() as stack:
         stack.enter_context(waiting_calls(service, marker.jpeg(), count=1))
         for spelling in spellings(marker.jpeg()):
@@ -159,9 +159,9 @@ def leave_waiting(service: Service, marker: Marker) -> None:
 
 def without_blue(marker: Marker) -> bytes:
     """What the faulty model does not come to an end with."""
-    picture = marker.picture()
-    picture[8:, :, 2] = 0
-    return encoded(picture, "BMP")
+    image = marker.image()
+    image[8:, :, 2] = 0
+    return encoded(image, "BMP")
 
 
 def hang_of_the_process(service: Service, marker: Marker) -> None:

@@ -66,7 +66,7 @@ class TestMessage:
 
 
 def test_orientations_have_the_same_faces(service: Service):
-    """And so has the same picture without any EXIF."""
+    """And so has the same image without any EXIF."""
     upright = rest(service, files.png(astronaut())).content
     assert len(upright["faces"]) == 1
     for file in pixels.ORIENTATIONS:

@@ -1,4 +1,4 @@
-"""Good and bad photographs that travel in one batch."""
+"""Good and bad images that travel in one batch."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,13 +36,13 @@ BATCH, BAD_OF_BATCH = 8, 5
 Ask = Callable[[Service], Any]  # gives the JSON of the answer or of the failure
 
 
-def ask_rest(service: Service, photograph: bytes):
-    reply = rest(service, photograph, path=f"/predictions/age/{PATIENT}")
+def ask_rest(service: Service, image: bytes):
+    reply = rest(service, image, path=f"/predictions/age/{PATIENT}")
     return reply.status, reply.content
 
 
-def ask_grpc(service: Service, photograph: bytes):
-    content = over_grpc(service, {"data": photograph}, PATIENT)
+def ask_grpc(service: Service, image: bytes):
+    content = over_grpc(service, {"data": image}, PATIENT)
     return content.get("code", 200), content
 
 
@@ -65,23 +65,22 @@ def complement(content):
     ],
 )
 def test_each_item_is_answered_for_itself(service: Service, model_file, ways):
-    photographs = [*GOOD.values(), *(body for body, _, _ in BAD.values())]
-    with ThreadPoolExecutor(len(photographs)) as pool:
+    images = [*GOOD.values(), *(body for body, _, _ in BAD.values())]
+    with ThreadPoolExecutor(len(images)) as pool:
         futures = [
-            pool.submit(way, service, photograph)
-            for way, photograph in zip(ways, photographs, strict=True)
+            pool.submit(way, service, image) for way, image in zip(ways, images, strict=True)
         ]
         outcomes = [future.result() for future in futures]
 
-    for photograph, (status, content) in zip(GOOD.values(), outcomes, strict=False):
+    for image, (status, content) in zip(GOOD.values(), outcomes, strict=False):
         assert status == 200
-        assert_same(content, complement(expected(model_file, photograph)))
+        assert_same(content, complement(expected(model_file, image)))
     for (_, code, kind), (status, content) in zip(BAD.values(), outcomes[len(GOOD) :], strict=True):
         assert (status, content["code"], content["type"]) == (code, code, kind)
 
 
 def test_alone_as_in_a_batch(service: Service):
-    alone = {name: ask_rest(service, photograph)[1] for name, photograph in GOOD.items()}
+    alone = {name: ask_rest(service, image)[1] for name, image in GOOD.items()}
     copies = [(name, body) for name, body in GOOD.items() for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda copy: ask_rest(service, copy[1])[1], copies))
@@ -99,9 +98,9 @@ def called(entries: Mapping[str, bytes]) -> Ask:
 
 def good() -> Iterator[Ask]:
     """In every spelling, with options and without."""
-    for photograph in GOOD.values():
-        yield posted(photograph)
-        yield called({"data": photograph})
+    for image in GOOD.values():
+        yield posted(image)
+        yield called({"data": image})
     two = GOOD["two faces"]
     yield posted(*multipart({"data": (two, "image/webp"), "max_faces": (b"1", None)}))
     yield posted(*as_json(data=base64_of(two), min_confidence=0.5))
@@ -122,7 +121,7 @@ def bad() -> Iterator[tuple[Ask, Outcome]]:
 
 
 def test_among_bad_ones_as_alone(service: Service) -> None:
-    """To the last digit told."""
+    """To the last printed digit."""
     alone = [(ask, ask(service)) for ask in good()]
     good_ones, bad_ones, log, batches = cycle(alone), bad(), Log(service), 0
     with ThreadPoolExecutor(BATCH) as pool:

@@ -194,8 +194,8 @@ def test_grpc_has_no_explanations(service: Service) -> None:
     "url",
     ["http://127.0.0.1:9/photo.jpg", "https://example.org/photo.jpg", "file:///etc/passwd"],
 )
-def test_a_url_is_no_photograph(service: Service, url: str) -> None:
-    """Nothing is fetched: an address is bad base64, or a body that is no picture."""
+def test_a_url_is_no_image(service: Service, url: str) -> None:
+    """Nothing is fetched: an address is bad base64, or a body that is no image."""
     refused = rest(service, *as_json(data=url))
     assert (refused.status, refused.content["type"]) == (400, "InvalidRequest")
     refused = rest(service, *as_json(url=url))

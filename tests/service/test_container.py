@@ -98,11 +98,11 @@ def test_is_healthy_by_its_own_check(ports: tuple[int, int]) -> None:
 
 
 def test_answers_rest_and_grpc_alike(ports: tuple[int, int]) -> None:
-    photograph = readiness.PHOTOGRAPH.read_bytes()
+    image = readiness.PROBE_IMAGE.read_bytes()
     rest = RestClient(f"http://127.0.0.1:{ports[0]}")
     grpc = GrpcClient(f"127.0.0.1:{ports[1]}")
     try:
-        answers: list[Answer] = [rest.predict(photograph), grpc.predict(photograph)]
+        answers: list[Answer] = [rest.predict(image), grpc.predict(image)]
     finally:
         rest.close()
         grpc.close()
@@ -120,14 +120,14 @@ def test_an_archive_that_is_mounted_is_served(
     with container(f"{NAME}-mounted", "-v", mounted) as (rest, _):
         client = RestClient(f"http://127.0.0.1:{rest}")
         try:
-            answer = client.predict(readiness.PHOTOGRAPH.read_bytes())
+            answer = client.predict(readiness.PROBE_IMAGE.read_bytes())
         finally:
             client.close()
     assert answer.model_weights == weights_identity(model_file)
 
 
 def holds(*lines: str) -> None:
-    """Runs Python inside; it tells by its exit status, as podman may lose a short command's output.
+    """Runs Python inside; its exit status is the result: podman may lose a short command's output.
 
     The first line that fails is in the container's own words where they arrive.
     """

@@ -1,4 +1,4 @@
-"""Queued photographs have a deadline: what becomes of those that are past it.
+"""Queued images have a deadline: what becomes of those that are past it.
 
 `clientTimeoutInMills` of model-config.yaml counts from a request's arrival to its answer, which
 TorchServe compares when it makes a batch and again when the batch is done. A worker that is stopped
@@ -25,10 +25,9 @@ import yaml
 
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
-from server import archive
 from tests.images import astronaut, encoded
 from tests.service.exchange import Reply, assert_same, expected
-from tests.torchserve import ROOT, Service, running
+from tests.torchserve import ROOT, Service, running_model
 
 DEADLINE = 2.0  # seconds
 BATCH = 4
@@ -46,11 +45,7 @@ PORTRAIT = encoded(astronaut(), "JPEG")
 @pytest.fixture(scope="module")
 def impatient(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """TorchServe with one worker, batches of `BATCH` and a deadline of `DEADLINE`."""
-    store, state = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("state")
-    config = store / "model-config.yaml"
-    config.write_text(yaml.safe_dump(CONFIG))
-    archive.make(archive.Recipe(model_file, config=config), store / "age.mar")
-    with running(store, state) as service:
+    with running_model(model_file, CONFIG, tmp_path_factory.mktemp("service")) as service:
         yield service
 
 
@@ -87,7 +82,7 @@ class Log:
 
 
 def worker_of(service: Service, version: str) -> Any:
-    """What TorchServe tells of a version's one worker."""
+    """A version's one worker, by the management API."""
     address = urlsplit(service.management).netloc
     with closing(http.client.HTTPConnection(address, timeout=60)) as management:
         management.request("GET", f"/models/age/{version}")
@@ -142,7 +137,7 @@ class Asker:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a photograph that the worker held, of those that waited, of a fresh one."""
+    """What became of an image that the worker held, of those that waited, of a fresh one."""
 
     held_left_alone: bool
     waiting_left_alone: list[bool]  # over REST
@@ -187,18 +182,18 @@ def test_what_is_past_its_deadline_is_not_computed(outcome: Outcome) -> None:
     assert outcome.computed == 1 + 2 + 1  # held, first of a batch, fresh
 
 
-def test_nobody_is_told(outcome: Outcome) -> None:
+def test_nobody_is_reported(outcome: Outcome) -> None:
     """Clients need a timeout of their own: there is no answer, and no end of the connection."""
     assert outcome.waiting_left_alone == [True] * BATCH
     assert outcome.calls == [grpc.StatusCode.DEADLINE_EXCEEDED] * BATCH  # the client's own
 
 
 def test_a_late_answer_is_dropped_too(outcome: Outcome) -> None:
-    """The deadline is that of the answer: it must leave a slow photograph its time."""
+    """The deadline is that of the answer: it must leave a slow image its time."""
     assert outcome.held_left_alone
 
 
-def test_a_fresh_photograph_is_answered_as_ever(outcome: Outcome, model_file: Path) -> None:
+def test_a_fresh_image_is_answered_as_ever(outcome: Outcome, model_file: Path) -> None:
     assert outcome.fresh.status == 200
     assert_same(outcome.fresh.content, expected(model_file, PORTRAIT))
 

@@ -1,4 +1,4 @@
-"""Photographs and options over gRPC; failures are in test_bad_input."""
+"""Images and options over gRPC; failures are in test_bad_input."""
 
 import json
 import time
@@ -143,7 +143,7 @@ def test_health_and_reflection_are_not_there(service: Service):
     assert status(service.grpc, f"{INFERENCE}Ping", b"") == "OK"
 
 
-def test_photograph(service: Service, model_file):
+def test_image(service: Service, model_file):
     content = over_grpc(service, {"data": JPEG})
     wanted = expected(model_file, JPEG)
     assert_same(content, wanted)
@@ -177,7 +177,7 @@ def test_unknown_model(service: Service, name, version):
 
 
 def test_nearly_as_many_bytes_as_are_taken(service: Service, model_file):
-    padded = JPEG + bytes(19 * 2**20)  # what follows a JPEG's end is not looked at
+    padded = JPEG + bytes(19 * 2**20)  # bytes after a JPEG's end are ignored
     client = GrpcClient(service.grpc)
     assert_same(client.predict(padded).content, expected(model_file, JPEG))
     client.close()

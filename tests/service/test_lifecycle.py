@@ -22,8 +22,8 @@ import torch
 from handler.hardware import cores
 from handler.integrity import weights_identity
 from server import archive, readiness
-from server.batching import ON_A_GPU, batch_size
-from server.processes import processes_of
+from server.batching import GPU_BATCH_SIZE, batch_size
+from server.processes import find_processes
 from tests import images
 from tests.service.exchange import rest
 from tests.torchserve import (
@@ -84,7 +84,7 @@ def await_(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 def described(management: str) -> dict[str, Any]:
-    """What TorchServe tells of the default version."""
+    """The default version, by the management API."""
     with urllib.request.urlopen(f"{management}/models/age", timeout=10) as response:
         (model,) = json.load(response)
     return model  # type: ignore[no-any-return]
@@ -118,29 +118,31 @@ class TestReady:
         line = readiness.check(addresses)
         weights = f"weights {weights_identity(model_file)}"
         one, two = sorted(line.removeprefix("ready: ").split("; "))
-        told = r"worker\(s\), the canned photograph's age is \d+\.\d"
-        assert re.fullmatch(rf"age 1\.0, {weights}, [1-{WORKERS}] {told}", one)
-        assert re.fullmatch(rf"age 2\.0, weights [0-9a-f]{{12}}, 1 {told}", two)
+        pattern = r"worker\(s\), age of the probe photo \d+\.\d"
+        assert re.fullmatch(rf"age 1\.0, {weights}, [1-{WORKERS}] {pattern}", one)
+        assert re.fullmatch(rf"age 2\.0, weights [0-9a-f]{{12}}, 1 {pattern}", two)
         assert weights not in two
         ages = [float(each.rsplit(" ", 1)[1]) for each in (one, two)]
         assert sum(ages) == pytest.approx(100, abs=0.2)  # brightness, and what it lacks
 
-    def test_a_photograph_without_its_face_is_no_answer(
+    def test_an_image_without_its_face_is_no_answer(
         self, addresses: readiness.Addresses, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         other = tmp_path / "scene.png"
         other.write_bytes(images.encoded(images.scene(700, 700)))
-        monkeypatch.setattr(readiness, "PHOTOGRAPH", other)
+        monkeypatch.setattr(readiness, "PROBE_IMAGE", other)
         with pytest.raises(
-            readiness.Broken, match=r"age \d\.0 answered the canned photograph's one face with 0"
+            readiness.WrongAnswer, match=r"age \d\.0 found 0 faces in the probe photo"
         ):
             readiness.check(addresses)
 
     def test_a_failure_is_no_answer(
         self, addresses: readiness.Addresses, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(readiness, "PHOTOGRAPH", ROOT / "setup.cfg")
-        with pytest.raises(readiness.Broken, match=r"answered 415: \{.*UnsupportedImageFormat"):
+        monkeypatch.setattr(readiness, "PROBE_IMAGE", ROOT / "setup.cfg")
+        with pytest.raises(
+            readiness.WrongAnswer, match=r"answered 415: \{.*UnsupportedImageFormat"
+        ):
             readiness.check(addresses)
 
     def test_command_line(
@@ -173,10 +175,10 @@ def test_from_background_to_stop(own: Own, model_store: Path, model_file: Path) 
     weights = f"age 1.0, weights {weights_identity(model_file)}"
     assert start == f"starting {weights}, from {model_store}/age.mar"
     rest = own.environ["TS_INFERENCE_ADDRESS"]
-    told = r"[1-9] worker\(s\), the canned photograph's age is \d+\.\d, after \d+ s"
-    assert re.fullmatch(f"ready: {weights}, {told}", first)
+    pattern = r"[1-9] worker\(s\), age of the probe photo \d+\.\d, after \d+ s"
+    assert re.fullmatch(f"ready: {weights}, {pattern}", first)
     assert second.startswith(f"serving: REST {rest}, gRPC 127.0.0.1:")
-    assert curl == f"curl -T {shlex.quote(str(readiness.PHOTOGRAPH))} {rest}/predictions/age"
+    assert curl == f"curl -T {shlex.quote(str(readiness.PROBE_IMAGE))} {rest}/predictions/age"
     answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)
     assert len(json.loads(answer.stdout)["faces"]) == 1
     assert described(own.environ["TS_MANAGEMENT_ADDRESS"])["batchSize"] == batch_size()
@@ -187,10 +189,10 @@ def test_from_background_to_stop(own: Own, model_store: Path, model_file: Path) 
     assert again.stdout.splitlines() == [f"already running (process {pid})", second, curl]
 
     folder = own.notes()["folder"]
-    assert len(processes_of(folder)) == 1 + WORKERS  # with Java
+    assert len(find_processes(folder)) == 1 + WORKERS  # with Java
     stopped = own.run("--stop")
     assert (stopped.returncode, stopped.stdout) == (0, "stopped: Java and the workers are gone\n")
-    assert processes_of(folder) == []
+    assert find_processes(folder) == []
     assert not Path(folder).exists()
     assert own.run("--stop").stdout == "nothing runs\n"
 
@@ -231,7 +233,7 @@ def test_letters_that_the_locale_lacks(
     with running(
         folder / "model_store", folder / "state", environ=FEW_WORKERS | {"LC_ALL": "C"}
     ) as service:
-        assert rest(service, readiness.PHOTOGRAPH.read_bytes()).status == 200
+        assert rest(service, readiness.PROBE_IMAGE.read_bytes()).status == 200
         assert (folder / "state" / "logs" / "ts_log.log").stat().st_size > 0
 
 
@@ -254,7 +256,7 @@ def test_batches_are_larger_where_there_is_a_gpu(own: Own, tmp_path: Path) -> No
     program.chmod(0o755)
     own.environ["PATH"] = f"{program.parent}:{own.environ['PATH']}"
     own.start()
-    assert described(own.environ["TS_MANAGEMENT_ADDRESS"])["batchSize"] == ON_A_GPU
+    assert described(own.environ["TS_MANAGEMENT_ADDRESS"])["batchSize"] == GPU_BATCH_SIZE
 
 
 def test_a_killed_supervisor_leaves_nothing_for_long(own: Own) -> None:
@@ -262,7 +264,7 @@ def test_a_killed_supervisor_leaves_nothing_for_long(own: Own) -> None:
     folder = own.notes()["folder"]
     os.kill(int(own.notes()["pid"]), signal.SIGKILL)
     await_(lambda: f"ended {1 + WORKERS} processes" in own.run("--stop").stdout, 10)
-    assert processes_of(folder) == []
+    assert find_processes(folder) == []
     assert not Path(folder).exists()
 
 
@@ -286,10 +288,10 @@ def test_sigterm_in_the_foreground_ends_everything(own: Own) -> None:
     assert process.wait(20) == 0
     assert time.monotonic() - started < 20
     assert "\nstopping\n" in f"\n{rest}"
-    assert processes_of(folder) == []
+    assert find_processes(folder) == []
 
 
-def test_a_worker_that_dies_at_start_is_told_at_once(
+def test_a_worker_that_dies_at_start_is_reported_at_once(
     own: Own, model_file: Path, tmp_path: Path
 ) -> None:
     config = tmp_path / "model-config.yaml"

@@ -41,9 +41,9 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 def test_good_service_passes(service: Service, tmp_path):
     """Arrivals of their own, from two processes, within limits that anything would keep."""
-    for name, picture in (("one", astronaut()), ("none", scene(200, 300))):
+    for name, image in (("one", astronaut()), ("none", scene(200, 300))):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "picture.png").write_bytes(encoded(picture))
+        (tmp_path / name / "image.png").write_bytes(encoded(image))
     words = ["--photos", ".", "--mix", "none=1,one=1", "--arrivals", "2", "--processes", "2"]
     words += ["--max-p95", "60000", "--max-p99", "60000", "--min-rate", "0.001"]
     words += ["--csv", "load", "--html", "report.html"]
@@ -62,7 +62,7 @@ def test_good_service_passes(service: Service, tmp_path):
 
 
 def test_limits_fail_the_run(service: Service, tmp_path):
-    """Each that does not hold is told, below everything else; the shape's users come and go."""
+    """Exceeded limits are printed last; the shape's users come and go."""
     words = ["--shape", "spike", "--large", "0.5", "--mix", "none=1,one=1,many=1"]
     words += ["--max-p95", "1", "--max-p99", "1", "--min-rate", "100000"]
     done = locust(tmp_path, *addresses(service), *words)
@@ -91,7 +91,7 @@ def test_an_end_after_so_many_requests(service: Service, tmp_path):
         (["--photos", "nowhere", "--processes", "2"], 1, "nowhere is no folder"),
     ],
 )
-def test_what_cannot_be_sent_is_told(tmp_path, words, code, reason):
+def test_what_cannot_be_sent_is_reported(tmp_path, words, code, reason):
     done = locust(tmp_path, *words)
     assert done.returncode == code
     assert f"error: {reason}" in done.stderr
@@ -106,7 +106,7 @@ def test_failed_requests_fail_the_run(service: Service, tmp_path):
 
 
 def test_wrong_answers_fail_the_run(service: Service, tmp_path):
-    """Photographs that are said to have one face, and have none."""
+    """Images that are said to have one face, and have none."""
     for folder in ("commands", "face_age_client", "handler", "loadtests", "train"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     shutil.copytree(ROOT / "server", tmp_path / "server")

@@ -1,4 +1,4 @@
-"""One's own model by scripts/serve.sh: packed, served, told by every answer, and never replaced."""
+"""scripts/serve.sh with the user's own model: packed, served, named in answers, never replaced."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from tests.torchserve import ROOT, private_addresses
 from train.modeling.network import AgeNetwork, Architecture
 from train.modeling.weights import Weights, save_weights
 
-PHOTOGRAPH = readiness.PHOTOGRAPH.read_bytes()
+PROBE_IMAGE = readiness.PROBE_IMAGE.read_bytes()
 ONE_WORKER = {"TS_DEFAULT_WORKERS_PER_MODEL": "1"}
 
 
@@ -60,7 +60,7 @@ class Clone:
             self.environ["TS_INFERENCE_ADDRESS"], model=model, model_version=version
         )
         try:
-            return client.predict(PHOTOGRAPH)
+            return client.predict(PROBE_IMAGE)
         finally:
             client.close()
 
@@ -91,7 +91,7 @@ def dark(contract: Contract, tmp_path: Path) -> Path:
     return exported(Darkness(), contract, tmp_path / "my dark.pt")
 
 
-def test_a_model_that_was_packed_is_served_and_told(clone: Clone, bright: Path) -> None:
+def test_a_model_that_was_packed_is_served_and_reported(clone: Clone, bright: Path) -> None:
     """`archive.py --model`, then `serve.sh`: the shipped weights, which lie there, are not."""
     own = weights_identity(bright)
     clone.pack("--model", str(bright))
@@ -145,9 +145,13 @@ def test_archives_from_anywhere_and_under_any_name(
     *lines, curl = clone.serve(*words, cwd=tmp_path)
     weights = {"1.0": weights_identity(bright), "2.0": weights_identity(dark)}
     (line,) = [line for line in lines if line.startswith("ready: ")]
-    for told in ("mine 1.0, weights {1.0}", "mine 2.0, weights {2.0}", "age 1.0, weights {2.0}"):
-        version = "1.0" if "{1.0}" in told else "2.0"
-        assert f"{told[: told.index('{')]}{weights[version]}, 1 worker(s), " in line
+    for name in (
+        "mine 1.0, weights {1.0}",
+        "mine 2.0, weights {2.0}",
+        "age 1.0, weights {2.0}",
+    ):
+        version = "1.0" if "{1.0}" in name else "2.0"
+        assert f"{name[: name.index('{')]}{weights[version]}, 1 worker(s), " in line
     for version, identity in weights.items():
         answer = clone.ask("mine", version)
         assert (answer.model_name, answer.model_version) == ("mine", version)
@@ -158,15 +162,15 @@ def test_archives_from_anywhere_and_under_any_name(
     assert json.loads(done.stdout)["model"]["weights"] == weights["1.0"]
 
 
-def test_the_form_of_the_words_is_told(clone: Clone) -> None:
+def test_the_form_of_the_words_is_reported(clone: Clone) -> None:
     form = "give NAME=ARCHIVE, such as age=model_store/age.mar"
     for command in (["scripts/serve.sh"], [".venv/bin/python", "-m", "server.supervisor"]):
-        for words, told in (
+        for words, expected in (
             (["--models"], f"--models names nothing: {form}"),
             (["--models", "age.mar"], f"--models age.mar: {form}"),
         ):
             done = clone.run(*command, *words)
-            assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {told}\n")
+            assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {expected}\n")
     done = clone.run("scripts/serve.sh", "--models", "age=nowhere/age.mar")
     assert done.stderr == ("error: nowhere/age.mar is missing: make it with scripts/archive.py\n")
 

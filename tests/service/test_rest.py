@@ -1,4 +1,4 @@
-"""Every way to send a photograph over REST, and every option; failures are in test_bad_input."""
+"""Every way to send an image over REST, and every option; failures are in test_bad_input."""
 
 import base64
 import json
@@ -20,8 +20,8 @@ def as_json(**content: object) -> tuple[bytes, dict[str, str]]:
     return json.dumps(content).encode(), {"Content-Type": "application/json"}
 
 
-def base64_of(photograph: bytes) -> str:
-    return base64.b64encode(photograph).decode()
+def base64_of(image: bytes) -> str:
+    return base64.b64encode(image).decode()
 
 
 @pytest.fixture(scope="module")

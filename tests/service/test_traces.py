@@ -1,6 +1,6 @@
-"""Nothing of a photograph is left behind, whatever becomes of the request.
+"""Nothing of an image is left behind, whatever becomes of the request.
 
-Photographs with a marker in EXIF, comment and pixels are sent in every way, good and bad, and in
+Images with a marker in EXIF, comment and pixels are sent in every way, good and bad, and in
 every case of tests/bad_input, to a TorchServe of their own, also while it can take no more or
 hangs; then the marker is looked for in all that it wrote, raw, in base64 and percent-encoded. The
 proxy's part is in tests/deploy.
@@ -105,7 +105,7 @@ def settle(own: Own) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV])
 def test_nothing_is_left_of_a_worker_that_is_killed(own: Own, number: signal.Signals) -> None:
-    """It holds the photograph, and would dump its memory where that is allowed."""
+    """It holds the image, and would dump its memory where that is allowed."""
     marker, log = Marker(), Log(own.service)
     address = urlsplit(own.service.rest).netloc
     with contextlib.closing(http.client.HTTPConnection(address, timeout=60)) as connection:
@@ -123,7 +123,7 @@ def test_nothing_is_left_of_a_worker_that_is_killed(own: Own, number: signal.Sig
     "hang", [hang_in_the_network, hang_of_the_process], ids=lambda hang: hang.__name__
 )
 def test_nothing_is_left_of_a_worker_that_hangs(own: Own, hang: Send) -> None:
-    """Nor of the photographs that wait for it."""
+    """Nor of the images that wait for it."""
     marker, pid = Marker(), worker_of(own.service, FAULTY)["pid"]
     hang(own.service, marker)
     await_status(own.service, marker.jpeg(), 500, OF_FAULTY)

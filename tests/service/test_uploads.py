@@ -1,4 +1,4 @@
-"""No photograph of a form stays on the disk: netty puts there what claims to be very long."""
+"""No image of a form stays on the disk: netty puts there what claims to be very long."""
 
 import time
 

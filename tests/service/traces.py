@@ -1,4 +1,4 @@
-"""Photographs that can be recognised in whatever is left of them, and where to look."""
+"""Images that can be recognised in whatever is left of them, and where to look."""
 
 import base64
 import gzip
@@ -15,7 +15,7 @@ from urllib.parse import quote_from_bytes
 import numpy as np
 from PIL import Image
 
-from server.processes import processes_of
+from server.processes import find_processes
 from tests.corpus import files
 from tests.corpus.cases import File
 from tests.corpus.parts import chunk, segment
@@ -51,32 +51,32 @@ class Marker:
         small = content.lower()
         return any(word in text for word in self._spellings for text in (small, small[::2]))
 
-    def picture(self) -> RGBImage:
+    def image(self) -> RGBImage:
         """The astronaut with the marker for pixels in its first rows, as RGB and as BGR."""
-        picture = astronaut().copy()
-        words = np.frombuffer(self.raw * (3 * picture.shape[1] // len(self.raw)), np.uint8)
-        picture[:8].reshape(8, -1)[:, : len(words)] = words
-        picture[:4] = picture[:4, :, ::-1]
-        return picture
+        image = astronaut().copy()
+        words = np.frombuffer(self.raw * (3 * image.shape[1] // len(self.raw)), np.uint8)
+        image[:8].reshape(8, -1)[:, : len(words)] = words
+        image[:4] = image[:4, :, ::-1]
+        return image
 
     def jpeg(self) -> bytes:
         """In EXIF, in a comment and behind the end."""
         exif = Image.Exif()
         exif[_DESCRIPTION] = self.text
-        return encoded(self.picture(), "JPEG", exif=exif, comment=self.raw) + self.raw
+        return encoded(self.image(), "JPEG", exif=exif, comment=self.raw) + self.raw
 
     def bmp(self) -> bytes:
         """In its pixels, which are not compressed."""
         file = io.BytesIO()
-        Image.fromarray(self.picture()).save(file, "BMP")
+        Image.fromarray(self.image()).save(file, "BMP")
         assert self.is_in(file.getvalue())
         return file.getvalue()
 
     def in_file(self, file: File) -> bytes:
         """A case's file: in the pixels that it shows, between its parts and behind its end."""
         # What comes of flipped bits is known of the astronaut's own file alone.
-        picture = astronaut() if file in files.DAMAGED else self.picture()
-        content = file.make(picture)
+        image = astronaut() if file in files.DAMAGED else self.image()
+        content = file.make(image)
         if not content:  # or it would not be the case of no byte any more
             return content
         for start, head, words in (
@@ -127,7 +127,7 @@ def held_open(pids: Iterable[int]) -> Iterator[Path]:
 
 
 def strewn(since: float) -> Iterator[Path]:
-    """Files that somebody wrote since then where a process writes that was told no folder."""
+    """Files written since then to default folders, by any process."""
     places = [*kept(_searched(ROOT)), *ROOT.iterdir()]
     for folder in {Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"), Path("/dev/shm")}:
         places += folder.iterdir()
@@ -146,6 +146,6 @@ def _searched(folder: Path) -> list[Path]:
 
 def processes(folder: str) -> list[int]:
     """Java and its workers."""
-    pids = processes_of(folder)
+    pids = find_processes(folder)
     assert len(pids) >= 2
     return pids

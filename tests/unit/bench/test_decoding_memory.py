@@ -9,7 +9,7 @@ import pytest
 from bench import decoding_memory
 from handler.imaging.decode import decode
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 # bytes a pixel: 12, and what is there once, divided by 16 million
 MOST = 12.2
 

@@ -11,12 +11,12 @@ from face_age_client.rest import RestClient
 
 
 class Client(RestClient):
-    """Fails at every other photograph."""
+    """Fails at every other image."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
 
-    def predict(self, image: bytes, **_: object) -> None:  # type: ignore[override]
+    def ask(self, image: bytes, options: object = None) -> None:  # type: ignore[override]
         self.sent.append(image)
         if len(self.sent) % 2 == 0:
             raise Interrupted("broken off")

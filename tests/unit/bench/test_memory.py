@@ -22,16 +22,16 @@ from bench.memory import Message, Run, Sample
 from face_age_client.answer import Answer
 from face_age_client.errors import ClientError, Malformed, Refused
 from face_age_client.rest import RestClient
-from loadtests.photographs import Photograph
+from loadtests.images import EncodedImage
 from tests.images import astronaut, encoded
 
-# Programs of workers, which are told of every request by a line.
+# Programs of workers, which get a line for every request.
 KEEPS = "import sys\nfor line in sys.stdin: pass"
 GROWS = "import sys\nkept = [bytearray(b'x' * 1_000_000) for line in sys.stdin]"
 
 
 class StandIn(BaseHTTPRequestHandler):
-    """Answers photographs with their size and refuses the rest, as the service does."""
+    """Answers images with their size and refuses the rest, as the service does."""
 
     protocol_version = "HTTP/1.1"
     workers: ClassVar[list[subprocess.Popen[bytes]]] = []
@@ -121,6 +121,9 @@ def one_by_one(
 def command(folder: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> object:
     """`memory.main` with 60 requests to the stand-in; crowds need a service that finds faces."""
     monkeypatch.setattr(memory, "CROWDS", (0,))
+    monkeypatch.setattr(memory, "PORTRAITS", 10)
+    monkeypatch.setattr(memory, "ANY_SIZE", 5)
+    monkeypatch.setattr(memory, "LARGE", 1)
     monkeypatch.setattr(memory, "in_parallel", one_by_one)
     words = ["--photos", folder, "--requests", 60, "--rest", url, "--management", url]
     monkeypatch.setattr("sys.argv", ["memory.py", *map(str, words)])
@@ -203,6 +206,8 @@ def test_a_service_that_goes_away_fails(
 
 def test_messages_are_mixed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "CROWDS", (3,))
+    monkeypatch.setattr(memory, "PORTRAITS", 60)
+    monkeypatch.setattr(memory, "ANY_SIZE", 30)
     messages = memory.messages([folder / "face.png"], 2000)
     refusals = Counter(message.refusal for message in messages)
     del refusals[""]
@@ -210,12 +215,12 @@ def test_messages_are_mixed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     kinds = {"InvalidImage", "UnsupportedImageFormat", "InvalidRequest", "ImageTooLarge"}
     assert refusals.keys() == kinds
     assert min(refusals.values()) > 90
-    photographs = [message.photograph for message in messages if message.photograph]
-    sizes = Counter(max(p.width, p.height) // 400 for p in photographs)
+    images = [message.image for message in messages if message.image]
+    sizes = Counter(max(p.width, p.height) // 400 for p in images)
     assert sizes[0] == pytest.approx(1300, rel=0.1)  # under 400 pixels
     assert sizes[1] == pytest.approx(180, rel=0.3)  # as it is: 512 pixels, more or less
-    assert sum(p.faces == 3 for p in photographs) == pytest.approx(10, abs=9)
-    assert sum(p.width * p.height > 11e6 for p in photographs) == pytest.approx(10, abs=9)
+    assert sum(p.faces == 3 for p in images) == pytest.approx(10, abs=9)
+    assert sum(p.width * p.height > 11e6 for p in images) == pytest.approx(10, abs=9)
     assert memory.messages([folder / "face.png"], 20) == messages[:20]
 
 
@@ -235,7 +240,7 @@ class Service:
 
 
 ANSWER = Answer(30, 20, (), "age", "1.0", {})
-GOOD = Message(b"", Photograph(b"", 30, 20, None))
+GOOD = Message(b"", EncodedImage(b"", 30, 20, None))
 BAD = Message(b"", None, "InvalidImage")
 
 
@@ -248,7 +253,7 @@ def test_what_was_to_come() -> None:
     ("outcome", "message", "reason"),
     [
         (ANSWER, BAD, "an answer where InvalidImage was to come"),
-        (ANSWER, Message(b"", Photograph(b"", 20, 30, None)), "of another size"),
+        (ANSWER, Message(b"", EncodedImage(b"", 20, 30, None)), "of another size"),
         (Refused("InternalError", "", 500), BAD, "InternalError"),
         (Refused("InvalidImage", "", 400), GOOD, "InvalidImage"),
     ],
@@ -261,8 +266,8 @@ def test_what_was_not(outcome: Answer | Refused, message: Message, reason: str) 
 def test_growth_is_that_of_the_last_half() -> None:
     run = Run(200)
     run.samples = [Sample(n, 100 + max(0, n - 100), 0, 0) for n in range(200)]
-    assert [len(run.part(part)) for part in range(10)] == [20] * 10
-    assert run.part(5)[0].seconds == 100
+    assert [len(run.segment(part)) for part in range(10)] == [20] * 10
+    assert run.segment(5)[0].seconds == 100
     assert run.growth() == pytest.approx((100 + 89.5) / (100 + 9.5) - 1)
     run.samples = [Sample(n, 100 + min(n, 100), 0, 0) for n in range(200)]
     assert run.growth() == 0

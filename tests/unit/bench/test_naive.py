@@ -39,7 +39,7 @@ def test_age_is_the_models_of_our_crop(model_file, contract):
     assert face["age"] - low == pytest.approx(1.645 * 5.0, abs=1e-4)
 
 
-def test_photograph_without_a_face(model_file):
+def test_image_without_a_face(model_file):
     answer = Ages(model_file, Detector(), CPU).answer(encoded(scene(80, 60)))
     assert answer == {"width": 60, "height": 80, "faces": []}
 
@@ -51,11 +51,9 @@ def test_orientation_is_applied(model_file):
 
 
 def test_settings(model_file):
-    """Scaled down before it is looked at, boxes are those of the photograph."""
-    picture = encoded(scaled(astronaut(), 2))
-    (face,) = Ages(model_file, Detector(max_side=512, min_face_size=40), CPU).answer(picture)[
-        "faces"
-    ]
+    """The image is scaled down for detection; boxes are in its own pixels."""
+    image = encoded(scaled(astronaut(), 2))
+    (face,) = Ages(model_file, Detector(max_side=512, min_face_size=40), CPU).answer(image)["faces"]
     assert face["box"] == pytest.approx([2 * v for v in FACE_BOX], abs=8)
     for strict in (Detector(min_confidence=1.1), Detector(min_face_size=400)):
         assert Ages(model_file, strict, CPU).answer(encoded(astronaut()))["faces"] == []

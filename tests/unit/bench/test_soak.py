@@ -1,13 +1,11 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from bench.measure.torchserve import StartError, found
-from bench.measure.tree import ProcessTree
+from bench.process_tree import ProcessTree
 from bench.soak import Sample, Soak, sample
+from bench.torchserve import StartError, found
 
 ROOT = Path(__file__).resolve().parents[3]
 STEADY = Sample(1000.0, 40, 90, 27)
@@ -36,7 +34,7 @@ def test_nothing_grows():
         (Sample(1000.0, 40, 90, 28), ["there are 1 files more"]),
     ],
 )
-def test_what_grows_is_told(last, lines):
+def test_what_grows_is_reported(last, lines):
     assert soak(*[STEADY] * 9, last).growth() == lines
 
 
@@ -66,34 +64,3 @@ def test_sample(tmp_path):
 def test_no_service_with_that_state(tmp_path):
     with pytest.raises(StartError, match="nothing that is ready runs"):
         found(tmp_path, 8080, 7070)
-
-
-@pytest.mark.slow
-def test_soak(model_file, tmp_path):
-    command = [sys.executable, str(ROOT / "loadtests" / "soak.py"), "--model", str(model_file)]
-    command += ["--requests", "400", "--interval", "0.1", "--large", "0", "--mix", "one=1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    rows = [line.split() for line in done.stdout.splitlines() if line[:1] == " "]
-    table = [row for row in rows if len(row) == 6 and row[0] != "minute"][-10:]
-    assert len(table) == 10, done.stderr
-    assert 300 < float(table[-1][1]) < 600
-    for _, _, memory, threads, handles, files in table:
-        assert float(memory) > 500
-        assert float(threads) > 20
-        assert float(handles) > 20
-        assert float(files) > 10
-    # so short a run ends before everything has settled
-    for fault in ("requests failed", "other processes", "files more"):
-        assert fault not in done.stderr
-
-
-@pytest.mark.slow
-def test_ceiling():
-    command = [sys.executable, str(ROOT / "loadtests" / "ceiling.py"), "--seconds", "4"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    _, _, rest, rpc = (line.strip("| ").split(" | ") for line in done.stdout.splitlines())
-    assert (rest[0], rpc[0]) == ("RestUser", "GrpcUser")
-    for row in (rest, rpc):
-        assert float(row[1]) > 20
-        assert 0 < float(row[3].rstrip(" %")) < 110

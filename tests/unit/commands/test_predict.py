@@ -35,7 +35,7 @@ def run(*arguments: object, **words):
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """Two photographs, one of which has a name that is not UTF-8 and has two lines."""
+    """Two images, one of which has a name that is not UTF-8 and has two lines."""
     folder = tmp_path / "few"
     folder.mkdir()
     for name in ("a.jpg", "b\udce9\n.jpg"):
@@ -127,7 +127,7 @@ def test_options_have_the_ranges_of_the_service(option, numbers, key, capsys, mo
         assert getattr(predict.arguments(), key) == number
 
 
-def test_files_that_are_no_photographs_are_told(server, folder):
+def test_files_that_are_no_images_are_reported(server, folder):
     (folder / "c.heic").write_bytes(b"\0\0\0\x18ftypheic")
     (folder / "notes.txt").write_text("")
     done = run("--url", server.url, folder)
@@ -135,7 +135,7 @@ def test_files_that_are_no_photographs_are_told(server, folder):
     assert done.stderr.splitlines() == [
         f"error: {folder}/c.heic: HEIC, which is not served; convert it, for example with "
         "heif-convert a.heic a.jpg (on a Mac: sips -s format jpeg)",
-        "left out, as no pictures: 1 .txt",
+        "left out, as no images: 1 .txt",
     ]
     assert done.stdout.splitlines() == [
         f"{folder}/a.jpg: no face",
@@ -238,25 +238,25 @@ def test_the_disk_is_full(server, folder):
 
 
 @pytest.mark.parametrize("height", [40, 400, 4000])
-def test_annotation_grows_with_the_picture(height):
-    picture = scene(height, height)
+def test_annotation_grows_with_the_image(height):
+    image = scene(height, height)
     box = tuple(height * part for part in (0.3, 0.3, 0.7, 0.8))
-    image = annotated(picture, [face(box)])
-    assert image.size == (height, height)
-    drawn = np.asarray(image)
+    pil_image = annotated(image, [face(box)])
+    assert pil_image.size == (height, height)
+    drawn = np.asarray(pil_image)
     label = (drawn == BOX).all(axis=2)[: int(0.3 * height)].sum()
     assert 0.002 < label / height**2 < 0.12
     inside = slice(int(0.45 * height), int(0.75 * height))
     assert (
-        drawn[inside, inside][:, : height // 5] == picture[inside, inside][:, : height // 5]
+        drawn[inside, inside][:, : height // 5] == image[inside, inside][:, : height // 5]
     ).all()
 
 
-def test_annotation_does_not_change_the_picture_it_is_given():
-    picture = scene(100, 100)
-    before = picture.copy()
-    annotated(picture, [face((-10.0, -10.0, 120.0, 130.0))])
-    assert (picture == before).all()
+def test_annotation_does_not_change_the_image_it_is_given():
+    image = scene(100, 100)
+    before = image.copy()
+    annotated(image, [face((-10.0, -10.0, 120.0, 130.0))])
+    assert (image == before).all()
 
 
 def test_labels_of_neighbours_do_not_cover_each_other():
@@ -268,7 +268,7 @@ def test_labels_of_neighbours_do_not_cover_each_other():
 
 
 @pytest.mark.parametrize("box", [(-30.0, -40.0, 20.0, 30.0), (90.0, 95.0, 130.0, 140.0)])
-def test_labels_stay_in_the_picture(box):
+def test_labels_stay_in_the_image(box):
     left, top, right, bottom = annotate._place((40, 14), box, [], (100, 100))
     assert 0 <= left < right <= 100
     assert 0 <= top < bottom <= 100

@@ -10,8 +10,8 @@ from bench.empty.handler import EmptyHandler
 from face_age_client.answer import parse
 from loadtests import mix
 from loadtests.checks import check
+from loadtests.images import EncodedImage, marked
 from loadtests.mix import Kind, Mix, made, weights_of
-from loadtests.photographs import Photograph, marked
 from tests.images import astronaut, encoded, scene
 
 
@@ -24,35 +24,35 @@ def few(monkeypatch):
     made.cache_clear()
 
 
-def drawn(of: Mix, count: int) -> list[tuple[str, Photograph]]:
+def drawn(of: Mix, count: int) -> list[tuple[str, EncodedImage]]:
     source = random.Random(5)
     return [of.draw(source, f"name/{number}") for number in range(count)]
 
 
-def test_own_photographs_in_the_mix_that_is_stated():
-    photographs = drawn(made("", "none=1,one=6,many=3", 0.2), 1000)
-    kinds = Counter(kind for kind, _ in photographs)
+def test_own_images_in_the_mix_that_is_stated():
+    images = drawn(made("", "none=1,one=6,many=3", 0.2), 1000)
+    kinds = Counter(kind for kind, _ in images)
     for name, weight in (("none", 0.1), ("one", 0.6), ("many", 0.3)):
         assert kinds[f"small, faces: {name}"] == pytest.approx(800 * weight, rel=0.25)
         assert kinds[f"large, faces: {name}"] == pytest.approx(200 * weight, rel=0.4)
     assert sum(kinds.values()) == 1000
     faces = {"none": 0, "one": 1, "many": 12}
-    for kind, photograph in photographs:
+    for kind, image in images:
         size, name = kind.split(", faces: ")
-        assert photograph.faces == faces[name]
-        assert (photograph.width * photograph.height > 11.9e6) == (size == "large")
-    assert len({photograph.body for _, photograph in photographs}) == 1000
+        assert image.faces == faces[name]
+        assert (image.width * image.height > 11.9e6) == (size == "large")
+    assert len({image.body for _, image in images}) == 1000
 
 
 def test_a_folder_with_a_folder_for_each_number_of_faces(tmp_path):
-    for name, picture in (("one", astronaut()), ("none", scene(200, 300))):
+    for name, image in (("one", astronaut()), ("none", scene(200, 300))):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "a.png").write_bytes(encoded(picture))
-    photographs = drawn(made(str(tmp_path), "none=1,one=1", 0), 50)
-    assert {kind for kind, _ in photographs} == {"small, faces: none", "small, faces: one"}
-    for kind, photograph in photographs:
-        assert photograph.faces is None
-        assert (photograph.width > 1.3 * photograph.height) == kind.endswith("none")
+        (tmp_path / name / "a.png").write_bytes(encoded(image))
+    images = drawn(made(str(tmp_path), "none=1,one=1", 0), 50)
+    assert {kind for kind, _ in images} == {"small, faces: none", "small, faces: one"}
+    for kind, image in images:
+        assert image.faces is None
+        assert (image.width > 1.3 * image.height) == kind.endswith("none")
     with pytest.raises(ValueError, match="many is missing, and its weight is 2"):
         made(str(tmp_path), "one=1,many=2", 0)
 
@@ -92,8 +92,8 @@ def test_wrong_weights(text, reason):
 
 
 def test_a_mark_changes_the_bytes_and_no_pixel():
-    kind = Kind("one", 1, [Photograph(encoded(astronaut(), "JPEG"), 512, 512, 1)])
-    plain = kind.photographs[0]
+    kind = Kind("one", 1, [EncodedImage(encoded(astronaut(), "JPEG"), 512, 512, 1)])
+    plain = kind.images[0]
     (_, first), (_, second) = drawn(Mix([kind]), 2)
     assert len({plain.body, first.body, second.body}) == 3
     pixels = [Image.open(io.BytesIO(p.body)).tobytes() for p in (plain, first, second)]
@@ -104,12 +104,12 @@ def test_a_mark_changes_the_bytes_and_no_pixel():
 
 @pytest.mark.parametrize("faces", [None, 0, 1, 12])
 def test_the_handler_that_does_nothing_answers_so_that_it_passes_every_check(faces):
-    photograph = Photograph(encoded(scene(20, 30), "JPEG", comment="other"), 30, 20, faces)
-    sent = marked(photograph, "1795216862000000000/12/345")
+    image = EncodedImage(encoded(scene(20, 30), "JPEG", comment="other"), 30, 20, faces)
+    sent = marked(image, "1795216862000000000/12/345")
     rows = [{"body": bytearray(sent.body)}, {"data": sent.body}]
     answers = [parse(body) for body in EmptyHandler().handle(rows, None)]
     for answer in answers:
-        check(answer, photograph)
+        check(answer, image)
         assert len(answer.faces) == (faces or 0)
     (other,) = EmptyHandler().handle([{"body": bytearray(b"no comment")}], None)
     assert len(parse(other).faces) == 1  # what readiness asks for

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import loadtests
-from bench import ceiling, compare, memory, soak
+from bench import compare, generator_capacity, memory, soak
 from loadtests.options import add_options
 
 LOCUSTFILE = Path(loadtests.__file__).with_name("locustfile.py")
@@ -49,11 +49,11 @@ def test_the_load_test_refuses(capsys, option, value):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (ceiling, ["--users", "0"]),
-        (ceiling, ["--seconds", "3"]),
-        (ceiling, ["--workers", "0"]),
-        (ceiling, ["--mix", "two=1"]),
-        (ceiling, ["--large", "nan"]),
+        (generator_capacity, ["--users", "0"]),
+        (generator_capacity, ["--seconds", "3"]),
+        (generator_capacity, ["--workers", "0"]),
+        (generator_capacity, ["--mix", "two=1"]),
+        (generator_capacity, ["--large", "nan"]),
         (soak, ["--requests", "0"]),
         (soak, ["--users", "-1"]),
         (soak, ["--interval", "0"]),

@@ -41,5 +41,5 @@ def test_what_does_not(limits, outcome, lines):
     assert exceeded(limits, outcome) == lines
 
 
-def test_every_limit_is_told():
+def test_every_limit_is_reported():
     assert len(exceeded(Limits(1.0, 1.0, 0.01, 100.0), BAD)) == 4

@@ -9,11 +9,11 @@ import pytest
 from scripts.audit import CODE, ROOT, Findings, NotAsked, excepted
 
 
-def package(name: str, *holes: tuple[str, list[str]]) -> dict[str, object]:
-    """A package as pip-audit writes one; holes are (id, aliases)."""
+def package(name: str, *vulnerabilities: tuple[str, list[str]]) -> dict[str, object]:
+    """A package as pip-audit writes one; vulnerabilities are (id, aliases)."""
     vulnerabilities = [
         {"id": one, "aliases": aliases, "fix_versions": [], "description": "d"}
-        for one, aliases in holes
+        for one, aliases in vulnerabilities
     ]
     return {"name": name, "version": "1.0", "vulns": vulnerabilities}
 

@@ -17,7 +17,7 @@ import torch
 from handler.contract import EXTRA_FILE, INT8_FILE, Contract
 from handler.integrity import weights_identity
 from server import archive
-from server.archive import ArchiveError, Recipe, fault, make, recorded
+from server.archive import ArchiveError, Recipe, find_fault, make, recipe_from_record
 from tests.archives import Brightness, exported, rewritten
 from train import build_record
 
@@ -51,12 +51,15 @@ def test_holds_the_package_the_model_and_the_configuration(recipe: Recipe, outpu
         "modelName": "age",
         "modelVersion": "3.1",
         "serializedFile": "age.pt",
-        "handler": "age_handler.py",
+        "handler": "torchserve_handler.py",
         "configFile": "model-config.yaml",
     }
-    modules = {f"handler/{path.name}": path.read_bytes() for path in recipe.package.glob("*.py")}
+    modules = {
+        f"handler/{path.relative_to(recipe.package)}": path.read_bytes()
+        for path in recipe.package.rglob("*.py")
+    }
     assert contents == modules | {
-        "age_handler.py": (recipe.package / "age_handler.py").read_bytes(),
+        "torchserve_handler.py": (recipe.package / "torchserve_handler.py").read_bytes(),
         "age.pt": recipe.model.read_bytes(),
         "model-config.yaml": recipe.config.read_bytes(),
     }
@@ -83,14 +86,14 @@ def test_follows_every_change_of_a_source(recipe: Recipe, output: Path, what: st
     else:
         recipe = replace(recipe, version="3.2")
     assert make(recipe, output) is True
-    assert fault(recipe, output) is None
+    assert find_fault(recipe, output) is None
 
 
 def test_replaces_a_truncated_archive(recipe: Recipe, output: Path) -> None:
     make(recipe, output)
     output.write_bytes(output.read_bytes()[:-100])
     assert make(recipe, output) is True
-    assert fault(recipe, output) is None
+    assert find_fault(recipe, output) is None
 
 
 @pytest.mark.parametrize(
@@ -100,7 +103,7 @@ def test_replaces_a_truncated_archive(recipe: Recipe, output: Path) -> None:
         ({"handler/spy.py": b"x"}, r"files that differ: handler/spy\.py"),
         ({"age.pt": None}, r"files that differ: age\.pt"),
         ({"hashes.json": None}, r"files that differ: hashes\.json"),
-        ({"hashes.json": b"{}"}, r"hashes\.json is not its files'"),
+        ({"hashes.json": b"{}"}, r"hashes\.json does not match the files"),
         ({archive.MANIFEST: b'{"model": {}}'}, r"its manifest says \{\}"),
         ({archive.MANIFEST: b"{"}, "it cannot be read"),
     ],
@@ -110,7 +113,7 @@ def test_sees_what_is_wrong_with_an_archive(
 ) -> None:
     make(recipe, output)
     rewritten(output, changes)
-    message = fault(recipe, output)
+    message = find_fault(recipe, output)
     assert message is not None
     assert re.match(found, message)
 
@@ -263,7 +266,7 @@ def test_command_line(
     other = Path(shutil.copy(model_file, tmp_path / "other.pt"))
     monkeypatch.setattr("sys.argv", ["archive.py", *arguments, "--model", str(other)])
     assert archive.main() == 0
-    assert capsys.readouterr().out.endswith(f", in the place of {model_file}\n")
+    assert capsys.readouterr().out.endswith(f", replaces {model_file}\n")
 
     monkeypatch.setattr("sys.argv", ["archive.py", "--model", str(tmp_path / "none.pt")])
     assert archive.main() == 1
@@ -271,7 +274,7 @@ def test_command_line(
 
 
 class TestWhatIsNoModel:
-    """Each is told in one line what to do."""
+    """One line says what to do."""
 
     @pytest.fixture
     def refused(self, recipe: Recipe, output: Path) -> Callable[[Path], str]:
@@ -338,7 +341,7 @@ class TestRecord:
             "model_sha256": hashlib.sha256(recipe.model.read_bytes()).hexdigest(),
             "at": str(output),
         }
-        found = recorded(build_record.read_current(output), output)
+        found = recipe_from_record(build_record.read_current(output), output)
         assert found == replace(recipe, package=archive.ROOT / "handler")
 
     def test_follows_a_model_that_is_the_same_elsewhere(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.batching import batch_size, gpus, with_batches
+from server.batching import batch_size, gpu_count, with_batch_sizes
 from server.readiness import read_properties
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,10 +37,10 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nvidia_smi(tmp_path / "bin", monkeypatch, "echo 'GPU 0: NVIDIA H200 (UUID: GPU-1)'")
 
 
-class TestGpus:
+class TestGpuCount:
     @pytest.mark.usefixtures("no_gpu")
     def test_without_nvidia_smi_there_is_none(self) -> None:
-        assert gpus() == 0
+        assert gpu_count() == 0
 
     @pytest.mark.parametrize("count", [1, 3])
     def test_what_is_listed(
@@ -48,14 +48,14 @@ class TestGpus:
     ) -> None:
         lines = "\n".join(f"echo 'GPU {i}: NVIDIA H200 (UUID: GPU-{i})'" for i in range(count))
         nvidia_smi(tmp_path / "bin", monkeypatch, lines)
-        assert gpus() == count
+        assert gpu_count() == count
 
     @pytest.mark.parametrize("lines", ["exit 9", "echo 'No devices found.'", ":"])
     def test_a_driver_without_a_gpu(
         self, lines: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         nvidia_smi(tmp_path / "bin", monkeypatch, lines)
-        assert gpus() == 0
+        assert gpu_count() == 0
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -69,10 +69,10 @@ def test_on_a_gpu_batches_are_larger() -> None:
 
 
 @pytest.mark.usefixtures("no_gpu")
-class TestWithBatches:
+class TestWithBatchSizes:
     def test_names_every_version_of_every_model(self, config: Path, tmp_path: Path) -> None:
         models = [("age", "1.0"), ("age", "2.0"), ("other", "7")]
-        copy = with_batches(config, models, tmp_path / "copy")
+        copy = with_batch_sizes(config, models, tmp_path / "copy")
         read = read_properties(copy)
         assert json.loads(read.pop("models")) == {
             "age": {"1.0": {"batchSize": 2}, "2.0": {"batchSize": 2}},
@@ -82,9 +82,9 @@ class TestWithBatches:
 
     def test_a_line_of_ones_own_is_kept(self, config: Path, tmp_path: Path) -> None:
         config.write_text('models={"age": {"1.0": {"batchSize": 3}}}\n')
-        assert with_batches(config, [], tmp_path / "copy") == config
+        assert with_batch_sizes(config, [], tmp_path / "copy") == config
         assert not (tmp_path / "copy").exists()
 
     def test_the_shipped_configuration_leaves_it_to_the_machine(self, tmp_path: Path) -> None:
         shipped = ROOT / "config.properties"
-        assert with_batches(shipped, [], tmp_path / "copy") == tmp_path / "copy"
+        assert with_batch_sizes(shipped, [], tmp_path / "copy") == tmp_path / "copy"

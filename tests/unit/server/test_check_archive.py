@@ -18,14 +18,14 @@ def test_command_line(model_store: Path, model_file: Path, tmp_path: Path) -> No
     good, bad = model_store / "age.mar", tmp_path / "bad.mar"
     bad.write_bytes(good.read_bytes()[:1000])
 
-    def told(*archives: Path) -> tuple[int, list[str], list[str]]:
+    def run(*archives: Path) -> tuple[int, list[str], list[str]]:
         command = [sys.executable, ROOT / "scripts" / "check_archive.py", *map(str, archives)]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout.splitlines(), done.stderr.splitlines()
 
     whole = f"{good}: as it was packed, age 1.0, weights {weights_identity(model_file)}"
-    assert told(good) == (0, [whole], [])
-    code, lines, errors = told(bad, good, tmp_path / "none.mar")
+    assert run(good) == (0, [whole], [])
+    code, lines, errors = run(bad, good, tmp_path / "none.mar")
     assert (code, lines) == (1, [whole])
     assert errors == [
         f"error: {bad} is damaged: make it anew with scripts/archive.py "
@@ -74,7 +74,7 @@ def test_the_container_takes_the_archive_that_lies_in_the_store(
     archive.make(archive.Recipe(model), store / "age.mar")
     model.unlink()
     content = (store / "age.mar").read_bytes()
-    command = [sys.executable, "-m", "server.provide"]
+    command = [sys.executable, "-m", "server.ensure_archives"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("model_store/age.mar: served as it was packed; ")

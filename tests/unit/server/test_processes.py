@@ -13,8 +13,14 @@ from pathlib import Path
 import pytest
 
 from server import processes
-from server.processes import TorchServe, end_leftovers, is_supervisor, new_folder, processes_of
-from server.state import MARK, State
+from server.processes import (
+    TorchServe,
+    find_processes,
+    is_lock_holder,
+    kill_orphans,
+    make_run_folder,
+)
+from server.state_folder import MARK_NAME, StateFolder
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -29,8 +35,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with closing(State(tmp_path / "state")) as state:
+def state(tmp_path: Path) -> Iterator[StateFolder]:
+    with closing(StateFolder(tmp_path / "state")) as state:
         yield state
 
 
@@ -41,7 +47,7 @@ def started(program: str, folder: Path) -> TorchServe:
 
 def await_end(torchserve: TorchServe) -> None:
     until = time.monotonic() + 30
-    while torchserve.runs():
+    while torchserve.is_running():
         assert time.monotonic() < until
         time.sleep(0.02)
 
@@ -54,19 +60,20 @@ def test_large_pages_unless_the_user_says_otherwise(
         monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     else:
         monkeypatch.setenv("GLIBC_TUNABLES", own)
-    tell = f"import os; open({str(tmp_path / 'told')!r}, 'w').write(os.environ['GLIBC_TUNABLES'])"
-    torchserve = started(tell, new_folder("mark"))
+    file = tmp_path / "tunables"
+    program = f"import os; open({str(file)!r}, 'w').write(os.environ['GLIBC_TUNABLES'])"
+    torchserve = started(program, make_run_folder("mark"))
     try:
         await_end(torchserve)
     finally:
-        torchserve.end()
-    assert (tmp_path / "told").read_text() == (own or "glibc.malloc.hugetlb=1")
+        torchserve.stop()
+    assert file.read_text() == (own or "glibc.malloc.hugetlb=1")
 
 
 @pytest.mark.parametrize(
-    ("program", "code", "told"),
+    ("program", "code", "expected"),
     [
-        ("import os; os.kill(os.getpid(), 9)", -9, "SIGKILL, which the kernel sends where memory "),
+        ("import os; os.kill(os.getpid(), 9)", -9, "SIGKILL, which the kernel sends when memory "),
         ("import os; os.kill(os.getpid(), 6)", -6, "SIGABRT"),
         ("raise SystemExit(143)", 143, "SIGTERM"),
         (
@@ -88,15 +95,17 @@ def test_large_pages_unless_the_user_says_otherwise(
         ("", 0, None),
     ],
 )
-def test_tells_what_ended_it(program: str, code: int, told: str | None, temporary: Path) -> None:
-    torchserve = started(program, new_folder("mark"))
+def test_tells_what_ended_it(
+    program: str, code: int, expected: str | None, temporary: Path
+) -> None:
+    torchserve = started(program, make_run_folder("mark"))
     try:
         await_end(torchserve)
         assert torchserve.exit_code == code
-        death = torchserve.death()
-        assert death == told if told is None else str(death).startswith(told)
+        death = torchserve.termination_cause()
+        assert death == expected if expected is None else str(death).startswith(expected)
     finally:
-        torchserve.end()
+        torchserve.stop()
     assert os.listdir(temporary) == ["logs"] or not os.listdir(temporary)
 
 
@@ -107,28 +116,34 @@ def test_launcher_becomes_java(tmp_path: Path, temporary: Path) -> None:
     java.write_text("#!/bin/sh\nkill -KILL $$\n")
     java.chmod(0o755)
     environ = {**os.environ, "JAVA_HOME": str(tmp_path)}
-    command = [sys.executable, str(Path(processes.__file__).with_name("launch.py"))]
+    command = [sys.executable, str(Path(processes.__file__).with_name("exec_java.py"))]
     command += ["--start", "--foreground", "--ncs", "--model-store", str(tmp_path)]
-    torchserve = TorchServe(command, new_folder("mark"), tmp_path / "logs", environ, echo=False)
+    torchserve = TorchServe(
+        command, make_run_folder("mark"), tmp_path / "logs", environ, echo=False
+    )
     try:
         await_end(torchserve)
         assert torchserve.exit_code == -signal.SIGKILL
     finally:
-        torchserve.end()
+        torchserve.stop()
 
 
-class TestLeftovers:
-    def test_are_known_by_their_mark(self, state: State, temporary: Path) -> None:
+class TestOrphans:
+    def test_are_known_by_their_mark(self, state: StateFolder, temporary: Path) -> None:
         """Not by what they or the notes say."""
-        own, foreign, unmarked = new_folder(state.mark), new_folder("x"), temporary / "age-z"
+        own, foreign, unmarked = (
+            make_run_folder(state.mark),
+            make_run_folder("x"),
+            temporary / "age-z",
+        )
         unmarked.mkdir()
         link = temporary / "age-link"
         link.symlink_to(own)
-        ours = subprocess.Popen(SLEEP, env={MARK: state.mark})
-        other = subprocess.Popen([*SLEEP, f"-Djava.io.tmpdir={own}"], env={MARK: "x"})
+        ours = subprocess.Popen(SLEEP, env={MARK_NAME: state.mark})
+        other = subprocess.Popen([*SLEEP, f"-Djava.io.tmpdir={own}"], env={MARK_NAME: "x"})
         try:
-            assert processes_of(state.mark) == [ours.pid]
-            assert end_leftovers(state) == 1
+            assert find_processes(state.mark) == [ours.pid]
+            assert kill_orphans(state) == 1
             assert ours.wait(10) == -signal.SIGKILL
             assert other.poll() is None
             assert not own.exists()
@@ -140,14 +155,14 @@ class TestLeftovers:
             ours.kill()
             ours.wait()
 
-    def test_of_a_copied_state_are_none(self, state: State, temporary: Path) -> None:
-        folder = new_folder(state.mark)
-        ours = subprocess.Popen(SLEEP, env={MARK: state.mark})
+    def test_of_a_copied_state_are_none(self, state: StateFolder, temporary: Path) -> None:
+        folder = make_run_folder(state.mark)
+        ours = subprocess.Popen(SLEEP, env={MARK_NAME: state.mark})
         copy = Path(state.folder).with_name("copy")
         shutil.copytree(state.folder, copy)
         try:
-            with closing(State(copy)) as copied:
-                assert end_leftovers(copied) == 0
+            with closing(StateFolder(copy)) as copied:
+                assert kill_orphans(copied) == 0
             assert ours.poll() is None
             assert folder.exists()
         finally:
@@ -155,13 +170,13 @@ class TestLeftovers:
             ours.wait()
 
 
-def test_a_supervisor_holds_the_lock_open(state: State) -> None:
-    assert is_supervisor(os.getpid(), state)
-    assert not is_supervisor(os.getppid(), state)
+def test_a_supervisor_holds_the_lock_open(state: StateFolder) -> None:
+    assert is_lock_holder(os.getpid(), state)
+    assert not is_lock_holder(os.getppid(), state)
     other = subprocess.Popen(SLEEP, pass_fds=[state.fileno()])
     try:
-        assert is_supervisor(other.pid, state)
+        assert is_lock_holder(other.pid, state)
     finally:
         other.kill()
         other.wait()
-    assert not is_supervisor(other.pid, state)
+    assert not is_lock_holder(other.pid, state)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from scripts import canned
 from server import readiness
-from server.readiness import Addresses, Broken, NotReady
+from server.readiness import Addresses, NotReady, WrongAnswer
 
 CONFIG = readiness.ROOT / "config.properties"
 
@@ -63,15 +63,15 @@ class TestAddresses:
             Addresses.read(tmp_path / "nowhere", {})
 
 
-def test_canned_photograph_is_what_the_script_makes() -> None:
-    with Image.open(readiness.PHOTOGRAPH) as stored:
+def test_probe_image_is_what_the_script_makes() -> None:
+    with Image.open(readiness.PROBE_IMAGE) as stored:
         difference = np.asarray(stored, float) - np.asarray(canned.crop(), float)
     assert np.abs(difference).mean() < 3  # of 255: JPEG's losses
 
 
 @dataclass
 class Stand:
-    """What a TorchServe would answer: to GET, and to the canned photograph."""
+    """TorchServe's answers to GET and to the probe image."""
 
     workers: dict[str, dict[str, list[str]]]  # model, version: the states
     answers: dict[str, Any] = field(default_factory=dict)  # by `model/version`; FACE for the others
@@ -141,11 +141,11 @@ class TestCheck:
     def test_names_every_version_of_every_model(self, check: Check) -> None:
         workers = {"age": {"1.0": ["READY", "READY"], "2.0": ["READY", "LOADING"]}}
         stand = Stand(workers | {"mine": {"7": ["READY"]}}, {"age/2.0": answer(51, "0123456789ab")})
-        told = "worker(s), the canned photograph's age is"
+        words = "worker(s), age of the probe photo"
         assert check(stand) == (
-            f"ready: age 1.0, weights 3f9a0c1b2d4e, 2 {told} 30.5; "
-            f"age 2.0, weights 0123456789ab, 1 {told} 51; "
-            f"mine 7, weights 3f9a0c1b2d4e, 1 {told} 30.5"
+            f"ready: age 1.0, weights 3f9a0c1b2d4e, 2 {words} 30.5; "
+            f"age 2.0, weights 0123456789ab, 1 {words} 51; "
+            f"mine 7, weights 3f9a0c1b2d4e, 1 {words} 30.5"
         )
         assert sorted(stand.asked) == ["age/1.0", "age/2.0", "mine/7"]
 
@@ -159,7 +159,7 @@ class TestCheck:
         stand = Stand({"age": {"1.0": ["READY"], "2.0": states}})
         with pytest.raises(NotReady) as waiting:
             check(stand)
-        assert not isinstance(waiting.value, Broken)
+        assert not isinstance(waiting.value, WrongAnswer)
         assert str(waiting.value) == f"no worker of age 2.0 is READY: {words}"
         assert stand.asked == []
 
@@ -170,17 +170,17 @@ class TestCheck:
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            ({"faces": []}, "age 2.0 answered the canned photograph's one face with 0"),
-            ([], "age 2.0's answer to the canned photograph holds no list of faces"),
-            ({}, "age 2.0's answer to the canned photograph holds no list of faces"),
-            ({"faces": [{}]}, "age 2.0's answer to the canned photograph holds no list of faces"),
+            ({"faces": []}, "age 2.0 found 0 faces in the probe photo, which shows one"),
+            ([], "age 2.0's answer to the probe photo holds no list of faces"),
+            ({}, "age 2.0's answer to the probe photo holds no list of faces"),
+            ({"faces": [{}]}, "age 2.0's answer to the probe photo holds no list of faces"),
         ],
     )
     def test_one_version_with_a_wrong_answer_is_enough(
         self, check: Check, content: Any, words: str
     ) -> None:
         stand = Stand({"age": {"1.0": ["READY"], "2.0": ["READY"]}}, {"age/2.0": content})
-        with pytest.raises(Broken) as broken:
+        with pytest.raises(WrongAnswer) as broken:
             check(stand)
         assert str(broken.value) == words
 

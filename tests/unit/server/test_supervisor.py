@@ -9,36 +9,43 @@ from pathlib import Path
 
 import pytest
 
-from server import readiness, supervisor
-from server.state import Notes, State
+from server import readiness
+from server.state_folder import StateFolder, StateRecord
 
+SUPERVISE = [sys.executable, "-m", "server.supervisor"]
 FORM = "give NAME=ARCHIVE, such as age=model_store/age.mar"
 
 
 def test_stop_without_a_service_is_fine(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, supervisor.__file__, "--stop", "--state", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = stop(tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "nothing runs\n", "")
 
 
 def stop(state: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, supervisor.__file__, "--stop", "--state", str(state)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        [*SUPERVISE, "--stop", "--state", str(state)],
+        cwd=readiness.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
-def test_what_cannot_be_printed_fails_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, supervisor.__file__, "--stop", "--state", str(tmp_path)]
+def test_a_full_stdout_does_not_change_the_exit_code(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            [*SUPERVISE, "--stop", "--state", str(tmp_path)],
+            cwd=readiness.ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
     assert (done.returncode, done.stderr) == (0, b"")
 
 
 class TestStop:
-    """Nothing is ended or removed but one's own, whatever state.json says."""
+    """Stops and removes only its own, whatever state.json says."""
 
     @pytest.fixture
     def other(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -55,15 +62,15 @@ class TestStop:
         folder = tmp_path / "mine"
         folder.mkdir()
         state = tmp_path / "state"
-        with closing(State(state)) as holder:
+        with closing(StateFolder(state)) as holder:
             assert not held or holder.acquire()
-            holder.write(Notes(holder.folder, other.pid, str(folder)))
+            holder.write(StateRecord(holder.folder, other.pid, str(folder)))
             done = stop(state)
         if held:
             assert (done.returncode, done.stdout) == (1, "")
             assert done.stderr == (
                 f"error: {state}/state.json names process {other.pid}, which does not hold "
-                f"{state}/lock: nothing is ended; end what holds it by hand (lsof tells), then "
+                f"{state}/lock: nothing is stopped; stop the lock's holder (see lsof), then "
                 "remove the file\n"
             )
         else:
@@ -73,8 +80,8 @@ class TestStop:
 
     @pytest.mark.parametrize("held", [True, False])
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": -1}', '{"pid": "1"}'])
-    def test_broken_notes(self, text: str, held: bool, tmp_path: Path) -> None:
-        with closing(State(tmp_path)) as holder:
+    def test_broken_state_file(self, text: str, held: bool, tmp_path: Path) -> None:
+        with closing(StateFolder(tmp_path)) as holder:
             assert not held or holder.acquire()
             holder.file.write_text(text)
             done = stop(tmp_path)
@@ -87,7 +94,7 @@ class TestStop:
 @pytest.mark.parametrize(
     "module",
     [
-        *("server.supervisor", "server.readiness", "server.provide", "server.launch"),
+        *("server.supervisor", "server.readiness", "server.ensure_archives", "server.exec_java"),
         "commands.predict",
     ],
 )
@@ -149,7 +156,7 @@ class TestServeScript:
         assert done.stderr == "error: unknown option --backgroud (scripts/serve.sh --help)\n"
 
     @pytest.mark.parametrize(
-        ("words", "told"),
+        ("words", "message"),
         [
             ("--models", f"--models names nothing: {FORM}"),
             ("--models --background", f"--models names nothing: {FORM}"),
@@ -167,11 +174,11 @@ class TestServeScript:
             ("--models a=b -x", "unknown option -x (scripts/serve.sh --help)"),
         ],
     )
-    def test_a_wrong_argument_is_told_the_right_form(self, words: str, told: str) -> None:
+    def test_a_wrong_argument_is_reported_the_right_form(self, words: str, message: str) -> None:
         done = self.run(*words.split())
         assert (done.returncode, done.stdout) == (1, "")
         (line,) = done.stderr.splitlines()
-        assert line.startswith(f"error: {told}")
+        assert line.startswith(f"error: {message}")
 
     @pytest.mark.parametrize("option", ["--model FILE", "--models NAME=ARCHIVE ..."])
     def test_help_names_the_option(self, option: str) -> None:

@@ -1,0 +1,1 @@
+"""Load on several systems in turn, with their throughput, latency and resources."""

