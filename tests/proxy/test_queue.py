@@ -21,8 +21,8 @@ from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
 from face_age_client.rpc import GrpcClient
 from tests.proxy.proxy import Proxy, proxied
 from tests.proxy.remains import remains
+from tests.proxy.test_fair_share import quiet_log
 from tests.proxy.test_rpc import bearer, connect, failure
-from tests.proxy.test_turns import quiet_log
 from tests.service.test_deadline import SHIPPED, Log, worker_stopped
 from tests.service.traces import Marker
 from tests.torchserve import Service, running_model

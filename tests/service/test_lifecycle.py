@@ -22,7 +22,7 @@ import torch
 from handler.hardware import cores
 from handler.integrity import weights_identity
 from server import archive, readiness
-from server.batching import ON_A_GPU, batch_size
+from server.batching import GPU_BATCH_SIZE, batch_size
 from server.processes import find_processes
 from tests import pictures
 from tests.service.exchange import rest
@@ -256,14 +256,14 @@ def test_batches_are_larger_where_there_is_a_gpu(own: Own, tmp_path: Path) -> No
     program.chmod(0o755)
     own.environ["PATH"] = f"{program.parent}:{own.environ['PATH']}"
     own.start()
-    assert described(own.environ["TS_MANAGEMENT_ADDRESS"])["batchSize"] == ON_A_GPU
+    assert described(own.environ["TS_MANAGEMENT_ADDRESS"])["batchSize"] == GPU_BATCH_SIZE
 
 
 def test_a_killed_supervisor_leaves_nothing_for_long(own: Own) -> None:
     own.start()
     folder = own.notes()["folder"]
     os.kill(int(own.notes()["pid"]), signal.SIGKILL)
-    await_(lambda: f"ended {1 + WORKERS} processes" in own.run("--stop").stdout, 10)
+    await_(lambda: f"killed {1 + WORKERS} orphaned processes" in own.run("--stop").stdout, 10)
     assert find_processes(folder) == []
     assert not Path(folder).exists()
 
