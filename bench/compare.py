@@ -9,8 +9,8 @@ the images of FOLDER, and the largest of them scaled to 12 megapixels. Each roun
 system in turn: at saturation (closed loop, all processes busy), with one image at a time, and at
 half of its saturation rate (open loop).
 
-Run it on an otherwise idle machine. Exits with 1 if a request failed or an answer changed. Needs the
-extra `compare` and model_store/age.pt, which scripts/serve.sh makes.
+Run it on an otherwise idle machine. Exits with 1 if a request failed or an answer changed. Needs
+the extra `compare` and model_store/age.pt, which scripts/serve.sh makes.
 """
 
 import argparse

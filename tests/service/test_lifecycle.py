@@ -207,7 +207,9 @@ def test_a_copy_ends_nothing_of_the_original(
     done = own.run("--stop", "--state", str(copy))
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: {copy}/state.json is of a service in {own.state} (process ")
+    assert line.startswith(
+        f"error: {copy}/state.json is a copy of the state of a service in {own.state} (process "
+    )
     assert Path(folder).is_dir()
     assert workers(own.environ["TS_MANAGEMENT_ADDRESS"]) == ["READY"] * WORKERS
 
