@@ -1,17 +1,16 @@
-"""Compares the service with what one would otherwise write, on the same images and weights.
+"""Compares the service with baselines on the same images and weights.
 
     python -m bench.compare --photos FOLDER --json compare.json
 
 Five systems, each with the same processes and threads: the service; facenet-pytorch's MTCNN in a
 TorchServe handler, with its own settings and with ours; the same behind FastAPI; and our pipeline
-called directly, with batches of whatever waits. Three mixes: an image of 512 pixels with one
-face, the images of FOLDER as they are, and the largest of them scaled to 12 megapixels. A
-round measures every system in turn: at saturation, with as many images under way as keep all
-its processes busy; one image at a time; and at half of its saturation, at random times.
+called directly, in batches of waiting images. Three mixes: an image of 512 pixels with one face,
+the images of FOLDER, and the largest of them scaled to 12 megapixels. Each round measures every
+system in turn: at saturation (closed loop, all processes busy), with one image at a time, and at
+half of its saturation rate (open loop).
 
-All of it stays on this machine, which should have nothing else to do. Exits with 1 where a request
-failed or an answer changed. Needs the extra `compare` and model_store/age.pt, which
-scripts/serve.sh makes.
+Run it on an otherwise idle machine. Exits with 1 if a request failed or an answer changed. Needs
+the extra `compare` and model_store/age.pt, which scripts/serve.sh makes.
 """
 
 import argparse
@@ -116,7 +115,7 @@ def _machine() -> dict[str, Any]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Compare the service with what one would otherwise write.",
+        description="Compare the service with baselines.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     # As the service is shipped: a worker for each GPU, with its share of the cores, or each core.

@@ -3,8 +3,8 @@
     python -m bench.decoding_memory
     python -m bench.decoding_memory --megapixels 50 --only WebP
 
-Each file is made, and decoded in a process of its own that keeps freed memory as a worker does.
-What is counted is the most that it grows by from where it has the file's bytes: a WebP's are there
+Each file is decoded in a fresh process that keeps freed memory, like a worker.
+The result is its peak growth from the moment that it has read the file: a WebP's bytes are held
 twice more. docs/limits.md has the table, and handler/settings.py the largest.
 """
 

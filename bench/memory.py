@@ -115,7 +115,7 @@ class Processes:
     def __init__(self, management: str) -> None:
         """Ask TorchServe for its workers.
 
-        Raises OSError where it does not answer, Replaced where a worker is just dying.
+        Raises OSError if TorchServe does not answer, Replaced if a worker has died.
         """
         self._management = management
         with _alive():

@@ -3,10 +3,10 @@
     python -m bench.soak
     python -m bench.soak --requests 3000 --state .serve
 
-Starts the service, or takes the one of this machine that server/supervisor.py runs with the state
-folder given, and sends it the load test's mix, 5 users over REST and 5 over gRPC. Prints what all
-processes of the service have in each tenth of the time, and exits with 1 when one of them has grown
-from the second tenth to the last, a request failed or a process is not the same any more.
+Starts the service, or uses one of this machine by the state folder of its supervisor, and sends it
+the load test's mix, from 5 users over REST and 5 over gRPC. Prints the resources of the service's
+processes for each tenth of the time. Exits with 1 if one of them has grown from the second tenth to
+the last, a request failed, or a process was replaced.
 """
 
 import argparse

@@ -25,7 +25,7 @@ class EncodedImage:
 def find(folder: Path) -> list[Path]:
     """The images in a folder, recursively; reports left-out files on stderr.
 
-    Raises ValueError where there are none.
+    Raises ValueError if there are none.
     """
     if not folder.is_dir():
         raise ValueError(f"{shown(folder)} is no folder")

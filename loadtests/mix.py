@@ -57,8 +57,8 @@ def made(folder: str, weights: str, large: float) -> Mix:
     """The mix of images of a folder, or of synthetic ones if it is ""; takes a second or two.
 
     `weights` as `weights_of` takes them; `large`: the share of images with 12 megapixels. A
-    folder's images lie in none/, one/ and many/; where it has none of these folders they are
-    one kind. Raises ValueError where there are no images of a weight.
+    folder's images are in none/, one/ and many/; without these subfolders they are
+    one kind. Raises ValueError if a weight has no images.
     """
     with tempfile.TemporaryDirectory() as place:
         sources = _sorted(Path(folder)) if folder else _own(Path(place))

@@ -1,7 +1,7 @@
 """Writes the tables of README.md and docs/ that come from files and from code.
 
     python scripts/render_docs.py            writes them
-    python scripts/render_docs.py --check    exit 1 where one is not up to date
+    python scripts/render_docs.py --check    exit 1 if one is not up to date
 
 A table stands between `<!-- NAME: written by scripts/render_docs.py -->` and `<!-- end -->`.
 """

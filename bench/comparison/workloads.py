@@ -55,7 +55,7 @@ def folder(path: Path, seed: int) -> Mix:
 def large(mix: Mix, faces: Sequence[int]) -> Mix:
     """The largest images of `mix` with few of the `faces`, scaled to 12 megapixels.
 
-    No image is taken twice. ValueError where none has few faces.
+    No image is used twice. Raises ValueError if none has few faces.
     """
     few = [body for body, count in zip(mix.bodies, faces, strict=True) if count in FEW]
     distinct = {hashlib.sha256(body).digest(): body for body in few}.values()

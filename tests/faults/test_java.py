@@ -95,7 +95,7 @@ def test_kill_under_the_supervisor(model_store: Path, tmp_path: Path, table: Tab
     log = service.service.logs / "ts_log.log"
     died = [line for line in printed if "ended by itself" in line]
     assert died == [
-        "TorchServe ended by itself: SIGKILL, which the kernel sends where memory runs out "
+        "TorchServe ended by itself: SIGKILL, which the kernel sends when memory runs out "
         f"(its log: {log}); starting again in 1 s\n"
     ]
     assert recovery < MINUTE

@@ -1,18 +1,14 @@
 """What is too much: of a body, of headers, of parts, of requests."""
 
-import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import yaml
 
 from face_age_client.rest import RestClient
-from handler.requests import LIKE_AN_OPTION
 from tests.proxy.proxy import Proxy
 from tests.service.exchange import multipart
 from tests.service.test_rest import JPEG, as_json, base64_of
-from tests.torchserve import ROOT
 
 pytestmark = pytest.mark.service
 BYTES = {"Content-Type": "application/octet-stream"}
@@ -101,12 +97,6 @@ def test_header_that_is_meant_for_an_option(proxy: Proxy, key, name):
     assert reply.content["message"] == (
         f"there is no option '{name.lower()}'; known headers are X-Min-Confidence, X-Max-Faces"
     )
-
-
-def test_the_same_is_meant_for_an_option_as_by_the_service():
-    script = (ROOT / "deploy/nginx/requests.js").read_text()
-    (pattern,) = re.findall(r"LIKE_AN_OPTION = new RegExp\((.*?)\);", script, re.DOTALL)
-    assert "".join(re.findall("'(.*)'", pattern)) == f"^(?:{LIKE_AN_OPTION.pattern})$"
 
 
 def test_headers_of_others(proxy: Proxy, key):
@@ -247,20 +237,6 @@ def test_headers_of_a_part_that_clients_send(proxy: Proxy, key, header):
     kind = {"Content-Type": "multipart/form-data; boundary=boundary"}
     reply = proxy.ask(body, kind, key=key)
     assert (reply.status, len(reply.content["faces"])) == (200, 1)
-
-
-def test_limits_agree_with_torchserve_s():
-    """Whatever the proxy lets through is what TorchServe takes, and it waits for every answer."""
-    nginx = (ROOT / "deploy" / "nginx" / "nginx.conf").read_text()
-    lines = (ROOT / "config.properties").read_text().splitlines()
-    model = yaml.safe_load((ROOT / "model_store" / "model-config.yaml").read_text())
-    assert f"max_request_size={LARGEST}" in lines
-    for directive in ("client_max_body_size", "client_body_buffer_size"):
-        assert f"    {directive} {LARGEST // 2**20}m;" in nginx
-    for directive in ("proxy_read_timeout", "grpc_read_timeout"):
-        (seconds,) = re.findall(rf"^    {directive} (\d+)s;$", nginx, re.MULTILINE)
-        assert int(seconds) > model["responseTimeout"]
-        assert 1000 * int(seconds) > model["clientTimeoutInMills"]
 
 
 def test_form_without_a_body(proxy: Proxy, key):

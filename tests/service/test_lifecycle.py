@@ -207,7 +207,9 @@ def test_a_copy_ends_nothing_of_the_original(
     done = own.run("--stop", "--state", str(copy))
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: {copy}/state.json is of a service in {own.state} (process ")
+    assert line.startswith(
+        f"error: {copy}/state.json is a copy of the state of a service in {own.state} (process "
+    )
     assert Path(folder).is_dir()
     assert workers(own.environ["TS_MANAGEMENT_ADDRESS"]) == ["READY"] * WORKERS
 
@@ -263,7 +265,7 @@ def test_a_killed_supervisor_leaves_nothing_for_long(own: Own) -> None:
     own.start()
     folder = own.notes()["folder"]
     os.kill(int(own.notes()["pid"]), signal.SIGKILL)
-    await_(lambda: f"ended {1 + WORKERS} processes" in own.run("--stop").stdout, 10)
+    await_(lambda: f"killed {1 + WORKERS} orphaned processes" in own.run("--stop").stdout, 10)
     assert find_processes(folder) == []
     assert not Path(folder).exists()
 

@@ -121,7 +121,7 @@ def test_another_model_is_not_said_to_be_served_while_the_first_is(
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: already running (process ")
     assert line.endswith(
-        f") with age 1.0, weights {one}, not age 1.0, weights {other}: end it first "
+        f") with age 1.0, weights {one}, not age 1.0, weights {other}: stop it first "
         "(scripts/serve.sh --stop)"
     )
     assert clone.ask().model_weights == one

@@ -121,7 +121,7 @@ def one_by_one(
 def command(folder: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> object:
     """`memory.main` with 60 requests to the stand-in; crowds need a service that finds faces."""
     monkeypatch.setattr(memory, "CROWDS", (0,))
-    monkeypatch.setattr(memory, "PORTRAITS", 10)
+    monkeypatch.setattr(memory, "PORTRAITS", 12)
     monkeypatch.setattr(memory, "ANY_SIZE", 5)
     monkeypatch.setattr(memory, "LARGE", 1)
     monkeypatch.setattr(memory, "in_parallel", one_by_one)
@@ -206,8 +206,6 @@ def test_a_service_that_goes_away_fails(
 
 def test_messages_are_mixed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "CROWDS", (3,))
-    monkeypatch.setattr(memory, "PORTRAITS", 60)
-    monkeypatch.setattr(memory, "ANY_SIZE", 30)
     messages = memory.messages([folder / "face.png"], 2000)
     refusals = Counter(message.refusal for message in messages)
     del refusals[""]
@@ -252,7 +250,7 @@ def test_what_was_to_come() -> None:
 @pytest.mark.parametrize(
     ("outcome", "message", "reason"),
     [
-        (ANSWER, BAD, "an answer where InvalidImage was to come"),
+        (ANSWER, BAD, "an answer instead of InvalidImage"),
         (ANSWER, Message(b"", EncodedImage(b"", 20, 30, None)), "of another size"),
         (Refused("InternalError", "", 500), BAD, "InternalError"),
         (Refused("InvalidImage", "", 400), GOOD, "InvalidImage"),
