@@ -77,7 +77,7 @@ KNOWN = {
 
 def data_set(name: str, stated: str | None = None) -> DataSet:
     """The data set with that name; `stated` gives the terms if it is not in KNOWN."""
-    known = KNOWN.get(name.lower().replace("-", "_"))  # spellings of tables of one's own
+    known = KNOWN.get(name.lower().replace("-", "_"))  # other spellings of its name
     if known is not None:
         return replace(known, name=name)
     return DataSet(name, name, Terms.stated(stated) if stated else OWN)
