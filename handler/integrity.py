@@ -22,6 +22,7 @@ from handler.zip_check import ZIP_ERRORS, InconsistentZip, check_zip
 
 MODEL = "age.pt"  # the model's path in an archive
 HANDLER = "torchserve_handler.py"  # at the root, where TorchServe imports it
+HANDLER_BEFORE_1_1 = "age_handler.py"  # in archives that earlier versions packed
 CONFIG = "model-config.yaml"
 HASHES = "hashes.json"  # the hash list: a JSON object from file names to SHA-256
 MANIFEST = "MAR-INF/MANIFEST.json"  # written by torch-model-archiver, after the list
@@ -157,7 +158,7 @@ def _check_manifest(text: bytes) -> tuple[str, str]:
     entries = {
         key: value for key, value in model.items() if key not in ("modelName", "modelVersion")
     }
-    if entries != PARTS:
+    if entries not in (PARTS, PARTS | {"handler": HANDLER_BEFORE_1_1}):
         raise IntegrityError(f"its {MANIFEST} points to other files than those that were packed")
     return str(model.get("modelName")), str(model.get("modelVersion"))
 

@@ -16,6 +16,7 @@ from handler import integrity
 from handler.contract import SCHEMA, ContractError
 from handler.integrity import (
     HANDLER,
+    HANDLER_BEFORE_1_1,
     HASHES,
     MANIFEST,
     MODEL,
@@ -267,6 +268,17 @@ class TestArchive:
         (manifest if of is None else manifest[of]).update(changes)
         rewritten(archive, {MANIFEST: json.dumps(manifest).encode()})
         assert refused(check_archive, archive) == f"its {MANIFEST} {words}"
+
+    def test_an_archive_of_an_earlier_version(self, archive: Path) -> None:
+        with zipfile.ZipFile(archive) as packed:
+            manifest = json.loads(packed.read(MANIFEST))
+            hashes = json.loads(packed.read(HASHES))
+            content = packed.read(HANDLER)
+        manifest["model"]["handler"] = HANDLER_BEFORE_1_1
+        hashes[HANDLER_BEFORE_1_1] = hashes.pop(HANDLER)
+        changes = {MANIFEST: json.dumps(manifest).encode(), HASHES: json.dumps(hashes).encode()}
+        rewritten(archive, changes | {HANDLER: None, HANDLER_BEFORE_1_1: content})
+        assert check_archive(archive).version == "1.0"
 
     def test_a_manifest_that_is_no_json(self, archive: Path) -> None:
         rewritten(archive, {MANIFEST: b"{"})
