@@ -16,7 +16,7 @@ class Client(RestClient):
     def __init__(self) -> None:
         self.sent: list[bytes] = []
 
-    def ask(self, image: bytes, options: object = None) -> None:  # type: ignore[override]
+    def predict(self, image: bytes, **options: object) -> None:  # type: ignore[override]
         self.sent.append(image)
         if len(self.sent) % 2 == 0:
             raise Interrupted("broken off")

@@ -152,7 +152,7 @@ def test_latencies_are_the_portraits_own(monkeypatch: pytest.MonkeyPatch) -> Non
         def __init__(self, url: str) -> None:
             assert url == "http://127.0.0.1:8080"
 
-        def ask(self, body: bytes) -> None:
+        def predict(self, body: bytes) -> None:
             scaling.time.sleep(len(body) / 100)
 
         def close(self) -> None:

@@ -50,7 +50,7 @@ def test_closed_loop_covers_the_mix_of_a_slow_target():
 
 
 def test_load_lasts_beyond_what_counts():
-    run = asyncio.run(closed_loop(Slow(0.002), [0], connections=8, seconds=0.1))
+    run = asyncio.run(closed_loop(Slow(0.01), [0], connections=8, seconds=0.3))
     assert run.first >= 4
     assert len(run.exchanges) >= run.last + 4
 
