@@ -95,7 +95,7 @@ def test_a_seed_gives_the_same_numbers_twice_and_another_seed_others(
     [
         [],
         ["fit.ema=0.9", "fit.accumulate=2", "fit.patience=12"],
-        ["fit.teachers=[TEACHER]", "fit.hint_weight=1.0", "fit.blend=0.5"],
+        ["fit.teachers=[TEACHER]", "fit.feature_weight=1.0", "fit.mixup=0.5"],
     ],
 )
 def test_a_killed_run_resumes_to_the_numbers_of_an_unbroken_one(

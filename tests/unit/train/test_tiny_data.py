@@ -44,7 +44,7 @@ ALONE = "~data.sources.appa_real"
     [
         (1, ["fit.batch_size=64"], 3),
         (3, ["fit.batch_size=64", "fit.accumulate=10", "fit.epochs=1"], 1),
-        (3, ["fit.batch_size=64", "fit.blend=0.5", "fit.hint_weight=1", "TEACHER"], 3),
+        (3, ["fit.batch_size=64", "fit.mixup=0.5", "fit.feature_weight=1", "TEACHER"], 3),
         (3, ["fit.batch_size=2", "fit.limit_train_batches=1", "fit.ema=0.9"], 3),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_default_that_is_given_is_compared_and_one_that_is_not_is_not(tiny: Ma
 
 def test_an_experiment_s_keys_are_given(tiny: Make) -> None:
     own = saved(tiny())
-    with pytest.raises(ValueError, match=r"fit\.blend=0\.3 \(the run has 0\.0\)"):
+    with pytest.raises(ValueError, match=r"fit\.mixup=0\.3 \(the run has 0\.0\)"):
         goes_on(own.run, "+experiment=coarse")
 
 
@@ -119,10 +119,10 @@ def test_a_moved_run_logs_where_it_lies(tiny: Make, tmp_path: Path) -> None:
 def test_what_an_earlier_version_did_not_know_is_today_s_default(tiny: Make) -> None:
     own = saved(tiny())
     earlier = OmegaConf.load(Path(own.run, "config.yaml"))
-    del earlier.fit.blend, earlier.fit.side, earlier.augment.mirror, earlier.variants
+    del earlier.fit.mixup, earlier.fit.side, earlier.augment.mirror, earlier.variants
     OmegaConf.save(earlier, Path(own.run, "config.yaml"))
     found = goes_on(own.run)
-    assert (found.fit.blend, found.fit.side, found.augment.mirror) == (0.0, 64, 0.5)
+    assert (found.fit.mixup, found.fit.side, found.augment.mirror) == (0.0, 64, 0.5)
 
 
 def test_more_epochs_are_a_stage_that_is_told_once(tiny: Make, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional
 from handler.contract import Contract
 from train.fit import fit
 from train.fitting.build import learner
-from train.modeling.distill import Teacher, Teachers, hint_loss, load_teacher
+from train.modeling.distill import Teacher, Teachers, feature_loss, load_teacher
 from train.modeling.network import AgeNetwork, Architecture
 from train.modeling.weights import Weights, save_weights
 
@@ -51,7 +51,7 @@ class TestTeachers:
         torch.testing.assert_close(torch.stack(found), torch.stack(each))
 
 
-class TestHintLoss:
+class TestFeatureLoss:
     theirs = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
 
     @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ class TestHintLoss:
         self, guess: torch.Tensor, loss: float
     ) -> None:
         # the last angle is a right one only with the mean taken away from both
-        assert hint_loss(guess - guess.mean(0), self.theirs).item() == pytest.approx(loss, abs=1e-6)
+        assert feature_loss(guess - guess.mean(0), self.theirs).item() == pytest.approx(loss, abs=1e-6)
 
 
 class TestLoading:
@@ -121,7 +121,7 @@ class TestFit:
         fit(tiny(f"run={tmp_path / 'teacher'}", "fit.epochs=1", "fit.side=48"))
         path = tmp_path / "teacher" / "last.ckpt"
         before = path.read_bytes()
-        config = tiny(f"run={tmp_path / 'taught'}", f"fit.teachers=[{path}]", "fit.blend=0.5")
+        config = tiny(f"run={tmp_path / 'taught'}", f"fit.teachers=[{path}]", "fit.mixup=0.5")
         module = learner(config)
         assert module.teachers is not None
         assert {name.partition(".")[0] for name in module.state_dict()} == {"network", "helpers"}
@@ -133,7 +133,7 @@ class TestFit:
     def test_hints_are_learned_and_not_handed_on(self, tiny: Make, tmp_path: Path) -> None:
         teacher, taught = (tmp_path / name / "last.ckpt" for name in ("teacher", "taught"))
         fit(tiny(f"run={teacher.parent}", "fit.epochs=1"))
-        told = [f"fit.teachers=[{teacher}]", "fit.hint_weight=1.0"]
+        told = [f"fit.teachers=[{teacher}]", "fit.feature_weight=1.0"]
         config = tiny(f"run={taught.parent}", "fit.epochs=1", *told)
         torch.manual_seed(config.seed)
         before = learner(config).hints[0].state_dict()["weight"]
@@ -146,12 +146,12 @@ class TestFit:
         assert not learner(tiny(f"fit.start={taught}")).hints
 
     def test_nobody_tells_of_faces_made_of_two_without_them(self, tiny: Make) -> None:
-        with pytest.raises(ValueError, match=r"fit\.blend: .* but what teachers say"):
-            learner(tiny("fit.blend=0.5"))
+        with pytest.raises(ValueError, match=r"fit\.mixup: .* but what teachers say"):
+            learner(tiny("fit.mixup=0.5"))
 
     def test_there_are_no_features_to_learn_without_them(self, tiny: Make) -> None:
-        with pytest.raises(ValueError, match=r"fit\.hint_weight: .* and there is none"):
-            learner(tiny("fit.hint_weight=1.0"))
+        with pytest.raises(ValueError, match=r"fit\.feature_weight: .* and there is none"):
+            learner(tiny("fit.feature_weight=1.0"))
 
     @pytest.mark.parametrize("loss", ["l1", "cross_entropy"])
     def test_a_loss_that_cannot_learn_from_them(self, tiny: Make, loss: str) -> None:

@@ -18,7 +18,7 @@ from train.evaluate import evaluate
 from train.export import export
 from train.fit import fit
 from train.fitting.build import learner
-from train.fitting.callbacks import WholeFiles
+from train.fitting.callbacks import AtomicCheckpointIO
 from train.modeling.checkpoint import read_checkpoint
 from train.modeling.finite import NotFiniteError, refuse_ages, refuse_figures, refuse_weights
 from train.modeling.learner import AgeFit
@@ -97,14 +97,14 @@ class TestRuns:
     def test_weights_are_not_written(self, tmp_path: Path) -> None:
         path = tmp_path / "last.ckpt"
         good = {"state_dict": {"a": torch.ones(2)}, "epoch": 0}
-        WholeFiles().save_checkpoint(good, path)
+        AtomicCheckpointIO().save_checkpoint(good, path)
         before = path.read_bytes()
         bad = {"a": torch.tensor(torch.nan)}
         for more in ({"state_dict": bad}, {"current_model_state": bad}):
             with pytest.raises(
                 NotFiniteError, match=r"^1 of 1 tensors .* after epoch 1: start another"
             ):
-                WholeFiles().save_checkpoint(good | more, path)
+                AtomicCheckpointIO().save_checkpoint(good | more, path)
         assert path.read_bytes() == before
         assert list(tmp_path.iterdir()) == [path]
 

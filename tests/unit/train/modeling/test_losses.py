@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from train.modeling.losses import AgeLoss, Taught
+from train.modeling.losses import AgeLoss, TeacherTarget
 
 AGES = torch.tensor([30.0, 60.4])
 MEAN = torch.tensor([33.0, 59.4])
@@ -52,7 +52,7 @@ def sure_of_its_year() -> torch.Tensor:
 def taught_value(weight: float, alone: list[bool]) -> float:
     """Of teachers who say what the network says."""
     loss = AgeLoss("dldl_v2", sigma=2.0, expectation_weight=0.1, teacher_weight=weight)
-    taught = Taught(sure_of_its_year().softmax(dim=1), torch.tensor(alone))
+    taught = TeacherTarget(sure_of_its_year().softmax(dim=1), torch.tensor(alone))
     return float(loss(sure_of_its_year(), MEAN, AGES, taught))
 
 
