@@ -1,6 +1,6 @@
 """Training crops beside crops of real photographs, to look at: same framing, same scale of face?
 
-    python -m train.contact_sheet sheet.photographs=FOLDER
+    python -m train.contact_sheet sheet.images=FOLDER
 
 Writes `contact_sheet.png` into the folder of prepared crops: a row of served crops and a row of
 augmented ones for each data set, then faces found in the photographs by the serving path.
@@ -61,7 +61,7 @@ def faces_in(folder: Path, config: DictConfig) -> NDArray[np.uint8]:
         boxes = detector.detect([photograph])[0].boxes[:1]
         crops.append(crop_faces(photograph, boxes, geometry))
     if not sum(map(len, crops)):
-        raise ValueError(f"no face was found in the photographs of {folder}: set sheet.photographs")
+        raise ValueError(f"no face was found in the photographs of {folder}: set sheet.images")
     return np.concatenate(crops)
 
 
@@ -77,8 +77,8 @@ def main(config: DictConfig) -> None:
         edge = (chosen.shape[-1] - config.crop.size) // 2
         rows.append(chosen[..., edge:-edge, edge:-edge].numpy())
         rows.append(augment(chosen, config.crop.size, config.crop.size).byte().numpy())
-    if config.sheet.photographs is not None:
-        found = faces_in(Path(config.sheet.photographs), config)
+    if config.sheet.images is not None:
+        found = faces_in(Path(config.sheet.images), config)
         rows += [found[i : i + COLUMNS] for i in range(0, len(found), COLUMNS)]
     path = Path(config.data.prepared) / "contact_sheet.png"
     with atomic_write(path) as partial:

@@ -33,7 +33,7 @@ from train.provenance.terms import Terms
 OUTPUT = Path("data/faceres")
 FILE = "faceres.ckpt"
 
-# Keras subtracts these from BGR, 0 to 255; ours is RGB, and the first kernel's channels are flipped.
+# Keras subtracts these from BGR, 0 to 255; our input is RGB, so the first kernel is flipped.
 _MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
 _ARCHITECTURE = Architecture("mobilenetv1_100", 128, _MEAN, (1 / 255,) * 3, hidden=256)
 _SIDE = 144  # side of its input, pixels; of 96 to 224, with the smallest error on our faces

@@ -13,6 +13,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from train.configuration.aliases import ALIASES
 from train.configuration.schema import Config, Wanted
 
 
@@ -60,6 +61,8 @@ def takes(key: str) -> str | None:
 
 def nearest(key: str) -> str:
     """Words that say what was probably meant instead of a key that is not there, or nothing."""
+    if key in ALIASES:
+        return f"; it is now {ALIASES[key]}"
     if type_of(key):
         return f"; +{key}=... adds it"
     last = {name: name.rpartition(".")[2] for name in _TYPES}

@@ -26,6 +26,7 @@ from omegaconf.errors import GrammarParseError, InterpolationKeyError, OmegaConf
 from yaml import YAMLError
 
 from handler.errors import Failure
+from train.configuration.aliases import rename_keys, rename_override
 from train.configuration.checks import ConfigError, checked, nearest
 from train.configuration.overrides import quoted
 from train.configuration.settings import CONFIG
@@ -55,7 +56,7 @@ def command(function: Callable[[DictConfig], T]) -> Callable[[], None]:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # names that are not UTF-8
         full = os.environ.get(_FULL) == "1"
-        _quote_overrides()
+        _rewrite_overrides()
         try:
             # Hydra lets errors through then, which are told here
             with env_override({_FULL: "1"}):
@@ -81,7 +82,8 @@ def _job(function: Callable[[DictConfig], T], full: bool) -> Callable[[DictConfi
     def job(config: DictConfig) -> T:
         with env_override({_FULL: str(int(full))}):  # as it was, for processes that are started
             try:
-                return function(checked(config))
+                overrides = HydraConfig.get().overrides.task
+                return function(checked(rename_keys(config, "train/config", overrides)))
             except _EXPECTED as error:
                 # a sweep goes on with its other runs, and fails at its end
                 if full or HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -91,12 +93,12 @@ def _job(function: Callable[[DictConfig], T], full: bool) -> Callable[[DictConfi
     return job
 
 
-def _quote_overrides() -> None:
-    """Put the overrides into Hydra's grammar where `sys.argv` has them."""
+def _rewrite_overrides() -> None:
+    """Replace the overrides in `sys.argv` by ones with current keys, in Hydra's grammar."""
     given = get_args_parser().parse_args()
     sweeping = given.multirun or "hydra.mode=MULTIRUN" in given.overrides
-    told = {override: quoted(override, sweeping) for override in given.overrides}
-    sys.argv[1:] = [told.get(word, word) for word in sys.argv[1:]]
+    new = {override: quoted(rename_override(override), sweeping) for override in given.overrides}
+    sys.argv[1:] = [new.get(word, word) for word in sys.argv[1:]]
 
 
 def _report(error: Exception) -> int:

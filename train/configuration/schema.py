@@ -116,11 +116,11 @@ class Fit:
     loss: Annotated[str, one_of("dldl_v2", "cross_entropy", "l1")]
     sigma: Positive
     expectation_weight: Weight
-    helper_weight: Weight
+    auxiliary_weight: Weight
     teachers: Paths
     teacher_weight: Part
-    hint_weight: Weight
-    blend: Part
+    feature_weight: Weight
+    mixup: Part
     precision: Annotated[
         str,
         one_of(
@@ -175,7 +175,7 @@ class Evaluate:
 class Sheet:
     """The contact sheet."""
 
-    photographs: Text | None
+    images: Text | None
 
 
 @dataclass

@@ -8,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from handler.contract import CropGeometry, DetectorSettings
+from train.configuration.aliases import key_of, load_run_config
 from train.data.cache import refuse_unfinished
 
 CONFIG: dict[str, Any] = {
@@ -38,7 +39,7 @@ def of_run(config: DictConfig) -> DictConfig:
 
     Raises FileNotFoundError, saying what to do, where there is no run.
     """
-    trained = OmegaConf.load(run_file(config))
+    trained = load_run_config(run_file(config))
     here = {
         "run": config.run,
         "data": {"prepared": config.data.prepared} if _is_told(config) else {},
@@ -52,7 +53,7 @@ def of_run(config: DictConfig) -> DictConfig:
 def _is_told(config: DictConfig) -> bool:
     """Whether somebody has set where the crops lie; else they are where the run had them."""
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    named = any(each.lstrip("+").partition("=")[0] == "data.prepared" for each in overrides)
+    named = any(key_of(each) == "data.prepared" for each in overrides)
     default = OmegaConf.load(Path(CONFIG["config_path"], f"{CONFIG['config_name']}.yaml"))
     return named or bool(config.data.prepared != default.data.prepared)
 
@@ -73,8 +74,7 @@ def stages(config: DictConfig) -> list[DictConfig]:
     file = config.fit.start and Path(config.fit.start).parent / "config.yaml"
     if not file or not file.is_file():
         return [config]
-    before = cast("DictConfig", OmegaConf.load(file))
-    return [*stages(before), config]
+    return [*stages(load_run_config(file)), config]
 
 
 def prepared_folders(config: DictConfig) -> list[Path]:

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from train.atomic_write import atomic_write
+from train.configuration.aliases import load_run_config
 from train.configuration.settings import CONFIG, run_file
 from train.modeling.checkpoint import LAST, PREVIOUS, read_last
 
@@ -209,13 +210,13 @@ def describe_epochs(config: DictConfig) -> str:
 def _trained(file: Path) -> DictConfig:
     """A run's own configuration; raises ValueError if it cannot be read."""
     try:
-        trained = OmegaConf.load(file)
+        trained = load_run_config(file)
         whole = all(OmegaConf.select(trained, key) for key in ("run", "fit.epochs", "data.sources"))
-    except (OSError, YAMLError, UnicodeDecodeError):
+    except (OSError, YAMLError, ValueError):
         whole = False
     if not whole:
         raise ValueError(f"{file} is damaged: restore it to resume the run")
-    return cast("DictConfig", trained)
+    return trained
 
 
 def _overridden(

@@ -10,6 +10,7 @@ from typing import Any
 import timm
 from omegaconf import DictConfig, OmegaConf
 
+from train.configuration.aliases import with_earlier_names
 from train.provenance.provenance import Provenance, Step, Training, carried, joined
 from train.provenance.terms import UNKNOWN, Terms, data_sets
 
@@ -75,7 +76,8 @@ def _training(config: DictConfig) -> Training:
 
 def _settings(config: DictConfig) -> str:
     """A checksum of what decides the numbers of a run, but for files, which may be moved."""
-    plain: Any = OmegaConf.to_container(config, resolve=True)
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    plain = with_earlier_names(values)
     for key in ("start", "teachers", "resume", "precision"):
         plain["fit"].pop(key, None)
     for key in ("weights", "pretrained"):

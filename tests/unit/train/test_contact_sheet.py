@@ -23,7 +23,7 @@ def test_the_command_shows_data_sets_and_photographs(
 ) -> None:
     (tmp_path / "face.png").write_bytes(encoded(astronaut()))
     (tmp_path / "notes.txt").write_text("no photograph")
-    words = [*prepared, f"sheet.photographs={tmp_path}", f"run={tmp_path / 'run'}"]
+    words = [*prepared, f"sheet.images={tmp_path}", f"run={tmp_path / 'run'}"]
     monkeypatch.setattr(sys, "argv", ["contact_sheet", *words])
     contact_sheet.main()
     path = Path(configuration(prepared).data.prepared) / "contact_sheet.png"

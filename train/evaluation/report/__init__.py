@@ -100,8 +100,8 @@ class Report:
         return _plotted(
             "Predicted against true",
             plots.predicted(self.faces, self._sources),
-            f"Each dot is one of {self._count} ({counts}). On the line the estimate is exact; below "
-            "it, the person is older than estimated.",
+            f"Each dot is one of {self._count} ({counts}). On the line the estimate is exact; "
+            "below it, the person is older than estimated.",
         )
 
     def _by_age(self) -> Section:

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from handler.errors import InvalidImage
+from train.configuration import aliases
 from train.configuration.command_line import command
 
 ROOT = Path(__file__).parents[4]
@@ -69,6 +70,34 @@ def test_the_command_s_values_have_their_types(run: Run, seen: Seen) -> None:
     assert run("fit.sigma=3", "+trainer.devices=2") == 0
     assert isinstance(seen[0].fit.sigma, float)
     assert seen[0].trainer.devices == 2
+
+
+def test_an_earlier_name_of_a_key_is_taken_with_a_warning(
+    run: Run,
+    seen: Seen,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    warned: Seen = []  # caplog's handler is gone once Hydra has set up logging
+    monkeypatch.setattr(aliases.log, "warning", lambda _, *words: warned.append(words))
+    (tmp_path / "experiment").mkdir()
+    mine = tmp_path / "experiment" / "mine.yaml"
+    mine.write_text("# @package _global_\nsheet: {photographs: faces}\n")
+    experiment = [f"--config-dir={tmp_path}", "+experiment=mine"]
+    assert run("sheet.photographs=Größe (2)") == 0
+    assert run(*experiment) == 0
+    assert run(*experiment, "sheet.images=null") == 0
+    assert run("-m", "sheet.photographs=a,b") == 0
+    assert [config.sheet for config in seen] == [
+        {"images": value} for value in ("Größe (2)", "faces", None, "a", "b")
+    ]
+    assert warned == [
+        (where, "sheet.photographs", "sheet.images")
+        for where in ("command line", "train/config", "train/config", "command line")
+    ]
+    assert run("sheet={photographs:faces}") == 2
+    assert "sheet: there is no such key" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

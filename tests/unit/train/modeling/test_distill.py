@@ -67,7 +67,9 @@ class TestFeatureLoss:
         self, guess: torch.Tensor, loss: float
     ) -> None:
         # the last angle is a right one only with the mean taken away from both
-        assert feature_loss(guess - guess.mean(0), self.theirs).item() == pytest.approx(loss, abs=1e-6)
+        assert feature_loss(guess - guess.mean(0), self.theirs).item() == pytest.approx(
+            loss, abs=1e-6
+        )
 
 
 class TestLoading:

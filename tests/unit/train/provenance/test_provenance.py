@@ -264,7 +264,9 @@ class TestStart:
     def test_a_teacher_and_its_part_of_the_target(self, tmp_path: Path) -> None:
         start = trained(config_of(tmp_path / "a"))
         told = (f"fit.start={start}", f"fit.teachers=[{start}]", "fit.mixup=0.25")
-        row = origins.steps(of_run(config_of(tmp_path / "b", *told, "fit.feature_weight=1"))).rows[1]
+        row = origins.steps(of_run(config_of(tmp_path / "b", *told, "fit.feature_weight=1"))).rows[
+            1
+        ]
         assert row[2:] == (
             "1",
             "1 (50% of the target), and the features that they tell it from",
