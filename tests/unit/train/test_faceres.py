@@ -50,7 +50,7 @@ def theirs() -> dict[str, Tensor]:
 
 
 def as_they_do(theirs: dict[str, Tensor], faces: Tensor) -> Tensor:
-    """RGB faces -> the shares of 1 to 100 years, step by step."""
+    """RGB faces -> the probabilities of 1 to 100 years, step by step."""
     mean = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)  # of BGR
     x = faces.flip(1) - mean
     x = functional.conv2d(
@@ -107,12 +107,12 @@ def test_ages_are_those_of_their_network(theirs: dict[str, Tensor]) -> None:
     network.load_state_dict(with_our_names(theirs, network))
     noise = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     faces = noise * torch.tensor([50, 100, 180, 255]).view(4, 1, 1, 1)
-    shares = network.shares(network.features(faces))
+    probabilities = network.probabilities(network.features(faces))
     expected = as_they_do(theirs, faces)
     assert expected.std(dim=0).max() > 0.002  # faces differ
-    assert torch.allclose(shares[:, 1:101], expected, atol=1e-5)
-    assert shares[:, 0].max() < 1e-4
-    assert shares[:, 101:].max() < 1e-4
+    assert torch.allclose(probabilities[:, 1:101], expected, atol=1e-5)
+    assert probabilities[:, 0].max() < 1e-4
+    assert probabilities[:, 101:].max() < 1e-4
 
 
 def test_a_layer_that_is_missing_is_named(theirs: dict[str, Tensor]) -> None:

@@ -76,7 +76,7 @@ def test_of_the_same_weights_nothing_is_compared(tiny: Make, model_file: Path) -
     grey = faces.dataset.crops.float().mean(dim=(1, 2, 3)).numpy() * (100 / 255)
     found = compared(config, replace(faces, age=grey))
     assert found is not None
-    assert found.reason == "it is this model: it tells the same ages"
+    assert found.reason == "it is this model: its ages are the same"
     assert found.groups == {}
 
 

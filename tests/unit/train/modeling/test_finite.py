@@ -108,10 +108,10 @@ class TestRuns:
         assert path.read_bytes() == before
         assert list(tmp_path.iterdir()) == [path]
 
+    @pytest.mark.usefixtures("trained")
     def test_a_checkpoint_that_has_them_is_refused_by_every_reader(
         self, tiny: Make, tmp_path: Path
     ) -> None:
-        fit(tiny("fit.epochs=1"))
         best = tmp_path / "run" / "best.ckpt"
         checkpoint = read_checkpoint(best)
         for value in checkpoint["state_dict"].values():
@@ -147,9 +147,8 @@ class TestRuns:
             save_weights(weights, path)
         assert path.read_bytes() == before
 
+    @pytest.mark.usefixtures("evaluated")
     def test_figures_that_are_none_are_not_exported(self, tiny: Make, tmp_path: Path) -> None:
-        fit(tiny("fit.epochs=1"))
-        evaluate(tiny())
         file = tmp_path / "run" / "metrics.json"
         figures = json.loads(file.read_text())
         figures["test"]["utkface"]["mae"]["value"] = float("nan")
@@ -158,7 +157,7 @@ class TestRuns:
             export(tiny(f"export.output={tmp_path / 'out'}"))
         assert not (tmp_path / "out").exists()
 
-    def test_a_file_that_tells_no_ages_is_not_measured(
+    def test_a_file_without_finite_ages_is_not_evaluated(
         self, tiny: Make, tmp_path: Path, contract: Contract
     ) -> None:
         architecture = Architecture("test_resnet", contract.crop.size)
@@ -166,5 +165,5 @@ class TestRuns:
         torch.nn.init.constant_(network.head.bias, torch.nan)
         save(Weights(network, architecture, contract), tmp_path / "age.pt")
         margin = f"crop.margin={contract.crop.margin}"
-        with pytest.raises(ValueError, match=r"age\.pt: the ages that it tells of 10 of 10 faces"):
+        with pytest.raises(ValueError, match=r"age\.pt: its ages for 10 of 10 faces"):
             evaluate(tiny(f"evaluate.model={tmp_path / 'age.pt'}", margin))

@@ -1,4 +1,4 @@
-"""The network in 8 bits."""
+"""The int8 network."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from train.modeling.quantize import activation_ranges, quantized
 def network() -> AgeNetwork:
     torch.manual_seed(0)
     network = AgeNetwork(Architecture("resnet18", 64, shift=4)).eval()
-    # an untrained head says the same of every face
+    # an untrained head gives the same age for every face
     torch.nn.init.normal_(network.head.weight, std=0.5)
     return network
 
@@ -26,18 +26,18 @@ def test_ages_stay_nearly_the_same(network: AgeNetwork) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     lower = quantized(network, activation_ranges(network, crops(96, seed=0)))
     with torch.inference_mode():
-        age, spread = network(crops(32, seed=1))
-        rounded_age, rounded_spread = lower(crops(32, seed=1))
+        age, std = network(crops(32, seed=1))
+        rounded_age, rounded_std = lower(crops(32, seed=1))
     assert age.std() > 1
     difference = (rounded_age - age).abs()
     assert 0 < difference.mean() < 0.1 * age.std()
-    assert (rounded_spread - spread).abs().mean() < 0.1 * spread.mean()
-    assert rounded_age.dtype == rounded_spread.dtype == torch.float32
+    assert (rounded_std - std).abs().mean() < 0.1 * std.mean()
+    assert rounded_age.dtype == rounded_std.dtype == torch.float32
     # what was given is as it was
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-def test_the_backbone_is_in_8_bits(network: AgeNetwork) -> None:
+def test_the_backbone_is_int8(network: AgeNetwork) -> None:
     lower = quantized(network, activation_ranges(network, crops(8, seed=0)))
     operators = [node.kind() for node in lower.backbone.inlined_graph.nodes()]
     convolutions = [kind for kind in operators if "conv" in kind]

@@ -187,16 +187,16 @@ class TestUnknown:
         key = "model.weights" if suffix == "pth" else "fit.start"
         origin = of_run(config_of(tmp_path / "a", f"{key}={path}"))
         name = f"{tmp_path.name}/bare.{suffix}"
-        assert origins.terms(origin) == f"Terms: not known for {name}; ask whoever made it."
-        assert "Anything, before the terms" in origins.forbidden(origin)
+        assert origins.terms(origin) == f"Terms: not known for {name}; ask its authors."
+        assert "Any use, before the unknown terms" in origins.forbidden(origin)
 
     def test_is_told_beside_what_is_known(self, tmp_path: Path) -> None:
         torch.save({}, tmp_path / "old.ckpt")
         told = ["data=[own,utkface]", f"run={tmp_path / 'a'}", f"fit.start={tmp_path / 'old.ckpt'}"]
         assert origins.terms(of_run(configuration(told))) == (
             "Terms: these weights are for non-commercial research only, because they were trained "
-            f"on UTKFace. Beyond that, terms: not known for {tmp_path.name}/old.ckpt; ask whoever "
-            "made it."
+            f"on UTKFace. Beyond that, terms: not known for {tmp_path.name}/old.ckpt; ask its "
+            "authors."
         )
 
     def test_the_data_of_an_old_run_and_of_an_old_export_are_known(
@@ -230,9 +230,7 @@ class TestStart:
         assert origins.terms(origin) == "Terms: those of own."
         assert origins.steps(origin).rows[0][2:] == ("scratch", "-", "own")
         (line,) = origins.materials(origin)
-        assert line == (
-            "own (trained on in step 1): terms: those of own, which whoever trained did not state"
-        )
+        assert line == ("own (trained on in step 1): terms: those of own, not stated in training")
 
     def test_stated_terms_travel(self, tmp_path: Path) -> None:
         stated = trained(config_of(tmp_path / "a", "data.terms.own=CC BY-NC 4.0"))
@@ -269,10 +267,10 @@ class TestStart:
         ]
         assert row[2:] == (
             "1",
-            "1 (50% of the target), and the features that they tell it from",
+            "1 (50% of the target), and their features",
             "own",
         )
-        assert ", another face laid over 25% of faces, whose age teachers alone tell;" in row[1]
+        assert ", mixup of 25% of faces, with the teachers' ages as targets;" in row[1]
 
 
 class TestValue:
