@@ -1,5 +1,5 @@
 """What is measured, and not shipped: `python -m bench.NAME` in the root of the repository."""
 
-from train.extras import explain_what_lacks
+from train.extras import install_excepthook
 
-explain_what_lacks()
+install_excepthook()

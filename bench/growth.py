@@ -33,7 +33,7 @@ from face_age_client.rest import RestClient
 from loadtests.photographs import find, opened
 from loadtests.synthetic import crowd, encoded, of_size, portrait
 from server.processes import LARGE_PAGES
-from train.extras import needed
+from train.extras import exit_if_missing
 
 MEGAPIXELS: Final = (0.25, 0.5, 1, 2, 4, 8, 12, 24, 50)
 FACES: Final = (0, 1, 3, 10, 30, 100, 200, 300)
@@ -178,7 +178,7 @@ class Series:
         ]
         print(f"\n{markdown(columns, rows)}", flush=True)
         if out:
-            with needed():  # not at the top: the tables do without it
+            with exit_if_missing():  # not at the top: the tables do without it
                 from bench.growth_plots import draw
             megabytes = [point.megabytes for point in costs]
             draw(out / f"growth-{self.name}.png", self.along, self.at, times, megabytes, what)

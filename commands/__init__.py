@@ -1,5 +1,5 @@
 """What a user types: `face-age` and its sub-commands."""
 
-from train.extras import explain_what_lacks
+from train.extras import install_excepthook
 
-explain_what_lacks()
+install_excepthook()

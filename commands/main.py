@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from server.console import close_output
-from train.extras import lack
+from train.extras import missing_package
 
 USAGE: Final = "usage: face-age COMMAND ...; face-age COMMAND --help says more"
 SERVING: Final[Mapping[str, tuple[str, str, str]]] = {
@@ -43,7 +43,7 @@ def main() -> int:
         try:
             return _run(name)
         except ModuleNotFoundError as error:
-            line = lack(error.name or "")
+            line = missing_package(error.name or "")
             if line is None:
                 raise
             if not asks_for_help:

@@ -42,7 +42,7 @@ from face_age_client.pool import Client, in_parallel
 from face_age_client.rest import RestClient
 from handler.errors import Failure
 from handler.imaging.decode import decode
-from train.extras import needed
+from train.extras import exit_if_missing
 
 LARGEST: Final = 256 * 2**20  # bytes that are read: far more than any service takes
 PATIENCE: Final = 5.0  # seconds that a picture has to be written when all else ends
@@ -178,7 +178,7 @@ def connector(given: argparse.Namespace) -> Callable[[], Client]:
         "certificates": given.certificates,
     }
     if given.grpc:
-        with needed():
+        with exit_if_missing():
             from face_age_client.rpc import GrpcClient  # only here is grpcio needed
 
         url = GRPC if given.url is None else given.url

@@ -38,9 +38,9 @@ from loadtests.open_loop import Arrivals
 from loadtests.options import add_options, wrong
 from loadtests.photographs import Photograph
 from loadtests.thresholds import Limits, Outcome, exceeded
-from train.extras import needed
+from train.extras import exit_if_missing
 
-with needed():
+with exit_if_missing():
     import grpc.experimental.gevent
 
     from face_age_client.rpc import GrpcClient

@@ -11,12 +11,12 @@ import argparse
 from PIL import Image
 
 from server.readiness import PHOTOGRAPH
-from train.extras import needed
+from train.extras import exit_if_missing
 
 
 def crop() -> Image.Image:
     """Head and shoulders, with as much around them as the detector likes to see."""
-    with needed():
+    with exit_if_missing():
         from skimage import data
     return Image.fromarray(data.astronaut()).crop((80, 0, 368, 288))
 

@@ -20,10 +20,10 @@ from handler import errors, settings
 from train.evaluation.metrics import Measured
 from train.evaluation.results import ALL, Results
 from train.evaluation.tables import Table
-from train.extras import needed
+from train.extras import exit_if_missing
 
-with needed():
-    from train.configuration.checks import takes
+with exit_if_missing():
+    from train.configuration.checks import requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 STORE = ROOT / "model_store"
@@ -142,7 +142,7 @@ def training_settings() -> str:
     """Every key of train/config, with what `train.configuration.schema` lets it be."""
     rows = []
     for key, value, meaning in (*_keys("config.yaml"), *_keys("model/resnet18.yaml", "model.")):
-        if wanted := takes(key):
+        if wanted := requirement(key):
             rows.append((f"`{key}`", f"`{value}`", wanted.strip(","), meaning))
     return Table(("key", "default", "takes", "meaning"), rows).markdown()
 

@@ -39,9 +39,9 @@ from handler.integrity import (
 )
 from handler.members import UNREADABLE, MembersError, check_members
 from handler.settings import Precision
-from train import made
+from train import build_record
 from train.atomic_write import atomic_write_all
-from train.files import why
+from train.files import error_text
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -80,9 +80,15 @@ class Recipe:
 
     def told(self, output: Path) -> dict[str, str]:
         """What the record of an archive says; `recorded` is the inverse."""
-        paths = {name: made.path_told(getattr(self, name), output) for name in ("model", "config")}
+        paths = {
+            name: build_record.source_path(getattr(self, name), output)
+            for name in ("model", "config")
+        }
         told = {**paths, "name": self.name, "version": self.version}
-        return told | {MODEL_SHA256: made.digest(self.model), made.AT: os.path.abspath(output)}
+        return told | {
+            MODEL_SHA256: build_record.digest(self.model),
+            build_record.BUILT_AT: os.path.abspath(output),
+        }
 
     def __str__(self) -> str:
         weights = weights_identity(self.model)
@@ -92,7 +98,9 @@ class Recipe:
 def recorded(told: Mapping[str, str], archive: Path) -> Recipe | None:
     """What an archive was packed of, by its record; None where that does not say."""
     try:
-        model, config = (made.path_read(told[name], archive) for name in ("model", "config"))
+        model, config = (
+            build_record.resolve_source(told[name], archive) for name in ("model", "config")
+        )
         return Recipe(model, config=config, name=told["name"], version=told["version"])
     except KeyError:
         return None
@@ -116,10 +124,10 @@ def make(recipe: Recipe, output: Path) -> bool:
         if is_old:
             try_model(recipe.model)
             _replace(recipe, output, told)
-        elif not told.items() <= made.known(output).items():
-            made.write(output, told)
+        elif not told.items() <= build_record.read_current(output).items():
+            build_record.write(output, told)
     except OSError as error:
-        raise ArchiveError(f"{output} cannot be written: {why(error)}") from error
+        raise ArchiveError(f"{output} cannot be written: {error_text(error)}") from error
     return is_old
 
 
@@ -157,10 +165,10 @@ def _replace(recipe: Recipe, output: Path, told: Mapping[str, str]) -> None:
         found = fault(recipe, fresh)
         if found is not None:
             raise ArchiveError(f"torch-model-archiver made a wrong archive: {found}")
-        record = made.record_of(output)
+        record = build_record.record_path(output)
         with atomic_write_all([output, record]) as partials:
             shutil.copyfile(fresh, partials[output])
-            partials[record].write_text(made.text(output, told, partials[output]))
+            partials[record].write_text(build_record.render(output, told, partials[output]))
 
 
 def try_model(model: Path) -> None:
@@ -262,7 +270,7 @@ def main() -> int:
     parser.add_argument("--version", default=VERSION, help="the version's name in the URL")
     arguments = parser.parse_args()
     recipe = Recipe(arguments.model, name=arguments.name, version=arguments.version)
-    before = made.known(arguments.output).get("model")
+    before = build_record.read_current(arguments.output).get("model")
     try:
         written = make(recipe, arguments.output)
     except ArchiveError as error:
@@ -270,7 +278,7 @@ def main() -> int:
         return 1
     line = done(recipe, arguments.output, written)
     if before not in (None, recipe.told(arguments.output)["model"]):
-        line += f", in the place of {made.path_read(before, arguments.output)}"
+        line += f", in the place of {build_record.resolve_source(before, arguments.output)}"
     print(line)
     return 0
 

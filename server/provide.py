@@ -21,7 +21,7 @@ from server import archive
 from server.archive import ARCHIVE, MODEL_SHA256, STORE, ArchiveError, Recipe, recorded
 from server.console import close_output, say
 from server.served import ServedError, located
-from train import made
+from train import build_record
 
 
 def provide(output: Path, model: Path | None = None) -> str:
@@ -29,8 +29,8 @@ def provide(output: Path, model: Path | None = None) -> str:
 
     Raises ArchiveError, or ValueError of weights that hold no model, in one line.
     """
-    known = made.known(output)
-    recipe = recorded(known or made.read(output), output)
+    known = build_record.read_current(output)
+    recipe = recorded(known or build_record.read(output), output)
     if model is not None:
         recipe = Recipe(model)
     elif output.exists() and (not known or recipe is None):
@@ -45,8 +45,8 @@ def provide(output: Path, model: Path | None = None) -> str:
                 f"{os.path.relpath(output)}: served as it was packed; {gone[0]}, which it was "
                 "packed from, is gone"
             )
-        is_own = known.get(MODEL_SHA256) == made.digest(recipe.model)
-        if made.is_brought(known, output) and not is_own:
+        is_own = known.get(MODEL_SHA256) == build_record.digest(recipe.model)
+        if build_record.is_copied(known, output) and not is_own:
             return (
                 f"{os.path.relpath(output)}: served as it is, packed elsewhere; "
                 f"{os.path.relpath(recipe.model)} here is another model, which "
@@ -60,7 +60,7 @@ def provide(output: Path, model: Path | None = None) -> str:
 def build(model: Path) -> None:
     """Build the store's own model where it is missing or older than its weights."""
     ours = model.parent.resolve() / model.name == STORE.resolve() / MODEL
-    weights = made.weights_to_build(model) if ours else None
+    weights = build_record.weights_to_build(model) if ours else None
     if weights is None:
         return
     from train import torchscript  # torch takes seconds to import

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from train.extras import EXTRAS, installing
+from train.extras import EXTRAS, install_command
 
 ROOT = Path(__file__).resolve().parent.parent
 # What serving brings too, by way of timm and of TorchServe: hidden in a turn of its own.
@@ -144,7 +144,7 @@ def test_help_without_extras(without_extras, command):
     else:
         assert (code, output) == (1, "")
         assert re.fullmatch(
-            rf"error: (\w+) is not installed: {re.escape(installing(extra))}\n", errors
+            rf"error: (\w+) is not installed: {re.escape(install_command(extra))}\n", errors
         )
 
 
@@ -172,7 +172,7 @@ def test_help_without_the_extra_that_one_variant_needs():
 )
 def test_help_without_what_serving_brings_too(package, extra, commands):
     for told in helps([*commands], {package}).values():
-        line = f"error: {package} is not installed: {installing(extra)}\n"
+        line = f"error: {package} is not installed: {install_command(extra)}\n"
         assert told == [1, "", line]
 
 
@@ -184,5 +184,5 @@ def test_what_a_script_lacks_is_told_when_it_runs(script, tmp_path):
         [sys.executable, "-c", hide + run], cwd=tmp_path, capture_output=True, check=False
     )
     assert done.returncode == 1
-    command = re.escape(installing("dev")).encode()
+    command = re.escape(install_command("dev")).encode()
     assert re.fullmatch(rb"error: \S+ is not installed: %b\n" % command, done.stderr)

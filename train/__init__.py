@@ -1,5 +1,5 @@
 """How a model comes to be: the learning half, which imports `handler` and never the other way."""
 
-from train.extras import explain_what_lacks
+from train.extras import install_excepthook
 
-explain_what_lacks()
+install_excepthook()

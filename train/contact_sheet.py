@@ -1,9 +1,9 @@
-"""Training crops beside crops of real photographs, to look at: same framing, same scale of face?
+"""A contact sheet to compare training crops with crops of other images, in framing and scale.
 
     python -m train.contact_sheet sheet.images=FOLDER
 
 Writes `contact_sheet.png` into the folder of prepared crops: a row of served crops and a row of
-augmented ones for each data set, then faces found in the photographs by the serving path.
+augmented ones for each data set, then faces detected in the images of FOLDER as in serving.
 """
 
 import logging
@@ -25,8 +25,8 @@ from train.configuration.command_line import command
 from train.configuration.settings import contract_parts, prepared_folders
 from train.data.augment import Augmentation
 from train.data.dataset import CropDataset
-from train.data.readers.gathering import files
-from train.files import readable, regular, why
+from train.data.readers.gathering import list_files
+from train.files import error_text, printable, regular_file
 
 log = logging.getLogger(__name__)
 COLUMNS = 12
@@ -34,7 +34,7 @@ MAX_PIXELS = 50_000_000
 
 
 def sheet(rows: Iterable[NDArray[np.uint8]]) -> Image.Image:
-    """Crops [n, 3, S, S] per row -> one picture; short rows end in black."""
+    """An image with one row per element of `rows`, [n, 3, S, S]; short rows are filled in black."""
     lines = []
     for crops in rows:
         line = crops[:COLUMNS].transpose(0, 2, 3, 1)
@@ -44,30 +44,30 @@ def sheet(rows: Iterable[NDArray[np.uint8]]) -> Image.Image:
 
 
 def faces_in(folder: Path, config: DictConfig) -> NDArray[np.uint8]:
-    """Served crops [n, 3, S, S] of the largest face of each photograph in `folder`.
+    """Served crops [n, 3, S, S] of the largest face of each image in `folder`.
 
-    A file that is none is told in a warning. Raises ValueError where no face is found.
+    Files that cannot be decoded are skipped with a warning. Raises ValueError if no face is found.
     """
     geometry, settings = contract_parts(config)
     crop = config.crop
     detector = FaceDetector(settings, crop.min_face_size, crop.max_side, torch.device("cpu"))
     crops = []
-    for file, path in files(folder, "*"):
+    for file, path in list_files(folder, "*"):
         try:
-            photograph = decode(regular(path).read_bytes(), MAX_PIXELS)
+            image = decode(regular_file(path).read_bytes(), MAX_PIXELS)
         except (OSError, ValueError, Failure) as error:
-            log.warning("%s: %s", readable(file), why(error))
+            log.warning("%s: %s", printable(file), error_text(error))
             continue
-        boxes = detector.detect([photograph])[0].boxes[:1]
-        crops.append(crop_faces(photograph, boxes, geometry))
+        boxes = detector.detect([image])[0].boxes[:1]
+        crops.append(crop_faces(image, boxes, geometry))
     if not sum(map(len, crops)):
-        raise ValueError(f"no face was found in the photographs of {folder}: set sheet.images")
+        raise ValueError(f"no face was found in the images of {folder}: set sheet.images")
     return np.concatenate(crops)
 
 
 @command
 def main(config: DictConfig) -> None:
-    """Write the sheet and say where it is."""
+    """Write the sheet and print its path."""
     rows = []
     augment = Augmentation(**config.augment)
     torch.manual_seed(config.seed)

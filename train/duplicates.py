@@ -1,8 +1,8 @@
-"""Lists near copies of held-out images among the other splits' prepared crops.
+"""List held-out images with near duplicates in other splits.
 
     python -m train.duplicates
 
-Writes `duplicates.csv` into the folder of prepared crops, the most alike first.
+Writes `duplicates.csv` into the folder of prepared crops, by descending correlation.
 """
 
 from collections import Counter
@@ -17,14 +17,14 @@ from train.data.duplicates import find, write
 
 @command
 def main(config: DictConfig) -> None:
-    """Print how many there are, and where they are listed."""
+    """Print the number of copies per split and data set, and the path of the list."""
     found = find(prepared_folders(config), config.crop.size)
     listed = Path(config.data.prepared) / "duplicates.csv"
     write(found, listed)
-    pictures = {(copy.held_out.source, copy.held_out.file): copy for copy in found}
-    counts = Counter((copy.held_out.split, copy.held_out.source) for copy in pictures.values())
+    images = {(copy.held_out.source, copy.held_out.file): copy for copy in found}
+    counts = Counter((copy.held_out.split, copy.held_out.source) for copy in images.values())
     for (split, source), count in sorted(counts.items()):
-        print(f"{split}: {count} pictures of {source} have a near copy in another split")
+        print(f"{split}: {count} images of {source} have a near copy in another split")
     print(f"{len(found)} pairs: {listed}")
 
 

@@ -28,7 +28,8 @@ from handler.contract import Calibration, Contract, read_contract
 from handler.predictor import Predictions, Predictor
 from train.atomic_write import atomic_write
 from train.configuration.command_line import command
-from train.configuration.settings import contract_parts, of_run, prepared_folders
+from train.configuration.runs import run_config
+from train.configuration.settings import contract_parts, prepared_folders
 from train.data.cache import widened
 from train.data.dataset import CropDataset, model_crops
 from train.data.readers import warn_of_repeats
@@ -45,7 +46,7 @@ from train.modeling.checkpoint import chosen_network
 from train.modeling.finite import refuse_ages, refuse_figures
 from train.modeling.weights import Weights, save_weights
 from train.provenance import provenance
-from train.provenance.of_run import chosen
+from train.provenance.runs import exported_provenance
 from train.torchscript import build
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def export_run(config: DictConfig, calibration: Calibration) -> Weights:
     geometry, detector = contract_parts(config)
     network, architecture = chosen_network(config)
     crop = widened(geometry, architecture.crop_size)
-    origin = chosen(config)
+    origin = exported_provenance(config)
     contract = Contract(crop, detector, calibration, origin.names(), provenance=origin.to_json())
     weights = Weights(network, architecture, contract)
     save_weights(weights, run / "age.safetensors")
@@ -138,7 +139,7 @@ def evaluate(config: DictConfig) -> Results:
     """Evaluate a run or a file; see the module's docstring."""
     if config.evaluate.model is not None:
         return _evaluate_file(config, Path(config.evaluate.model))
-    config = of_run(config)
+    config = run_config(config)
     run = Path(config.run)
     export_run(config, neutral(COVERAGE))
     calibration, faces = calibrate(config, run / "age.pt")
@@ -153,7 +154,7 @@ def evaluate(config: DictConfig) -> Results:
         partial.write_text(json.dumps(results.to_json(), indent=2))
     if split != "test":
         return results
-    origin = provenance.of_contract(contract, run.name)
+    origin = provenance.contract_provenance(contract, run.name)
     facts = [*network_facts(weights.architecture), *_facts(contract, origin)]
     steps = origins.steps(origin)
     page = Path(config.evaluate.report or run / "report.html")
@@ -172,7 +173,7 @@ def _evaluate_file(config: DictConfig, model: Path) -> Results:
             build(weights, model)
         contract = Predictor.load(model, torch.device("cpu"), "float32").contract
         measured = measure(config, model, contract.calibration)
-    origin = provenance.of_contract(contract, model.name)
+    origin = provenance.contract_provenance(contract, model.name)
     log.info("%s", origins.terms(origin))
     if config.evaluate.report is not None:
         page = Path(config.evaluate.report)
@@ -197,7 +198,7 @@ def of_file(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         name.partition(".")[0] in ("data", "crop") and name != "data.prepared" for name in names
     ):
         return config
-    return of_run(config)
+    return run_config(config)
 
 
 @command

@@ -18,10 +18,11 @@ from omegaconf import DictConfig
 from torch.fx.proxy import TraceError
 
 from handler.contract import Contract
-from train import made
+from train import build_record
 from train.atomic_write import atomic_write_all
 from train.configuration.command_line import command
-from train.configuration.settings import contract_parts, of_run
+from train.configuration.runs import run_config
+from train.configuration.settings import contract_parts
 from train.data.cache import widened
 from train.data.dataset import CropDataset, model_crops
 from train.evaluate import estimate
@@ -35,7 +36,7 @@ from train.modeling.network import AgeNetwork
 from train.modeling.quantize import Ranges, activation_ranges, quantized
 from train.modeling.weights import Weights, load_weights, stored
 from train.modeling.weights import serialized as weights_file
-from train.provenance.of_run import chosen
+from train.provenance.runs import exported_provenance
 from train.torchscript import serialized as model_file
 
 TOLERANCE = 0.05  # years between the eager network and the exported file
@@ -55,7 +56,7 @@ def export(config: DictConfig) -> Path:
     before any file changes, if it was evaluated with other views or weights, or if the exported
     file differs from the network.
     """
-    config = of_run(config)
+    config = run_config(config)
     run, output = Path(config.run), Path(config.export.output)
     metrics_file, measured_file = run / "metrics.json", run / "age.safetensors"
     for file in (metrics_file, measured_file):
@@ -82,7 +83,7 @@ def export(config: DictConfig) -> Path:
     measured = {
         f"test_mae_{name}": figures["mae"].value for name, figures in results.sources.items()
     }
-    origin = chosen(config)
+    origin = exported_provenance(config)
     contract = Contract(
         crop,
         detector,
@@ -99,16 +100,18 @@ def export(config: DictConfig) -> Path:
     card = model_card(architecture, contract, origin, results, int8.summary() if int8 else [])
     texts = {output / "metrics.json": metrics, output / "README.md": card.encode()}
     models = {folder / "age.pt": folder / "age.safetensors" for folder in (run, output)}
-    records = map(made.record_of, models)
+    records = map(build_record.record_path, models)
     with atomic_write_all([*texts, *models, *models.values(), *records]) as partials:
         kept = weights_file(weights, measured_file)
         partials[measured_file].write_bytes(kept)
         built = model_file(load_weights(partials[measured_file]))
         for model, source in models.items():
-            told = made.told_built(model, source, partials[measured_file])
+            told = build_record.model_sources(model, source, partials[measured_file])
             partials[source].write_bytes(kept)
             partials[model].write_bytes(built)
-            partials[made.record_of(model)].write_text(made.text(model, told, partials[model]))
+            partials[build_record.record_path(model)].write_text(
+                build_record.render(model, told, partials[model])
+            )
         for path, text in texts.items():
             partials[path].write_bytes(text)
         _check_agreement(network, partials[run / "age.pt"], crops)

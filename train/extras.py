@@ -1,4 +1,4 @@
-"""What a command lacks that one of this project's extras brings, told in one line."""
+"""Missing packages: one line that names the extra to install, instead of a traceback."""
 
 import importlib.util
 import sys
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Final
 
-# Import names; a package that several extras bring stands under the smallest of them.
+# Import names; a package of several extras is listed under the smallest one.
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "client": ("face_age_client", "aiohttp", "grpc", "google", "tqdm"),
     "train": ("lightning", "hydra", "omegaconf", "tensorboard", "matplotlib"),
@@ -20,53 +20,55 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "dev": ("skimage", "cyclonedx", "cyclonedx_py", "bandit", "pip_audit", "grpc_tools"),
 }
 
-# which bring face_age_client, a distribution in a folder of its own
+# Extras that need face_age_client, a distribution of its own in client/
 _WITH_CLIENT: Final = ("client", "compare", "dev", "load")
 
 
-def installing(extra: str) -> str:
-    """The command that installs an extra."""
+def install_command(extra: str) -> str:
+    """The shell command that installs an extra."""
     client = "-e ./client " if extra in _WITH_CLIENT else ""
     return f"pip install {client}-e '.[{extra}]'"
 
 
-def lack(name: str) -> str | None:
-    """The line for a module that is not there; None where no extra brings it."""
+def missing_package(name: str) -> str | None:
+    """The error line for a missing module; None if no extra installs it."""
     package = name.partition(".")[0]
     for extra, packages in EXTRAS.items():
         if package in packages:
-            return f"error: {package} is not installed: {installing(extra)}"
+            return f"error: {package} is not installed: {install_command(extra)}"
     return None
 
 
 @contextmanager
-def needed() -> Iterator[None]:
-    """For imports at the top of a command: what they lack is a line instead of a traceback."""
+def exit_if_missing() -> Iterator[None]:
+    """Around imports: exit with the error line if a package of an extra is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
-        line = lack(error.name or "")
+        line = missing_package(error.name or "")
         if line is None:
             raise
         sys.exit(line)
 
 
 def require(name: str) -> None:
-    """Exit with the line where a package is not there that another process will import."""
+    """Exit with the error line if a package is missing that another process will import."""
     if importlib.util.find_spec(name) is None:
-        sys.exit(lack(name))
+        sys.exit(missing_package(name))
 
 
-def explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """`needed` for a whole command, as `sys.excepthook`."""
-    line = lack(error.name or "") if isinstance(error, ModuleNotFoundError) else None
+def excepthook(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """`sys.excepthook` that prints the error line for missing packages of extras."""
+    line = missing_package(error.name or "") if isinstance(error, ModuleNotFoundError) else None
     if line is None:
         sys.__excepthook__(kind, error, trace)
     else:
         print(line, file=sys.stderr)
 
 
-def explain_what_lacks() -> None:
-    """`needed` for every `python -m` command of a package that calls this as it is imported."""
-    if sys.argv[:1] == ["-m"]:  # so it is while Python looks for the module
-        sys.excepthook = explain
+def install_excepthook() -> None:
+    """Install `excepthook` for `python -m` commands; called by a package's `__init__`."""
+    if sys.argv[:1] == ["-m"]:  # its value while Python locates the module
+        sys.excepthook = excepthook

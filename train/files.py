@@ -1,21 +1,21 @@
-"""Which files can be read, and how to name them and their errors."""
+"""Checks of files before reading, printable file names, and messages of errors."""
 
 import os
 import stat
 from pathlib import Path
 
 
-def regular(path: Path) -> Path:
-    """`path`, where it is a file; reading from a pipe would wait for ever.
+def regular_file(path: Path) -> Path:
+    """`path`, if it is a regular file; reading from a pipe could block forever.
 
-    Raises ValueError, saying what it is, or OSError.
+    Raises ValueError, naming what it is instead, or OSError.
     """
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         if not path.is_symlink():
             raise
-        raise ValueError(f"it is a link to {readable(os.readlink(path))}, which is missing") from (
+        raise ValueError(f"it is a link to {printable(os.readlink(path))}, which is missing") from (
             None
         )
     if not stat.S_ISREG(mode):
@@ -24,16 +24,15 @@ def regular(path: Path) -> Path:
     return path
 
 
-def readable(name: str) -> str:
-    """A file's name as any text file can hold it; bytes that are not UTF-8 are told as \\xNN."""
+def printable(name: str) -> str:
+    """A file's name as valid Unicode; bytes that are not UTF-8 become \\xNN."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def why(error: BaseException) -> str:
-    """What an error says, without the number that the system gives it."""
+def error_text(error: BaseException) -> str:
+    """An error's message without errno; with the target path if a copy or a move failed."""
     if isinstance(error, OSError) and error.strerror:
-        # of a copy or a move, where it leads to
-        told = error.filename if error.filename2 is None else error.filename2
-        place = f": {os.fspath(told)}" if told is not None else ""
-        return readable(error.strerror + place)
-    return readable(str(error))
+        path = error.filename if error.filename2 is None else error.filename2
+        suffix = f": {os.fspath(path)}" if path is not None else ""
+        return printable(error.strerror + suffix)
+    return printable(str(error))

@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from train.atomic_write import atomic_write, clean
 from train.configuration.command_line import command
-from train.configuration.settings import run_file
+from train.configuration.runs import run_file
 from train.data.dataset import CropBatches
 from train.data.readers import warn_of_repeats
 from train.fitting.build import crop_batches, learner
@@ -34,7 +34,7 @@ from train.fitting.resume import Progress, describe_epochs, resumed, write_conti
 from train.fitting.trainer import callbacks, make_trainer, one_line, quiet
 from train.modeling.checkpoint import LAST, PREVIOUS, read_checkpoint
 from train.modeling.finite import NotFiniteError
-from train.provenance.of_run import of_run
+from train.provenance.runs import run_provenance
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
     warn_of_repeats(config.data.sources)
     lightning.seed_everything(config.seed)
     module = learner(config)
-    module.provenance = of_run(config)
+    module.provenance = run_provenance(config)
     batches = crop_batches(config)
     batches.setup("fit")
     best = RunCheckpoint(run, "best", monitor="val/mae")

@@ -21,15 +21,16 @@ from torch import Tensor
 
 from train import torch_file
 from train.configuration.command_line import command
-from train.configuration.settings import contract_parts, of_run
+from train.configuration.runs import run_config
+from train.configuration.settings import contract_parts
 from train.data.cache import widened
 from train.data.dataset import model_crops
 from train.data.samples import MAX_AGE
 from train.modeling.checkpoint import chosen_network
 from train.modeling.finite import refuse_weights
 from train.modeling.network import AgeNetwork, median
-from train.provenance.of_run import chosen
-from train.provenance.provenance import KEY, Step, joined
+from train.provenance.provenance import KEY, Step, join
+from train.provenance.runs import exported_provenance
 from train.provenance.terms import data_sets
 
 FILE = "prior.ckpt"
@@ -89,7 +90,7 @@ def prior(config: DictConfig) -> Path:
 
     Raises FileNotFoundError and ValueError as `chosen_network` and `model_crops`.
     """
-    config = of_run(config)
+    config = run_config(config)
     network, architecture = chosen_network(config)
     geometry, _ = contract_parts(config)
     faces = model_crops(config, "val", widened(geometry, architecture.crop_size))
@@ -101,7 +102,7 @@ def prior(config: DictConfig) -> Path:
     print(f"factors {_listed(logarithms.exp().tolist())}")
     with torch.no_grad():
         network.head.bias.copy_(network.head.bias + logarithms)
-    start = chosen(config)
+    start = exported_provenance(config)
     words = f"the probabilities of ages below {BELOW} fitted to validation faces"
     step = Step("derived", start.last.name, words, data=data_sets(config))
     path = Path(config.run, FILE)
@@ -111,7 +112,7 @@ def prior(config: DictConfig) -> Path:
             "state_dict": {f"network.{name}": v for name, v in network.state_dict().items()},
             "architecture": asdict(replace(architecture, shift=0)),
             "side": architecture.size,
-            KEY: joined(step, [start]).to_json(),
+            KEY: join(step, [start]).to_json(),
         },
         path,
     )

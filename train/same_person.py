@@ -1,13 +1,13 @@
-"""Do the people of held-out pictures recur among the training pictures? Tells how many, about.
+"""Estimate how many people of held-out images recur in the training images.
 
     python -m train.faceres
     python -m train.same_person
 
-Compares the prepared crops by what `train.faceres`'s network, which learned to tell people apart
-before it learned ages, sees in them. How alike two pictures of one person are it is not told: that
-is what only one in a hundred held-out faces finds among as many faces of the other data sets, whose
-people are taken for strangers. So of a data set without anybody twice one in a hundred is counted.
-Writes `people.csv` into the folder of prepared crops, the most alike first.
+Compares prepared crops by the features of `train.faceres`'s network, which was trained to identify
+people before ages. The threshold of similarity is calibrated on the other data sets, whose people
+are assumed to be different: 1 % of the held-out faces exceed it against as many of their faces. So
+about 1 % are false positives. Writes `people.csv` into the folder of prepared crops, by descending
+similarity.
 """
 
 import csv
@@ -27,13 +27,13 @@ from train.data.dataset import CropDataset
 from train.modeling.distill import Teacher, load_teacher
 from train.modeling.network import resized
 
-STRANGERS = 0.01  # the part of held-out faces that finds one so much alike
-CHUNK = 256  # faces at once
+FALSE_POSITIVES = 0.01  # fraction of held-out faces that match a stranger
+CHUNK = 256  # faces per step, which limits memory
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """The training face that is most like each of n held-out ones."""
+class Nearest:
+    """The most similar training face of each of n held-out faces."""
 
     cosine: Tensor  # float32 [n]
     index: Tensor  # int64 [n]
@@ -41,20 +41,20 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Recurrence:
-    """Which of n held-out faces show somebody whom a training face seems to show too."""
+    """Which of n held-out faces probably show a person of the training faces."""
 
-    likeness: Likeness
+    nearest: Nearest
     same: Tensor  # bool [n]
 
     @property
-    def part(self) -> float:
-        """Of the held-out faces, 0 to 1."""
+    def fraction(self) -> float:
+        """The fraction of such faces, 0 to 1."""
         return float(self.same.float().mean())
 
 
 @torch.inference_mode()
 def features(teacher: Teacher, crops: Tensor) -> Tensor:
-    """Crops, uint8 [n, 3, S, S] -> what tells people apart, float32 [n, F]."""
+    """Identity features, float32 [n, F], of crops, uint8 [n, 3, S, S]."""
     network, parts = teacher.network, []
     for part in crops.split(CHUNK):
         faces = resized(part.float(), teacher.side)
@@ -63,49 +63,52 @@ def features(teacher: Teacher, crops: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def most_alike(held_out: Tensor, others: Tensor) -> Likeness:
-    """By the cosine between features [n, F] and [m, F]."""
+def nearest_faces(held_out: Tensor, others: Tensor) -> Nearest:
+    """The nearest of `others`, [m, F], for each of `held_out`, [n, F], by cosine similarity."""
     theirs = torch.nn.functional.normalize(others)
     best = [
         (torch.nn.functional.normalize(part) @ theirs.T).max(dim=1)
         for part in held_out.split(CHUNK)
     ]
-    return Likeness(*(torch.cat(each) for each in zip(*best, strict=True)))
+    return Nearest(*(torch.cat(each) for each in zip(*best, strict=True)))
 
 
 def recurrence(held_out: Tensor, training: Tensor, strangers: Tensor) -> Recurrence:
-    """From features; of the training faces and of the strangers as many, evenly spread, are taken.
+    """The recurrence by features [n, F], [m, F] and [k, F].
 
-    Among more, something more alike is found.
+    Equally many training faces and strangers are compared, evenly spaced, because the maximum
+    similarity grows with their number.
     """
     count = min(len(training), len(strangers))
     chosen = torch.linspace(0, len(training) - 1, count).long()
-    alike = most_alike(held_out, training[chosen])
-    among_strangers = most_alike(held_out, _spread(strangers, count)).cosine
-    same = alike.cosine > torch.quantile(among_strangers, 1 - STRANGERS)
-    return Recurrence(Likeness(alike.cosine, chosen[alike.index]), same)
+    nearest = nearest_faces(held_out, training[chosen])
+    among_strangers = nearest_faces(held_out, _evenly_spaced(strangers, count)).cosine
+    same = nearest.cosine > torch.quantile(among_strangers, 1 - FALSE_POSITIVES)
+    return Recurrence(Nearest(nearest.cosine, chosen[nearest.index]), same)
 
 
-def _spread(features: Tensor, count: int) -> Tensor:
+def _evenly_spaced(features: Tensor, count: int) -> Tensor:
     return features[torch.linspace(0, len(features) - 1, count).long()]
 
 
 @command
 def main(config: DictConfig) -> None:
-    """Print how many of each held-out part there are, and where they are listed.
+    """Print the fraction per data set and split, and the path of the list.
 
-    Raises ValueError where there is one data set alone, and FileNotFoundError without the network.
+    Raises ValueError for a single data set, and FileNotFoundError without the network.
     """
     folders = prepared_folders(config)
     if len(folders) < 2:
-        raise ValueError("one data set has no strangers: prepare a second one, data=[...,...]")
+        raise ValueError(
+            "strangers are taken from other data sets: prepare a second one, data=[...,...]"
+        )
     network = faceres.OUTPUT / faceres.FILE
     if not network.is_file():
         raise FileNotFoundError(f"{network} is missing: run python -m train.faceres first")
     teacher = load_teacher(network)
     training = [CropDataset([folder], "train", config.crop.size) for folder in folders]
     known = [features(teacher, dataset.crops) for dataset in training]
-    middle = torch.cat(known).mean(dim=0)  # what all faces have in common tells nobody apart
+    middle = torch.cat(known).mean(dim=0)  # the component common to all faces identifies nobody
     rows: list[tuple[float, Sequence[str]]] = []
     for number, folder in enumerate(folders):
         strangers = torch.cat([each for other, each in enumerate(known) if other != number])
@@ -114,15 +117,15 @@ def main(config: DictConfig) -> None:
             seen = features(teacher, held_out.crops)
             found = recurrence(seen - middle, known[number] - middle, strangers - middle)
             print(
-                f"{split}: {found.part:.0%} of {len(seen)} pictures of {folder.name} seem to show "
-                "somebody of its training part"
+                f"{split}: {found.fraction:.0%} of {len(seen)} images of {folder.name} probably "
+                "show a person of its training images"
             )
             rows += [
                 (cosine, (folder.name, split, label.file, training[number].labels[other].file))
                 for label, cosine, other, same in zip(
                     held_out.labels,
-                    found.likeness.cosine.tolist(),
-                    found.likeness.index.tolist(),
+                    found.nearest.cosine.tolist(),
+                    found.nearest.index.tolist(),
                     found.same.tolist(),
                     strict=True,
                 )

@@ -1,4 +1,4 @@
-"""Files of `torch.save`: written whole, and read as tensors and plain values alone."""
+"""Files of `torch.save`: written atomically; read as tensors and plain values only."""
 
 import io
 from pathlib import Path
@@ -11,21 +11,21 @@ from train.atomic_write import atomic_write
 
 def write(content: Any, path: Path, previous: Path | None = None) -> None:
     """Write `content` to `path` as `atomic_write` does; raises OSError."""
-    buffer = io.BytesIO()  # torch's own way to write a file has no words for a full disk
+    buffer = io.BytesIO()  # torch.save to a path does not raise OSError on a full disk
     torch.save(content, buffer)
     with atomic_write(path, previous) as partial:
         partial.write_bytes(buffer.getbuffer())
 
 
 def read(path: Path) -> Any:
-    """What is in such a file, on the CPU.
+    """The content of a file, on the CPU.
 
-    Raises OSError where it cannot be opened, and ValueError, in one line, where it is damaged or
-    holds anything but tensors and plain values.
+    Raises OSError if it cannot be opened, and ValueError, in one line, if it is damaged or
+    contains anything but tensors and plain values.
     """
     with path.open("rb") as file:
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises nearly anything on bytes that it cannot read
+        except Exception as error:  # on bad bytes, torch raises almost any type
             first = (str(error).strip() or type(error).__name__).partition("\n")[0]
             raise ValueError(f"{path} is damaged, or no checkpoint: {first}") from error

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from handler.contract import EXTRA_FILE, INT8_FILE
 from handler.integrity import weights_identity
-from train import made
+from train import build_record
 from train.atomic_write import atomic_write, atomic_write_all
-from train.files import why
+from train.files import error_text
 from train.modeling.network import AgeNetwork
 from train.modeling.quantize import quantized
 from train.modeling.weights import Weights, load_weights
@@ -31,11 +31,11 @@ def build(weights: Path, output: Path) -> None:
     Raises ValueError if `weights` holds no age model.
     """
     content = serialized(load_weights(weights))
-    record = made.record_of(output)
+    record = build_record.record_path(output)
     with atomic_write_all([output, record]) as partials:
         partials[output].write_bytes(content)
-        told = made.told_built(output, weights)
-        partials[record].write_text(made.text(output, told, partials[output]))
+        told = build_record.model_sources(output, weights)
+        partials[record].write_text(build_record.render(output, told, partials[output]))
 
 
 def save(stored: Weights, output: Path) -> None:
@@ -79,7 +79,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="default: age.pt beside age.safetensors")
     arguments = parser.parse_args()
     output = arguments.output or arguments.weights.with_suffix(".pt")
-    if arguments.output is None and output.exists() and not made.known(output):
+    if arguments.output is None and output.exists() and not build_record.read_current(output):
         print(
             f"error: {output} was not built by this command and may be your own: to overwrite it, "
             "name it with --output, or name another file",
@@ -92,7 +92,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"error: {output} cannot be written: {why(error)}", file=sys.stderr)
+        print(f"error: {output} cannot be written: {error_text(error)}", file=sys.stderr)
         return 1
     return 0
 

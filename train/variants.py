@@ -33,14 +33,14 @@ from handler.predictor import Predictor, round_weights
 from handler.settings import Precision
 from train import torchscript
 from train.configuration.command_line import command
-from train.configuration.settings import of_run
+from train.configuration.runs import run_config
 from train.data.dataset import CropDataset, model_crops
 from train.evaluation.tables import Table
-from train.extras import needed
+from train.extras import exit_if_missing
 from train.modeling.network import AgeNetwork, Architecture
 from train.modeling.quantize import activation_ranges
 from train.modeling.weights import Weights, load_weights
-from train.provenance.provenance import Provenance, Step, carried, joined, of_contract
+from train.provenance.provenance import Provenance, Step, contract_provenance, join, read_provenance
 from train.provenance.terms import data_sets
 
 CPU = torch.device("cpu")
@@ -168,11 +168,11 @@ def make(model: Weights, config: DictConfig) -> list[Variant]:
     """
     wanted, name = config.variants, model.architecture.backbone
     if wanted.prune:
-        with needed():  # imported here: only pruning needs this extra
+        with exit_if_missing():  # imported here: only pruning needs this extra
             from train.fitting.prune import pruned, retrained
     observed = model_crops(config, "val", model.contract.crop)
     observed.thin_out(INT8_CROPS)
-    origin = of_contract(model.contract, "the original model")
+    origin = contract_provenance(model.contract, "the original model")
 
     def exported(
         name: str, network: AgeNetwork, origin: Provenance, measured: bool = True
@@ -216,10 +216,10 @@ def of_pruned(origin: Provenance, name: str, part: float, config: DictConfig) ->
     """The provenance of a pruned model."""
     words, steps = f"{part:.0%} of each layer's channels pruned", config.variants.steps
     if not steps:
-        return joined(Step("derived", name, words), [origin])
+        return join(Step("derived", name, words), [origin])
     words = f"{words}, then trained for {steps} steps"
-    teachers = [carried(Path(path)) for path in config.fit.teachers]
-    return joined(Step("derived", name, words, data=data_sets(config)), [origin], teachers)
+    teachers = [read_provenance(Path(path)) for path in config.fit.teachers]
+    return join(Step("derived", name, words, data=data_sets(config)), [origin], teachers)
 
 
 def _ranges(network: AgeNetwork, observed: CropDataset) -> dict[str, tuple[float, int]] | None:
@@ -238,7 +238,7 @@ def compare(config: DictConfig) -> Table:
     """
     wanted = config.variants
     if wanted.weights is None:
-        config = of_run(config)
+        config = run_config(config)
     model = load_weights(Path(wanted.weights or Path(config.run, "age.safetensors")))
     test = model_crops(config, wanted.split, model.contract.crop)
     variants = make(model, config)

@@ -1,1 +1,1 @@
-"""From a command line to a configuration that was checked."""
+"""The configuration of commands: overrides, schema, validation, aliases of keys."""

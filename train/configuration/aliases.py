@@ -9,7 +9,7 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 log = logging.getLogger(__name__)
 ALIASES: Mapping[str, str] = {
@@ -62,17 +62,6 @@ def with_earlier_names(values: Mapping[str, Any]) -> dict[str, Any]:
         if _parent(copy, new) is not None:
             _set(copy, old, _pop(copy, new))
     return copy
-
-
-def load_run_config(file: Any) -> DictConfig:
-    """The configuration that `fit` saved into a run's folder, under the keys' current names.
-
-    Raises OSError or YAMLError if it cannot be read.
-    """
-    config = OmegaConf.load(file)
-    if isinstance(config, ListConfig):
-        raise ValueError(f"{file}: keys are expected, not a list")
-    return rename_keys(config, str(file))
 
 
 def _warn(where: str, old: str) -> None:

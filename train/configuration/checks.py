@@ -1,4 +1,4 @@
-"""A configuration that fits `train.configuration.schema`, or one line that says what does not."""
+"""Validation of a configuration against `train.configuration.schema`, with one-line errors."""
 
 import difflib
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ from omegaconf.errors import (
 )
 
 from train.configuration.aliases import ALIASES
-from train.configuration.schema import Config, Wanted
+from train.configuration.schema import Config, Constraint
 
 
 class ConfigError(ValueError):
-    """A key or a value that a command cannot take."""
+    """An unknown key, a missing value, or a value outside its constraint."""
 
 
 def _leaves(section: type, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Every key, its type, and the same with what is wanted of it."""
+    """Every key with its type, without and with annotations."""
     types, annotated = get_type_hints(section), get_type_hints(section, include_extras=True)
     for each in fields(section):
         name, kind = f"{prefix}{each.name}", types[each.name]
@@ -32,35 +32,38 @@ def _leaves(section: type, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
             yield name, kind, annotated[each.name]
 
 
-def _wanted(annotated: Any) -> Wanted | None:
-    """What an annotated type, or one of its parts, wants; an optional one takes null too."""
-    found = [each for each in getattr(annotated, "__metadata__", ()) if isinstance(each, Wanted)]
+def _constraint(annotated: Any) -> Constraint | None:
+    """The constraint of an annotated type, or of one of its arguments; optional ones allow null."""
+    metadata = getattr(annotated, "__metadata__", ())
+    found = [each for each in metadata if isinstance(each, Constraint)]
     if found:
         return found[0]
-    inner = next(filter(None, map(_wanted, get_args(annotated))), None)
+    inner = next(filter(None, map(_constraint, get_args(annotated))), None)
     if inner is None or type(None) not in get_args(annotated):
         return inner
-    return Wanted(f"{inner.words}, or null,", lambda value: value is None or inner.holds(value))
+    return Constraint(f"{inner.words}, or null,", lambda value: value is None or inner.holds(value))
 
 
 _TYPES = {name: kind for name, kind, _ in _leaves(Config)}
-_WANTED = {name: wanted for name, _, kind in _leaves(Config) if (wanted := _wanted(kind))}
+_CONSTRAINTS = {
+    name: constraint for name, _, kind in _leaves(Config) if (constraint := _constraint(kind))
+}
 
 
 def type_of(key: str) -> Any:
-    """The type of a key's value, as in `float | None`; None where there is no such key."""
+    """The type of a key's value, as in `float | None`; None for an unknown key."""
     table = _TYPES.get(key.rpartition(".")[0])
     return get_args(table)[1] if get_origin(table) is dict else _TYPES.get(key)
 
 
-def takes(key: str) -> str | None:
-    """What a key's value has to be, in words; None where any of its type will do."""
-    wanted = _WANTED.get(key)
-    return wanted.words if wanted else None
+def requirement(key: str) -> str | None:
+    """A key's constraint in words; None if every value of its type is valid."""
+    constraint = _CONSTRAINTS.get(key)
+    return constraint.words if constraint else None
 
 
-def nearest(key: str) -> str:
-    """Words that say what was probably meant instead of a key that is not there, or nothing."""
+def suggestion(key: str) -> str:
+    """The end of the message for an unknown key: similar keys, or how to add it; may be empty."""
     if key in ALIASES:
         return f"; it is now {ALIASES[key]}"
     if type_of(key):
@@ -70,48 +73,48 @@ def nearest(key: str) -> str:
     if not close:
         ends = difflib.get_close_matches(key.rpartition(".")[2], last.values(), 1, 0.8)
         close = [name for name in _TYPES if last[name] in ends]
-    return f"; {' or '.join(close)} may be meant" if close else ""
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
-def checked(config: DictConfig) -> DictConfig:
-    """`config` with values of the right types.
+def validated(config: DictConfig) -> DictConfig:
+    """`config` with values converted to their keys' types.
 
-    Raises ConfigError where a key is unknown or missing, or its value is none that it takes.
+    Raises ConfigError for an unknown key, a missing value, or a value outside its constraint.
     """
     try:
         typed = cast("DictConfig", OmegaConf.merge(OmegaConf.structured(Config), config))
     except (ConfigKeyError, ConfigAttributeError) as error:
         key = str(error.full_key)
-        raise ConfigError(f"{key}: there is no such key{nearest(key)}") from error
+        raise ConfigError(f"{key}: unknown key{suggestion(key)}") from error
     except OmegaConfBaseException as error:
-        raise _refused(config, str(error.full_key), error) from error
-    for key, wanted in _WANTED.items():
+        raise _error(config, str(error.full_key), error) from error
+    for key, constraint in _CONSTRAINTS.items():
         try:
-            held = wanted.holds(OmegaConf.select(typed, key, throw_on_missing=True))
+            valid = constraint.holds(OmegaConf.select(typed, key, throw_on_missing=True))
         except OmegaConfBaseException as error:
-            raise _refused(config, key, error) from error
-        if not held:
-            raise _refused(config, key)
+            raise _error(config, key, error) from error
+        if not valid:
+            raise _error(config, key)
     return typed
 
 
-def _refused(
-    config: DictConfig, key: str, why: OmegaConfBaseException | None = None
+def _error(
+    config: DictConfig, key: str, cause: OmegaConfBaseException | None = None
 ) -> ConfigError:
-    key = key.partition("[")[0]  # of a list's element
+    key = key.partition("[")[0]  # the list of an element
     value: Any = OmegaConf.to_container(config)
     for part in key.split("."):
         value = value.get(part, "???") if isinstance(value, dict) else "???"
     if value == "???":
         return ConfigError(f"{key}: a value is missing")
-    wanted = _WANTED.get(key)
-    if wanted is None or isinstance(why, InterpolationResolutionError):
-        return ConfigError(f"{key}={_spelled(value)}: {str(why).splitlines()[0]}")
-    return ConfigError(f"{key}={_spelled(value)}: {wanted.words} is wanted")
+    constraint = _CONSTRAINTS.get(key)
+    if constraint is None or isinstance(cause, InterpolationResolutionError):
+        return ConfigError(f"{key}={_spelled(value)}: {str(cause).splitlines()[0]}")
+    return ConfigError(f"{key}={_spelled(value)}: {constraint.words} is expected")
 
 
 def _spelled(value: Any) -> str:
-    """As it is written on the command line."""
+    """A value as the command line spells it."""
     if isinstance(value, list):
         return f"[{','.join(map(_spelled, value))}]"
     if value is None or isinstance(value, bool):

@@ -1,9 +1,8 @@
-"""How the commands of the training half meet their user: overrides as they are typed, a
-configuration that was checked, and errors in one line.
+"""The entry point of training commands: overrides, a validated configuration, one-line errors.
 
-What a user can mend ends a command with `error: ...` and exit code 1, or 2 where it is the command
-line itself. Anything else is a fault of ours and keeps its traceback; with HYDRA_FULL_ERROR=1, all
-do.
+An error that the user can fix ends a command with `error: ...` and exit code 1, or 2 if it is in
+the command line itself. Any other error is a bug of ours and keeps its traceback; with
+HYDRA_FULL_ERROR=1, every error does.
 """
 
 import functools
@@ -27,10 +26,10 @@ from yaml import YAMLError
 
 from handler.errors import Failure
 from train.configuration.aliases import rename_keys, rename_override
-from train.configuration.checks import ConfigError, checked, nearest
+from train.configuration.checks import ConfigError, suggestion, validated
 from train.configuration.overrides import quoted
 from train.configuration.settings import CONFIG
-from train.files import readable, why
+from train.files import error_text, printable
 
 T = TypeVar("T")
 _EXPECTED = (
@@ -44,7 +43,7 @@ _EXPECTED = (
 )
 _COMMAND_LINE = (HydraException, ConfigError, InterpolationKeyError, GrammarParseError)
 _FULL = "HYDRA_FULL_ERROR"
-_INTERRUPTED = 130  # as a shell tells SIGINT
+_INTERRUPTED = 130  # a shell's exit code for SIGINT
 
 
 def command(function: Callable[[DictConfig], T]) -> Callable[[], None]:
@@ -58,7 +57,7 @@ def command(function: Callable[[DictConfig], T]) -> Callable[[], None]:
         full = os.environ.get(_FULL) == "1"
         _rewrite_overrides()
         try:
-            # Hydra lets errors through then, which are told here
+            # Hydra then raises errors, which are reported here
             with env_override({_FULL: "1"}):
                 hydra.main(**CONFIG)(_job(function, full))()
         except _EXPECTED as error:
@@ -68,7 +67,7 @@ def command(function: Callable[[DictConfig], T]) -> Callable[[], None]:
         except KeyboardInterrupt:
             raise SystemExit(_INTERRUPTED) from None
         except SystemExit as stopped:
-            if isinstance(stopped.__context__, KeyboardInterrupt):  # Lightning's way to stop
+            if isinstance(stopped.__context__, KeyboardInterrupt):  # raised by Lightning
                 raise SystemExit(_INTERRUPTED) from None
             raise
 
@@ -76,16 +75,16 @@ def command(function: Callable[[DictConfig], T]) -> Callable[[], None]:
 
 
 def _job(function: Callable[[DictConfig], T], full: bool) -> Callable[[DictConfig], T]:
-    """What Hydra runs, once or, under --multirun, again and again."""
+    """The function that Hydra calls: once, or under --multirun once per run."""
 
     @functools.wraps(function)
     def job(config: DictConfig) -> T:
-        with env_override({_FULL: str(int(full))}):  # as it was, for processes that are started
+        with env_override({_FULL: str(int(full))}):  # restored for child processes
             try:
                 overrides = HydraConfig.get().overrides.task
-                return function(checked(rename_keys(config, "train/config", overrides)))
+                return function(validated(rename_keys(config, "train/config", overrides)))
             except _EXPECTED as error:
-                # a sweep goes on with its other runs, and fails at its end
+                # a sweep continues with its other runs, and fails at its end
                 if full or HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise
                 raise SystemExit(_report(error)) from error
@@ -102,44 +101,44 @@ def _rewrite_overrides() -> None:
 
 
 def _report(error: Exception) -> int:
-    """Tell what is wrong in a line, and give the exit code."""
+    """Print the error in one line, and return the exit code."""
     print(f"error: {message(error)}", file=sys.stderr)
     return 2 if isinstance(error, _COMMAND_LINE) else 1
 
 
 def message(error: BaseException) -> str:
-    """What is wrong and what to do, in one line."""
-    text = why(error)
+    """An error and its fix in one line."""
+    text = error_text(error)
     if isinstance(error, OverrideParseException):
-        text = _not_understood(error.override)
+        text = _unparsable(error.override)
     elif isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        others = f"; there are {', '.join(error.options)}" if error.options else ""
-        text = f"{error.missing_cfg_file} is none of train/config's{others}"
+        others = f"; it has {', '.join(error.options)}" if error.options else ""
+        text = f"train/config has no {error.missing_cfg_file}{others}"
     elif found := re.match(r"Could not override '(.+?)'", text):
         group = Path(CONFIG["config_path"], found[1]).is_dir()
-        near = f"; +{found[1]}=... adds one" if group else nearest(found[1])
-        text = f"{found[1]}: there is no such key{near}"
+        near = f"; +{found[1]}=... adds one" if group else suggestion(found[1])
+        text = f"{found[1]}: unknown key{near}"
     elif found := re.match(r"Ambiguous value for argument '(.+)'", text):
         key, _, value = found[1].partition("=")
-        text = f"{found[1]}: of several, '{key}=[{value}]' takes all, and --multirun one by one"
+        text = f"{found[1]}: write '{key}=[{value}]' for a list, or --multirun for one run each"
     elif isinstance(error, UnicodeEncodeError):
-        text = f"{error.object}: its name is not UTF-8, which is needed here: give it another one"
+        text = f"{error.object}: its name is not UTF-8, which is required here: rename it"
     elif isinstance(error, InterpolationKeyError):
-        text = f"{text.splitlines()[0]}; \\${{ stands for the letters themselves"
+        text = f"{text.splitlines()[0]}; write \\${{ for a literal ${{"
     elif isinstance(error, GrammarParseError):
-        text = f"{text.splitlines()[0]}: what ${{ begins is no interpolation, and run= has it"
+        text = f"{text.splitlines()[0]}: run= contains a ${{ that begins no valid interpolation"
     elif error.__cause__ is not None and isinstance(error, HydraException):
         text += f" ({message(error.__cause__)})"
-    return re.sub(r"\s*\n\s*", " ", readable(text)).strip()
+    return re.sub(r"\s*\n\s*", " ", printable(text)).strip()
 
 
-def _not_understood(override: str) -> str:
+def _unparsable(override: str) -> str:
     key, equals, _ = override.partition("=")
     if not equals:
-        return f"{key}: key=value is wanted"
+        return f"{key}: key=value is expected"
     if not re.fullmatch(r"(~|\+{0,2})[\w.$@/-]+", key, re.ASCII):
-        return f"{key}: a key is made of letters from a to z, digits, _ and -, parted by points"
+        return f"{key}: a key consists of letters a to z, digits, _ and -, separated by points"
     return (
-        f"{key}: its value cannot be read; a text within it goes in quotes of its own, as in "
+        f"{key}: its value cannot be parsed; put each text within it in quotes, as in "
         """'fit.teachers=["a,b.ckpt",c.ckpt]'"""
     )

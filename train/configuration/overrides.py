@@ -1,10 +1,10 @@
-"""What people type after a command -> overrides in Hydra's grammar.
+"""Overrides as users type them -> overrides in Hydra's grammar.
 
-Hydra reads a value as numbers, lists and functions, and fails where a path holds its signs or a
-letter beyond ASCII. Here the key's type decides. Text is taken as it stands, a whole value in
-quotes without them. A list of texts is parted at its commas, unless a file has all of it for a
-name. Interpolations, `${...}`, go through, and so do the values of keys whose type is free, where
-Hydra can read them.
+Hydra parses values as numbers, lists and functions, and fails on paths with special characters or
+letters beyond ASCII. Here the key's type decides. Text is taken literally, without quotes around
+the whole value. A list of texts is split at its commas, unless a file has the whole value as its
+name. Interpolations, `${...}`, pass unchanged, and so do values of untyped keys that Hydra can
+parse.
 """
 
 import os
@@ -26,26 +26,26 @@ _SWEEP = re.compile(r"\s*(choice|range|interval|shuffle|sort|glob|tag)\s*\(.*\)\
 
 
 def quoted(override: str, sweeping: bool = False) -> str:
-    """`override` so that Hydra reads what is meant; `sweeping`: under --multirun."""
+    """`override` with its value quoted as Hydra needs it; `sweeping`: under --multirun."""
     key, equals, value = override.partition("=")
     kind = type_of(key.lstrip("+"))
     if not equals or key.startswith("~"):
         return override
     if kind in (str, str | None):
-        return f"{key}={_told_text(value, kind, sweeping)}"
+        return f"{key}={_text_value(value, kind, sweeping)}"
     if get_origin(kind) is list:
         return _list(key, value, get_args(kind)[0] is str, sweeping)
     return _other(key, value, free=kind in (None, Any), sweeping=sweeping)
 
 
-def _told_text(value: str, kind: Any, sweeping: bool) -> str:
+def _text_value(value: str, kind: Any, sweeping: bool) -> str:
     if (value == "null" and kind is not str) or (sweeping and _SWEEP.fullmatch(value)):
         return value
-    return ",".join(map(_text, parts(value))) if sweeping else _text(value)
+    return ",".join(map(_text, split_elements(value))) if sweeping else _text(value)
 
 
 def _list(key: str, value: str, texts: bool, sweeping: bool) -> str:
-    """A list in brackets; without them, it is one too."""
+    """An override of a list; brackets around the value are optional."""
     override = f"{key}={value}"
     parsed = _parsed(override)
     if value.strip().startswith("${") or value == "null":
@@ -58,7 +58,7 @@ def _list(key: str, value: str, texts: bool, sweeping: bool) -> str:
     if not texts:
         listed = f"{key}=[{inner}]"
         return listed if _parsed(listed) is not None else f"{key}={_literal(value)}"
-    elements = [inner] if os.path.lexists(inner) else parts(inner) if inner.strip() else []
+    elements = [inner] if os.path.lexists(inner) else split_elements(inner) if inner.strip() else []
     return f"{key}=[{','.join(map(_text, elements))}]" if all(elements) else override
 
 
@@ -70,8 +70,8 @@ def _other(key: str, value: str, free: bool, sweeping: bool) -> str:
     return override
 
 
-def parts(text: str) -> list[str]:
-    """`text` parted at its commas, but for those in elements in quotes and in interpolations."""
+def split_elements(text: str) -> list[str]:
+    """`text` split at its commas, except those within quoted elements and interpolations."""
     found: list[str] = []
     start = 0
     while True:
@@ -96,7 +96,7 @@ def _end(text: str, start: int) -> int:
 
 
 def _text(value: str) -> str:
-    """In Hydra's quotes, if it is not so already; a file whose very name has them comes first."""
+    """`value` in Hydra's quotes, unless it has some and no file has this literal name."""
     if _WHOLE.fullmatch(value) and not os.path.lexists(value):
         return value
     return _literal(value)
@@ -107,7 +107,7 @@ def _literal(value: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """`text` with a backslash before each `${` that begins no interpolation."""
+    """`text` with a backslash before each `${` that does not begin an interpolation."""
     if "${" not in text:
         return text
     try:

@@ -1,5 +1,7 @@
-"""The types and ranges of all keys of `config/config.yaml`, which holds their values and says what
-they mean. `train.configuration.checks` refuses what does not fit when a command starts.
+"""Types and constraints of all keys of `config/config.yaml`.
+
+The YAML file holds the defaults and explains the keys. `train.configuration.checks` validates a
+configuration when a command starts.
 """
 
 import math
@@ -13,20 +15,20 @@ from train.data.samples import SPLITS
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a key takes beside its type: in words, and as a check of its value."""
+class Constraint:
+    """A restriction of a key's values beside their type: in words, and as a predicate."""
 
     words: str
     holds: Callable[[Any], bool] = lambda value: True
 
 
-def one_of(*choices: str) -> Wanted:
-    """One of some words."""
-    return Wanted(f"one of {', '.join(choices)}", choices.__contains__)
+def one_of(*choices: str) -> Constraint:
+    """The constraint to some strings."""
+    return Constraint(f"one of {', '.join(choices)}", choices.__contains__)
 
 
 def _batches(value: object) -> bool:
-    """None, a number of batches or a part of them."""
+    """Whether it is None, a number of batches or a fraction of them."""
     if value is None or isinstance(value, bool):
         return value is None
     return value >= 1 if isinstance(value, int) else isinstance(value, float) and 0 < value <= 1
@@ -39,20 +41,20 @@ def _names(value: Any) -> bool:
 
 
 _WHOLE = "a whole number of at least"
-Flag = Annotated[bool, Wanted("true or false")]
-Text = Annotated[str, Wanted("text that is not empty", bool)]
-Paths = Annotated[list[str], Wanted("paths in brackets, as in [a.ckpt,b.ckpt],", all)]
-Count = Annotated[int, Wanted(f"{_WHOLE} 1", lambda value: value >= 1)]
-Whole = Annotated[int, Wanted(f"{_WHOLE} 0", lambda value: value >= 0)]
-Part = Annotated[float, Wanted("a number from 0 to 1", lambda value: 0 <= value <= 1)]
-Weight = Annotated[float, Wanted("a number of at least 0", lambda value: 0 <= value < math.inf)]
-Positive = Annotated[float, Wanted("a number above 0", lambda value: 0 < value < math.inf)]
+Flag = Annotated[bool, Constraint("true or false")]
+Text = Annotated[str, Constraint("text that is not empty", bool)]
+Paths = Annotated[list[str], Constraint("paths in brackets, as in [a.ckpt,b.ckpt],", all)]
+Count = Annotated[int, Constraint(f"{_WHOLE} 1", lambda value: value >= 1)]
+Whole = Annotated[int, Constraint(f"{_WHOLE} 0", lambda value: value >= 0)]
+Part = Annotated[float, Constraint("a number from 0 to 1", lambda value: 0 <= value <= 1)]
+Weight = Annotated[float, Constraint("a number of at least 0", lambda value: 0 <= value < math.inf)]
+Positive = Annotated[float, Constraint("a number above 0", lambda value: 0 < value < math.inf)]
 Split = Annotated[str, one_of(*SPLITS)]
 
 
 @dataclass
 class Data:
-    """Labelled pictures and their crops."""
+    """Labelled images and their crops."""
 
     sources: dict[str, str]
     prepared: Text
@@ -67,24 +69,24 @@ class Detector:
 
     thresholds: Annotated[
         list[float],
-        Wanted(
+        Constraint(
             "three numbers from 0 to 1 in brackets",
             lambda value: len(value) == 3 and all(0 <= each <= 1 for each in value),
         ),
     ]
-    factor: Annotated[float, Wanted("a number between 0 and 1", lambda value: 0 < value < 1)]
+    factor: Annotated[float, Constraint("a number between 0 and 1", lambda value: 0 < value < 1)]
     border: Weight
 
 
 @dataclass
 class Crop:
-    """As `handler.contract.CropGeometry`, and how faces are found."""
+    """As `handler.contract.CropGeometry`, with the limits of face detection."""
 
     size: Annotated[
-        int, Wanted("a multiple of 8, in pixels,", lambda value: value > 0 and value % 8 == 0)
+        int, Constraint("a multiple of 8, in pixels,", lambda value: value > 0 and value % 8 == 0)
     ]
-    margin: Annotated[float, Wanted("a number above -1", lambda value: -1 < value < math.inf)]
-    fill: Annotated[int, Wanted("a whole number from 0 to 255", lambda value: 0 <= value <= 255)]
+    margin: Annotated[float, Constraint("a number above -1", lambda value: -1 < value < math.inf)]
+    fill: Annotated[int, Constraint("a whole number from 0 to 255", range(256).__contains__)]
     min_face_size: Count
     max_side: Count
     detector: Detector
@@ -130,17 +132,19 @@ class Fit:
     ]
     start: Text | None
     resume: Flag
-    limit_train_batches: Annotated[Any, Wanted("a number of batches, or a part of them", _batches)]
+    limit_train_batches: Annotated[
+        Any, Constraint("a number of batches, or a fraction of them", _batches)
+    ]
 
 
 @dataclass
 class Augment:
     """As `train.data.augment.Augmentation`."""
 
-    rotation: Annotated[float, Wanted("0 to 180 degrees", lambda value: 0 <= value <= 180)]
+    rotation: Annotated[float, Constraint("0 to 180 degrees", lambda value: 0 <= value <= 180)]
     scale: Annotated[
         list[float],
-        Wanted(
+        Constraint(
             "two numbers above 0 in brackets, the smaller one first,",
             lambda value: len(value) == 2 and 0 < value[0] <= value[1] < math.inf,
         ),
@@ -160,7 +164,7 @@ class Augment:
 
 @dataclass
 class Evaluate:
-    """What is measured, and on what."""
+    """Evaluation of a run or of a model."""
 
     model: Text | None
     split: Split
@@ -180,12 +184,12 @@ class Sheet:
 
 @dataclass
 class Export:
-    """What becomes of a run's checkpoints."""
+    """Export of a run's checkpoints."""
 
     shift: Whole
     checkpoints: Annotated[
         list[str],
-        Wanted(
+        Constraint(
             "paths in brackets, as in [a.ckpt,b.ckpt],",
             lambda value: len(value) > 0 and all(value),
         ),
@@ -196,18 +200,20 @@ class Export:
 
 @dataclass
 class Variants:
-    """What is measured beside a model."""
+    """Smaller and other models to compare with a run's."""
 
     weights: Text | None
     prune: Annotated[
         list[float],
-        Wanted(
+        Constraint(
             "numbers of at least 0 and below 1 in brackets",
             lambda value: all(0 <= each < 1 for each in value),
         ),
     ]
     steps: Whole
-    untrained: Annotated[list[str], Wanted("names in brackets, as in [resnet34,resnet50],", all)]
+    untrained: Annotated[
+        list[str], Constraint("names in brackets, as in [resnet34,resnet50],", all)
+    ]
     files: Paths
     compile: Flag
     split: Split
@@ -224,16 +230,16 @@ class Model:
     backbone: Text
     pretrained: Flag
     weights: Text | None
-    frozen: Annotated[Any, Wanted("true, false, or names as in [conv1,layer1]", _names)]
+    frozen: Annotated[Any, Constraint("true, false, or names as in [conv1,layer1]", _names)]
     drop_path: Part
 
 
 @dataclass
 class Config:
-    """All of it. What Lightning, loggers and profilers take is theirs to check."""
+    """The whole configuration. Lightning, loggers and profilers check their own arguments."""
 
     seed: Annotated[
-        int, Wanted("a whole number from 0 to 4294967295", lambda value: 0 <= value < 2**32)
+        int, Constraint("a whole number from 0 to 4294967295", lambda value: 0 <= value < 2**32)
     ]
     run: Text
     data: Data

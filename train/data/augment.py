@@ -1,8 +1,8 @@
-"""Random views of stored crops, a whole batch at a time, on whatever device it lies.
+"""Augmentation: random views of a batch of stored crops, on the batch's device.
 
-What is varied is what differs between a training picture and a user's: pose and framing, light and
-colour, resolution, compression, things in front of the face. Random numbers come from torch's
-global generator, which `fit` seeds for every step.
+The changes cover the differences between training images and users' images: pose, framing, light,
+colour, resolution, compression and occlusion. Random numbers come from torch's global generator,
+which `fit` seeds for every step.
 """
 
 import math
@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.io import decode_jpeg, encode_jpeg
 
-QUALITY = (15, 90)  # of the compressed ones, libjpeg's scale
+QUALITY = (15, 90)  # of JPEG compression, libjpeg's scale
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges of the random changes; see `config.yaml`. Angles in degrees, the rest as parts."""
+    """Ranges of the random changes; see `config.yaml`. Angles in degrees, the rest as fractions."""
 
     rotation: float
     scale: tuple[float, float]
@@ -37,7 +37,7 @@ class Augmentation:
     def __call__(self, crops: Tensor, served: int, side: int) -> Tensor:
         """uint8 [N, 3, W, W] stored crops -> float32 [N, 3, side, side], 0 to 255.
 
-        `served`: side of the served crop in the middle of the stored one, pixels.
+        `served`: side of the served crop in the centre of the stored one, pixels.
         """
         faces = self._frame(self._compress(crops).float(), served, side)
         faces = self._sharpen(self._soften(faces))
@@ -45,7 +45,7 @@ class Augmentation:
         return self._erase(faces)
 
     def _compress(self, crops: Tensor) -> Tensor:
-        """JPEG, and back, of some of the batch; on the processor, wherever it lies."""
+        """Compress some of the batch as JPEG and decode it, on the CPU."""
         n = len(crops)
         chosen = (torch.rand(n) < self.compress).nonzero().flatten().tolist()
         qualities = torch.randint(*QUALITY, (n,)).tolist()
@@ -61,7 +61,7 @@ class Augmentation:
         low, high = (math.log(s) for s in self.scale)
         zoom = torch.exp(low + (high - low) * torch.rand(n, device=device))
         mirror = torch.where(torch.rand(n, device=device) < self.mirror, -1.0, 1.0)
-        part = served / crops.shape[-1] / zoom  # of the stored crop that is looked at
+        part = served / crops.shape[-1] / zoom  # fraction of the stored crop's side in view
         cos, sin = torch.cos(angle) * part, torch.sin(angle) * part
         x = 2 * self.shift * _uniform(n, device) * part
         y = 2 * self.shift * _uniform(n, device) * part
@@ -70,7 +70,7 @@ class Augmentation:
         return functional.grid_sample(crops, grid, align_corners=False)
 
     def _soften(self, faces: Tensor) -> Tensor:
-        """Scale some of the batch down and up again: small, blurred and enlarged faces."""
+        """Scale some of the batch down and up again, like small, blurred or enlarged faces."""
         chosen = torch.rand(len(faces), device=faces.device) < self.soften
         if chosen.any():
             size = faces.shape[-1]
@@ -82,7 +82,7 @@ class Augmentation:
         return faces
 
     def _sharpen(self, faces: Tensor) -> Tensor:
-        """Unsharp masking of some of the batch: studio portraits and what phones make of faces."""
+        """Unsharp masking of some of the batch, like studio portraits and phone cameras."""
         n, device = len(faces), faces.device
         chosen = torch.rand(n, device=device) < self.sharpen
         amount = (chosen * 1.5 * torch.rand(n, device=device)).view(n, 1, 1, 1)
@@ -90,6 +90,7 @@ class Augmentation:
         return faces + amount * (faces - blurred)
 
     def _light(self, faces: Tensor) -> Tensor:
+        """Change gamma, contrast, brightness and saturation; make some of the batch grey."""
         n, device = len(faces), faces.device
 
         def around_one(width: float) -> Tensor:
@@ -105,7 +106,7 @@ class Augmentation:
         return ((faces - grey) * colour + grey).clamp(0, 255)
 
     def _erase(self, faces: Tensor) -> Tensor:
-        """Put a box of one colour over some faces (Zhong et al., AAAI 2020)."""
+        """Random erasing: cover a box of some faces in one colour (Zhong et al., AAAI 2020)."""
         n, _, size, _ = faces.shape
         device = faces.device
         extent = 0.1 + 0.3 * torch.rand(n, 2, device=device)
@@ -130,5 +131,5 @@ def mixup(faces: Tensor, part: float) -> tuple[Tensor, Tensor]:
 
 
 def _uniform(n: int, device: torch.device) -> Tensor:
-    """`n` numbers between -1 and 1."""
+    """`n` uniform random numbers from -1 to 1."""
     return 2 * torch.rand(n, device=device) - 1

@@ -1,11 +1,11 @@
 """The cache of face crops on disk, one folder per data set: written by `prepare`, read by `fit`.
 
-A crop is stored with more around it than the model sees (`CONTEXT`), so that augmentation can move
-and turn it over real pixels. Its central `size` pixels are the served crop, pixel for pixel.
+A stored crop is larger than the served one by the factor `CONTEXT`, so that augmentation can shift
+and rotate it without padding. Its central `size` pixels equal the served crop exactly.
 
-A folder holds `crops-NNNNN.npy` (uint8 [n, 3, W, W]) and beside each `crops-NNNNN.json` with the
-labels, written in that order: the second one's presence says that the shard is whole. With all of
-them there, `summary.json` counts them.
+A folder holds shards: `crops-NNNNN.npy` (uint8 [n, 3, W, W]) and `crops-NNNNN.json` with the
+labels. The second file is written last and marks the shard as complete. `summary.json` is written
+once all shards are complete.
 """
 
 import dataclasses
@@ -21,29 +21,29 @@ from handler.contract import CropGeometry
 from train.atomic_write import atomic_write
 
 SUMMARY = "summary.json"
-# Of all that makes a crop's pixels: decoding, detection, cropping. Raise it where
-# tests/unit/train/test_golden_crops.py finds that they have changed: every crop is made anew then.
+# Version of the code that a crop's pixels depend on: decoding, detection, cropping. Increase it if
+# tests/unit/train/test_golden_crops.py finds a change: then `prepare` makes every crop again.
 CROP_VERSION = 1
 CONTEXT = 1.25  # side of a stored crop as a multiple of the served crop's
 
 
 @dataclass(frozen=True)
 class CropLabel:
-    """What is known of one stored crop."""
+    """The labels of one stored crop."""
 
     file: str
     age: float  # years
     split: str
     source: str
-    gender: int  # -1 where unknown
-    race: int  # -1 where unknown
-    found: bool  # by the detector; otherwise the whole picture was taken for the face
-    padding: float  # part of the served crop that lies past the picture
+    gender: int  # -1: unknown
+    race: int  # -1: unknown
+    found: bool  # by the detector; False: the whole image was taken as the face
+    padding: float  # fraction of the served crop outside of the image
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Some crops of a data set, their labels, and the pictures that gave none."""
+    """Some crops of a data set, their labels, and the rejected images."""
 
     crops: NDArray[np.uint8]  # [n, 3, W, W]
     labels: list[CropLabel]  # n
@@ -51,7 +51,10 @@ class Shard:
 
 
 def stored_geometry(served: CropGeometry) -> CropGeometry:
-    """The geometry of the stored crop whose centre is the served one."""
+    """The geometry of the stored crop around a served one.
+
+    Raises ValueError if the served size is not a multiple of 8.
+    """
     size = round(served.size * CONTEXT)
     if size != served.size * CONTEXT or (size - served.size) % 2:
         raise ValueError(f"crop size {served.size} is not a multiple of 8")
@@ -59,33 +62,33 @@ def stored_geometry(served: CropGeometry) -> CropGeometry:
 
 
 def widened(geometry: CropGeometry, size: int) -> CropGeometry:
-    """The geometry of the crop of `size` pixels whose centre, pixel for pixel, is `geometry`'s."""
+    """The geometry of a crop of `size` pixels with the same centre and scale as `geometry`."""
     margin = (1 + geometry.margin) * size / geometry.size - 1
     return CropGeometry(size, margin, geometry.fill)
 
 
 def served_part(crops: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The central `size` pixels of stored crops [..., W, W]: what the served model sees."""
+    """The served crops: the central `size` pixels of stored crops [..., W, W]."""
     edge = (crops.shape[-1] - size) // 2
     return crops[..., edge : edge + size, edge : edge + size]
 
 
-def marker(folder: Path, index: int) -> Path:
-    """The file that is there once shard `index` is whole."""
+def labels_file(folder: Path, index: int) -> Path:
+    """The file of labels, which exists once shard `index` is complete."""
     return folder / f"crops-{index:05d}.json"
 
 
-def refuse_bad(folder: Path, unusable: int, total: int, max_bad: float) -> None:
-    """Raise ValueError when more than `max_bad` (a part, 0 to 1) of a data set cannot be used."""
+def refuse_unusable(folder: Path, unusable: int, total: int, max_bad: float) -> None:
+    """Raise ValueError if more than `max_bad` (0 to 1) of a data set's images are unusable."""
     if unusable > max_bad * total:
         raise ValueError(
-            f"{folder.name}: {unusable / total:.1%} of the pictures cannot be used, more than "
+            f"{folder.name}: {unusable / total:.1%} of the images cannot be used, more than "
             f"{max_bad:.1%}: look at {folder / 'rejected.csv'}, or raise data.max_bad"
         )
 
 
 def refuse_unfinished(folder: Path, max_bad: float) -> None:
-    """Raise ValueError, saying what to do, where `prepare` has not ended or `refuse_bad` would."""
+    """Raise ValueError if `prepare` has not finished `folder`, or as `refuse_unusable`."""
     file = folder / SUMMARY
     if not file.is_file():
         raise ValueError(
@@ -93,29 +96,29 @@ def refuse_unfinished(folder: Path, max_bad: float) -> None:
         )
     summary = json.loads(file.read_text())
     unusable = summary["unusable"]
-    refuse_bad(folder, unusable, summary["crops"] + unusable, max_bad)
+    refuse_unusable(folder, unusable, summary["crops"] + unusable, max_bad)
 
 
 def write_shard(folder: Path, index: int, shard: Shard) -> None:
-    """Store one shard; whoever is interrupted leaves no half of it behind."""
-    path = marker(folder, index)
+    """Write one shard atomically."""
+    path = labels_file(folder, index)
     with atomic_write(path.with_suffix(".npy")) as partial, partial.open("wb") as stream:
         crops = np.ascontiguousarray(shard.crops)
-        # np.save has no words for a full disk
+        # np.save does not raise OSError on a full disk
         header = np.lib.format.header_data_from_array_1_0(crops)
         np.lib.format.write_array_header_1_0(stream, header)
         stream.write(crops.data)
-    text = {
+    content = {
         "labels": [dataclasses.asdict(label) for label in shard.labels],
         "rejected": shard.rejected,
     }
     with atomic_write(path) as partial:
-        partial.write_text(json.dumps(text))
+        partial.write_text(json.dumps(content))
 
 
 def read_shards(folder: Path) -> Iterator[Shard]:
-    """Every shard of a folder, in order; the crops are mapped into memory and not read."""
+    """All complete shards of a folder, in order, with memory-mapped crops."""
     for path in sorted(folder.glob("crops-*.json")):
-        text = json.loads(path.read_text())
+        content = json.loads(path.read_text())
         crops = np.load(path.with_suffix(".npy"), mmap_mode="r")
-        yield Shard(crops, [CropLabel(**label) for label in text["labels"]], text["rejected"])
+        yield Shard(crops, [CropLabel(**label) for label in content["labels"]], content["rejected"])

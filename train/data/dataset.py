@@ -1,4 +1,4 @@
-"""Cached crops -> batches."""
+"""Data sets and batches of cached crops."""
 
 import logging
 import math
@@ -27,16 +27,15 @@ log = logging.getLogger(__name__)
 
 
 class CropDataset(Dataset[Batch]):
-    """The crops of one split of several prepared data sets, held in memory.
+    """The crops of one split of several prepared data sets, in memory.
 
     An item is {"crop": uint8 [3, W, W], "age": float32, "gender": int64, "race": int64}.
     """
 
     def __init__(self, folders: Sequence[Path], split: str, size: int | None = None) -> None:
-        """`size`: keep only the served crop of that side; otherwise all that is stored.
+        """`size`: side of the served crop to keep; None keeps the whole stored crop.
 
-        Raises ValueError, saying what to do, when a folder holds no crop of the split, or one whose
-        age is none.
+        Raises ValueError if a folder has no crop of the split, or an age is out of range.
         """
         self.labels: list[CropLabel] = []
         parts: list[NDArray[np.uint8]] = []
@@ -49,10 +48,10 @@ class CropDataset(Dataset[Batch]):
                 crops = shard.crops[chosen]
                 parts.append(crops if size is None else served_part(crops, size))
             if not counts[split]:
-                raise ValueError(_lacking(folder, split, counts))
+                raise ValueError(_missing_split(folder, split, counts))
         self.crops = torch.from_numpy(np.concatenate(parts))
         self.age = torch.tensor([label.age for label in self.labels], dtype=torch.float32)
-        wrong = [x for x in self.labels if not 0 <= x.age <= MAX_AGE]  # NaN is not either
+        wrong = [x for x in self.labels if not 0 <= x.age <= MAX_AGE]  # true for NaN too
         if wrong:
             raise ValueError(
                 f"{len(wrong)} {split} crops have no age from 0 to {MAX_AGE}, {wrong[0].file} of "
@@ -64,7 +63,7 @@ class CropDataset(Dataset[Batch]):
         self.source = torch.tensor([sources.index(label.source) for label in self.labels])
 
     def thin_out(self, count: int) -> None:
-        """Keep `count` crops, evenly spread over all; or all, where there are no more."""
+        """Keep at most `count` crops, evenly spaced."""
         chosen = torch.linspace(0, len(self) - 1, min(count, len(self))).long()
         self.labels = [self.labels[i] for i in chosen.tolist()]
         self.crops, self.age = self.crops[chosen], self.age[chosen]
@@ -78,7 +77,7 @@ class CropDataset(Dataset[Batch]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """A whole batch at once, which DataLoader asks for where it can."""
+        """A batch; DataLoader calls this instead of `__getitem__`."""
         return {
             "crop": self.crops[indices],
             "age": self.age[indices],
@@ -87,21 +86,21 @@ class CropDataset(Dataset[Batch]):
         }
 
 
-def _lacking(folder: Path, split: str, counts: Counter[str]) -> str:
-    """Why `folder` cannot be taken, and what to do."""
+def _missing_split(folder: Path, split: str, counts: Counter[str]) -> str:
+    """The error for a folder without crops of a split."""
     if not counts:
         return f"{folder} holds no {split} crops: run python -m train.prepare"
     held = " and ".join(f"{counts[name]} {name}" for name in SPLITS if counts[name])
     return (
         f"{folder} holds {held} and no {split} crops: write {split} into the split column of some "
-        "pictures of its table, or add pictures, and run python -m train.prepare again"
+        "images of its table, or add images, and run python -m train.prepare again"
     )
 
 
 def model_crops(config: DictConfig, split: str, model: CropGeometry) -> CropDataset:
-    """The prepared crops of a split, as a model of that geometry takes them.
+    """The prepared crops of a split, at the geometry of a model.
 
-    Raises ValueError, saying what to do, where the prepared ones do not hold such crops.
+    Raises ValueError if the prepared crops do not contain that geometry.
     """
     prepared, _ = contract_parts(config)
     margin = widened(prepared, model.size).margin
@@ -114,7 +113,7 @@ def model_crops(config: DictConfig, split: str, model: CropGeometry) -> CropData
 
 
 class CropBatches(lightning.LightningDataModule):
-    """Training batches of stored crops, shuffled by (seed, epoch); validation of served ones."""
+    """Training batches of stored crops, shuffled by (seed, epoch); validation on served crops."""
 
     def __init__(
         self,
@@ -124,7 +123,7 @@ class CropBatches(lightning.LightningDataModule):
         balance: Balance,
         seed: int,
     ) -> None:
-        """`size`: side of the served crop, pixels; `batch_size`: of each process."""
+        """`size`: side of the served crop, pixels; `batch_size`: per process."""
         super().__init__()
         self.folders = folders
         self.size = size
@@ -133,35 +132,35 @@ class CropBatches(lightning.LightningDataModule):
         self.seed = seed
 
     def setup(self, stage: str) -> None:
-        """Read both splits, once."""
+        """Load both splits once."""
         if not hasattr(self, "train"):
             self.train = CropDataset(self.folders, "train")
             self.val = CropDataset(self.folders, "val", self.size)
             self.prepared = {folder.name: _fingerprint(folder) for folder in self.folders}
 
     def batch(self, processes: int) -> int:
-        """Crops of a training batch in each process: as many as there are, where these are few.
+        """Crops per training batch and process: `batch_size`, or fewer for a small data set.
 
-        Raises ValueError where there are fewer crops than processes.
+        Raises ValueError if there are fewer crops than processes.
         """
         part = len(self.train) // processes
         if not part:
             raise ValueError(
                 f"{len(self.train)} training crops are too few for {processes} processes: start "
-                "fewer, or prepare more pictures"
+                "fewer, or prepare more images"
             )
         return min(self.batch_size, part)
 
     def batches(self, processes: int) -> int:
-        """Training batches of an epoch in each process."""
+        """Training batches per epoch and process."""
         return len(self.train) // processes // self.batch(processes)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint tells of the data, for a run that goes on to be one of the same."""
+        """The facts for checkpoints, so that a resumed run can check that its data is the same."""
         return self.facts(self._ranks()[0])
 
     def facts(self, processes: int) -> dict[str, Any]:
-        """What the steps of an epoch depend on."""
+        """Everything that the steps of an epoch depend on."""
         return {
             "processes": processes,
             "batch": self.batch(processes),
@@ -171,15 +170,14 @@ class CropBatches(lightning.LightningDataModule):
         }
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """The order depends on seed and epoch alone, so that a resumed run goes on as it would."""
+        """The order depends on seed and epoch only, so that runs can be resumed exactly."""
         weights = balancing_weights(self.train.age, self.train.source, self.balance)
         ranks, rank = self._ranks()
         sampler = BalancedSampler(weights, ranks, rank, self.seed)
         batch = self.batch(ranks)
         if batch < self.batch_size:
             rank_zero_only(log.info)(
-                "%d training crops are fewer than fit.batch_size=%d in each process: batches of %d "
-                "are taken",
+                "%d training crops are fewer than fit.batch_size=%d per process: batches hold %d",
                 len(self.train),
                 self.batch_size,
                 batch,
@@ -187,8 +185,8 @@ class CropBatches(lightning.LightningDataModule):
         return self._loader(self.train, batch, sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Every validation crop once, in order, each in one of the processes."""
-        # DistributedSampler would repeat some, and the mean error would be another one
+        """Every validation crop once, in order, distributed over the processes."""
+        # DistributedSampler would repeat some crops, which changes the mean error
         ranks, rank = self._ranks()
         every = range(rank, len(self.val), ranks)
         return self._loader(self.val, self.batch_size, every, drop_last=False)
@@ -197,19 +195,19 @@ class CropBatches(lightning.LightningDataModule):
         self, dataset: CropDataset, batch: int, sampler: Sampler[int] | range, drop_last: bool
     ) -> DataLoader[Batch]:
         return DataLoader(
-            dataset, batch, sampler=sampler, drop_last=drop_last, collate_fn=_as_it_is
+            dataset, batch, sampler=sampler, drop_last=drop_last, collate_fn=_unchanged
         )
 
     def _ranks(self) -> tuple[int, int]:
-        # Lightning asks for loaders only once it has a trainer
+        # Lightning sets the trainer before it requests loaders
         trainer = cast("lightning.Trainer", self.trainer)
         return trainer.world_size, trainer.global_rank
 
 
 def _fingerprint(folder: Path) -> str:
-    file = folder / "fingerprint"  # of all that `prepare` made the crops of
+    file = folder / "fingerprint"  # of all inputs of `prepare`
     return file.read_text() if file.is_file() else "none"
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch  # `__getitems__` gives it whole
+def _unchanged(batch: Any) -> Any:
+    return batch  # `__getitems__` has collated it

@@ -1,8 +1,7 @@
-"""Are held-out pictures among the training pictures? Looks for copies across the splits.
+"""Near-duplicate detection across splits: held-out images that are also in the training data.
 
-Compares the prepared crops by a difference hash of 64 bits (Krawetz, "Kind of Like That", 2013),
-the mirrored picture's too, and confirms what is close by the correlation of small grey pictures.
-Writes `duplicates.csv` into the folder of prepared crops, the most alike first.
+Compares prepared crops, and their mirror images, by a 64-bit difference hash (Krawetz, "Kind of
+Like That", 2013). Close pairs are confirmed by the correlation of small greyscale images.
 """
 
 import csv
@@ -19,11 +18,11 @@ from train.atomic_write import atomic_write
 from train.data.cache import CropLabel
 from train.data.dataset import CropDataset
 
-MOST_BITS = 10  # that differ between the hashes of copies
-LEAST_CORRELATION = 0.95  # between their grey pictures
-SIDE = 32  # of these, pixels
-HASH = (8, 9)  # rows and columns of the picture whose neighbours a hash compares
-CHUNK = 512  # pictures that are compared with all others at once
+MAX_BITS = 10  # Hamming distance between the hashes of copies
+MIN_CORRELATION = 0.95  # between their greyscale images
+SIDE = 32  # of the greyscale images, pixels
+HASH = (8, 9)  # rows and columns of the reduced image that is hashed
+CHUNK = 512  # images per step, which limits memory
 
 Hashes = NDArray[np.uint64]
 Grey = NDArray[np.float32]
@@ -31,29 +30,29 @@ Grey = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Copy:
-    """Two pictures of different splits that are nearly the same."""
+    """A pair of near-duplicate images in different splits."""
 
     held_out: CropLabel
     other: CropLabel
-    bits: int  # that differ
+    bits: int  # Hamming distance of the hashes
     correlation: float  # 1: the same
     mirrored: bool
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """One split's pictures, as they are compared."""
+class HashedImages:
+    """The images of a split, prepared for comparison."""
 
     labels: Sequence[CropLabel]
     hashes: Hashes  # [n]
-    mirrored: Hashes  # [n]
-    grey: Grey  # [n, SIDE * SIDE], of mean 0 and length 1
+    mirrored: Hashes  # [n], of the mirror images
+    grey: Grey  # [n, SIDE * SIDE], normalized to mean 0 and norm 1
 
     @classmethod
-    def of(cls, labels: Sequence[CropLabel], crops: Tensor) -> "Pictures":
+    def of(cls, labels: Sequence[CropLabel], crops: Tensor) -> "HashedImages":
         """From crops, uint8 [n, 3, S, S]."""
         parts = []
-        for part in crops.split(CHUNK):  # thousands of crops are gigabytes in floating point
+        for part in crops.split(CHUNK):  # all crops as floats would take gigabytes
             grey = part.float().mean(1, keepdim=True)
             small = interpolate(grey, size=(SIDE, SIDE), mode="area").flatten(1)
             small = small - small.mean(dim=1, keepdim=True)
@@ -63,23 +62,23 @@ class Pictures:
 
 
 def hashes(grey: Tensor) -> Hashes:
-    """Grey pictures [n, 1, S, S] -> 64 bits each: which of two neighbours is lighter."""
+    """Difference hashes of greyscale images [n, 1, S, S]: which of two neighbours is lighter."""
     small = interpolate(grey, size=HASH, mode="area")[:, 0]
     lighter = (small[:, :, 1:] > small[:, :, :-1]).flatten(1).numpy()
     return np.packbits(lighter, axis=1).view(np.uint64)[:, 0]
 
 
-def copies(held_out: Pictures, others: Pictures) -> Iterator[Copy]:
-    """Every pair of one of the first and one of the second that are nearly the same."""
+def copies(held_out: HashedImages, others: HashedImages) -> Iterator[Copy]:
+    """All near-duplicate pairs between two splits."""
     for mirrored, theirs in ((False, others.hashes), (True, others.mirrored)):
         for start in range(0, len(held_out.hashes), CHUNK):
             bits = np.bitwise_count(held_out.hashes[start : start + CHUNK, None] ^ theirs)
-            for i, j in np.argwhere(bits <= MOST_BITS):
+            for i, j in np.argwhere(bits <= MAX_BITS):
                 theirs_grey = others.grey[j].reshape(SIDE, SIDE)
                 if mirrored:
                     theirs_grey = theirs_grey[:, ::-1]
                 correlation = float(held_out.grey[start + i] @ theirs_grey.ravel())
-                if correlation >= LEAST_CORRELATION:
+                if correlation >= MIN_CORRELATION:
                     yield Copy(
                         held_out.labels[start + i],
                         others.labels[j],
@@ -90,11 +89,14 @@ def copies(held_out: Pictures, others: Pictures) -> Iterator[Copy]:
 
 
 def find(folders: Sequence[Path], size: int) -> list[Copy]:
-    """Copies across the splits of prepared data sets, the most alike first."""
+    """Copies across the splits of prepared data sets, by descending correlation.
+
+    `size`: side of the served crop, pixels.
+    """
     splits = {}
     for name in ("train", "val", "test"):
         dataset = CropDataset(folders, name, size)
-        splits[name] = Pictures.of(dataset.labels, dataset.crops)
+        splits[name] = HashedImages.of(dataset.labels, dataset.crops)
     found = [
         copy
         for name, other in (("test", "train"), ("test", "val"), ("val", "train"))
@@ -104,7 +106,7 @@ def find(folders: Sequence[Path], size: int) -> list[Copy]:
 
 
 def write(found: Sequence[Copy], path: Path) -> None:
-    """The table that says which."""
+    """Write the pairs as a CSV table."""
     with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(

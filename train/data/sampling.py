@@ -1,4 +1,4 @@
-"""Which crops an epoch looks at, and in which order."""
+"""Balanced sampling of crops over ages and data sets."""
 
 import math
 from collections.abc import Iterator
@@ -10,20 +10,20 @@ from torch.utils.data import Sampler
 
 from train.data.samples import MAX_AGE
 
-KERNEL = 3.0  # years over which neighbouring ages count as the same one
-MOST = 6.0  # times that a crop is looked at in an epoch, on average, at most
+KERNEL_STD = 3.0  # years; of the smoothing of the age histogram
+MAX_WEIGHT = 6.0  # mean number of times that a crop is drawn per epoch, at most
 
 
 @dataclass(frozen=True)
 class Balance:
-    """How far an epoch evens out what the data has more of: 0 not at all, 1 wholly."""
+    """The degree of balancing in an epoch: 0 none, 1 uniform."""
 
     age: float = 0.0
     source: float = 0.0  # the data set
 
 
 def balancing_weights(ages: Tensor, sources: Tensor, balance: Balance) -> Tensor:
-    """How often each crop is looked at in an epoch, float64 [N] with mean 1.
+    """The mean number of times that each crop is drawn per epoch, float64 [N] with mean 1.
 
     The weight of a crop is the smoothed count of its age to the power of -`balance.age` (Yang et
     al., Delving into Deep Imbalanced Regression, ICML 2021), times the count of its source to the
@@ -31,7 +31,7 @@ def balancing_weights(ages: Tensor, sources: Tensor, balance: Balance) -> Tensor
     """
     years = torch.arange(MAX_AGE + 1, dtype=torch.float64)
     counts = torch.bincount(ages.round().long(), minlength=MAX_AGE + 1).double()
-    kernel = torch.exp(-((years[:, None] - years) ** 2) / (2 * KERNEL**2))
+    kernel = torch.exp(-((years[:, None] - years) ** 2) / (2 * KERNEL_STD**2))
     density = (kernel / kernel.sum(dim=1, keepdim=True)) @ counts
     of_age = density[ages.round().long()] ** -balance.age
     of_source = torch.bincount(sources).double()[sources] ** -balance.source
@@ -39,21 +39,21 @@ def balancing_weights(ages: Tensor, sources: Tensor, balance: Balance) -> Tensor
 
 
 def _limited(weights: Tensor) -> Tensor:
-    """`weights` [N] times one factor, and none over `MOST`, such that their mean is 1."""
+    """`weights` [N], scaled and clipped to MAX_WEIGHT such that their mean is 1."""
     n = len(weights)
     ordered = weights.sort(descending=True).values
-    # where the k largest are at the limit, the others share what these leave of N
-    left = n - MOST * torch.arange(n)
+    # if the k largest are clipped, the others share the rest of the sum, which is N
+    left = n - MAX_WEIGHT * torch.arange(n)
     factors = left / ordered.flip(0).cumsum(0).flip(0)
-    fits = factors * ordered <= MOST
-    return (weights * factors[fits.int().argmax()]).clamp(max=MOST)
+    fits = factors * ordered <= MAX_WEIGHT
+    return (weights * factors[fits.int().argmax()]).clamp(max=MAX_WEIGHT)
 
 
 class BalancedSampler(Sampler[int]):
     """As many indices as there are crops, each `weights` times on average, in random order.
 
-    Order and choice depend on seed and epoch alone, so that a resumed run goes on as it would.
-    Each rank gets its part; what does not divide evenly is left out.
+    They depend on seed and epoch only, so that runs can be resumed exactly. The ranks get equal
+    shares; the remainder is left out.
     """
 
     def __init__(self, weights: Tensor, ranks: int, rank: int, seed: int) -> None:
@@ -73,7 +73,7 @@ class BalancedSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         n = len(self.weights)
-        # Systematic sampling: a crop comes floor or ceil of its weight times.
+        # Systematic sampling: a crop is drawn floor or ceil of its weight times.
         ends = self.weights.cumsum(0) * (n / self.weights.sum())
         marks = torch.arange(n, dtype=torch.float64) + torch.rand((), generator=generator)
         chosen = torch.searchsorted(ends, marks).clamp(max=n - 1)

@@ -10,7 +10,7 @@ import torch
 
 from train.data.cache import read_shards, served_part
 from train.data.dataset import CropDataset
-from train.data.duplicates import Pictures, copies
+from train.data.duplicates import HashedImages, copies
 from train.data.samples import Split
 from train.evaluation.results import ALL, DECADES, FEW, Figures, Results
 
@@ -43,7 +43,7 @@ def counted(dataset: CropDataset) -> dict[str, int]:
 
 def copied(dataset: CropDataset, split: Split, folders: Sequence[Path]) -> dict[str, int]:
     """Source -> number of faces of `dataset`, the `split`, with a near copy in another split."""
-    held_out = Pictures.of(dataset.labels, dataset.crops)
+    held_out = HashedImages.of(dataset.labels, dataset.crops)
     found = set()
     for folder in folders:
         for shard in read_shards(folder):  # one at a time: all crops may be gigabytes
@@ -51,7 +51,7 @@ def copied(dataset: CropDataset, split: Split, folders: Sequence[Path]) -> dict[
             if others:
                 crops = served_part(shard.crops[others], dataset.crops.shape[-1])
                 labels = [shard.labels[i] for i in others]
-                theirs = Pictures.of(labels, torch.from_numpy(crops.copy()))
+                theirs = HashedImages.of(labels, torch.from_numpy(crops.copy()))
                 pairs = copies(held_out, theirs)
                 found |= {(pair.held_out.source, pair.held_out.file) for pair in pairs}
     return _by_source((source for source, _ in found), dataset)

@@ -18,7 +18,7 @@ from train.evaluation.results import ALL, Comparison, Groups
 from train.modeling.checkpoint import load_checkpoint
 from train.modeling.network import AgeNetwork
 from train.modeling.weights import load_weights
-from train.provenance.provenance import carried
+from train.provenance.provenance import read_provenance
 
 SHIPPED = Path(__file__).parents[2] / "model_store" / "age.safetensors"
 CHUNK = 256  # faces in a call
@@ -74,7 +74,7 @@ def _name(other: Path) -> str:
     name = "/".join(other.parts[-2:])
     if not other.is_file() or other.suffix == ".pt":
         return name
-    step = carried(other).last
+    step = read_provenance(other).last
     return name if step.kind == "unknown" else f"{name} ({step.name})"
 
 

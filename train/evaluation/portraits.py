@@ -17,9 +17,9 @@ from handler.pipeline import Face, Pipeline
 from handler.requests import Request
 from handler.settings import Settings
 from train.data.main_face import main_face
-from train.data.readers.gathering import gather, picture
+from train.data.readers.gathering import gather, image_path
 from train.data.readers.table import rows
-from train.data.samples import Problem, age_of
+from train.data.samples import Problem, parse_age
 from train.evaluation.metrics import describe_bounded
 from train.evaluation.results import Bounded
 
@@ -57,10 +57,10 @@ def read(root: Path) -> tuple[list[Portrait], list[Problem]]:
     """
 
     def portrait(file: str, row: dict[str, str]) -> Portrait:
-        low, high = age_of(row["age_low"]), age_of(row["age_high"])
+        low, high = parse_age(row["age_low"]), parse_age(row["age_high"])
         if low > high:
             raise ValueError(f"age_low {low:g} is above age_high {high:g}")
-        return Portrait(picture(root / "images", row["file"]), low, high)
+        return Portrait(image_path(root / "images", row["file"]), low, high)
 
     table = root / "labels.csv"
     if not table.is_file():

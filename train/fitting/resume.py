@@ -22,8 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from train.atomic_write import atomic_write
-from train.configuration.aliases import load_run_config
-from train.configuration.settings import CONFIG, run_file
+from train.configuration.runs import load_run_config, run_file
+from train.configuration.settings import CONFIG
 from train.modeling.checkpoint import LAST, PREVIOUS, read_last
 
 # Keys that a resumed run may change: paths, the machine, logging, other commands.

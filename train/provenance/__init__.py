@@ -1,1 +1,1 @@
-"""How weights came to be, and under which terms."""
+"""Provenance of weights, and the terms of use that follow from it."""

@@ -1,7 +1,7 @@
-"""How weights came to be: what they began from, learned from and were trained on, with its terms.
+"""Provenance of weights: initial weights, teachers and data sets, with their terms of use.
 
-A value that travels with the weights, in checkpoints and in an exported model's contract, so that
-it does not hang on folders that are moved, renamed or removed.
+It is stored with the weights, in checkpoints and in an exported model's contract, so it does not
+depend on folders that may be moved, renamed or removed.
 """
 
 import dataclasses
@@ -18,23 +18,23 @@ from handler.contract import Contract
 from train import torch_file
 from train.provenance.terms import UNKNOWN, DataSet, Terms, data_set
 
-KEY = "provenance"  # of checkpoints, and of other files' metadata
+KEY = "provenance"  # in checkpoints, and in the metadata of other files
 Kind = Literal["run", "published", "derived", "unknown"]
 
 
 class ProvenanceError(ValueError):
-    """What a file says of its origin cannot be read."""
+    """The provenance in a file is invalid."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What a run of `train.fit` was, and how far these weights came in it."""
+    """A run of `train.fit`, and the epoch that the weights are from."""
 
     backbone: str
-    epochs: int  # of its schedule
-    done: int | None  # of these, before the weights were kept; None: not known
-    before: int  # of these, done by the step before, where a resumed run was told otherwise
-    batch: int  # faces for each step of the optimizer
+    epochs: int  # of the schedule
+    done: int | None  # completed when the weights were saved; None: unknown
+    before: int  # completed by the previous step, if the run was resumed with other settings
+    batch: int  # faces per step of the optimizer
     learning_rate: float
     frozen: bool | tuple[str, ...]
     ema: float | None
@@ -42,50 +42,50 @@ class Training:
     teacher_weight: float
     hint_weight: float
     blend: float
-    limit: float | None  # batches of each epoch, where they were not all
+    limit: float | None  # batches per epoch, if limited
     seed: int
-    settings: str  # a checksum of all settings that decide what comes out; may be empty
+    settings: str  # a checksum of all settings that affect the weights; may be empty
 
 
 @dataclass(frozen=True)
 class Step:
-    """One of those that led to the weights; it gives weights of its own."""
+    """One step of the history; its result is a set of weights."""
 
     kind: Kind
     name: str
-    words: str = ""  # what it is, where `training` does not tell
-    start: tuple[str, ...] = ()  # the keys of steps whose weights it began from
-    teachers: tuple[str, ...] = ()  # of steps whose weights told ages
+    words: str = ""  # a description, if `training` is None
+    start: tuple[str, ...] = ()  # keys of the steps with the initial weights
+    teachers: tuple[str, ...] = ()  # keys of the steps with the teachers' weights
     data: tuple[DataSet, ...] = ()
-    terms: Terms | None = None  # of weights that others made
+    terms: Terms | None = None  # of weights from third parties
     training: Training | None = None
-    key: str = ""  # names it by its content; kept, so that later versions may tell more of a step
+    key: str = ""  # hash of the content; stored, so that later versions may add fields
 
     def __post_init__(self) -> None:
-        """Make the key of a new step."""
+        """Compute the key of a new step."""
         if not self.key:
             content = json.dumps(dataclasses.asdict(self), sort_keys=True)
             digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-            object.__setattr__(self, "key", digest)  # as frozen dataclasses set their own fields
+            object.__setattr__(self, "key", digest)  # the dataclass is frozen
 
     def changed(self, **changes: Any) -> "Step":
-        """Another step, with a key of its own."""
+        """A copy with changes and a new key."""
         return dataclasses.replace(self, key="", **changes)
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Steps, each after those that it depends on; the last one gave the weights."""
+    """Steps in topological order; the weights are the result of the last one."""
 
     steps: tuple[Step, ...]
 
     @property
     def last(self) -> Step:
-        """The one that gave the weights."""
+        """The step whose result the weights are."""
         return self.steps[-1]
 
     def before(self, step: Step) -> Iterator[Step]:
-        """All that `step` began from, the nearest first."""
+        """The ancestors of `step` by initial weights, nearest first."""
         of_key = {each.key: each for each in self.steps}
         waiting, seen = list(step.start), set[str]()
         while waiting:
@@ -96,7 +96,7 @@ class Provenance:
                 waiting += of_key[key].start
 
     def finals(self) -> list[Step]:
-        """The last step; of one that only changed others' weights, these too, and so on."""
+        """The last step and, through steps that derive weights without training, their sources."""
         found, waiting = [], [self.last]
         for step in waiting:
             found.append(step)
@@ -105,29 +105,29 @@ class Provenance:
         return found
 
     def data(self) -> list[DataSet]:
-        """All data sets, those of the last steps first."""
+        """All data sets, those of the latest steps first."""
         every = [each for step in reversed(self.steps) for each in step.data]
         return list(dict.fromkeys(every))
 
     def names(self) -> tuple[str, ...]:
-        """Of all data sets, as `data.sources` has them."""
+        """The names of all data sets, as in `data.sources`."""
         return tuple(dict.fromkeys(each.name for each in self.data()))
 
     def after(self, epochs: int) -> "Provenance":
-        """The same of weights that were kept after so many epochs of the last step."""
+        """A copy for weights saved after `epochs` epochs of the last step."""
         if self.last.training is None:
             return self
         training = dataclasses.replace(self.last.training, done=epochs)
         return Provenance((*self.steps[:-1], self.last.changed(training=training)))
 
     def to_json(self) -> dict[str, Any]:
-        """Lists, numbers and words; `from_json` is its inverse."""
+        """As plain JSON values; `from_json` is the inverse."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return plain
 
     @classmethod
     def from_json(cls, values: Any) -> "Provenance":
-        """Raises ProvenanceError, in one line, where that is no provenance that is known here."""
+        """From plain JSON values; raises ProvenanceError, in one line, if they are invalid."""
         try:
             steps = tuple(_step(each) for each in values["steps"])
             if not steps or values.keys() != {"steps"}:
@@ -135,11 +135,11 @@ class Provenance:
             seen = set[str]()
             for step in steps:
                 if not seen.issuperset({*step.start, *step.teachers}):
-                    raise ValueError(f"the step {step.name!r} depends on one that is not there")
+                    raise ValueError(f"the step {step.name!r} depends on a missing one")
                 seen.add(step.key)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ProvenanceError(
-                f"the provenance of the weights cannot be read, another version wrote it: {error}"
+                f"the provenance of the weights is invalid or of another version: {error}"
             ) from error
         return cls(steps)
 
@@ -147,7 +147,7 @@ class Provenance:
 def _step(values: Mapping[str, Any]) -> Step:
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     if plain["kind"] not in get_args(Kind):
-        raise ValueError(f"there are no steps of the kind {plain['kind']!r}")
+        raise ValueError(f"unknown kind of step: {plain['kind']!r}")
     data = [{**each, "terms": Terms(**each["terms"])} for each in plain.get("data", ())]
     plain["data"] = tuple(DataSet(**each) for each in data)
     if plain.get("terms") is not None:
@@ -159,10 +159,10 @@ def _step(values: Mapping[str, Any]) -> Step:
     return Step(**plain)
 
 
-def joined(
+def join(
     step: Step, start: Sequence[Provenance] = (), teachers: Sequence[Provenance] = ()
 ) -> Provenance:
-    """`step` after what it began from and learned from."""
+    """The provenance that ends in `step`, linked to its initial weights and teachers."""
     linked = step.changed(
         start=tuple(dict.fromkeys(each.last.key for each in start)),
         teachers=tuple(dict.fromkeys(each.last.key for each in teachers)),
@@ -172,25 +172,22 @@ def joined(
 
 
 def unknown(name: str, data: Sequence[DataSet] = ()) -> Provenance:
-    """Of weights that do not say what they are, but that they learned from `data` among others."""
+    """Provenance of weights of which at most some data sets are known."""
     return Provenance((Step("unknown", name, data=tuple(data), terms=UNKNOWN),))
 
 
-def of_contract(contract: Contract, name: str) -> Provenance:
-    """Of an exported model; one without is called `name`.
-
-    Raises ProvenanceError.
-    """
+def contract_provenance(contract: Contract, name: str) -> Provenance:
+    """The provenance in a contract; `name` is used if it has none. Raises ProvenanceError."""
     if contract.provenance is None:
         return unknown(name, [data_set(each) for each in contract.data])
     return Provenance.from_json(contract.provenance)
 
 
-def carried(path: Path, data: Sequence[DataSet] = ()) -> Provenance:
-    """What a file of weights says of itself; of one that does not, `data` alone may be known.
+def read_provenance(path: Path, data: Sequence[DataSet] = ()) -> Provenance:
+    """The provenance stored in a file of weights; without it, an unknown one with `data`.
 
-    A checkpoint that `fit` or `prior` wrote, an age.safetensors, or weights for `model.weights`.
-    Raises ProvenanceError, which names the file.
+    The file is a checkpoint of `fit` or `prior`, an age.safetensors, or one for `model.weights`.
+    Raises ProvenanceError, naming the file, if the stored provenance is invalid.
     """
     name = "/".join(path.resolve().parts[-2:])
     try:
@@ -202,7 +199,7 @@ def carried(path: Path, data: Sequence[DataSet] = ()) -> Provenance:
     except ProvenanceError as error:
         raise ProvenanceError(f"{path}: {error}") from error
     except (OSError, ValueError, SafetensorError):
-        pass  # whoever loads the weights says what is wrong with them
+        pass  # loading the weights reports the error
     return unknown(name, data)
 
 
@@ -210,7 +207,7 @@ def _of_metadata(path: Path, name: str) -> Provenance:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
     if "contract" in metadata:
-        return of_contract(Contract.from_json(metadata["contract"]), name)
+        return contract_provenance(Contract.from_json(metadata["contract"]), name)
     if KEY not in metadata:
         return unknown(name)
     try:

@@ -1,13 +1,13 @@
-"""What may be done with data sets and with what was learned from them."""
+"""Terms of use of data sets, which also apply to weights trained on them."""
 
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:  # what is fetched has terms too, and needs no configuration
+if TYPE_CHECKING:  # train.faceres has terms, and runs without OmegaConf
     from omegaconf import DictConfig
 
-# The strictest first. own: whoever trained did not say, and the data is theirs.
+# Strictest first. own: the user's own data, without stated terms.
 Use = Literal["non-commercial", "unknown", "own", "licence"]
 
 _NON_COMMERCIAL = re.compile(
@@ -18,14 +18,14 @@ _NON_COMMERCIAL = re.compile(
 
 @dataclass(frozen=True)
 class Terms:
-    """In words, and what they come to."""
+    """Terms as text, and the permitted use."""
 
-    words: str  # empty where nobody stated them
+    words: str  # empty if not stated
     use: Use
 
     @classmethod
     def stated(cls, words: str) -> "Terms":
-        """What somebody wrote; research alone, or no commerce, is taken for what it says."""
+        """Parse stated terms; wording like "research only" means non-commercial."""
         plain = " ".join(words.split())
         return cls(plain, "non-commercial" if _NON_COMMERCIAL.search(plain) else "licence")
 
@@ -36,9 +36,9 @@ OWN = Terms("", "own")
 
 @dataclass(frozen=True)
 class DataSet:
-    """Labelled pictures that a network learned from."""
+    """A data set of labelled images."""
 
-    name: str  # as `data.sources` has it
+    name: str  # as in `data.sources`
     title: str
     terms: Terms
 
@@ -76,15 +76,15 @@ KNOWN = {
 
 
 def data_set(name: str, stated: str | None = None) -> DataSet:
-    """The one of that name; `stated` are the terms of one that is not known here."""
-    known = KNOWN.get(name.lower().replace("-", "_"))  # as somebody may call it in a table's name
+    """The data set with that name; `stated` gives the terms if it is not in KNOWN."""
+    known = KNOWN.get(name.lower().replace("-", "_"))  # spellings of tables of one's own
     if known is not None:
         return replace(known, name=name)
     return DataSet(name, name, Terms.stated(stated) if stated else OWN)
 
 
 def data_sets(config: "DictConfig") -> tuple[DataSet, ...]:
-    """Those of `data.sources`, with what `data.terms` states of them."""
+    """The data sets of `data.sources`, with the terms of `data.terms`."""
     stated = config.data.get("terms") or {}
     return tuple(
         data_set(str(name), None if (words := stated.get(name)) is None else str(words))

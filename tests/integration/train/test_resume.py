@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from tests.unit.train.conftest import configuration
 from tests.unit.train.runs import same, weights
-from train.configuration.settings import of_run
+from train.configuration.runs import run_config
 from train.fit import fit
 from train.fitting.callbacks import Finite
 from train.modeling.checkpoint import read_checkpoint
@@ -87,7 +87,7 @@ def test_more_epochs_go_on_at_their_step_of_a_longer_cycle(
         re.MULTILINE,
     )
     assert "resuming after epoch 1 of 3" in output.stdout
-    config = of_run(configuration(command[:1]))
+    config = run_config(configuration(command[:1]))
     assert config.fit.epochs == 3
     assert config.continued == [{"after": 1, "planned": 1}]
     assert (config.fit.batch_size, config.fit.resume) == (4, False)

@@ -58,7 +58,7 @@ def test_its_exit_code_is_the_command_s(tmp_path: Path) -> None:
 def test_a_training_command_is_the_module_s(tmp_path: Path) -> None:
     done = face_age("fit", "fit.epochs=many", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: fit.epochs=many: a whole number of at least 1 is wanted\n"
+    assert done.stderr == "error: fit.epochs=many: a whole number of at least 1 is expected\n"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from handler.integrity import weights_identity
 from server import archive
 from server.archive import ArchiveError, Recipe, fault, make, recorded
 from tests.archives import Brightness, exported, rewritten
-from train import made
+from train import build_record
 
 
 @pytest.fixture
@@ -329,7 +329,7 @@ class TestWhatIsNoModel:
 class TestRecord:
     def test_says_what_an_archive_was_packed_from(self, recipe: Recipe, output: Path) -> None:
         make(recipe, output)
-        assert made.known(output) == {
+        assert build_record.read_current(output) == {
             "sha256": hashlib.sha256(output.read_bytes()).hexdigest(),
             "model": "../model.pt",
             "config": "../model-config.yaml",
@@ -338,7 +338,7 @@ class TestRecord:
             "model_sha256": hashlib.sha256(recipe.model.read_bytes()).hexdigest(),
             "at": str(output),
         }
-        found = recorded(made.known(output), output)
+        found = recorded(build_record.read_current(output), output)
         assert found == replace(recipe, package=archive.ROOT / "handler")
 
     def test_follows_a_model_that_is_the_same_elsewhere(
@@ -347,10 +347,10 @@ class TestRecord:
         make(recipe, output)
         copy = Path(shutil.copy(recipe.model, tmp_path / "copy.pt"))
         assert make(replace(recipe, model=copy), output) is False
-        assert made.known(output)["model"] == "../copy.pt"
+        assert build_record.read_current(output)["model"] == "../copy.pt"
 
     def test_is_written_where_there_was_none(self, recipe: Recipe, output: Path) -> None:
         make(recipe, output)
-        made.record_of(output).unlink()
+        build_record.record_path(output).unlink()
         assert make(recipe, output) is False
-        assert made.known(output)["model"] == "../model.pt"
+        assert build_record.read_current(output)["model"] == "../model.pt"

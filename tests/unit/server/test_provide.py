@@ -12,7 +12,7 @@ from handler.integrity import MODEL, check_archive, weights_identity
 from server import archive, provide
 from server.archive import ArchiveError, Recipe
 from tests.archives import Brightness, Darkness, exported
-from train import made, torchscript
+from train import build_record, torchscript
 from train.modeling.network import AgeNetwork, Architecture
 from train.modeling.weights import Weights, save_weights
 
@@ -180,7 +180,7 @@ class TestFromElsewhere:
         archive.make(Recipe(mine), other)
         shutil.copy(other, output)
         if not recorded:
-            made.record_of(output).unlink()
+            build_record.record_path(output).unlink()
         changed(store.parent / "handler" / "errors.py")
         line = provide.provide(output)
         assert ": served as it is, packed elsewhere or before there were records; " in line
@@ -217,8 +217,14 @@ class TestFromElsewhere:
         assert weights_in(output) == weights_identity(run / "age.pt")
 
     def test_a_record_that_is_no_record(self, output: Path) -> None:
-        for text in ("", "[]", "{", '{"sha256": 5}', f'{{"sha256": "{made.digest(output)}"}}'):
-            made.record_of(output).write_text(text)
+        for text in (
+            "",
+            "[]",
+            "{",
+            '{"sha256": 5}',
+            f'{{"sha256": "{build_record.digest(output)}"}}',
+        ):
+            build_record.record_path(output).write_text(text)
             assert ": served as it is, " in provide.provide(output)
 
     def test_a_model_that_was_copied_here_is_packed(
@@ -299,7 +305,7 @@ def test_a_pack_that_is_interrupted_leaves_what_was_there(
                 provide.provide(output, mine)
         assert (sorted(store.iterdir()), output.read_bytes()) == before
     with monkeypatch.context() as patch:
-        patch.setattr(made, "text", interrupt)  # between the archive and its record
+        patch.setattr(build_record, "render", interrupt)  # between the archive and its record
         with pytest.raises(KeyboardInterrupt):
             provide.provide(output, mine)
     assert (sorted(store.iterdir()), output.read_bytes()) == before

@@ -1,4 +1,4 @@
-"""A made data set in both real layouts, prepared once for all tests of the training half."""
+"""A synthetic data set in both real layouts, prepared once for all tests of train."""
 
 import csv
 import shutil
@@ -25,31 +25,31 @@ CHIPS, WILD = 24, 16
 
 
 def face_of_age(age: int, margin: int) -> RGBImage:
-    """The astronaut's face with `margin` pixels around it, darker with age: it can be learned."""
+    """The astronaut's face with a margin in pixels, darker with age, which can be learned."""
     x1, y1, x2, y2 = (int(v) for v in FACE_BOX)
     face = astronaut()[max(0, y1 - margin) : y2 + margin, x1 - margin : x2 + margin]
     return (face * (1 - 0.6 * age / 80)).astype(np.uint8)
 
 
-def save(picture: RGBImage, path: Path) -> None:
-    """Write it as UTKFace and APPA-REAL are: 200 px high JPEG."""
-    image = Image.fromarray(picture)
-    image.resize((round(image.width * 200 / image.height), 200)).save(path, quality=92)
+def save(image: RGBImage, path: Path) -> None:
+    """Write it as JPEG, 200 px high, like UTKFace and APPA-REAL."""
+    pil_image = Image.fromarray(image)
+    pil_image.resize((round(pil_image.width * 200 / pil_image.height), 200)).save(path, quality=92)
 
 
 def ages(count: int) -> list[int]:
-    """`count` ages from 1 to 80, in no order."""
+    """`count` ages from 1 to 80, unordered."""
     return [1 + 79 * (7 * i % count) // (count - 1) for i in range(count)]
 
 
 def split(index: int) -> str:
-    """Half of the pictures to train with, a quarter each to validate and to test."""
+    """Half of the images for training, a quarter each for validation and test."""
     return ("train", "train", "val", "test")[index % 4]
 
 
 @pytest.fixture(scope="session")
 def utkface(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tight chips with their labels in their names, and split tables."""
+    """Tight chips with labels in their names, and split tables."""
     root = tmp_path_factory.mktemp("utkface")
     (root / "images").mkdir()
     tables: dict[str, list[str]] = {"train": [], "val": [], "test": []}
@@ -78,15 +78,15 @@ def appa_real(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def portraits_folder(tmp_path: Path) -> Path:
-    """Two portraits with bounds of the age, one of them darker, and three rows that give none."""
+    """Two portraits with bounds of the age, one of them darker, and three invalid rows."""
     root = tmp_path / "portraits"
     (root / "images").mkdir(parents=True)
-    for name, picture in {
+    for name, image in {
         "bright.png": astronaut(),
         "dark.png": astronaut() // 2,
         "empty.png": scene(300, 200),
     }.items():
-        (root / "images" / name).write_bytes(encoded(picture))
+        (root / "images" / name).write_bytes(encoded(image))
     rows = [
         "bright.png,40,44",
         "dark.png,60.5,70",
@@ -100,7 +100,7 @@ def portraits_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def prepared(utkface: Path, appa_real: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The made data set as crops; the overrides that tell every command where it is."""
+    """The synthetic data set as crops; returns the overrides with its paths."""
     folder = tmp_path_factory.mktemp("prepared")
     overrides = [
         f"data.sources.utkface={utkface}",

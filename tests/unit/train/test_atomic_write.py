@@ -1,4 +1,4 @@
-"""Files are whole or as they were before, whatever happens while they are written."""
+"""Files are complete or unchanged, whatever happens during a write."""
 
 import errno
 import os
@@ -118,10 +118,10 @@ class TestTogether:
             monkeypatch.setattr(os, "link", unknown)
         with pytest.raises(OSError, match="Input/output error") as caught:
             self.write(paths)
-        assert files.why(caught.value).startswith("Input/output error: ")
+        assert files.error_text(caught.value).startswith("Input/output error: ")
         assert self.contents(tmp_path) == before
 
-    def test_of_one_file_told_in_two_ways(self, tmp_path: Path) -> None:
+    def test_of_one_file_by_two_paths(self, tmp_path: Path) -> None:
         (tmp_path / "link").symlink_to(tmp_path)
         self.write([tmp_path / "a", tmp_path / "link" / "a"])
         (tmp_path / "link").unlink()
@@ -131,7 +131,7 @@ class TestTogether:
 def test_an_error_tells_of_the_file(tmp_path: Path) -> None:
     words = os.strerror(errno.ENOSPC)
 
-    def told(error: OSError) -> str:
+    def raised_text(error: OSError) -> str:
         def write() -> None:
             with atomic_write(tmp_path / "a") as partial:
                 if error.filename:
@@ -140,15 +140,15 @@ def test_an_error_tells_of_the_file(tmp_path: Path) -> None:
 
         with pytest.raises(OSError, match=words) as caught:
             write()
-        return files.why(caught.value)
+        return files.error_text(caught.value)
 
-    assert told(OSError(errno.ENOSPC, words)) == f"{words}: {tmp_path / 'a'}"
-    assert told(OSError(errno.ENOSPC, words, "partial")) == f"{words}: {tmp_path / 'a'}"
+    assert raised_text(OSError(errno.ENOSPC, words)) == f"{words}: {tmp_path / 'a'}"
+    assert raised_text(OSError(errno.ENOSPC, words, "partial")) == f"{words}: {tmp_path / 'a'}"
 
 
 def test_an_error_of_a_copy_tells_where_it_leads(tmp_path: Path) -> None:
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "source", None, "target")
-    assert files.why(error) == "No space left on device: target"
+    assert files.error_text(error) == "No space left on device: target"
 
     def copy() -> None:
         with atomic_write(tmp_path / "a") as partial:
@@ -156,7 +156,7 @@ def test_an_error_of_a_copy_tells_where_it_leads(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="No space left") as caught:
         copy()
-    assert files.why(caught.value) == f"No space left on device: {tmp_path / 'a'}"
+    assert files.error_text(caught.value) == f"No space left on device: {tmp_path / 'a'}"
 
 
 def ran(code: str, *words: Path, before: Callable[[], None] | None = None) -> int:

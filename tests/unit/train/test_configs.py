@@ -1,15 +1,11 @@
 """Every file of train/config can be chosen, and says what Lightning and timm understand."""
 
-from pathlib import Path
-from typing import Self
-
 import pytest
 import timm
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from tests.unit.train.conftest import CONFIGS, configuration
-from train.configuration.settings import of_run
 from train.fitting.trainer import make_logger
 
 MODELS = {
@@ -80,36 +76,3 @@ def test_a_logger_that_is_not_installed_is_told_in_one_line(
     with pytest.raises(ModuleNotFoundError) as failure:
         make_logger(configuration([f"logger={name}"]))
     assert str(failure.value) == f"logger={name} needs a package: pip install -e '.[{name}]'"
-
-
-@pytest.mark.parametrize(
-    ("told", "prepared"),
-    [
-        ([], "mine/crops"),  # where the run had them, not where others' lie
-        (["data.prepared=there"], "there"),
-        (["data.prepared=data/prepared"], "data/prepared"),  # said, though it is the default
-        (["++data.prepared=data/prepared"], "data/prepared"),
-    ],
-)
-def test_a_run_s_crops_are_where_it_had_them_unless_another_place_is_named(
-    told: list[str], prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trained = configuration(["data=own", "data.prepared=mine/crops"])
-    OmegaConf.save(trained, tmp_path / "config.yaml")
-    monkeypatch.setattr("train.configuration.settings.HydraConfig", _Told(told))
-    config = of_run(configuration([f"run={tmp_path}", *told]))
-    assert config.data.prepared == prepared
-    assert config.data.sources == trained.data.sources
-
-
-class _Told:
-    """Stands for Hydra's own configuration in a command that was given `overrides`."""
-
-    def __init__(self, overrides: list[str]) -> None:
-        self.overrides, self.task = self, overrides
-
-    def initialized(self) -> bool:
-        return True
-
-    def get(self) -> Self:
-        return self

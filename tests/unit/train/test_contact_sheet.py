@@ -12,31 +12,31 @@ from train import contact_sheet
 
 def test_sheet_puts_a_row_below_the_other_and_fills_up_with_black() -> None:
     white = np.full((2, 3, 8, 8), 255, np.uint8)
-    picture = np.asarray(contact_sheet.sheet([white, white[:1]]))
-    assert picture.shape == (16, 8 * contact_sheet.COLUMNS, 3)
-    assert picture[:8, :16].min() == picture[8:, :8].min() == 255
-    assert picture[:8, 16:].max() == picture[8:, 8:].max() == 0
+    image = np.asarray(contact_sheet.sheet([white, white[:1]]))
+    assert image.shape == (16, 8 * contact_sheet.COLUMNS, 3)
+    assert image[:8, :16].min() == image[8:, :8].min() == 255
+    assert image[:8, 16:].max() == image[8:, 8:].max() == 0
 
 
-def test_the_command_shows_data_sets_and_photographs(
+def test_the_command_shows_data_sets_and_other_images(
     prepared: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "face.png").write_bytes(encoded(astronaut()))
-    (tmp_path / "notes.txt").write_text("no photograph")
+    (tmp_path / "notes.txt").write_text("no image")
     words = [*prepared, f"sheet.images={tmp_path}", f"run={tmp_path / 'run'}"]
     monkeypatch.setattr(sys, "argv", ["contact_sheet", *words])
     contact_sheet.main()
     path = Path(configuration(prepared).data.prepared) / "contact_sheet.png"
     with Image.open(path) as image:
-        # two rows for each data set, one for the photographs
+        # two rows for each data set, one for the images
         assert image.size == (64 * contact_sheet.COLUMNS, 64 * 5)
         assert np.asarray(image)[-64:, :64].std() > 20
 
 
-def test_files_that_are_no_photographs_are_told(
+def test_files_that_are_not_images_are_skipped_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "notes.txt").write_text("no photograph")
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "link.jpg").symlink_to("nowhere.jpg")
     (tmp_path / "face.png").write_bytes(encoded(astronaut()))
     config = configuration([])
@@ -44,5 +44,5 @@ def test_files_that_are_no_photographs_are_told(
     assert "notes.txt: the body is text" in caplog.text
     assert "link.jpg: it is a link to nowhere.jpg, which is missing" in caplog.text
     (tmp_path / "face.png").unlink()
-    with pytest.raises(ValueError, match="no face was found in the photographs of"):
+    with pytest.raises(ValueError, match="no face was found in the images of"):
         contact_sheet.faces_in(tmp_path, config)

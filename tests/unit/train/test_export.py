@@ -26,7 +26,7 @@ from train.evaluation import tables
 from train.evaluation.metrics import Measured
 from train.evaluation.results import Results
 from train.export import export, packing
-from train.files import why
+from train.files import error_text
 from train.fit import fit
 from train.modeling.checkpoint import chosen_network
 from train.modeling.network import AgeNetwork, Architecture
@@ -238,7 +238,7 @@ def test_onto_a_full_disk_nothing_is_exported(
             patch.setattr(owner, name, full(function, after))
             with pytest.raises(OSError, match="No space left") as caught:
                 export(evaluated)
-        assert why(caught.value).startswith("No space left on device: ")
+        assert error_text(caught.value).startswith("No space left on device: ")
         assert contents() == before
     export(evaluated)
     assert contents().keys() == before.keys()

@@ -25,19 +25,19 @@ def test_extras_are_those_of_the_project():
         ("nothing_that_is_known", None),
     ],
 )
-def test_lack(name, line):
-    assert extras.lack(name) == line
+def test_the_error_names_the_extra(name, line):
+    assert extras.missing_package(name) == line
 
 
-def test_needed(monkeypatch):
+def test_a_missing_package_exits(monkeypatch):
     monkeypatch.setitem(sys.modules, "locust", None)
     words = r"locust is not installed: pip install -e \./client -e '\.\[load\]'"
     with pytest.raises(SystemExit, match=words):
         extras.require("locust")
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    with pytest.raises(SystemExit, match="tqdm is not installed"), extras.needed():
+    with pytest.raises(SystemExit, match="tqdm is not installed"), extras.exit_if_missing():
         import tqdm  # noqa: F401
-    with pytest.raises(ModuleNotFoundError), extras.needed():
+    with pytest.raises(ModuleNotFoundError), extras.exit_if_missing():
         import nothing_that_is_known  # noqa: F401
 
 
@@ -47,7 +47,7 @@ def test_an_uncaught_error_of_another_kind_keeps_its_traceback(capsys):
         (ModuleNotFoundError("no", name="x"), "ModuleNotFoundError: no"),
         (ValueError("wrong"), "ValueError: wrong"),
     ):
-        extras.explain(type(error), error, None)
+        extras.excepthook(type(error), error, None)
         assert capsys.readouterr().err.startswith(words)
 
 

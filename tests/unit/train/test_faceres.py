@@ -16,7 +16,7 @@ from train.faceres import PACKAGE, Package, fetch, main, tensors, with_our_names
 from train.fitting.build import learner
 from train.modeling.checkpoint import load_checkpoint, load_start, trained_side
 from train.modeling.network import AgeNetwork, Architecture
-from train.provenance.provenance import carried
+from train.provenance.provenance import read_provenance
 
 WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 HALVED = {2, 4, 6, 12}  # the blocks, from 1, that halve the image
@@ -146,7 +146,7 @@ def test_what_is_fetched_can_be_started_from_and_taught_by(
     network, _ = load_checkpoint(path)
     for name, value in network.state_dict().items():
         assert torch.equal(value, module.network.state_dict()[name]), name
-    assert carried(path.rename(tmp_path / "moved.ckpt")) == package.provenance()
+    assert read_provenance(path.rename(tmp_path / "moved.ckpt")) == package.provenance()
     learnt = {name for name, value in module.network.named_parameters() if value.requires_grad}
     assert learnt == {"neck.0.weight", "neck.0.bias", "head.weight", "head.bias"}
 

@@ -28,7 +28,7 @@ MAKER = CropMaker(
 
 
 class Golden(NamedTuple):
-    """A made picture, the box of its face to 0.01 pixels, and the checksum of the crop there."""
+    """A synthetic image, the box of its face to 0.01 pixels, and the checksum of the crop there."""
 
     file: Callable[[], bytes]
     tight: bool
@@ -62,16 +62,16 @@ def test_the_values_are_this_version_s() -> None:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_crops_are_as_they_were(name: str, tmp_path: Path) -> None:
     golden = GOLDEN[name]
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(golden.file())
-    picture = decode(path.read_bytes(), 10**6)
+    image = decode(path.read_bytes(), 10**6)
     boxes = np.array([golden.box], np.float32)
-    (there,) = crop_faces(picture, boxes, stored_geometry(MAKER.geometry))
+    (there,) = crop_faces(image, boxes, stored_geometry(MAKER.geometry))
     assert hashlib.sha256(there.tobytes()).hexdigest()[:16] == golden.checksum
 
     torch.manual_seed(0)
-    record = Sample(path, path.name, 30, "train", "made", golden.tight)
-    made, label = MAKER.make(record, MAKER.build_detector())
+    sample = Sample(path, path.name, 30, "train", "made", golden.tight)
+    made, label = MAKER.make(sample, MAKER.build_detector())
     assert label.found == (name != "taken whole")
     # the same box, but for what another processor's last digits make of it
     assert np.abs(made.astype(int) - there).mean() < 0.5

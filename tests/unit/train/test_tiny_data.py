@@ -1,4 +1,4 @@
-"""Training with next to no pictures, and next to no steps."""
+"""Training with very few images and steps."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ ALONE = "~data.sources.appa_real"
         (3, ["fit.batch_size=2", "fit.limit_train_batches=1", "fit.ema=0.9"], 3),
     ],
 )
-def test_fewer_pictures_than_a_batch_are_trained_on(
+def test_fewer_images_than_a_batch_are_trained_on(
     tiny: Make, few: Few, tmp_path: Path, crops: int, more: list[str], steps: int
 ) -> None:
     data = [few(train=crops, val=1), ALONE]

@@ -12,7 +12,7 @@ from handler.calibration import prediction_intervals
 from handler.contract import Contract
 from handler.integrity import weights_identity
 from handler.predictor import Predictor
-from train import made, torchscript
+from train import build_record, torchscript
 from train.modeling.network import AgeNetwork, Architecture
 from train.modeling.quantize import activation_ranges, quantized
 from train.modeling.weights import Weights, load_weights, save_weights
@@ -135,7 +135,7 @@ class TestDefaultOutput:
         output = weights.with_suffix(".pt")
         assert code == 0
         assert line.endswith(f" MB, weights {weights_identity(output)}, from {weights}\n")
-        assert made.known(output)["weights"] == "age.safetensors"
+        assert build_record.read_current(output)["weights"] == "age.safetensors"
         assert told()[0] == 0  # what was built here may be built anew
 
     def test_is_not_written_over_somebody_s_own_model(self, told, weights: Path) -> None:

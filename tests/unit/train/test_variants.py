@@ -16,7 +16,7 @@ from train.configuration.settings import prepared_folders
 from train.data.dataset import CropDataset
 from train.modeling.network import AgeNetwork, Architecture
 from train.modeling.weights import Weights, save_weights
-from train.provenance.provenance import of_contract
+from train.provenance.provenance import contract_provenance
 from train.variants import Faces, Variant, compare, compiled, measure, of_file, table
 
 Make = Callable[..., DictConfig]
@@ -71,7 +71,7 @@ def test_every_variant_is_in_the_table(tiny: Make, model: Weights, weights: Path
     for name in files:
         told = read_contract(output / f"{name}.pt")
         data[name] = told.data
-        assert told.data == of_contract(told, name).names()
+        assert told.data == contract_provenance(told, name).names()
         same = replace(told, data=model.contract.data, provenance=None)
         assert same == replace(model.contract, metrics={})
     assert [data[name] for name in files] == [("made",), ("utkface", "appa_real", "made"), ()]

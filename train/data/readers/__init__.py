@@ -1,4 +1,4 @@
-"""One small reader per data set -> the same records."""
+"""Readers: one small module per data set, with samples as their common result."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from train.data.readers import appa_real, facial_age, plain_csv, utkface
 from train.data.readers.gathering import Gathered
-from train.files import readable, why
+from train.files import error_text, printable
 
 log = logging.getLogger(__name__)
 READERS: dict[str, Callable[[Path], Gathered]] = {
@@ -15,46 +15,47 @@ READERS: dict[str, Callable[[Path], Gathered]] = {
     utkface.SOURCE: utkface.read,
     utkface.WILD: utkface.read_wild,
 }
-TABLES = (".csv", ".tsv", ".txt")  # endings of tables, which need not be there
-SAME_PICTURES = frozenset({facial_age.SOURCE, utkface.SOURCE, utkface.WILD})
+TABLES = (".csv", ".tsv", ".txt")  # suffixes of tables, even of missing ones
+SAME_IMAGES = frozenset({facial_age.SOURCE, utkface.SOURCE, utkface.WILD})
 
 
 def read(name: str, root: Path) -> Gathered:
-    """All records of the data set `name` at the folder `root`, and what could not be read.
+    """All samples of the data set `name` in the folder `root`, and the problems.
 
-    Where `root` is a table, it is read as `plain_csv` says, and the name is free.
+    If `root` is a table, `plain_csv` reads it, and the name is arbitrary.
 
-    Raises ValueError, saying what to do, for an unknown name, or where there are no records.
+    Raises ValueError for an unknown name, or if there are no samples.
     """
     is_table = root.suffix.lower() in TABLES or root.is_file()
     if not is_table and name not in READERS:
         raise ValueError(
-            f"{name}: {readable(str(root))} is no table, and there is no reader for a data set "
-            f"{name!r}; there are {', '.join(READERS)}, and a CSV file under any name: "
+            f"{name}: {printable(str(root))} is not a table, and no reader is called "
+            f"{name!r}; the readers are {', '.join(READERS)}; a CSV file can have any name: "
             f"data.sources.{name}=FACES.csv"
         )
     try:
         records, problems = plain_csv.read(root, name) if is_table else READERS[name](root)
     except FileNotFoundError as error:
         raise ValueError(
-            f"{name}: {readable(str(error.filename))} is missing; set data.sources.{name}"
+            f"{name}: {printable(str(error.filename))} is missing; set data.sources.{name}"
         ) from error
     except (OSError, ValueError) as error:
-        raise ValueError(f"{name}: {why(error)}") from error
+        raise ValueError(f"{name}: {error_text(error)}") from error
     if not records:
         first = "; ".join(f"{problem.file}: {problem.reason}" for problem in problems[:2])
-        told = f" ({first}{'; ...' if len(problems) > 2 else ''})" if first else ""
+        examples = f" ({first}{'; ...' if len(problems) > 2 else ''})" if first else ""
         raise ValueError(
-            f"{name}: no labelled picture in {readable(str(root))}{told}; set data.sources.{name}"
+            f"{name}: no labelled image in {printable(str(root))}{examples}; set "
+            f"data.sources.{name}"
         )
     return records, problems
 
 
 def warn_of_repeats(sources: Iterable[str]) -> None:
-    """Log a warning where data sets that show the same pictures are used together."""
-    repeated = sorted(SAME_PICTURES.intersection(sources))
+    """Log a warning if data sets that share images are used together."""
+    repeated = sorted(SAME_IMAGES.intersection(sources))
     if len(repeated) > 1:
         log.warning(
-            "%s show the same pictures, so that test faces are trained on: use one of them",
+            "%s contain the same images, so that test faces are in the training data: use only one",
             " and ".join(repeated),
         )

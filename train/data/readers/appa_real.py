@@ -1,4 +1,4 @@
-"""APPA-REAL: everyday people in the wild, a face with a margin per picture, with its real age.
+"""APPA-REAL: one face with a margin per image, of people in everyday scenes, with the real age.
 
 Either `images/` and `labels.csv` (file, real_age, split), or the release: folders `train`, `valid`
 and `test` with `NNNNNN.jpg_face.jpg` crops, and `gt_avg_{train,valid,test}.csv` (file_name,
@@ -8,19 +8,19 @@ real_age).
 from collections.abc import Iterator
 from pathlib import Path
 
-from train.data.readers.gathering import Gathered, gather, picture
+from train.data.readers.gathering import Gathered, gather, image_path
 from train.data.readers.table import rows
-from train.data.samples import Sample, Split, age_of, checked_split
+from train.data.samples import Sample, Split, parse_age, parse_split
 
 SOURCE = "appa_real"
 _RELEASE: dict[str, Split] = {"train": "train", "valid": "val", "test": "test"}
-_Label = tuple[Path, str, str, str]  # folder, picture in it, age, split
+_Label = tuple[Path, str, str, str]  # folder, image in it, age, split
 
 
 def read(root: Path) -> Gathered:
-    """The records of the data set at `root` in its tables' order, and the rows without a label."""
+    """The samples at `root` in the order of its tables, and the problems."""
     labels = _labels(root) if (root / "labels.csv").is_file() else _release(root)
-    return gather(((Path(label[1]).name, label) for label in labels), _record)
+    return gather(((Path(label[1]).name, label) for label in labels), _sample)
 
 
 def _labels(root: Path) -> Iterator[_Label]:
@@ -34,6 +34,6 @@ def _release(root: Path) -> Iterator[_Label]:
             yield root / folder, f"{row['file_name']}_face.jpg", row["real_age"], split
 
 
-def _record(file: str, label: _Label) -> Sample:
+def _sample(file: str, label: _Label) -> Sample:
     folder, name, age, split = label
-    return Sample(picture(folder, name), file, age_of(age), checked_split(split), SOURCE)
+    return Sample(image_path(folder, name), file, parse_age(age), parse_split(split), SOURCE)

@@ -1,4 +1,4 @@
-"""What the readers share: folders in, records and problems out."""
+"""Common parts of the readers: listing files, and collecting samples and problems."""
 
 import logging
 import os
@@ -8,90 +8,98 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
 
-from train.data.samples import Problem, Sample
-from train.files import readable, why
+from train.data.samples import Problem, Sample, Split, split_by_hash
+from train.files import error_text, printable, regular_file
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 Gathered = tuple[list[Sample], list[Problem]]
-_TOLD = 5  # names in a warning
+_SHOWN = 5  # names in a warning
 
 
 def gather(
-    items: Iterable[tuple[str, T]], record: Callable[[str, T], R]
+    items: Iterable[tuple[str, T]], make: Callable[[str, T], R]
 ) -> tuple[list[R], list[Problem]]:
-    """The record of every item (what lists call it, what its record is made of), in their order.
+    """`make(name, item)` of all items, given as (name, item), in their order, and the problems.
 
-    Where `record` raises ValueError or OSError, and where an item comes twice, the item is a
-    problem: none is left out in silence.
+    An item is a problem if `make` raises ValueError or OSError, or if its name occurred before.
     """
-    records: list[R] = []
+    results: list[R] = []
     problems: list[Problem] = []
     seen: set[str] = set()
     for name, item in items:
-        file = readable(name)
+        file = printable(name)
         try:
             if file in seen:
                 raise ValueError("it is listed twice; the first one counts")
             seen.add(file)
-            records.append(record(file, item))
+            results.append(make(file, item))
         except (OSError, ValueError) as error:
-            problems.append(Problem(file, why(error)))
-    return records, problems
+            problems.append(Problem(file, error_text(error)))
+    return results, problems
 
 
-def files(root: Path, pattern: str) -> list[tuple[str, Path]]:
-    """The files below `root`, as (path below it, path), sorted; hidden ones are no pictures.
+def list_files(root: Path, pattern: str) -> list[tuple[str, Path]]:
+    """The files below `root` that match `pattern`, as (relative path, path), sorted.
 
-    Whatever is no folder is a file, links that lead nowhere too. What `pattern` does not reach,
-    folders further down and files further up, is told in a warning.
+    Hidden files are skipped. Broken links count as files. A warning names the entries that the
+    pattern skips: deeper folders and files at upper levels.
 
-    Raises OSError where a folder cannot be read.
+    Raises OSError if a folder cannot be read.
     """
     found: list[Path] = []
-    passed: list[Path] = []
-    _look(root, pattern.split("/"), found, passed)
-    if passed:
-        names = [readable(str(path.relative_to(root))) for path in sorted(passed)]
-        more = ", ..." if len(names) > _TOLD else ""
+    skipped: list[Path] = []
+    _scan(root, pattern.split("/"), found, skipped)
+    if skipped:
+        names = [printable(str(path.relative_to(root))) for path in sorted(skipped)]
+        more = ", ..." if len(names) > _SHOWN else ""
         log.warning(
-            "%s: %d of its entries are not looked into, since pictures are looked for as %s: %s",
-            readable(str(root)),
+            "%s: %d of its entries are skipped, because images are expected as %s: %s",
+            printable(str(root)),
             len(names),
             pattern,
-            ", ".join(names[:_TOLD]) + more,
+            ", ".join(names[:_SHOWN]) + more,
         )
     return sorted((path.relative_to(root).as_posix(), path) for path in found)
 
 
-def _look(folder: Path, pattern: list[str], found: list[Path], passed: list[Path]) -> None:
-    """Put the entries that `pattern` reaches into `found`, and the others into `passed`."""
+def _scan(folder: Path, pattern: list[str], found: list[Path], skipped: list[Path]) -> None:
+    """Append the files that match `pattern` to `found`, and other entries to `skipped`."""
     for path in (Path(entry) for entry in os.scandir(folder) if not entry.name.startswith(".")):
         if not fnmatchcase(path.name, pattern[0]) or path.is_dir() == (len(pattern) == 1):
-            passed.append(path)
+            skipped.append(path)
         elif len(pattern) == 1:
             found.append(path)
         else:
-            _look(path, pattern[1:], found, passed)
+            _scan(path, pattern[1:], found, skipped)
 
 
-def picture(folder: Path, name: str) -> Path:
-    """The file that a table's cell names, relative to `folder` unless it says otherwise.
+def image_path(folder: Path, name: str) -> Path:
+    """The path in a table's cell, absolute or relative to `folder`.
 
-    Where there is none, Windows's separators are read as such; the same letters are looked for in
-    Unicode's other forms; and bytes that are not UTF-8 as Windows-1252, which spreadsheets write.
+    If no such file exists, other readings of the name are tried: Windows path separators, other
+    Unicode normalization forms, and Windows-1252 for bytes that are not UTF-8, as spreadsheets
+    write it.
 
-    Raises ValueError, saying what to do, where it is no file's name.
+    Raises ValueError if it cannot be a file's name.
     """
     if not name:
         raise ValueError("path is missing")
     if "\0" in name:
         raise ValueError("its path holds a NUL byte: save the table as text")
     if "://" in name:
-        raise ValueError("its path is a URL: download the picture and give the file's path")
+        raise ValueError("its path is a URL: download the image and give the file's path")
     western = name.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
     forms = [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
-    spelled = [part for each in (name, *forms, western) for part in (each, each.replace("\\", "/"))]
-    paths = [folder / each for each in spelled]
+    names = [part for each in (name, *forms, western) for part in (each, each.replace("\\", "/"))]
+    paths = [folder / each for each in names]
     return next((path for path in paths if os.path.lexists(path)), paths[0])
+
+
+def split_of_file(path: Path) -> Split:
+    """`split_by_hash` of a file's content, so that copies of an image share a split.
+
+    Raises ValueError or OSError if it is no regular file.
+    """
+    return split_by_hash(regular_file(path).read_bytes())

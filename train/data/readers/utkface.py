@@ -2,28 +2,27 @@
 
 Aligned and cropped, 200 px chips `*.jpg.chip.jpg`: either `images/` with `train.csv`, `val.csv`,
 `test.csv` beside it (their column `file` gives the split) or one folder of chips, as the source
-ships it. In the wild, the photographs `*.jpg` that the chips were cut from: folders `part1` to
-`part3`. A few names lack gender or race.
+ships it. In the wild, the original images `*.jpg` of the chips: folders `part1` to `part3`. A few
+names lack gender or race.
 """
 
 import re
 from pathlib import Path
 
-from train.data.readers.gathering import Gathered, files, gather, picture
+from train.data.readers.gathering import Gathered, gather, image_path, list_files, split_of_file
 from train.data.readers.table import rows
-from train.data.samples import SPLITS, Sample, Split, age_of, split_of
-from train.files import regular
+from train.data.samples import SPLITS, Sample, Split, parse_age
 
 SOURCE = "utkface"
 WILD = "utkface_wild"
-GENDERS = ("male", "female")  # by their codes, as its makers name them
+GENDERS = ("male", "female")  # by code, with the names of the data set's authors
 RACES = ("White", "Black", "Asian", "Indian", "other")
-# The time is long: what follows an age is no time but the gender where it is one digit.
+# The time has many digits, so a single digit after the age is the gender.
 _NAME = re.compile(r"(?P<age>\d+)(?:_(?P<gender>[01]?))?(?:_(?P<race>[0-4]))?_+\d{8}", re.ASCII)
 
 
 def read(root: Path) -> Gathered:
-    """The records of the chips at `root`, sorted by name, and the files without a label."""
+    """The samples of the chips at `root`, sorted by name, and the problems."""
     tables = {split: root / f"{split}.csv" for split in SPLITS}
     images = root / "images"
     splits = [
@@ -34,28 +33,29 @@ def read(root: Path) -> Gathered:
     ]
     if splits:
         return gather(
-            sorted(splits), lambda file, chip: _chip(picture(images, chip[0]), file, chip[1])
+            sorted(splits), lambda file, chip: _chip(image_path(images, chip[0]), file, chip[1])
         )
-    # Copies of one picture, of which there are hundreds under other names, share its bytes.
+    # Hundreds of images have copies with other names but the same bytes.
     return gather(
-        files(root, "*"), lambda file, path: _chip(path, file, split_of(regular(path).read_bytes()))
+        list_files(root, "*"),
+        lambda file, path: _chip(path, file, split_of_file(path)),
     )
 
 
 def read_wild(root: Path) -> Gathered:
-    """The records of the photographs in parts 1 to 3 at `root`, and the files without a label."""
+    """The samples of the original images in parts 1 to 3 at `root`, and the problems."""
 
-    def photograph(file: str, path: Path) -> Sample:
-        return _record(path, file, split_of(regular(path).read_bytes()), WILD, tight=False)
+    def sample(file: str, path: Path) -> Sample:
+        return _sample(path, file, split_of_file(path), WILD, tight=False)
 
-    return gather(files(root, "part[123]/*"), photograph)
+    return gather(list_files(root, "part[123]/*"), sample)
 
 
 def _chip(path: Path, file: str, split: Split) -> Sample:
-    return _record(path, file, split, SOURCE, tight=True)
+    return _sample(path, file, split, SOURCE, tight=True)
 
 
-def _record(path: Path, file: str, split: Split, source: str, tight: bool) -> Sample:
+def _sample(path: Path, file: str, split: Split, source: str, tight: bool) -> Sample:
     labels = _NAME.match(path.name)
     if labels is None:
         raise ValueError("the name does not hold age_gender_race_time")
@@ -63,7 +63,7 @@ def _record(path: Path, file: str, split: Split, source: str, tight: bool) -> Sa
     return Sample(
         path,
         file,
-        age_of(labels["age"]),
+        parse_age(labels["age"]),
         split,
         source,
         tight,

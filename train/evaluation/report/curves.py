@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from train.configuration.settings import stages
+from train.configuration.runs import stages
 
 logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it logs the end of every file
 LOSS, ERROR, RATE = "train/loss", "val/mae", "lr-"

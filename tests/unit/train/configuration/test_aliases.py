@@ -2,6 +2,8 @@
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
@@ -11,15 +13,14 @@ from train.configuration import aliases
 from train.configuration.aliases import (
     ALIASES,
     key_of,
-    load_run_config,
     rename_keys,
     rename_override,
     with_earlier_names,
 )
-from train.configuration.checks import nearest, type_of
-from train.configuration.settings import of_run, stages
-from train.fitting.resume import Progress, resumed
-from train.provenance.of_run import of_run as provenance_of_run
+from train.configuration.checks import suggestion, type_of
+from train.configuration.runs import run_config, stages
+from train.fitting.resume import resumed
+from train.provenance.runs import run_provenance
 
 WARNING = "{}: fit.rate is now fit.learning_rate; the next version does not accept the earlier name"
 RATE = {"fit.rate": "fit.learning_rate"}
@@ -48,7 +49,7 @@ def test_every_alias_stands_for_a_key_that_exists(old: str, new: str) -> None:
     assert type_of(new)
     assert type_of(old) is None
     assert new not in ALIASES
-    assert nearest(old) == f"; it is now {new}"
+    assert suggestion(old) == f"; it is now {new}"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_the_checksum_of_a_run_s_settings_stays(
     """A run of an earlier version that goes on has not changed its settings."""
 
     def checksum(config: DictConfig) -> str:
-        training = provenance_of_run(config).last.training
+        training = run_provenance(config).last.training
         assert training is not None
         return training.settings
 
@@ -136,7 +137,7 @@ def test_the_configuration_of_an_earlier_run(
     run = tmp_path / "run"
     config = earlier_run(run)
     warning = WARNING.format(run / "config.yaml")
-    assert of_run(config).fit.learning_rate == 0.5
+    assert run_config(config).fit.learning_rate == 0.5
     assert caplog.messages == [warning]
     caplog.clear()
     config.fit.start = str(run / "last.ckpt")
@@ -144,16 +145,11 @@ def test_the_configuration_of_an_earlier_run(
     assert caplog.messages == [warning]
     caplog.clear()
     config = configuration([f"run={run}", "data=utkface", "fit.resume=true"])
-    own = resumed(config, Progress(1, 1, False, None))
+    before: Any = SimpleNamespace(epochs=1, stopped=False, teachers=None)
+    own = resumed(config, before)
     assert own.fit.learning_rate == 0.5
     assert "rate" not in own.fit
     assert caplog.messages == [warning]
-
-
-def test_a_list_is_no_configuration(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("- a\n")
-    with pytest.raises(ValueError, match=r"config\.yaml: keys are expected, not a list"):
-        load_run_config(tmp_path / "config.yaml")
 
 
 def test_warnings_are_of_this_module(rate: None, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""The schema and config.yaml agree, and what does not fit is told in a line."""
+"""The schema matches config.yaml, and violations are one-line errors."""
 
 from dataclasses import fields, is_dataclass
 from typing import get_type_hints
@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from tests.unit.train.conftest import CONFIGS, configuration
-from train.configuration.checks import ConfigError, checked, nearest, type_of
+from train.configuration.checks import ConfigError, suggestion, type_of, validated
 from train.configuration.schema import Config
 
 
@@ -38,14 +38,14 @@ def shipped() -> DictConfig:
 
 
 def changed(config: DictConfig, override: str) -> DictConfig:
-    """`config` with a key as Hydra would set, add or delete it, which takes longer."""
-    told = OverridesParser.create().parse_override(override)
+    """`config` with a key set, added or deleted; Hydra itself takes longer."""
+    parsed = OverridesParser.create().parse_override(override)
     config = OmegaConf.create(OmegaConf.to_container(config))
-    if told.is_delete():
-        parent, _, name = told.key_or_group.rpartition(".")
+    if parsed.is_delete():
+        parent, _, name = parsed.key_or_group.rpartition(".")
         del (OmegaConf.select(config, parent) if parent else config)[name]
     else:
-        OmegaConf.update(config, told.key_or_group, told.value(), merge=False)
+        OmegaConf.update(config, parsed.key_or_group, parsed.value(), merge=False)
     return config
 
 
@@ -53,21 +53,21 @@ def test_the_schema_has_the_keys_of_the_configuration(shipped: DictConfig) -> No
     assert names(Config) - {"profiler"} == keys(shipped)
 
 
-def test_what_is_shipped_fits() -> None:
+def test_all_shipped_configurations_are_valid() -> None:
     config = configuration([])
-    assert OmegaConf.to_container(checked(config), resolve=True) == {
+    assert OmegaConf.to_container(validated(config), resolve=True) == {
         **OmegaConf.to_container(config, resolve=True), "profiler": None  # type: ignore[dict-item]
     }  # fmt: skip
     for path in (CONFIGS / "experiment").glob("*.yaml"):
         if path.stem != "sweep":  # whose plugin is an extra
-            checked(configuration([f"+experiment={path.stem}"]))
+            validated(configuration([f"+experiment={path.stem}"]))
     for group in ("data", "model", "logger", "profiler"):
         for path in (CONFIGS / group).glob("*.yaml"):
-            checked(configuration([f"{group}={path.stem}"]))
+            validated(configuration([f"{group}={path.stem}"]))
 
 
 def test_values_get_the_types_of_their_keys() -> None:
-    config = checked(
+    config = validated(
         configuration(["fit.sigma=3", "run=2026", "fit.precision=32", "+trainer.devices=[0]"])
     )
     assert (config.fit.sigma, config.run, config.fit.precision) == (3.0, "2026", "32")
@@ -77,7 +77,7 @@ def test_values_get_the_types_of_their_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "wanted"),
+    ("override", "expected"),
     [
         ("fit.epochs=many", "a whole number of at least 1"),
         ("fit.epochs=0", "a whole number of at least 1"),
@@ -97,7 +97,7 @@ def test_values_get_the_types_of_their_keys() -> None:
         ("fit.resume=maybe", "true or false"),
         ("fit.start=[a]", "text that is not empty, or null,"),
         ("fit.teachers=[a,null]", "paths in brackets, as in [a.ckpt,b.ckpt],"),
-        ("fit.limit_train_batches=0", "a number of batches, or a part of them"),
+        ("fit.limit_train_batches=0", "a number of batches, or a fraction of them"),
         ("crop.size=abc", "a multiple of 8, in pixels,"),
         ("crop.size=100", "a multiple of 8, in pixels,"),
         ("crop.fill=256", "a whole number from 0 to 255"),
@@ -114,12 +114,10 @@ def test_values_get_the_types_of_their_keys() -> None:
         ("run=", "text that is not empty"),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused(
-    shipped: DictConfig, override: str, wanted: str
-) -> None:
+def test_an_invalid_value_is_refused(shipped: DictConfig, override: str, expected: str) -> None:
     with pytest.raises(ConfigError) as failure:
-        checked(changed(shipped, override))
-    assert str(failure.value) == f"{override}: {wanted} is wanted"
+        validated(changed(shipped, override))
+    assert str(failure.value) == f"{override}: {expected} is expected"
 
 
 @pytest.mark.parametrize(
@@ -128,15 +126,15 @@ def test_a_value_that_does_not_fit_is_refused(
         ("fit.start=${nope}", "fit.start=${nope}: Interpolation key 'nope' not found"),
         ("run=???", "run: a value is missing"),
         ("~fit.epochs", "fit.epochs: a value is missing"),
-        ("+fit.epoch=3", "fit.epoch: there is no such key; fit.epochs may be meant"),
-        ("+nope=3", "nope: there is no such key"),
+        ("+fit.epoch=3", "fit.epoch: unknown key; did you mean fit.epochs?"),
+        ("+nope=3", "nope: unknown key"),
     ],
 )
-def test_a_key_that_does_not_fit_is_refused(
+def test_an_unknown_key_or_missing_value_is_refused(
     shipped: DictConfig, override: str, message: str
 ) -> None:
     with pytest.raises(ConfigError) as failure:
-        checked(changed(shipped, override))
+        validated(changed(shipped, override))
     assert str(failure.value) == message
 
 
@@ -150,8 +148,8 @@ def test_a_key_that_does_not_fit_is_refused(
         "++trainer.anything=[x]",
     ],
 )  # fmt: skip
-def test_what_fits_is_taken(shipped: DictConfig, override: str) -> None:
-    checked(changed(shipped, override))
+def test_a_valid_value_is_accepted(shipped: DictConfig, override: str) -> None:
+    validated(changed(shipped, override))
 
 
 def test_the_type_of_a_key() -> None:
@@ -161,9 +159,9 @@ def test_the_type_of_a_key() -> None:
     assert type_of("fit.nope") is type_of("data") is None
 
 
-def test_the_key_that_was_meant() -> None:
-    assert nearest("fit.epohcs") == "; fit.epochs may be meant"
-    assert nearest("epochs") == "; fit.epochs may be meant"
-    assert nearest("bach_size") == "; fit.batch_size or evaluate.batch_size may be meant"
-    assert nearest("data.sources.own") == "; +data.sources.own=... adds it"
-    assert nearest("something") == ""
+def test_suggestions_for_an_unknown_key() -> None:
+    assert suggestion("fit.epohcs") == "; did you mean fit.epochs?"
+    assert suggestion("epochs") == "; did you mean fit.epochs?"
+    assert suggestion("bach_size") == "; did you mean fit.batch_size or evaluate.batch_size?"
+    assert suggestion("data.sources.own") == "; +data.sources.own=... adds it"
+    assert suggestion("something") == ""

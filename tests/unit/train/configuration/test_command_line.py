@@ -1,4 +1,4 @@
-"""What a command's user sees: one line for what they can mend, a traceback for what we must."""
+"""One line for errors that the user can fix, a traceback for bugs."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ def seen() -> Seen:
 
 @pytest.fixture
 def run(seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Calls a command with words and an error that it ends in, and gives its exit code."""
+    """Runs a command that raises `error`, and returns its exit code."""
     handlers = list(logging.root.handlers)
     hydra_config = HydraConfig.instance()
     monkeypatch.setattr(hydra_config, "cfg", hydra_config.cfg)  # Hydra leaves the job's own there
@@ -60,7 +60,7 @@ def run(seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     "path",
     ["Faces (2)/faces.csv", "Größe/a,b=c#1", "it's", "照片", " {x} [y] ", "b\udce9", "line\nbreak"],
 )
-def test_a_path_reaches_the_command_as_it_is_typed(run: Run, seen: Seen, path: str) -> None:
+def test_a_path_arrives_as_it_was_typed(run: Run, seen: Seen, path: str) -> None:
     assert run(f"data.sources.utkface={path}", f"run={path}", f"fit.start={path}") == 0
     (config,) = seen
     assert config.data.sources.utkface == config.run == config.fit.start == path
@@ -97,48 +97,48 @@ def test_an_earlier_name_of_a_key_is_taken_with_a_warning(
         for where in ("command line", "train/config", "train/config", "command line")
     ]
     assert run("sheet={photographs:faces}") == 2
-    assert "sheet: there is no such key" in capsys.readouterr().err
+    assert "sheet: unknown key" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["fit.epochs=many"], "fit.epochs=many: a whole number of at least 1 is wanted"),
-        (["crop.size=abc"], "crop.size=abc: a multiple of 8, in pixels, is wanted"),
-        (["evaluate.split=tset"], "evaluate.split=tset: one of train, val, test is wanted"),
-        (["fit.epochs=(1"], "fit.epochs=(1: a whole number of at least 1 is wanted"),
-        (["fit.epoch=1"], "fit.epoch: there is no such key; fit.epochs may be meant"),
-        (["experiment=fine"], "experiment: there is no such key; +experiment=... adds one"),
+        (["fit.epochs=many"], "fit.epochs=many: a whole number of at least 1 is expected"),
+        (["crop.size=abc"], "crop.size=abc: a multiple of 8, in pixels, is expected"),
+        (["evaluate.split=tset"], "evaluate.split=tset: one of train, val, test is expected"),
+        (["fit.epochs=(1"], "fit.epochs=(1: a whole number of at least 1 is expected"),
+        (["fit.epoch=1"], "fit.epoch: unknown key; did you mean fit.epochs?"),
+        (["experiment=fine"], "experiment: unknown key; +experiment=... adds one"),
         (
             ["data.sources.own=a.csv"],
-            "data.sources.own: there is no such key; +data.sources.own=... adds it",
+            "data.sources.own: unknown key; +data.sources.own=... adds it",
         ),
-        (["fit"], "fit: key=value is wanted"),
+        (["fit"], "fit: key=value is expected"),
         (
             ["größe=1"],
-            "größe: a key is made of letters from a to z, digits, _ and -, parted by points",
+            "größe: a key consists of letters a to z, digits, _ and -, separated by points",
         ),
         (
             ["fit.teachers=[a,,b]"],
-            "fit.teachers: its value cannot be read; a text within it goes in quotes of its own, "
+            "fit.teachers: its value cannot be parsed; put each text within it in quotes, "
             """as in 'fit.teachers=["a,b.ckpt",c.ckpt]'""",
         ),
         (
             ["logger=nope"],
-            "logger/nope is none of train/config's; there are mlflow, tensorboard, wandb",
+            "train/config has no logger/nope; it has mlflow, tensorboard, wandb",
         ),
         (
             ["data=own,utkface"],
-            "data=own,utkface: of several, 'data=[own,utkface]' takes all, and --multirun one by "
-            "one",
+            "data=own,utkface: write 'data=[own,utkface]' for a list, or --multirun for one run "
+            "each",
         ),
         (
             ["run=${nope}"],
-            "Interpolation key 'nope' not found; \\${ stands for the letters themselves",
+            "Interpolation key 'nope' not found; write \\${ for a literal ${",
         ),
     ],
 )
-def test_a_command_line_that_is_wrong_is_told_in_a_line(
+def test_an_error_in_the_command_line_is_one_line(
     run: Run, seen: Seen, capsys: pytest.CaptureFixture[str], words: list[str], line: str
 ) -> None:
     assert run(*words) == 2
@@ -158,24 +158,24 @@ def test_a_command_line_that_is_wrong_is_told_in_a_line(
         (ModuleNotFoundError("logger=wandb needs a package"), "logger=wandb needs a package"),
         (
             UnicodeEncodeError("utf-8", "b\udce9/run", 1, 2, "surrogates not allowed"),
-            "b\\xe9/run: its name is not UTF-8, which is needed here: give it another one",
+            "b\\xe9/run: its name is not UTF-8, which is required here: rename it",
         ),
         (InvalidImage("the body is text"), str(InvalidImage("the body is text"))),
     ],
 )
-def test_an_error_that_can_be_mended_is_told_in_a_line(
+def test_an_error_that_the_user_can_fix_is_one_line(
     run: Run, capsys: pytest.CaptureFixture[str], error: Exception, line: str
 ) -> None:
     assert run(error=error) == 1
     assert capsys.readouterr().err == f"error: {line}\n"
 
 
-def test_a_fault_of_ours_keeps_its_traceback(run: Run) -> None:
+def test_a_bug_keeps_its_traceback(run: Run) -> None:
     with pytest.raises(TypeError, match="ours"):
         run(error=TypeError("ours"))
 
 
-def test_every_error_does_where_it_is_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_error_keeps_it_on_request(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(ValueError, match="many"):
         run("fit.epochs=many")
@@ -184,23 +184,23 @@ def test_every_error_does_where_it_is_asked_for(run: Run, monkeypatch: pytest.Mo
     assert os.environ["HYDRA_FULL_ERROR"] == "1"
 
 
-def test_an_interrupt_is_quiet(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupt_prints_nothing(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(error=KeyboardInterrupt()) == 130
     assert capsys.readouterr().err == ""
 
 
-def test_a_sweep_goes_on_and_fails_at_its_end(
+def test_a_sweep_continues_and_fails_at_its_end(
     run: Run, seen: Seen, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("--multirun", "fit.epochs=many,2,3", "run=a (${hydra:job.num})") == 2
     assert [(config.fit.epochs, config.run) for config in seen] == [(2, "a (1)"), (3, "a (2)")]
-    wanted = "error: fit.epochs=many: a whole number of at least 1 is wanted"
-    assert capsys.readouterr().err.splitlines()[-1] == wanted
+    expected = "error: fit.epochs=many: a whole number of at least 1 is expected"
+    assert capsys.readouterr().err.splitlines()[-1] == expected
     assert run("-m", "fit.start=Größe/a b,c=d") == 0
     assert [config.fit.start for config in seen[2:]] == ["Größe/a b", "c=d"]
 
 
-def test_the_environment_of_a_command_is_as_it_was(run: Run, seen: Seen) -> None:
+def test_the_environment_is_restored(run: Run, seen: Seen) -> None:
     assert os.environ.get("HYDRA_FULL_ERROR") is None
     assert run() == 0
     assert os.environ.get("HYDRA_FULL_ERROR") is None
@@ -210,7 +210,7 @@ def test_the_environment_of_a_command_is_as_it_was(run: Run, seen: Seen) -> None
     "name",
     ["contact_sheet", "duplicates", "evaluate", "export", "fit", "prepare", "prior", "same_person"],
 )
-def test_every_command_is_one(
+def test_every_command_validates_its_configuration(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = __import__(f"train.{name}", fromlist=["main"])
@@ -222,7 +222,7 @@ def test_every_command_is_one(
     assert capsys.readouterr().err.startswith("error: fit.epochs=many: a whole number")
 
 
-def test_as_a_process(tmp_path: Path) -> None:
+def test_names_that_are_not_utf_8_in_a_process(tmp_path: Path) -> None:
     """With bytes that are not UTF-8, in a terminal that shows UTF-8 alone."""
     path = b"b\xe9 (2)"
     words = [b"-m", b"train.prepare", b"data=own", b"data.sources.own=" + path]
@@ -231,4 +231,4 @@ def test_as_a_process(tmp_path: Path) -> None:
         [os.fsencode(sys.executable), *words], cwd=tmp_path, env=environ, capture_output=True
     )
     assert done.returncode == 1
-    assert done.stderr.decode().startswith("error: own: b\\xe9 (2) is no table, and ")
+    assert done.stderr.decode().startswith("error: own: b\\xe9 (2) is not a table, and ")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from tests.unit.train.conftest import configuration
-from train.configuration.overrides import escaped, parts, quoted
+from train.configuration.overrides import escaped, quoted, split_elements
 
 TYPED = [
     "plain folder/faces.csv", "Faces (2)/faces.csv", "Größe/", "照片/", "a=b/", "C#1", "a,b",
@@ -153,6 +153,6 @@ def test_the_rest_is_left_as_it_is(typed: str) -> None:
 
 
 def test_parts() -> None:
-    assert parts("a, 'b,c' ,\"d,e\",f'g,h',${x:1,${y:2,3}},${z,1") == [
+    assert split_elements("a, 'b,c' ,\"d,e\",f'g,h',${x:1,${y:2,3}},${z,1") == [
         "a", "'b,c'", '"d,e"', "f'g", "h'", "${x:1,${y:2,3}}", "${z,1"
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from tests.pictures import FACE_BOX, astronaut
 from train.data.cache import (
     CropLabel,
     Shard,
-    marker,
+    labels_file,
     read_shards,
     served_part,
     stored_geometry,
@@ -50,5 +50,5 @@ def test_shards_come_back_in_order(tmp_path: Path) -> None:
 
 def test_a_shard_without_its_labels_is_not_there(tmp_path: Path) -> None:
     write_shard(tmp_path, 0, shard(0))
-    marker(tmp_path, 0).unlink()
+    labels_file(tmp_path, 0).unlink()
     assert list(read_shards(tmp_path)) == []

@@ -20,10 +20,10 @@ AS_IT_IS = Balance()
 
 
 def crop(number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """A crop of one colour, framed by another one."""
-    picture = np.full((3, STORED, STORED), 255 - number, np.uint8)
-    picture[:, 1:-1, 1:-1] = number
-    return picture
+    """A crop of one colour with a border of another."""
+    image = np.full((3, STORED, STORED), 255 - number, np.uint8)
+    image[:, 1:-1, 1:-1] = number
+    return image
 
 
 def label(number: int, split: str) -> CropLabel:
@@ -108,7 +108,7 @@ def batches(
     ranks: tuple[int, int] = (1, 0),
     batch: int = 4,
 ) -> CropBatches:
-    """The data module as rank ranks[1] of ranks[0] has it."""
+    """The data module of rank ranks[1] out of ranks[0]."""
     module = CropBatches(folders, SIZE, batch, balance=balance, seed=3)
     world_size, rank = ranks
     module.trainer = SimpleNamespace(world_size=world_size, global_rank=rank)  # type: ignore[assignment]
@@ -132,7 +132,7 @@ class TestCropBatches:
         module = batches(folders, batch=64)
         seen = [colours(batch) for batch in module.train_dataloader()]
         assert [sorted(part) for part in seen] == [list(range(21))]
-        assert "21 training crops are fewer than fit.batch_size=64 in each process" in caplog.text
+        assert "21 training crops are fewer than fit.batch_size=64 per process" in caplog.text
         assert [module.batches(1), module.batches(2), module.batch(2)] == [1, 1, 10]
         with pytest.raises(ValueError, match="21 training crops are too few for 22 processes"):
             module.batch(22)
@@ -173,7 +173,7 @@ class TestCropBatches:
 
 
 class Noting(Callback):
-    """Writes down which crops each epoch looked at."""
+    """Records the crops of each epoch."""
 
     def __init__(self) -> None:
         self.epochs: list[list[int]] = []
@@ -205,7 +205,7 @@ class Nothing(lightning.LightningModule):
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
-def test_lightning_shuffles_each_epoch_anew(folders: list[Path], tmp_path: Path) -> None:
+def test_lightning_shuffles_each_epoch_again(folders: list[Path], tmp_path: Path) -> None:
     def train() -> list[list[int]]:
         noting = Noting()
         trainer = lightning.Trainer(

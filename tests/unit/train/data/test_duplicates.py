@@ -9,14 +9,14 @@ import torch
 from torch.nn.functional import interpolate
 
 from train.data.cache import CropLabel, Shard, write_shard
-from train.data.duplicates import Pictures, copies, find, hashes, write
+from train.data.duplicates import HashedImages, copies, find, hashes, write
 
 SIZE = 64
 STORED = 80
 
 
 def faces(count: int, seed: int) -> torch.Tensor:
-    """Smooth pictures, none like another, uint8 [n, 3, SIZE, SIZE]."""
+    """Smooth random images, uint8 [n, 3, SIZE, SIZE]."""
     generator = torch.Generator().manual_seed(seed)
     rough = torch.rand(count, 3, 6, 6, generator=generator) * 255
     smooth = interpolate(rough, size=SIZE, mode="bicubic", align_corners=False)
@@ -27,8 +27,8 @@ def label(file: str, split: str) -> CropLabel:
     return CropLabel(file, 30.0, split, "made", -1, -1, found=True, padding=0.0)
 
 
-def pictures(crops: torch.Tensor, split: str) -> Pictures:
-    return Pictures.of([label(f"{split}{i}", split) for i in range(len(crops))], crops)
+def images(crops: torch.Tensor, split: str) -> HashedImages:
+    return HashedImages.of([label(f"{split}{i}", split) for i in range(len(crops))], crops)
 
 
 def test_a_hash_tells_which_neighbour_is_lighter() -> None:
@@ -44,16 +44,16 @@ def test_a_copy_is_found_brighter_noisy_and_mirrored(mirrored: bool) -> None:
     noise = torch.randn(3, SIZE, SIZE, generator=torch.Generator().manual_seed(3)) * 6
     again = (held_out[3].float() * 0.8 + 20 + noise).clamp(0, 255).byte()
     train[555] = again.flip(2) if mirrored else again
-    (copy,) = copies(pictures(held_out, "test"), pictures(train, "train"))
+    (copy,) = copies(images(held_out, "test"), images(train, "train"))
     assert (copy.held_out.file, copy.other.file) == ("test3", "train555")
     assert copy.mirrored is mirrored
     assert copy.correlation > 0.97
     assert copy.bits <= 10
 
 
-def test_black_pictures_are_no_copies() -> None:
+def test_black_images_are_no_copies() -> None:
     black = torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8)
-    assert not list(copies(pictures(black, "test"), pictures(black, "train")))
+    assert not list(copies(images(black, "test"), images(black, "train")))
 
 
 def test_every_split_with_every_other(tmp_path: Path) -> None:

@@ -28,9 +28,7 @@ def test_read_says_what_to_do(tmp_path: Path) -> None:
         ValueError, match=r"no reader .* 'imdb'; .*: data\.sources\.imdb=FACES\.csv"
     ):
         read("imdb", tmp_path)
-    with pytest.raises(
-        ValueError, match=r"utkface: no labelled picture in .*data\.sources\.utkface"
-    ):
+    with pytest.raises(ValueError, match=r"utkface: no labelled image in .*data\.sources\.utkface"):
         read("utkface", tmp_path)
     (tmp_path / "readme.txt").touch()
     with pytest.raises(ValueError, match=r"\(readme\.txt: the name does not hold age_gender"):
@@ -49,11 +47,11 @@ def test_read_says_what_to_do(tmp_path: Path) -> None:
     [
         (["utkface", "appa_real", "own"], None),
         (["utkface", "utkface"], None),
-        (["utkface", "appa_real", "facial_age"], "facial_age and utkface show the same pictures"),
-        (["utkface_wild", "utkface"], "utkface and utkface_wild show the same pictures"),
+        (["utkface", "appa_real", "facial_age"], "facial_age and utkface contain the same images"),
+        (["utkface_wild", "utkface"], "utkface and utkface_wild contain the same images"),
     ],
 )
-def test_the_same_pictures_twice_are_warned_of(
+def test_the_same_images_twice_are_warned_of(
     sources: list[str], warned: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -77,4 +75,4 @@ def test_a_model_measured_on_what_it_was_trained_on_is_warned_of(
     again = tmp_path / "age.pt"
     torch.jit.save(torch.jit.load(model_file), str(again), _extra_files={EXTRA_FILE: text})
     estimate(again, test, batch_size=8)
-    assert "facial_age and utkface show the same pictures" in caplog.text
+    assert "facial_age and utkface contain the same images" in caplog.text

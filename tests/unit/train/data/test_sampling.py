@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from train.data.samples import MAX_AGE
-from train.data.sampling import KERNEL, MOST, Balance, BalancedSampler, balancing_weights
+from train.data.sampling import KERNEL_STD, MAX_WEIGHT, Balance, BalancedSampler, balancing_weights
 
 
 def skewed() -> Tensor:
-    """Ages as they are in photographs: many of 20 to 40 years, few of the others."""
+    """A typical distribution: many ages from 20 to 40 years, few others."""
     generator = torch.Generator().manual_seed(0)
     young = 20 + 20 * torch.rand(900, generator=generator)
     any_age = MAX_AGE * torch.rand(100, generator=generator)
@@ -24,7 +24,7 @@ def by_age(ages: Tensor, strength: float) -> Tensor:
 
 
 def share(ages: Tensor, weights: Tensor, low: int, high: int) -> float:
-    """The part of an epoch that ages from `low` to `high` make."""
+    """The fraction of an epoch with ages from `low` to `high`."""
     return float(weights[(ages >= low) & (ages < high)].sum() / weights.sum())
 
 
@@ -66,21 +66,21 @@ class TestWeights:
         ages = torch.tensor([30.0] * 50 + [31.0] + [80.0] * 50)
         weights = by_age(ages, 1.0)
         assert float(weights[50] / weights[0]) < 1.2
-        distant = torch.tensor([30.0] * 50 + [30 + 5 * KERNEL] + [80.0] * 50)
+        distant = torch.tensor([30.0] * 50 + [30 + 5 * KERNEL_STD] + [80.0] * 50)
         weights = by_age(distant, 1.0)
         assert float(weights[50] / weights[0]) > 5
 
-    def test_nobody_is_looked_at_much_too_often(self) -> None:
+    def test_nobody_is_cropped_much_too_often(self) -> None:
         ages = torch.tensor([30.0] * 1000 + [110.0])
         weights = by_age(ages, 0.5)  # would be 31
-        assert float(weights[-1]) == MOST
+        assert float(weights[-1]) == MAX_WEIGHT
         assert float(weights.mean()) == pytest.approx(1)
 
     @settings(max_examples=100, deadline=None)
     @given(st.lists(st.floats(0, MAX_AGE), min_size=1, max_size=80), st.floats(0, 4))
     def test_never_above_the_limit(self, ages: list[float], strength: float) -> None:
         weights = by_age(torch.tensor(ages), strength)
-        assert float(weights.max()) <= MOST
+        assert float(weights.max()) <= MAX_WEIGHT
         assert float(weights.mean()) == pytest.approx(1)
 
     @pytest.mark.parametrize(("strength", "ratio"), [(0, 1), (0.5, 2), (1, 4)])

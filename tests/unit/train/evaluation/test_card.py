@@ -13,8 +13,8 @@ from tests.unit.train.evaluation.test_results import RESULTS
 from train.evaluation import origins, tables
 from train.evaluation.card import model_card
 from train.modeling.network import Architecture
-from train.provenance.of_run import of_run
 from train.provenance.provenance import KEY, Provenance
+from train.provenance.runs import run_provenance
 
 SHIPPED = ROOT / "model_store" / "age.safetensors"
 
@@ -26,10 +26,12 @@ def card(origin: Provenance, contract: Contract) -> str:
 @pytest.fixture
 def tuned(tmp_path: Path) -> Provenance:
     """The provenance of a run that started from a moved run, itself from the shipped weights."""
-    first = of_run(configuration(["data=own", "run=a", f"fit.start={SHIPPED}"])).after(13)
+    first = run_provenance(configuration(["data=own", "run=a", f"fit.start={SHIPPED}"])).after(13)
     moved = tmp_path / "moved.ckpt"
     torch.save({KEY: first.to_json()}, moved)
-    return of_run(configuration(["data=own", "run=b", f"fit.start={moved}", "fit.epochs=2"]))
+    return run_provenance(
+        configuration(["data=own", "run=b", f"fit.start={moved}", "fit.epochs=2"])
+    )
 
 
 def test_it_names_all_data_and_weights_behind(tuned: Provenance, contract: Contract) -> None:
@@ -69,5 +71,5 @@ def test_it_quotes_the_other_model_and_all_warnings(tuned: Provenance, contract:
 
 
 def test_a_name_with_a_bar_does_not_break_its_tables(contract: Contract) -> None:
-    own = of_run(configuration(["data=own", "run=my|run"]))
+    own = run_provenance(configuration(["data=own", "run=my|run"]))
     assert r"| 1 | my\|run: resnet18, " in card(own, replace(contract, data=("own",)))

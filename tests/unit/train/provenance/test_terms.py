@@ -13,7 +13,7 @@ from train.provenance.terms import KNOWN, OWN, Terms, data_set, data_sets
         ("for academic research", "non-commercial"),
         ("CC BY 4.0", "licence"),
         ("apache-2.0", "licence"),
-        ("our own photographs, with consent", "licence"),
+        ("our own images, with consent", "licence"),
         ("research use only", "non-commercial"),
         ("Acme Research Ltd, MIT", "licence"),
     ],
@@ -34,15 +34,15 @@ def test_the_data_sets_with_readers_are_for_research(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["UTKFace", "appa-real", "APPA_REAL"])
-def test_a_known_name_is_told_however_it_is_spelled(name: str) -> None:
+def test_a_known_name_in_any_spelling(name: str) -> None:
     found = data_set(name)
     assert found.name == name
     assert found.terms.use == "non-commercial"
 
 
 def test_one_s_own_data_and_what_is_stated_of_it() -> None:
-    told = ["data=[own,utkface]", "+data.sources.more=b.csv", "+data.terms.more=CC BY 4.0"]
-    of_name = {each.name: each.terms for each in data_sets(configuration(told))}
+    overrides = ["data=[own,utkface]", "+data.sources.more=b.csv", "+data.terms.more=CC BY 4.0"]
+    of_name = {each.name: each.terms for each in data_sets(configuration(overrides))}
     assert of_name["own"] == OWN
     assert of_name["more"] == Terms("CC BY 4.0", "licence")
     assert of_name["utkface"] == KNOWN["utkface"].terms

@@ -8,29 +8,29 @@ from train.data.readers import read
 
 
 def test_a_table_of_labels(appa_real: Path) -> None:
-    records, problems = read("appa_real", appa_real)
+    samples, problems = read("appa_real", appa_real)
     assert not problems
-    assert [r.age for r in records] == ages(WILD)
-    assert Counter(r.split for r in records) == {"train": 8, "val": 4, "test": 4}
-    assert not any(r.tight for r in records)
+    assert [r.age for r in samples] == ages(WILD)
+    assert Counter(r.split for r in samples) == {"train": 8, "val": 4, "test": 4}
+    assert not any(r.tight for r in samples)
 
 
 def test_as_it_is_released(tmp_path: Path) -> None:
     header = "file_name,num_ratings,apparent_age_avg,apparent_age_std,real_age\n"
     for i, (part, age) in enumerate((("train", 20), ("valid", 30), ("test", 40))):
         (tmp_path / f"gt_avg_{part}.csv").write_text(f"{header}00000{i}.jpg,38,21.5,3.2,{age}\n")
-    records, _ = read("appa_real", tmp_path)
-    assert [(r.split, r.age) for r in records] == [("train", 20), ("val", 30), ("test", 40)]
-    assert records[1].path == tmp_path / "valid" / "000001.jpg_face.jpg"
-    assert records[1].file == "000001.jpg_face.jpg"
+    samples, _ = read("appa_real", tmp_path)
+    assert [(r.split, r.age) for r in samples] == [("train", 20), ("val", 30), ("test", 40)]
+    assert samples[1].path == tmp_path / "valid" / "000001.jpg_face.jpg"
+    assert samples[1].file == "000001.jpg_face.jpg"
 
 
 def test_rows_without_an_age_or_a_split_are_listed(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(
         "file,real_age,split\na.jpg,,train\nb.jpg,9,x\nc.jpg,9,val\nd.jpg\n"
     )
-    records, problems = read("appa_real", tmp_path)
-    assert [r.file for r in records] == ["c.jpg"]
+    samples, problems = read("appa_real", tmp_path)
+    assert [r.file for r in samples] == ["c.jpg"]
     assert [(p.file, p.reason) for p in problems] == [
         ("a.jpg", "age is missing"),
         ("b.jpg", "split 'x' is not one of train, val, test"),

@@ -10,13 +10,13 @@ def test_the_folder_is_the_age(tmp_path: Path) -> None:
                          ("faces", "2.png"), ("035", ".hidden")):  # fmt: skip
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / name).write_text(folder)
-    records, problems = read("facial_age", tmp_path)
-    assert [(r.file, r.age) for r in records] == [
+    samples, problems = read("facial_age", tmp_path)
+    assert [(r.file, r.age) for r in samples] == [
         ("001/123.png", 1),
         ("035/9.png", 35),
         ("110/123.png", 110),
     ]
-    assert all(r.tight and r.source == "facial_age" and r.path.is_file() for r in records)
+    assert all(r.tight and r.source == "facial_age" and r.path.is_file() for r in samples)
     assert [(p.file, p.reason) for p in problems] == [
         ("117/1.png", "age 117 is not within 0 to 116"),
         ("faces/2.png", "age 'faces' is not a number"),
@@ -25,5 +25,5 @@ def test_the_folder_is_the_age(tmp_path: Path) -> None:
 
 def test_a_folder_above_says_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "face_age" / "001").mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"no labelled picture in .*; set data\.sources\.facial"):
+    with pytest.raises(ValueError, match=r"no labelled image in .*; set data\.sources\.facial"):
         read("facial_age", tmp_path)

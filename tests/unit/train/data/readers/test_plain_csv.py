@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from train.data.readers import read
-from train.data.samples import split_of
+from train.data.samples import split_by_hash
 
 
 def table(root: Path, *lines: str) -> Path:
@@ -18,17 +18,17 @@ def test_path_and_age_are_enough(tmp_path: Path) -> None:
     for name in ("a.jpg", "sub/b, c.png"):
         (tmp_path / name).write_text(name)
     away = tmp_path / "a.jpg"
-    records, problems = read(
+    samples, problems = read(
         "mine", table(tmp_path, "path,age", "a.jpg,30", '"sub/b, c.png",4.5', f"{away},31")
     )
     assert not problems
-    assert [(r.path, r.age) for r in records] == [
+    assert [(r.path, r.age) for r in samples] == [
         (away, 30), (tmp_path / "sub" / "b, c.png", 4.5), (away, 31)
     ]  # fmt: skip
-    assert [r.split for r in records] == [
-        split_of(t) for t in (b"a.jpg", b"sub/b, c.png", b"a.jpg")
+    assert [r.split for r in samples] == [
+        split_by_hash(t) for t in (b"a.jpg", b"sub/b, c.png", b"a.jpg")
     ]
-    assert {(r.source, r.tight, r.box) for r in records} == {("mine", False, None)}
+    assert {(r.source, r.tight, r.box) for r in samples} == {("mine", False, None)}
 
 
 def test_every_column(tmp_path: Path) -> None:
@@ -39,9 +39,9 @@ def test_every_column(tmp_path: Path) -> None:
         "40,bob,60,-2,99,80,train,party.jpg,right",
         "50,,,,,,val,bob.jpg",
     )
-    records, problems = read("mine", path)
+    samples, problems = read("mine", path)
     assert not problems
-    assert [(r.file, r.age, r.split, r.box) for r in records] == [
+    assert [(r.file, r.age, r.split, r.box) for r in samples] == [
         ("party.jpg#10,20.5,50,80", 30, "test", (10, 20.5, 50, 80)),
         ("party.jpg#60,-2,99,80", 40, "train", (60, -2, 99, 80)),
         ("bob.jpg", 50, "val", None),
@@ -50,13 +50,13 @@ def test_every_column(tmp_path: Path) -> None:
 
 def test_a_group_lies_in_one_split_whatever_the_order(tmp_path: Path) -> None:
     lines = [f"{i}.jpg,{i},{'abcdefgh'[i % 8]}" for i in range(80)]
-    records, problems = read("mine", table(tmp_path, "path,age,group", *lines))
+    samples, problems = read("mine", table(tmp_path, "path,age,group", *lines))
     again, _ = read("mine", table(tmp_path, "path,age,group", *reversed(lines)))
     assert not problems
-    splits = {(int(r.age) % 8, r.split) for r in records}
+    splits = {(int(r.age) % 8, r.split) for r in samples}
     assert len(splits) == 8
     assert splits == {(int(r.age) % 8, r.split) for r in again}
-    assert splits == {(i, split_of("abcdefgh"[i].encode())) for i in range(8)}
+    assert splits == {(i, split_by_hash("abcdefgh"[i].encode())) for i in range(8)}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_row_that_cannot_be_used_is_listed(
     tmp_path: Path, row: str, file: str, reason: str
 ) -> None:
     header = "path,age,x1,y1,x2,y2,split,group"
-    records, problems = read("mine", table(tmp_path, header, "a.jpg,20,,,,,train,ann", row))
-    assert [r.file for r in records] == ["a.jpg"]
+    samples, problems = read("mine", table(tmp_path, header, "a.jpg,20,,,,,train,ann", row))
+    assert [r.file for r in samples] == ["a.jpg"]
     assert [p.file for p in problems] == [file]
     assert reason in problems[0].reason

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from train.data.readers.table import PICTURE, rows
+from train.data.readers.table import IMAGE_COLUMNS, rows
 
 FACES = [{"path": "a.jpg", "age": "29"}, {"path": "b.jpg", "age": "42"}]
 
@@ -50,7 +50,10 @@ def test_a_decimal_comma_between_commas_is_not_cut_off(tmp_path: Path) -> None:
         "Path,AGE\ra.jpg,29\rb.jpg,42\r",
         "\n \npath,age\n\n,\na.jpg,29\n  \nb.jpg,42\n\n",
         "sep=;\r\npath;age\r\na.jpg;29\r\nb.jpg;42\r\n",
-        *(f"{name},age\na.jpg,29\nb.jpg,42\n" for name in (*PICTURE, "Image Path", "File-Name")),
+        *(
+            f"{name},age\na.jpg,29\nb.jpg,42\n"
+            for name in (*IMAGE_COLUMNS, "Image Path", "File-Name")
+        ),
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
@@ -81,7 +84,7 @@ def test_bytes_that_are_not_utf_8_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", r"t\.csv is empty: its first line has to name the columns path, age"),
+        ("", r"t\.csv is empty: its first line must name the columns path, age"),
         ("\n \n", r"t\.csv is empty"),
         (
             "path|age|split\na|1|train\n",
@@ -98,8 +101,8 @@ def test_bytes_that_are_not_utf_8_are_kept(tmp_path: Path) -> None:
         ),
         ('path,age\n"a"b.jpg,2\n', r"t\.csv is not a CSV file: .* begins with '\"a\"b\.jpg,2'"),
         ('path,age\n"' + "x" * 200_000, r"t\.csv is not a CSV file"),
-        (b"PK\x03\x04\x14\0\x06\0", r"t\.csv is a workbook or an archive and no CSV file"),
-        (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01", r"t\.csv is no text: a table is wanted"),
+        (b"PK\x03\x04\x14\0\x06\0", r"t\.csv is a workbook or an archive, not a CSV file"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01", r"t\.csv is not text: save the table"),
         (b"\xff\xfep\0a\0t", r"t\.csv is not a CSV file in UTF-8 or UTF-16"),
     ],
 )
@@ -112,7 +115,7 @@ def test_rows_say_what_is_wrong_with_a_table(
 
 def test_a_folder_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "t.csv").mkdir()
-    with pytest.raises(ValueError, match=r"t\.csv is a folder, where a table is wanted"):
+    with pytest.raises(ValueError, match=r"t\.csv is a folder, not a table"):
         list(rows(tmp_path / "t.csv", "path"))
 
 
@@ -134,5 +137,5 @@ def test_what_python_writes_is_read_back(
 ) -> None:
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=separator, lineterminator=end).writerows([("note", "path"), *cells])
-    wanted = [{"note": note.strip(), "path": path.strip()} for note, path in cells]
-    assert read(tmp_path, text.getvalue().encode(encoding), "path") == wanted
+    expected = [{"note": note.strip(), "path": path.strip()} for note, path in cells]
+    assert read(tmp_path, text.getvalue().encode(encoding), "path") == expected

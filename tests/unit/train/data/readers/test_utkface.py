@@ -13,26 +13,26 @@ TIME = "20170116174525125"
 
 
 def touch(root: Path, *names: str) -> None:
-    """Write pictures of which no two are alike; nobody looks at them here."""
+    """Write files that all differ; these tests do not decode them."""
     for name in names:
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(name)
 
 
 def test_split_tables(utkface: Path) -> None:
-    records, problems = read("utkface", utkface)
+    samples, problems = read("utkface", utkface)
     assert not problems
-    assert Counter(r.split for r in records) == {"train": 12, "val": 6, "test": 6}
-    assert sorted(r.age for r in records) == sorted(ages(CHIPS))
-    assert all(r.tight and r.source == "utkface" and r.path.is_file() for r in records)
+    assert Counter(r.split for r in samples) == {"train": 12, "val": 6, "test": 6}
+    assert sorted(r.age for r in samples) == sorted(ages(CHIPS))
+    assert all(r.tight and r.source == "utkface" and r.path.is_file() for r in samples)
 
 
 def test_a_file_in_two_tables_is_counted_once_and_listed(tmp_path: Path) -> None:
     names = [f"{age}_0_0_{TIME}.jpg.chip.jpg" for age in (20, 30)]
     (tmp_path / "train.csv").write_text("\n".join(["file,age", f"{names[1]},30"]))
     (tmp_path / "test.csv").write_text("\n".join(["file,age", *(f"{n},1" for n in names)]))
-    records, problems = read("utkface", tmp_path)
-    assert [(r.file, r.split) for r in records] == [(names[0], "test"), (names[1], "test")]
+    samples, problems = read("utkface", tmp_path)
+    assert [(r.file, r.split) for r in samples] == [(names[0], "test"), (names[1], "test")]
     assert [(p.file, p.reason) for p in problems] == [
         (names[1], "it is listed twice; the first one counts")
     ]
@@ -58,9 +58,9 @@ def test_labels_come_from_the_name(
     tmp_path: Path, name: str, age: float, gender: int | None, race: int | None
 ) -> None:
     touch(tmp_path, name)
-    (record,), problems = read("utkface", tmp_path)
-    assert (record.file, record.path) == (name, tmp_path / name)
-    assert (record.age, record.gender, record.race) == (age, gender, race)
+    (sample,), problems = read("utkface", tmp_path)
+    assert (sample.file, sample.path) == (name, tmp_path / name)
+    assert (sample.age, sample.gender, sample.race) == (age, gender, race)
     assert not problems
 
 
@@ -90,8 +90,8 @@ def test_what_has_no_label_is_listed(tmp_path: Path) -> None:
         "150_0_0_20170101.jpg",
         ".DS_Store",
     )
-    records, problems = read("utkface", tmp_path)
-    assert [r.file for r in records] == ["20_0_0_20170101.jpg"]
+    samples, problems = read("utkface", tmp_path)
+    assert [r.file for r in samples] == ["20_0_0_20170101.jpg"]
     assert {p.file: p.reason for p in problems} == {
         "face.jpg": "the name does not hold age_gender_race_time",
         "12_25.jpg": "the name does not hold age_gender_race_time",
@@ -99,13 +99,13 @@ def test_what_has_no_label_is_listed(tmp_path: Path) -> None:
     }
 
 
-def test_copies_of_a_picture_under_other_names_lie_in_one_split(tmp_path: Path) -> None:
-    for picture in range(20):
+def test_copies_of_an_image_under_other_names_lie_in_one_split(tmp_path: Path) -> None:
+    for image in range(20):
         for age in (20, 30, 40):
-            name = f"{age}_0_0_{20170116174525000 + picture}.jpg.chip.jpg"
-            (tmp_path / name).write_bytes(b"picture %d" % picture)
-    records, _ = read("utkface", tmp_path)
-    splits = Counter((r.path.read_bytes(), r.split) for r in records)
+            name = f"{age}_0_0_{20170116174525000 + image}.jpg.chip.jpg"
+            (tmp_path / name).write_bytes(b"image %d" % image)
+    samples, _ = read("utkface", tmp_path)
+    splits = Counter((r.path.read_bytes(), r.split) for r in samples)
     assert set(splits.values()) == {3}
     assert len({split for _, split in splits}) > 1
 
@@ -113,12 +113,12 @@ def test_copies_of_a_picture_under_other_names_lie_in_one_split(tmp_path: Path) 
 def test_in_the_wild(tmp_path: Path) -> None:
     name = f"26_1_3_{TIME}.jpg"
     touch(tmp_path, f"part1/{name}", f"part2/{name}", f"part3/1_0_2_{TIME}.jpg", "part3/x.jpg")
-    records, problems = read("utkface_wild", tmp_path)
-    assert [(r.file, r.age, r.gender, r.race) for r in records] == [
+    samples, problems = read("utkface_wild", tmp_path)
+    assert [(r.file, r.age, r.gender, r.race) for r in samples] == [
         (f"part1/{name}", 26, 1, 3),
         (f"part2/{name}", 26, 1, 3),
         (f"part3/1_0_2_{TIME}.jpg", 1, 0, 2),
     ]
-    assert not any(r.tight for r in records)
-    assert {(r.source, r.path.is_file()) for r in records} == {("utkface_wild", True)}
+    assert not any(r.tight for r in samples)
+    assert {(r.source, r.path.is_file()) for r in samples} == {("utkface_wild", True)}
     assert [p.file for p in problems] == ["part3/x.jpg"]

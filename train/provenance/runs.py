@@ -1,4 +1,4 @@
-"""The provenance of a run that begins or goes on, and of what is chosen to be exported of it."""
+"""The provenance of a training run and of the weights exported from it."""
 
 import dataclasses
 import hashlib
@@ -11,39 +11,39 @@ import timm
 from omegaconf import DictConfig, OmegaConf
 
 from train.configuration.aliases import with_earlier_names
-from train.provenance.provenance import Provenance, Step, Training, carried, joined
+from train.provenance.provenance import Provenance, Step, Training, join, read_provenance
 from train.provenance.terms import UNKNOWN, Terms, data_sets
 
 
-def of_run(config: DictConfig) -> Provenance:
-    """Of the run that `train.fit` is about to begin, or to go on with.
+def run_provenance(config: DictConfig) -> Provenance:
+    """The provenance of the run that `train.fit` is about to start or resume.
 
-    Raises ProvenanceError. The files that it starts from must be there.
+    Raises ProvenanceError. The files that the run starts from must exist.
     """
     run = Path(config.run).resolve()
     step = Step("run", run.name, data=data_sets(config), training=_training(config))
     if not config.fit.resume:
-        return joined(step, _start(config), _teachers(config))
-    kept = carried(run / "last.ckpt")
+        return join(step, _start(config), _teachers(config))
+    kept = read_provenance(run / "last.ckpt")
     before = kept.last.training
     if before is None:
-        return joined(step, [kept], _teachers(config))
+        return join(step, [kept], _teachers(config))
     if before.settings == _settings(config) and kept.last.data == step.data:
         return kept
     training = dataclasses.replace(_training(config), before=before.done or 0)
-    return joined(step.changed(training=training), [kept], _teachers(config))
+    return join(step.changed(training=training), [kept], _teachers(config))
 
 
 def _start(config: DictConfig) -> list[Provenance]:
     if config.fit.start:
-        return [carried(Path(config.fit.start))]
+        return [read_provenance(Path(config.fit.start))]
     if config.model.weights:
-        return [carried(Path(config.model.weights))]
+        return [read_provenance(Path(config.model.weights))]
     return [_of_timm(config.model.backbone)] if config.model.pretrained else []
 
 
 def _teachers(config: DictConfig) -> list[Provenance]:
-    return [carried(Path(path)) for path in config.fit.teachers]
+    return [read_provenance(Path(path)) for path in config.fit.teachers]
 
 
 def _of_timm(backbone: str) -> Provenance:
@@ -75,26 +75,26 @@ def _training(config: DictConfig) -> Training:
 
 
 def _settings(config: DictConfig) -> str:
-    """A checksum of what decides the numbers of a run, but for files, which may be moved."""
+    """A checksum of all settings that affect a run's weights, except paths, which may change."""
     values: Any = OmegaConf.to_container(config, resolve=True)
     plain = with_earlier_names(values)
     for key in ("start", "teachers", "resume", "precision"):
         plain["fit"].pop(key, None)
     for key in ("weights", "pretrained"):
         plain["model"].pop(key, None)
-    told = [plain[key] for key in ("seed", "crop", "fit", "augment", "model")]
-    told.append(os.environ.get("WORLD_SIZE", "1"))
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+    relevant = [plain[key] for key in ("seed", "crop", "fit", "augment", "model")]
+    relevant.append(os.environ.get("WORLD_SIZE", "1"))
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def chosen(config: DictConfig) -> Provenance:
-    """Of the weights of `export.checkpoints`, as `checkpoint.chosen_network` has them.
+def exported_provenance(config: DictConfig) -> Provenance:
+    """The provenance of the weights that `checkpoint.chosen_network` takes for export.
 
-    Of a checkpoint that an earlier version wrote, the data sets of its run are known.
+    For a checkpoint without provenance, of an earlier version, the run's data sets are known.
     """
     data = data_sets(config)
-    several = [carried(Path(path), data) for path in config.export.checkpoints]
+    several = [read_provenance(Path(path), data) for path in config.export.checkpoints]
     if len(several) == 1:
         return several[0]
     names = " and ".join(dict.fromkeys(each.last.name for each in several))
-    return joined(Step("derived", names, "the mean of these weights"), several)
+    return join(Step("derived", names, "the mean of these weights"), several)

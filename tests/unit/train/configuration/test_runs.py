@@ -1,0 +1,77 @@
+"""Configurations of earlier runs."""
+
+from pathlib import Path
+from typing import Self
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from tests.unit.train.conftest import configuration
+from train.configuration.runs import load_run_config, run_config, run_file, stages
+
+
+def save(config: DictConfig, run: Path) -> None:
+    run.mkdir(exist_ok=True)
+    OmegaConf.save(config, run / "config.yaml")
+
+
+class Command:
+    """Replaces Hydra's own configuration in a command with `overrides`."""
+
+    def __init__(self, overrides: list[str]) -> None:
+        self.overrides, self.task = self, overrides
+
+    def initialized(self) -> bool:
+        return True
+
+    def get(self) -> Self:
+        return self
+
+
+@pytest.mark.parametrize(
+    ("overrides", "prepared"),
+    [
+        ([], "mine/crops"),  # the run's own path, not the default
+        (["data.prepared=there"], "there"),
+        (["data.prepared=data/prepared"], "data/prepared"),  # explicit, though it is the default
+        (["++data.prepared=data/prepared"], "data/prepared"),
+    ],
+)
+def test_a_run_s_crops_are_at_its_own_path_unless_another_is_given(
+    overrides: list[str], prepared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = configuration(["data=own", "data.prepared=mine/crops"])
+    save(trained, tmp_path)
+    monkeypatch.setattr("train.configuration.runs.HydraConfig", Command(overrides))
+    config = run_config(configuration([f"run={tmp_path}", *overrides]))
+    assert config.data.prepared == prepared
+    assert config.data.sources == trained.data.sources
+
+
+def test_training_settings_are_the_run_s_and_others_are_current(tmp_path: Path) -> None:
+    save(configuration(["fit.epochs=3", "crop.size=64", "evaluate.split=val"]), tmp_path)
+    config = run_config(configuration([f"run={tmp_path}", "fit.epochs=9", "export.shift=2"]))
+    assert (config.fit.epochs, config.crop.size) == (3, 64)
+    assert (config.evaluate.split, config.export.shift, config.run) == ("test", 2, str(tmp_path))
+
+
+def test_without_a_run_the_error_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"config\.yaml is missing: run python -m train\.f"):
+        run_file(configuration([f"run={tmp_path}"]))
+
+
+def test_the_stages_lead_from_the_oldest_run_to_this_one(tmp_path: Path) -> None:
+    configs = []
+    start = "gone/last.ckpt"  # a run whose folder is missing
+    for name in "abc":
+        config = configuration([f"run={tmp_path / name}", f"fit.start={start}"])
+        save(config, tmp_path / name)
+        configs.append(config.run)
+        start = str(tmp_path / name / "last.ckpt")
+    assert [stage.run for stage in stages(config)] == configs
+
+
+def test_a_list_is_not_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("- a\n")
+    with pytest.raises(ValueError, match=r"config\.yaml: keys are expected, not a list"):
+        load_run_config(tmp_path / "config.yaml")

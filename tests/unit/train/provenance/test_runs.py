@@ -1,0 +1,123 @@
+"""Provenance of runs that start, resume or continue."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from tests.unit.train.conftest import configuration
+from tests.unit.train.provenance.files import (
+    SHIPPED,
+    assert_names_the_shipped_weights,
+    config_of,
+    trained,
+)
+from train.evaluation import origins
+from train.fit import fit
+from train.provenance.provenance import read_provenance
+from train.provenance.runs import run_provenance
+
+Make = Callable[..., DictConfig]
+
+
+def test_fit_stores_it_with_the_epoch(tiny: Make, tmp_path: Path) -> None:
+    fit(tiny("fit.epochs=2"))
+    best, last = (read_provenance(tmp_path / "run" / f"{name}.ckpt") for name in ("best", "last"))
+    (step,) = last.steps
+    assert step.training is not None
+    assert (step.name, step.training.done, step.training.batch) == ("run", 2, 4)
+    assert best.after(2) == last
+    assert last.names() == ("utkface", "appa_real")
+    fit(tiny("fit.epochs=2", "fit.resume=true"))
+    assert read_provenance(tmp_path / "run" / "last.ckpt") == last
+
+
+def test_a_moved_run_that_continues_has_both_steps(tiny: Make, tmp_path: Path) -> None:
+    fit(tiny("fit.epochs=1"))
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    fit(tiny(f"run={moved}", "fit.epochs=3", "fit.resume=true"))
+    rows = [row[1:3] for row in origins.steps(read_provenance(moved / "last.ckpt")).rows]
+    assert rows[0][0].startswith("run: test_resnet, 1 epoch, batch 4, ")
+    assert rows[1][0].startswith("moved: test_resnet, epochs 2 to 3 of 3, batch 4, ")
+    assert (rows[0][1], rows[1][1]) == ("scratch", "1")
+
+
+class TestResumed:
+    def test_other_settings_make_a_new_step(self, tmp_path: Path) -> None:
+        run = tmp_path / "a"
+        trained(config_of(run, f"fit.start={SHIPPED}", "fit.learning_rate=5e-4"), 3, "last")
+        longer = run_provenance(config_of(run, "fit.resume=true", "fit.epochs=13")).after(13)
+        rows = [row[1] for row in origins.steps(longer).rows[-2:]]
+        assert rows[0].startswith("a: resnet18, 3 epochs, batch 64, AdamW, one cycle up to 0.0005")
+        assert rows[1].startswith("a: resnet18, epochs 4 to 13 of 13, batch 64, AdamW, one cycle ")
+        assert_names_the_shipped_weights(longer)
+
+    def test_another_data_set_makes_a_new_step(self, tmp_path: Path) -> None:
+        run = tmp_path / "a"
+        trained(config_of(run), 1, "last")
+        after = run_provenance(configuration(["data=utkface", f"run={run}", "fit.resume=true"]))
+        assert after.names() == ("utkface", "own")
+
+    def test_from_a_checkpoint_of_an_earlier_version(self, tmp_path: Path) -> None:
+        torch.save({"state_dict": {}}, tmp_path / "last.ckpt")
+        after = run_provenance(config_of(tmp_path, "fit.resume=true"))
+        assert [step.kind for step in after.steps] == ["unknown", "run"]
+        assert "not known for" in origins.terms(after)
+
+    def test_the_epoch_of_the_weights(self, tmp_path: Path) -> None:
+        origin = run_provenance(config_of(tmp_path / "a", "fit.epochs=13"))
+        rows = [origins.steps(each).rows[0][1] for each in (origin, origin.after(4))]
+        assert ["up to 13 epochs" in rows[0], "4 of 13 epochs" in rows[1]] == [True, True]
+
+
+class TestStart:
+    def test_from_scratch_on_own_faces(self, tmp_path: Path) -> None:
+        origin = run_provenance(config_of(tmp_path / "a"))
+        assert origins.terms(origin) == "Terms: those of own."
+        assert origins.steps(origin).rows[0][2:] == ("scratch", "-", "own")
+        (line,) = origins.materials(origin)
+        assert line == (
+            "own (trained on in step 1): terms: those of own, which whoever trained did not state"
+        )
+
+    def test_stated_terms_are_kept(self, tmp_path: Path) -> None:
+        stated = trained(config_of(tmp_path / "a", "data.terms.own=CC BY-NC 4.0"))
+        after = run_provenance(
+            configuration([f"fit.start={stated}", "data=own", "data.terms.own=CC BY 4.0"])
+        )
+        assert (
+            "non-commercial research only, because they began from a, which was trained on own"
+            in (origins.terms(after))
+        )
+
+    @pytest.mark.parametrize(
+        ("backbone", "expected"),
+        [
+            ("resnet18", "Terms: those of own and timm's pre-trained weights."),
+            (
+                "convnextv2_tiny",
+                "Terms: these weights are for non-commercial research only, because they began "
+                "from convnextv2_tiny.fcmae_ft_in22k_in1k (cc-by-nc-4.0).",
+            ),
+        ],
+    )
+    def test_timm_s_weights_have_their_licence(
+        self, backbone: str, expected: str, tmp_path: Path
+    ) -> None:
+        overrides = ("model.pretrained=true", f"model.backbone={backbone}")
+        assert origins.terms(run_provenance(config_of(tmp_path / "a", *overrides))) == expected
+
+    def test_a_teacher_and_its_fraction_of_the_target(self, tmp_path: Path) -> None:
+        start = trained(config_of(tmp_path / "a"))
+        overrides = (f"fit.start={start}", f"fit.teachers=[{start}]", "fit.blend=0.25")
+        row = origins.steps(
+            run_provenance(config_of(tmp_path / "b", *overrides, "fit.hint_weight=1"))
+        ).rows[1]
+        assert row[2:] == (
+            "1",
+            "1 (50% of the target), and the features that they tell it from",
+            "own",
+        )
+        assert ", another face laid over 25% of faces, whose age teachers alone tell;" in row[1]

@@ -1,0 +1,68 @@
+"""Configurations of runs: `config.yaml` in a run's folder, as `fit` saved it."""
+
+from pathlib import Path
+from typing import cast
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from train.configuration.aliases import key_of, rename_keys
+from train.configuration.settings import CONFIG
+
+
+def load_run_config(file: Path) -> DictConfig:
+    """The configuration that `fit` saved into a run's folder, under the keys' current names.
+
+    Raises OSError or YAMLError if it cannot be read.
+    """
+    config = OmegaConf.load(file)
+    if isinstance(config, ListConfig):
+        raise ValueError(f"{file}: keys are expected, not a list")
+    return rename_keys(config, str(file))
+
+
+def run_config(config: DictConfig) -> DictConfig:
+    """The configuration that `config.run` was trained with: crop, data, model and schedule.
+
+    `config` itself gives the settings of evaluation, export and variants, and paths. So a run that
+    was trained with other settings than the current defaults is exported with its own, and
+    evaluated on the crops prepared for it.
+
+    Raises FileNotFoundError if there is no run.
+    """
+    trained = load_run_config(run_file(config))
+    here = {
+        "run": config.run,
+        "data": {"prepared": config.data.prepared} if _is_overridden(config) else {},
+        "evaluate": config.evaluate,
+        "export": config.export,
+        "variants": config.variants,
+    }
+    return cast("DictConfig", OmegaConf.merge(trained, here))
+
+
+def _is_overridden(config: DictConfig) -> bool:
+    """Whether `data.prepared` is set explicitly; otherwise the run's own value applies."""
+    overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    named = any(key_of(each) == "data.prepared" for each in overrides)
+    default = OmegaConf.load(Path(CONFIG["config_path"], f"{CONFIG['config_name']}.yaml"))
+    return named or bool(config.data.prepared != default.data.prepared)
+
+
+def run_file(config: DictConfig) -> Path:
+    """The path of `config.yaml` of `config.run`; raises FileNotFoundError if it is missing."""
+    path = Path(config.run) / "config.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: run python -m train.fit first, or set run=")
+    return path
+
+
+def stages(config: DictConfig) -> list[DictConfig]:
+    """The chain of runs up to this one, oldest first, each started from the one before.
+
+    It begins after the first run whose folder is missing.
+    """
+    file = config.fit.start and Path(config.fit.start).parent / "config.yaml"
+    if not file or not file.is_file():
+        return [config]
+    return [*stages(load_run_config(file)), config]
