@@ -49,7 +49,7 @@ RUN /usr/bin/python3 -m venv /tools \
 
 FROM environment
 COPY config.properties log4j2.xml ./
-COPY handler/__init__.py handler/contract.py handler/integrity.py handler/members.py handler/
+COPY handler/__init__.py handler/contract.py handler/integrity.py handler/zip_check.py handler/
 COPY server server
 COPY commands/__init__.py commands/main.py commands/
 COPY train/__init__.py train/extras.py train/

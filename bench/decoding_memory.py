@@ -23,8 +23,8 @@ from typing import Any, Final
 
 from PIL import Image
 
-from handler.heap import keep_freed_memory
 from handler.imaging.decode import decode
+from handler.malloc import keep_freed_memory
 
 MEGAPIXELS: Final = 20.0
 ASPECT: Final = 4 / 3

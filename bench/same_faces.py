@@ -25,11 +25,11 @@ from commands.folders import search, shown
 from commands.option_types import whole
 from handler.contract import DetectorSettings
 from handler.errors import Failure
-from handler.faces.detector import Faces, fills_the_frame, scaled_down
+from handler.faces.detector import Faces, downscale, needs_border
 from handler.faces.mtcnn import BatchedMTCNN
-from handler.heap import keep_freed_memory
 from handler.imaging.crop import RGBImage
 from handler.imaging.decode import decode
+from handler.malloc import keep_freed_memory
 from handler.settings import Settings
 
 Boxes = NDArray[np.float32]  # [n, 4]
@@ -78,7 +78,7 @@ def photographs(folder: Path, settings: Settings) -> list[RGBImage]:
         except (Failure, OSError) as error:
             print(f"left out: {shown(path)}: {error}", file=sys.stderr)
             continue
-        pictures.append(scaled_down(picture, settings.max_side)[0])
+        pictures.append(downscale(picture, settings.max_side)[0])
     return pictures
 
 
@@ -107,7 +107,7 @@ def main() -> int:
         found += matched(theirs, result.boxes)
         others += len(ours) - matched(ours, theirs)
         seen = Faces(result.boxes, result.confidence, result.landmarks)
-        again += fills_the_frame(picture.shape, seen)
+        again += needs_border(picture.shape, seen)
     if not faces:
         print(f"error: facenet-pytorch finds no face in {arguments.folder}", file=sys.stderr)
         return 1

@@ -27,6 +27,7 @@ from commands import picture_files
 from commands.folders import search, shown
 from handler.contract import CropGeometry
 from handler.errors import Failure
+from handler.faces.boxes import iou
 from handler.imaging.crop import RGBImage, crop_faces
 from handler.imaging.decode import decode
 from handler.pipeline import Pipeline
@@ -135,7 +136,7 @@ class Prober:
 
     def _estimate(self, picture: RGBImage, boxes: Boxes) -> Ages:
         crops = crop_faces(picture, boxes, self._estimator.contract.crop)
-        ages: Ages = self._estimator.estimate(crops).age
+        ages: Ages = self._estimator.predict(crops).age
         return ages
 
 
@@ -154,16 +155,6 @@ def matched(boxes: Boxes, others: Boxes, ages: Ages) -> Ages:
         found = overlap.max(axis=1) >= SAME_FACE
         result[found] = ages[overlap.argmax(axis=1)[found]]
     return result
-
-
-def iou(boxes: Boxes, others: Boxes) -> NDArray[np.float32]:
-    """Intersection over union [n, m] of boxes [n, 4] and [m, 4]."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
-    one, other = (np.prod(b[:, 2:] - b[:, :2], axis=1) for b in (boxes, others))
-    ratio: NDArray[np.float32] = shared / (one[:, None] + other[None] - shared)
-    return ratio
 
 
 def table(measured: Sequence[Measured]) -> str:

@@ -19,9 +19,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from handler.answer import Answer, Face
 from handler.errors import Failure
 from handler.imaging.decode import decode
-from handler.pipeline import Answer, Face, Pipeline
+from handler.pipeline import Pipeline
 from handler.requests import Request
 from handler.settings import Settings
 

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from face_age_client.answer import Face
+from handler.faces.boxes import intersection
 from handler.imaging.crop import RGBImage
 
 Area = tuple[float, float, float, float]  # left, top, right, bottom, pixels
@@ -73,11 +75,5 @@ def _place(
     left = min(max((x1 + x2 - width) / 2, 0), max(size[0] - width, 0))
     tops = [min(max(top, 0), max(size[1] - height, 0)) for top in (y1 - height, y2, y1)]
     areas = [(left, top, left + width, top + height) for top in tops]
-    others = list(taken)
-    return min(areas, key=lambda area: sum(_overlap(area, other) for other in others))
-
-
-def _overlap(one: Area, other: Area) -> float:
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    return max(width, 0) * max(height, 0)
+    covered = intersection(np.array(areas), np.array([*taken]).reshape(-1, 4)).sum(axis=1)
+    return areas[int(covered.argmin())]

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from handler.errors import Failure
-from handler.imaging.decode import Reduced, decode, decode_reduced
+from handler.imaging.decode import DecodedImage, decode, decode_reduced
 from handler.requests import Request, parse
 
 MAX_PIXELS: Final = 250_000
@@ -25,7 +25,7 @@ OF_REQUESTS: Final = {"InvalidRequest": 400, "InvalidOption": 400}
 
 
 def check_decoding(body: bytes) -> None:
-    """Whole and reduced, `body` is the same failure, or a picture of at most `MAX_PIXELS`."""
+    """Whole and reduced, `body` is the same failure, or an image of at most `MAX_PIXELS`."""
     with _bounded():
         whole = _decoded(body, None)
         reduced = _decoded(body, SIDE)
@@ -35,16 +35,16 @@ def check_decoding(body: bytes) -> None:
         _check_failure(whole, OF_DECODING)
         return
     assert (whole.width, whole.height) == (reduced.width, reduced.height)
-    assert whole.picture.shape == (whole.height, whole.width, 3)
+    assert whole.image.shape == (whole.height, whole.width, 3)
     assert whole.width * whole.height <= MAX_PIXELS
     for found in (whole, reduced):
-        assert found.picture.dtype == np.uint8
-        assert found.picture.ndim == 3
-        assert 0 < found.picture.size <= 3 * MAX_PIXELS
+        assert found.image.dtype == np.uint8
+        assert found.image.ndim == 3
+        assert 0 < found.image.size <= 3 * MAX_PIXELS
 
 
 def check_request(message: bytes) -> None:
-    """What `row_and_headers` makes of `message` is a photograph with valid options, or a 400."""
+    """What `row_and_headers` makes of `message` is an image with valid options, or a 400."""
     row, headers = row_and_headers(message)
     with _bounded():
         try:
@@ -53,8 +53,8 @@ def check_request(message: bytes) -> None:
             _check_failure(failure, OF_REQUESTS)
             return
     assert isinstance(request, Request)
-    assert type(request.photograph) is bytes
-    assert request.photograph
+    assert type(request.image) is bytes
+    assert request.image
     assert 0 <= request.options.min_confidence <= 1
     assert type(request.options.max_faces) is int
     assert 1 <= request.options.max_faces <= 1000
@@ -80,12 +80,12 @@ def row_and_headers(message: bytes) -> tuple[dict[str, object], dict[str, str]]:
     return {"body": bytearray(body)}, headers
 
 
-def _decoded(body: bytes, side: int | None) -> Reduced | Failure:
+def _decoded(body: bytes, side: int | None) -> DecodedImage | Failure:
     try:
         if side is not None:
             return decode_reduced(body, MAX_PIXELS, side)
-        picture = decode(body, MAX_PIXELS)
-        return Reduced(picture, picture.shape[1], picture.shape[0])
+        image = decode(body, MAX_PIXELS)
+        return DecodedImage(image, image.shape[1], image.shape[0])
     except Failure as failure:
         return failure
 

@@ -1,4 +1,4 @@
-"""Fuzzes decoding: fuzz/README.md says how. An input is the file of a photograph."""
+"""Fuzzes decoding: fuzz/README.md says how. An input is an image file."""
 
 import struct
 import sys

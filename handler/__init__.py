@@ -1,1 +1,1 @@
-"""From photographs to faces with ages: the serving half, everything that goes into a .mar."""
+"""From images to faces with ages: the serving half, everything that goes into a .mar."""

@@ -1,4 +1,4 @@
-"""The ages that a face may well have, from what was estimated of it."""
+"""Prediction intervals from point estimates and calibration."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,30 +8,29 @@ from handler.contract import Calibration
 Floats = NDArray[np.float32]
 
 
-def prediction_intervals(age: Floats, spread: Floats, calibration: Calibration) -> Floats:
-    """Lowest and highest of these ages, float32 [n, 2], of estimates `age` [n], `spread` [n].
+def prediction_intervals(age: Floats, std: Floats, calibration: Calibration) -> Floats:
+    """Prediction intervals, float32 [n, 2], of estimates `age` [n] with `std` [n], in years.
 
-    All in years. An age is among them where its distance from the estimate, counted in spreads, is
-    none that is rare for faces of that age: label-conditional conformal prediction (Vovk, Machine
-    Learning 92, 2013). So the old are covered as well as the young, though a network takes faces
-    of a rare age for less rare ones.
+    An age is in the interval if its distance from the estimate, in stds, is not rare for faces of
+    that age: label-conditional conformal prediction (Vovk, Machine Learning 92, 2013). So old ages
+    are covered as well as young ones, though networks pull rare ages towards common ones.
     """
     knots, lower, upper = (
         np.array(values, np.float32)
         for values in (calibration.ages, calibration.lower, calibration.upper)
     )
     age = age.clip(knots[0], knots[-1])[:, None]
-    spread = spread[:, None]
-    # How far each knot lies past the end. Between knots that is linear, so the ends are exact; at
-    # the estimate itself it is on the inner side of both, because lower <= 0 <= upper.
-    above = knots - age - spread * upper
-    below = age + spread * lower - knots
+    std = std[:, None]
+    # Distance of each knot past the end. It is linear between knots, so the ends are exact; the
+    # estimate itself is inside both ends, because lower <= 0 <= upper.
+    above = knots - age - std * upper
+    below = age + std * lower - knots
     ends = [_last_inside(below[:, ::-1], knots[::-1]), _last_inside(above, knots)]
     return np.stack(ends, axis=1)
 
 
 def _last_inside(past: Floats, knots: Floats) -> Floats:
-    """Where `past` [n, k], linear between the `knots` [k], last rises over 0: [n]."""
+    """The last zero crossing [n] of `past` [n, k], which is linear between the `knots` [k]."""
     rows = np.arange(len(past))
     last = len(knots) - 1 - (past[:, ::-1] <= 0).argmax(axis=1)
     following = np.minimum(last + 1, len(knots) - 1)

@@ -1,4 +1,4 @@
-"""What travels inside an exported model, so that training and serving cannot drift apart."""
+"""The contract inside an exported model: what serving must know to match training."""
 
 import dataclasses
 import itertools
@@ -12,29 +12,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from handler.members import UNREADABLE
+from handler.zip_check import ZIP_ERRORS
 
 SCHEMA = 2
-LARGEST_CROP = 4096  # pixels of its side
+LARGEST_CROP = 4096  # side, pixels
 LARGEST_MARGIN = 10.0
-EXTRA_FILE = "contract.json"  # its name among the TorchScript archive's extra files
-INT8_FILE = "int8.pt"  # there too, where it is: TorchScript of the same model in 8 bits, for CPUs
+EXTRA_FILE = "contract.json"  # name among the TorchScript archive's extra files
+INT8_FILE = "int8.pt"  # optional extra file: TorchScript of the same model in int8, for CPUs
 
 
 class ContractError(ValueError):
-    """The model's contract cannot be honoured by this version of the package."""
+    """This version of the package cannot honour the model's contract."""
 
 
 @dataclass(frozen=True)
 class CropGeometry:
-    """How a face is cut out: see `handler.imaging.crop`."""
+    """Geometry of a face's crop; see `handler.imaging.crop`."""
 
     size: int  # side of the square crop, pixels
     margin: float  # crop side = (1 + margin) * mean of the box's width and height; may be negative
-    fill: int  # grey level, 0 to 255, of what lies past the picture's border
+    fill: int  # grey level, 0 to 255, past the image's border
 
     def __post_init__(self) -> None:
-        """Raise ContractError where no crop can be made so."""
+        """Raise ContractError if a value is out of its range."""
         if not 1 <= self.size <= LARGEST_CROP:
             raise ContractError(
                 f"the model's crop has a size of {self.size}, not from 1 to {LARGEST_CROP}"
@@ -50,19 +50,19 @@ class CropGeometry:
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """The detector that the training crops were made with: see `handler.faces.detector`."""
+    """Settings of the detector that made the training crops; see `handler.faces.detector`."""
 
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)  # of P-, R- and O-Net
-    factor: float = 0.709  # between two scales of the pyramid
-    border: float = 0.5  # of the canvas for frame-filling faces, as a part of the picture's side
+    factor: float = 0.709  # ratio of two scales of the pyramid
+    border: float = 0.5  # of the canvas for frame-filling faces, as a fraction of the image's side
 
     def __post_init__(self) -> None:
-        """Raise ContractError where nobody can search so."""
+        """Raise ContractError if a value is out of its range."""
         if not all(0 <= threshold <= 1 for threshold in self.thresholds):
             raise ContractError(
                 f"the model's detector has thresholds of {self.thresholds}, not from 0 to 1"
             )
-        if not 0.1 <= self.factor <= 0.95:  # nearer to 1, the pyramid has hundreds of floors
+        if not 0.1 <= self.factor <= 0.95:  # nearer to 1, the pyramid has hundreds of levels
             raise ContractError(
                 f"the model's detector has a factor of {self.factor}, not from 0.1 to 0.95"
             )
@@ -74,19 +74,19 @@ class DetectorSettings:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far faces of an age are from what is estimated of them: see `handler.calibration`.
+    """Quantiles of the standardized error by true age; see `handler.calibration`.
 
-    (true age - estimated age) / spread of faces of `ages[i]` lies between `lower[i]` and
-    `upper[i]` in `coverage` of cases.
+    (true age - estimated age) / std of faces of `ages[i]` lies between `lower[i]` and `upper[i]`
+    with probability `coverage`.
     """
 
     coverage: float
-    ages: tuple[float, ...]  # rising, years; what lies between two is interpolated
+    ages: tuple[float, ...]  # ascending, years; linear in between
     lower: tuple[float, ...]  # 0 or less
     upper: tuple[float, ...]  # 0 or more
 
     def __post_init__(self) -> None:
-        """Raise ContractError where the values do not belong together."""
+        """Raise ContractError if the values are invalid or inconsistent."""
         if not 0 < self.coverage < 1:
             raise ContractError(
                 f"the model's calibration has a coverage of {self.coverage}, not between 0 and 1"
@@ -102,15 +102,15 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Contract:
-    """All that the handler must know of a model beyond its weights."""
+    """Everything about a model, beyond its weights, that serving depends on."""
 
     crop: CropGeometry
     detector: DetectorSettings
     calibration: Calibration
-    data: tuple[str, ...] = ()  # the data sets that it was trained on
-    metrics: Mapping[str, float] = field(default_factory=dict)  # measured on held-out faces
-    # How the weights came to be, with all terms, as `train.provenance` writes and reads it:
-    # nothing here depends on it. None: not known, as of files that earlier versions wrote.
+    data: tuple[str, ...] = ()  # names of the training data sets
+    metrics: Mapping[str, float] = field(default_factory=dict)  # on held-out faces
+    # Origin of the weights, with all terms, written and read by `train.provenance`; serving does
+    # not use it. None: unknown, as in files of earlier versions.
     provenance: Mapping[str, Any] | None = None
     schema: int = SCHEMA
 
@@ -120,7 +120,7 @@ class Contract:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Contract":
-        """Raises ContractError, in one line, on a schema, a key or a value that is not known."""
+        """Raises ContractError, in one line, on an unknown schema or key or an invalid value."""
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -140,11 +140,11 @@ class Contract:
 
 
 def read_extra(model: Path, name: str, content: IO[bytes] | None = None) -> bytes | None:
-    """One of the extra files of a TorchScript file, or None where there is none of that name.
+    """The extra file `name` of a TorchScript file, or None if it has none.
 
-    `content` is the file where it does not lie in the file system: `model` only names it then.
+    `content`: the open file if it is not in the file system; `model` then only names it.
 
-    Raises ContractError where the file is missing or no TorchScript; it says how to make one.
+    Raises ContractError if the file is missing or no zip archive; the message says how to make it.
     """
     if content is None and not model.is_file():
         raise ContractError(f"{model} is no file: {_how_to_make(model)}")
@@ -153,26 +153,27 @@ def read_extra(model: Path, name: str, content: IO[bytes] | None = None) -> byte
             for member in archive.namelist():
                 if member.endswith(f"/extra/{name}"):
                     return archive.read(member)
-    except UNREADABLE as error:
+    except ZIP_ERRORS as error:
         words = f"{model} is no exported model: {str(error) or 'it is cut off'}"
         raise ContractError(f"{words}; {_how_to_make(model)}") from error
     return None
 
 
 def _how_to_make(model: Path) -> str:
-    """A command, for a shell: of the weights beside it, where there are any, or of a run's."""
+    """The command that makes `model`: from the weights beside it, or by an export."""
     for weights in (model.with_suffix(".safetensors"), model.with_name("age.safetensors")):
         if weights.is_file():
             output = model if model != weights else model.with_suffix(".pt")
-            told = ["--weights", str(weights), "--output", str(output)]
-            return f"make {output} with {shlex.join(['python', '-m', 'train.torchscript', *told])}"
+            command = ["python", "-m", "train.torchscript"]
+            command += ["--weights", str(weights), "--output", str(output)]
+            return f"make {output} with {shlex.join(command)}"
     return "make it with python -m train.export"
 
 
 def read_contract(model: Path, content: IO[bytes] | None = None) -> Contract:
-    """The contract inside an exported model, which is read as by `read_extra`.
+    """The contract inside an exported model; arguments as in `read_extra`.
 
-    Raises ContractError, in one line, where there is none that can be read or honoured.
+    Raises ContractError, in one line, if it is missing, cannot be read, or cannot be honoured.
     """
     text = read_extra(model, EXTRA_FILE, content)
     if text is None:
@@ -184,13 +185,13 @@ def read_contract(model: Path, content: IO[bytes] | None = None) -> Contract:
 
 
 def _is_number(value: object) -> bool:
-    """A finite one, as float can hold it. A bool is an int to isinstance."""
+    """Whether `value` is a finite number within float's range; bool is none."""
     if type(value) is int:
         return abs(value) < 2**1000
     return type(value) is float and math.isfinite(value)
 
 
-# How a value of a field of that type looks in JSON.
+# Checks of JSON values by the type of their field.
 _CHECKS: Mapping[Any, Callable[[Any], bool]] = {
     int: lambda value: type(value) is int,
     float: _is_number,
@@ -209,7 +210,7 @@ _CHECKS: Mapping[Any, Callable[[Any], bool]] = {
 
 
 def _strict(kind: Any, values: object, name: str) -> Any:
-    """Build the dataclass `kind` from `values`; unknown and missing keys are named."""
+    """Build the dataclass `kind` from `values`; errors name unknown and missing keys."""
     if not isinstance(values, Mapping):
         raise ContractError(f"the model's contract lacks {name!r}")
     types = {f.name: f.type for f in dataclasses.fields(kind)}

@@ -1,4 +1,4 @@
-"""Every way in which one photograph can fail, each with its HTTP status.
+"""The failures of one image, each with its HTTP status.
 
 Failure
 ├── InvalidRequest             400
@@ -12,15 +12,15 @@ Failure
 ├── WaitedTooLong              503
 └── OutOfMemory                507
 
-A failure is raised where it is found and travels as a value beside the answers of its batch.
-`DeviceLost` is none: there is nobody left in this process to answer.
+A failure is raised where it is found and becomes a value beside the answers of its batch.
+`DeviceLost` is no failure of one image: it ends the process.
 """
 
 from typing import ClassVar
 
 
 class Failure(Exception):
-    """One item's failure; `code` is its HTTP status and `type` what clients switch on."""
+    """Failure of one item; `code` is its HTTP status, `type` the name that clients match."""
 
     code: ClassVar[int]
     type: ClassVar[str]
@@ -28,16 +28,16 @@ class Failure(Exception):
 
     @property
     def message(self) -> str:
-        """What is wrong and what to do about it, for the person who sent the request."""
+        """What is wrong and what to do, for the sender of the request."""
         return str(self.args[0])
 
 
 class DeviceLost(Exception):
-    """CUDA will give every further call the same error, for as long as this process lives."""
+    """Every further CUDA call in this process fails with the same error."""
 
 
 class InvalidRequest(Failure):
-    """No photograph, more than one, or a request that cannot be read: bad base64, bad JSON."""
+    """No image, more than one, or a request that cannot be read: bad base64, bad JSON."""
 
     code, type, phrase = 400, "InvalidRequest", "Bad Request"
 
@@ -49,22 +49,22 @@ class InvalidOption(Failure):
 
 
 class InvalidImage(Failure):
-    """Truncated, corrupt, or of so many parts that it is no photograph: more than 100 scans or
-    20,000 segments (JPEG), 100,000 chunks (PNG)."""
+    """Truncated, corrupt, or with too many parts: more than 100 scans or 20,000 segments (JPEG),
+    100,000 chunks (PNG)."""
 
     code, type, phrase = 400, "InvalidImage", "Bad Request"
 
 
 class ImageTooLarge(Failure):
-    """More pixels than `handler.max_pixels`, than 65,535 on a side, or than 4 million in a
-    run-length encoded BMP; known before decoding."""
+    """More pixels than `handler.max_pixels`, 65,535 on a side, or 4 million in a run-length encoded
+    BMP; refused before decoding."""
 
     code, type, phrase = 413, "ImageTooLarge", "Request Entity Too Large"
 
 
 class UnsupportedImageFormat(Failure):
-    """Not JPEG, PNG, WebP, BMP or GIF, or of a kind of these that is not decoded, which the message
-    names."""
+    """Not JPEG, PNG, WebP, BMP or GIF, or a variant of these that is not decoded; the message names
+    it."""
 
     code, type, phrase = 415, "UnsupportedImageFormat", "Unsupported Media Type"
 
@@ -82,18 +82,18 @@ class DescriptionNotImplemented(Failure):
 
 
 class ExplanationsNotImplemented(Failure):
-    """`/explanations/age`: there are none."""
+    """`/explanations/age`: explanations are not implemented."""
 
     code, type, phrase = 501, "NotImplemented", "Not Implemented"
 
 
 class WaitedTooLong(Failure):
-    """Behind the proxy: it has waited longer than `handler.longest_wait` for a worker."""
+    """The request waited longer than `handler.queue_timeout`; only behind the proxy."""
 
     code, type, phrase = 503, "WaitedTooLong", "Service Unavailable"
 
 
 class OutOfMemory(Failure):
-    """Memory does not hold even this one photograph."""
+    """Too little memory for this image, even alone."""
 
     code, type, phrase = 507, "OutOfMemory", "Insufficient Storage"

@@ -1,10 +1,10 @@
-"""Whether an archive, or the folder that TorchServe unpacked it into, is what was packed.
+"""Checks an archive, or the folder that TorchServe unpacked it into, against its hash list.
 
-`scripts/archive.py` tries the model, and then writes the SHA-256 of every file that it packs into
-the archive. So a list that agrees says that the archive is whole and that its model gives ages. It
-tells of accidents and of a file that was exchanged; not of somebody who writes the list anew. And
-which weights a model has, so that two models of one name and version can be told apart. Needs the
-standard library alone: it is asked before TorchServe starts, and by each worker.
+`scripts/archive.py` tries the model and then writes the SHA-256 of every packed file into the
+archive. So a matching list means that the archive is complete and that its model gives ages. It
+detects accidents and exchanged files, but no attacker, who can rewrite the list. `weights_identity`
+distinguishes models of the same name and version. Needs the standard library alone: it runs before
+TorchServe starts, and in each worker.
 """
 
 import hashlib
@@ -18,34 +18,34 @@ from pathlib import Path
 from typing import IO
 
 from handler.contract import read_contract
-from handler.members import UNREADABLE, MembersError, check_members
+from handler.zip_check import ZIP_ERRORS, InconsistentZip, check_zip
 
-MODEL = "age.pt"  # where an archive has its model
-HANDLER = "torchserve_handler.py"  # at its root, where TorchServe looks for it
+MODEL = "age.pt"  # the model's path in an archive
+HANDLER = "torchserve_handler.py"  # at the root, where TorchServe imports it
 CONFIG = "model-config.yaml"
-HASHES = "hashes.json"  # and the list: one JSON object, the SHA-256 of each file under its name
-MANIFEST = "MAR-INF/MANIFEST.json"  # torch-model-archiver's own, made after the list
-# What the manifest may point TorchServe to, and nothing else: with other words of it TorchServe
-# would load another file, install packages or start another program than Python.
+HASHES = "hashes.json"  # the hash list: a JSON object from file names to SHA-256
+MANIFEST = "MAR-INF/MANIFEST.json"  # written by torch-model-archiver, after the list
+# The only entries that the manifest may have: others let TorchServe load another file, install
+# packages, or start another program than Python.
 PARTS = {"serializedFile": MODEL, "handler": HANDLER, "configFile": CONFIG}
 RUNTIME = "python"
 LARGEST = 2 << 30  # bytes of an archive, unpacked; the shipped one has 57 MB
-DIGITS = 12  # of the identity of weights, hexadecimal
-# Members of a TorchScript file. Its code names the folder that it was built in, and counts what was
-# traced before it: neither says which weights it has.
+DIGITS = 12  # length of a weights identity, hexadecimal
+# Members of a TorchScript file. Its code holds the folder that it was built in and a counter of
+# earlier traces, neither of which identifies the weights.
 _TENSOR = re.compile(r"[^/]+/(data|constants)/\d+")
 _CODE = re.compile(r"[^/]+/code/.*\.py")
 
 
 class IntegrityError(Exception):
-    """What is there is not what was packed; the message says in one line what differs."""
+    """The content is not what was packed; the message says in one line what differs."""
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What an archive serves."""
+    """Name, version and weights of an archive's model."""
 
-    name: str  # the model's own; TorchServe may be told another
+    name: str  # in the manifest; TorchServe may register it by another
     version: str
     weights: str  # see `weights_identity`
 
@@ -54,15 +54,15 @@ class Packed:
 
 
 def described(name: str, version: str, weights: str) -> str:
-    """A model in the words of every line that names one."""
+    """How messages and logs name a model."""
     return f"{name} {version}, weights {weights or 'unknown'}"
 
 
 def weights_identity(model: Path, content: IO[bytes] | None = None) -> str:
-    """Which weights a TorchScript file has, in `DIGITS` digits; `content` as in `read_extra`.
+    """Identity of a TorchScript file's weights, `DIGITS` digits; `content` as in `read_extra`.
 
-    The same tensors give the same digits, whatever machine and folder the file was made in. Of a
-    file without a tensor its code decides. Empty where the file is no zip archive.
+    It depends on the tensors alone, not on where the file was made; for a file without tensors, on
+    its code. Empty if the file is no zip archive.
     """
     try:
         with zipfile.ZipFile(content or model) as archive:
@@ -72,13 +72,13 @@ def weights_identity(model: Path, content: IO[bytes] | None = None) -> str:
             for name in chosen or [n for n in names if _CODE.fullmatch(n)]:
                 with archive.open(name) as member:
                     hashes.append(sha256(member))
-    except UNREADABLE:
+    except ZIP_ERRORS:
         return ""
     return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()[:DIGITS]
 
 
 def listing(files: Mapping[str, Path]) -> str:
-    """What `HASHES` holds for files of these names, with the contents that these paths have."""
+    """The content of `HASHES` for files of these names, with the content at these paths."""
     hashes = {}
     for name, path in sorted(files.items()):
         with path.open("rb") as file:
@@ -87,38 +87,39 @@ def listing(files: Mapping[str, Path]) -> str:
 
 
 def sha256(file: IO[bytes]) -> str:
-    """The hash of the rest of a file, in hexadecimal digits."""
+    """SHA-256 of the rest of a file, hexadecimal."""
     return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def check_archive(archive: Path) -> Packed:
-    """Look at all that can be known of an archive before TorchServe loads it; what it serves.
+    """Check an archive before TorchServe loads it; returns the model that it holds.
 
-    Raises IntegrityError where it is damaged, not as it was packed, larger than `LARGEST`, would
-    write outside of its folder, or where TorchServe would unpack something else than is read here;
-    ContractError where this package does not know the contract of its model. Both in one line.
+    Raises, both with one line:
+        IntegrityError: it is damaged, changed, larger than `LARGEST`, would write outside of its
+            folder, or TorchServe would unpack something else than is checked here.
+        ContractError: this package does not support its model's contract.
     """
     try:
         with archive.open("rb") as file, zipfile.ZipFile(file) as packed:
             if sum(member.file_size for member in packed.infolist()) > LARGEST:
                 raise IntegrityError(f"it has more than {LARGEST >> 30} GB")
-            check_members(file, packed)
+            check_zip(file, packed)
             names = [name for name in packed.namelist() if not name.endswith("/")]
             _check_hashes(names, packed.open)
             if MANIFEST not in names:
                 raise IntegrityError(f"it has no {MANIFEST}")
             name, version = _check_manifest(packed.read(MANIFEST))
             model = packed.read(MODEL) if MODEL in names else b""
-    except MembersError as error:
+    except InconsistentZip as error:
         raise IntegrityError(str(error)) from error
-    except UNREADABLE as error:
+    except ZIP_ERRORS as error:
         raise IntegrityError(f"it cannot be read: {_first_line(error)}") from error
     read_contract(archive / MODEL, io.BytesIO(model))
     return Packed(name, version, weights_identity(archive / MODEL, io.BytesIO(model)))
 
 
 def check_folder(folder: Path) -> None:
-    """Look whether an unpacked archive is as it was packed; what Python compiles there may be.
+    """Check an unpacked archive; `__pycache__` folders are ignored.
 
     Raises IntegrityError, in one line.
     """
@@ -131,7 +132,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _check_hashes(names: Collection[str], opened: Callable[[str], IO[bytes]]) -> None:
-    """Compare files with the list among them."""
+    """Compare files with the hash list among them."""
     if HASHES not in names:
         raise IntegrityError(f"it has no {HASHES}")
     with opened(HASHES) as file:
@@ -152,10 +153,12 @@ def _check_manifest(text: bytes) -> tuple[str, str]:
     manifest = _parsed(MANIFEST, text)
     model = manifest.get("model")
     if not isinstance(model, dict) or manifest.get("runtime") != RUNTIME:
-        raise IntegrityError(f"its {MANIFEST} tells of no model for {RUNTIME}")
-    told = {key: value for key, value in model.items() if key not in ("modelName", "modelVersion")}
-    if told != PARTS:
-        raise IntegrityError(f"its {MANIFEST} points to other files than were packed")
+        raise IntegrityError(f"its {MANIFEST} names no model for {RUNTIME}")
+    entries = {
+        key: value for key, value in model.items() if key not in ("modelName", "modelVersion")
+    }
+    if entries != PARTS:
+        raise IntegrityError(f"its {MANIFEST} points to other files than those that were packed")
     return str(model.get("modelName")), str(model.get("modelVersion"))
 
 

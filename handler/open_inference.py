@@ -1,16 +1,16 @@
-"""Answers to the open inference protocol over gRPC, which TorchServe has where it is told to.
+"""Responses of the open inference protocol over gRPC, which TorchServe has off by default.
 
-It is off by default. TorchServe reads an answer to ModelInfer without looking, and a worker whose
-answer is of another shape ends.
+TorchServe parses the response to ModelInfer without a check, and a response of another shape ends
+the worker.
 """
 
 import json
 
-from handler.responses import Model
+from handler.answer import Model
 
 
-def wrapped(body: bytes, model: Model) -> bytes:
-    """A body for REST, an answer or a failure, as the one output of a ModelInfer response."""
+def model_infer_response(body: bytes, model: Model) -> bytes:
+    """A ModelInfer response with `body`, an encoded answer or failure, as its only output."""
     output = {"name": "answer", "datatype": "BYTES", "shape": [1], "data": [body.decode()]}
     content = {
         "id": "",

@@ -1,6 +1,5 @@
-"""Photographs -> faces with ages: the whole way is `Pipeline.run`."""
+"""From encoded images to faces with ages: `Pipeline.run` is the whole way."""
 
-import logging
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,84 +11,43 @@ import torch
 from numpy.typing import NDArray
 from torch.profiler import record_function
 
+from handler.answer import Answer, Face
 from handler.contract import ContractError
-from handler.errors import DeviceLost, Failure, InternalError, OutOfMemory
+from handler.device_errors import to_failure
+from handler.errors import Failure
 from handler.faces.detector import FaceDetector, Faces
 from handler.imaging.crop import crop_faces, square
-from handler.imaging.decode import Reduced, decode, decode_reduced
+from handler.imaging.decode import DecodedImage, decode, decode_reduced
 from handler.predictor import Predictions, Predictor
 from handler.requests import Options, Request
 from handler.settings import Settings
 
-logger = logging.getLogger(__name__)
-
-FEW_FACES = 8  # that a photograph mostly has no more of
-
-# How an allocation that failed reads when it is no exception of its own: inside TorchScript every
-# exception becomes a RuntimeError with the original's text.
-_NO_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
-
-# The errors after which, by CUDA's reference of cudaError_t, a process must end and start again;
-# in the words of cudaGetErrorString.
-_LOST = (
-    "an illegal memory access was encountered",
-    "an illegal instruction was encountered",
-    "context is destroyed",
-    "device-side assert triggered",
-    "hardware stack error",
-    "invalid program counter",
-    "misaligned address",
-    "operation not supported on global/shared address space",
-    "the launch timed out and was terminated",
-    "uncorrectable ECC error encountered",
-    "uncorrectable NVLink error detected during the execution",
-    "unspecified launch failure",
-)
+FEW_FACES = 8  # most images have no more
 
 
 @dataclass(frozen=True)
-class Face:
-    """One face; box and landmarks in pixels of the upright photograph."""
-
-    box: tuple[float, ...]  # x1, y1, x2, y2; may reach past the photograph
-    confidence: float  # 0 to 1
-    landmarks: tuple[tuple[float, ...], ...]  # x, y of eyes, nose, corners of the mouth
-    age: float  # years
-    interval: tuple[float, ...]  # years: low, high
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was found in one photograph, the largest face first."""
-
-    width: int
-    height: int
-    faces: tuple[Face, ...]
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """A request whose photograph was decoded as far as looking for faces needs it."""
+class DecodedRequest:
+    """A request and its image, decoded at the size that face detection needs or larger."""
 
     request: Request
-    reduced: Reduced
+    decoded: DecodedImage
 
 
 class Pipeline:
-    """A detector and an estimator under one contract; keeps nothing from batch to batch."""
+    """Face detector and age predictor under one contract; stateless between batches."""
 
     def __init__(
         self,
         detector: FaceDetector,
-        estimator: Predictor,
+        predictor: Predictor,
         settings: Settings,
         progress: Callable[[], object] = lambda: None,
     ) -> None:
-        """`progress` is called after each step of a batch that may take long."""
-        self.contract = estimator.contract
-        self.precision = estimator.precision
+        """`progress` is called after each step of a batch; see `Settings.step_timeout`."""
+        self.contract = predictor.contract
+        self.precision = predictor.precision
         self._detector = detector
-        self._estimator = estimator
+        self._predictor = predictor
         self._settings = settings
         self._progress = progress
         self._decoders = ThreadPoolExecutor(torch.get_num_threads(), "decode")
@@ -102,149 +60,131 @@ class Pipeline:
         device: torch.device,
         progress: Callable[[], object] = lambda: None,
     ) -> "Pipeline":
-        """The pipeline around an exported model; ContractError when it cannot be honoured."""
-        estimator = Predictor.load(model, device, settings.precision)
+        """Load an exported model. Raises ContractError if its contract cannot be honoured."""
+        predictor = Predictor.load(model, device, settings.precision)
         detector = FaceDetector(
-            estimator.contract.detector, settings.min_face_size, settings.max_side, device
+            predictor.contract.detector, settings.min_face_size, settings.max_side, device
         )
-        return cls(detector, estimator, settings, progress)
+        return cls(detector, predictor, settings, progress)
 
     def run(self, items: Sequence[Request | Failure]) -> list[Answer | Failure]:
-        """One answer or failure for each item, in order; an item's failure is its own.
+        """One answer or failure for each item, in order.
 
-        A photograph's answer does not depend on the others in its batch. Raises DeviceLost where
-        the process can compute nothing more.
+        An image's answer does not depend on the others in its batch, and a failure is its own.
+        Raises DeviceLost if the process can compute nothing more.
         """
         with record_function("decode"):
-            opened = self._opened(items)
-        answers = iter(self._answer([o for o in opened if isinstance(o, Photograph)]))
-        return [o if isinstance(o, Failure) else next(answers) for o in opened]
+            decoded = self._decode_all(items)
+        requests = [item for item in decoded if isinstance(item, DecodedRequest)]
+        answers = iter(self._predict_or_split(requests))
+        return [item if isinstance(item, Failure) else next(answers) for item in decoded]
 
     def warm_up(self, batch_size: int) -> None:
-        """Pay for what torch does on the first calls with each number of faces.
+        """Run the model with each number of faces: torch's first calls of a shape are slow.
 
-        For those of batches of portraits up to `batch_size`, and of photographs of few people.
-        Raises ContractError where the model gives no ages.
+        Covers batches of up to `batch_size` portraits, and images of up to `FEW_FACES` faces.
+        Raises ContractError if the model gives ages that are not finite.
         """
         noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
         self._detector.detect([noise])
         side = self.contract.crop.size
         for faces in range(1, max(batch_size, FEW_FACES) + 1):
-            for _ in range(2):  # TorchScript profiles on a first call, and optimises on a second
-                given = self._estimator.estimate(np.zeros((faces, 3, side, side), np.uint8))
-                if not given.is_finite:
+            for _ in range(2):  # TorchScript profiles its first call, and optimises in its second
+                predictions = self._predictor.predict(np.zeros((faces, 3, side, side), np.uint8))
+                if not predictions.is_finite:
                     raise ContractError("the model gives ages that are NaN or infinite")
 
-    def _opened(self, items: Sequence[Request | Failure]) -> list[Photograph | Failure]:
-        """Several at once where there are threads for it: Pillow lets go of the interpreter."""
+    def _decode_all(self, items: Sequence[Request | Failure]) -> list[DecodedRequest | Failure]:
+        """Decode in parallel where torch has several threads: Pillow releases the GIL."""
         if torch.get_num_threads() == 1 or len(items) == 1:
-            return [self._open(item) for item in items]
+            return [self._decode(item) for item in items]
         with warnings.catch_warnings(action="ignore"):  # threads restore each other's filters
-            return list(self._decoders.map(self._open, items))
+            return list(self._decoders.map(self._decode, items))
 
-    def _open(self, item: Request | Failure) -> Photograph | Failure:
+    def _decode(self, item: Request | Failure) -> DecodedRequest | Failure:
         if isinstance(item, Failure):
             return item
         try:
-            reduced = decode_reduced(
-                item.photograph, self._settings.max_pixels, self._settings.max_side
-            )
-            return Photograph(item, reduced)
-        except Exception as error:  # whatever it is, it is this item's and not its batch's
-            return _failure(error)
+            decoded = decode_reduced(item.image, self._settings.max_pixels, self._settings.max_side)
+            return DecodedRequest(item, decoded)
+        except Exception as error:  # any exception fails this item, not its batch
+            return to_failure(error)
         finally:
             self._progress()
 
-    def _answer(self, photographs: list[Photograph]) -> list[Answer | Failure]:
-        """All photographs at once; if that fails, one at a time, to find whose fault it is."""
+    def _predict_or_split(self, requests: list[DecodedRequest]) -> list[Answer | Failure]:
+        """All requests at once; if that fails, one at a time, so that only the faulty one fails."""
         failure: Failure
         try:
-            return [*self._together(photographs)]
+            return [*self._predict_batch(requests)]
         except Exception as error:  # an exception that leaves the handler fails the whole batch
-            failure = _failure(error)
-        # Here, after the except block, nothing holds on to the tensors of the failed batch.
+            failure = to_failure(error)
+        # After the except block, nothing references the failed batch's tensors any more.
         try:
             torch.cuda.empty_cache()
         except RuntimeError as error:
-            failure = _failure(error)
-        if len(photographs) == 1:
+            failure = to_failure(error)
+        if len(requests) == 1:
             return [failure]
-        return [answer for photograph in photographs for answer in self._answer([photograph])]
+        return [answer for request in requests for answer in self._predict_or_split([request])]
 
-    def _together(self, photographs: list[Photograph]) -> list[Answer]:
-        """The faces of all photographs go through the model in one call."""
-        if not photographs:
+    def _predict_batch(self, requests: list[DecodedRequest]) -> list[Answer]:
+        """The faces of all images go through the model in one call."""
+        if not requests:
             return []
         with record_function("detect"):
-            pictures = [p.reduced.picture for p in photographs]
-            detected = self._detector.detect(pictures, self._progress)
-        faces = [_wanted(f, p.request.options) for f, p in zip(detected, photographs, strict=True)]
+            images = [r.decoded.image for r in requests]
+            detected = self._detector.detect(images, self._progress)
+        faces = [
+            _apply_options(f, r.request.options) for f, r in zip(detected, requests, strict=True)
+        ]
         with record_function("crop"):
             crops = []
-            for photograph, found in zip(photographs, faces, strict=True):
-                crops.append(self._crops(photograph, found))
+            for request, found in zip(requests, faces, strict=True):
+                crops.append(self._crop(request, found))
                 self._progress()
         with record_function("estimate"):
-            estimates = self._estimator.estimate(np.concatenate(crops), self._progress)
-        if not estimates.is_finite:
-            raise ArithmeticError("the model gave an age that is no number")
+            predictions = self._predictor.predict(np.concatenate(crops), self._progress)
+        if not predictions.is_finite:
+            raise ArithmeticError("the model gave an age that is NaN or infinite")
         ends = np.cumsum([len(f) for f in faces])
         return [
-            _assembled(p.reduced, f, estimates[a:b])
-            for p, f, a, b in zip(photographs, faces, [0, *ends], ends, strict=False)
+            _build_answer(r.decoded, f, predictions[a:b])
+            for r, f, a, b in zip(requests, faces, [0, *ends], ends, strict=False)
         ]
 
-    def _crops(self, photograph: Photograph, faces: Faces) -> NDArray[np.uint8]:
-        """The faces cut out, from the whole photograph where one has too few pixels otherwise."""
-        reduced, geometry = photograph.reduced, self.contract.crop
-        picture, boxes = reduced.picture, faces.boxes
-        if not reduced.is_whole and any(
+    def _crop(self, request: DecodedRequest, faces: Faces) -> NDArray[np.uint8]:
+        """Crops uint8 [n, 3, S, S]; from the full-size image if a face has too few pixels."""
+        decoded, geometry = request.decoded, self.contract.crop
+        image, boxes = decoded.image, faces.boxes
+        if not decoded.is_full_size and any(
             square(box, geometry.margin)[2] < geometry.size for box in boxes
         ):
-            picture = decode(photograph.request.photograph, self._settings.max_pixels)
-            boxes = faces.mapped(0, reduced.stretch).boxes
-        return crop_faces(picture, boxes, geometry)
+            image = decode(request.request.image, self._settings.max_pixels)
+            boxes = faces.to_original(0, decoded.scale).boxes
+        return crop_faces(image, boxes, geometry)
 
 
-def _wanted(faces: Faces, options: Options) -> Faces:
+def _apply_options(faces: Faces, options: Options) -> Faces:
     confident = faces.select(faces.confidence >= options.min_confidence)
-    return confident.select(slice(options.max_faces))  # they come largest first
+    return confident.select(slice(options.max_faces))  # faces are sorted, largest first
 
 
-def _assembled(reduced: Reduced, faces: Faces, estimates: Predictions) -> Answer:
-    faces = faces.mapped(0, reduced.stretch)
-    found = zip(
+def _build_answer(decoded: DecodedImage, faces: Faces, predictions: Predictions) -> Answer:
+    faces = faces.to_original(0, decoded.scale)
+    rows = zip(
         faces.boxes.tolist(),
         faces.confidence.tolist(),
         faces.landmarks.tolist(),
-        estimates.age.tolist(),
-        estimates.interval.tolist(),
+        predictions.age.tolist(),
+        predictions.interval.tolist(),
         strict=True,
     )
     return Answer(
-        reduced.width,
-        reduced.height,
+        decoded.width,
+        decoded.height,
         tuple(
             Face(tuple(box), confidence, tuple(map(tuple, landmarks)), age, tuple(interval))
-            for box, confidence, landmarks, age, interval in found
+            for box, confidence, landmarks, age, interval in rows
         ),
     )
-
-
-def _failure(error: Exception) -> Failure:
-    """What the client is told of an exception; what was not foreseen goes to the log.
-
-    Raises DeviceLost where nobody can be told anything more.
-    """
-    if isinstance(error, Failure):
-        return error
-    logger.error("unexpected exception in the pipeline", exc_info=error)
-    if "CUDA error: " in str(error) and any(words in str(error) for words in _LOST):
-        raise DeviceLost("CUDA can do nothing more in this process") from error
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
-    ):
-        return OutOfMemory(
-            "the server's memory does not hold this photograph now; send it later, or scaled down"
-        )
-    return InternalError("a fault of the server, written to its log; other photographs may work")

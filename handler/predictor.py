@@ -1,4 +1,4 @@
-"""The TorchScript model -> ages and intervals."""
+"""Runs the TorchScript model: crops of faces to ages and prediction intervals."""
 
 import io
 import logging
@@ -18,44 +18,44 @@ from handler.settings import Precision
 
 logger = logging.getLogger(__name__)
 
-FACES_PER_CALL = 64  # more faces than that are estimated in several calls, to bound the memory
+FACES_PER_CALL = 64  # bounds the memory; more faces go through the model in several calls
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the model says of n faces, in years; a part of them by slicing."""
+    """Predictions for n faces, in years; slicing selects a subset."""
 
     age: NDArray[np.float32]  # [n]
-    spread: NDArray[np.float32]  # [n], standard deviation
+    std: NDArray[np.float32]  # [n], standard deviation
     interval: NDArray[np.float32]  # [n, 2]: holds the true age in `calibration.coverage` of cases
 
     def __getitem__(self, part: slice) -> "Predictions":
-        return Predictions(self.age[part], self.spread[part], self.interval[part])
+        return Predictions(self.age[part], self.std[part], self.interval[part])
 
     @property
     def is_finite(self) -> bool:
-        """Whether none of them is NaN or infinite. An interval alone may be finite by chance."""
-        each = (self.age, self.spread, self.interval)
+        """Whether no value is NaN or infinite. An interval alone may be finite by chance."""
+        each = (self.age, self.std, self.interval)
         return all(bool(np.isfinite(values).all()) for values in each)
 
 
 class Predictor:
-    """An exported model: uint8 [n, 3, S, S] -> (age [n], spread [n]), with its contract."""
+    """An exported model, uint8 [n, 3, S, S] -> (age [n], std [n]), and its contract."""
 
     def __init__(
         self, model: Any, contract: Contract, device: torch.device, precision: str = "float32"
     ) -> None:
         self.contract = contract
-        self.precision = precision  # that it computes in
+        self.precision = precision
         self._model = model
         self._device = device
 
     @classmethod
     def load(cls, path: Path, device: torch.device, precision: Precision = "auto") -> "Predictor":
-        """Read an exported TorchScript file.
+        """Load an exported TorchScript file.
 
-        Raises ContractError, in one line, where the file's contract is missing or not known, or it
-        does not hold what `precision` asks for.
+        Raises ContractError, in one line, if the contract is missing or unknown, or the file does
+        not support `precision`.
         """
         disable_tf32()
         contract = read_contract(path)
@@ -78,18 +78,18 @@ class Predictor:
                 frozen(faces.to(device))
                 return cls(frozen, contract, device, "bfloat16")
             except RuntimeError as error:
-                # a model that does not follow the precision of its weights, as ours does
+                # a model whose computation does not follow the dtype of its weights, as ours does
                 logger.warning("the model cannot compute in bfloat16: %s", error)
         model = torch.jit.load(str(path), map_location=device).eval()
         return cls(_for_inference(model, torch.float32), contract, device)
 
-    def estimate(
+    def predict(
         self, faces: NDArray[np.uint8], progress: Callable[[], object] = lambda: None
     ) -> Predictions:
-        """Ages of the crops `faces`, uint8 [n, 3, S, S] as the contract's geometry makes them.
+        """Predictions for crops, uint8 [n, 3, S, S], made by the contract's geometry.
 
-        `progress` is called after each `FACES_PER_CALL` of them. Raises ContractError where the
-        model gives anything but an age and a spread for each.
+        `progress` is called after each `FACES_PER_CALL` crops. Raises ContractError if the model
+        does not give an age and a std for each.
         """
         parts = []
         for start in range(0, len(faces), FACES_PER_CALL):
@@ -98,20 +98,18 @@ class Predictor:
         if not parts:
             none = np.zeros(0, np.float32)
             return Predictions(none, none, np.zeros((0, 2), np.float32))
-        age, spread = (np.concatenate(each) for each in zip(*parts, strict=True))
-        return Predictions(
-            age, spread, prediction_intervals(age, spread, self.contract.calibration)
-        )
+        age, std = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return Predictions(age, std, prediction_intervals(age, std, self.contract.calibration))
 
     @torch.inference_mode()
     def _call(self, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        age, spread = self._model(torch.from_numpy(faces).to(self._device))
-        if not age.shape == spread.shape == (len(faces),):
+        age, std = self._model(torch.from_numpy(faces).to(self._device))
+        if not age.shape == std.shape == (len(faces),):
             raise ContractError(
-                f"the model gives {list(age.shape)} ages and {list(spread.shape)} spreads for "
+                f"the model gives {list(age.shape)} ages and {list(std.shape)} stds for "
                 f"{len(faces)} faces"
             )
-        return age.float().cpu().numpy(), spread.float().cpu().numpy()
+        return age.float().cpu().numpy(), std.float().cpu().numpy()
 
 
 def _fastest(device: torch.device, *, has_int8: bool) -> Precision:
@@ -121,15 +119,15 @@ def _fastest(device: torch.device, *, has_int8: bool) -> Precision:
 
 
 def _for_inference(model: Any, dtype: torch.dtype) -> Any:
-    """`model` frozen, with its weights laid out and rounded for speed; it is used up."""
+    """Freeze `model`, with its weights laid out and rounded for speed; `model` is modified."""
     round_weights(model, dtype)
     return torch.jit.freeze(model)
 
 
 def round_weights(model: Any, dtype: torch.dtype) -> None:
-    """Give the weights of `model`, TorchScript or not, the precision and layout they serve in.
+    """Convert the weights of `model`, TorchScript or not, to serving's precision and layout.
 
-    Norms stay in float32 and are folded into the layers before them where that is possible.
+    Norms stay in float32; freezing folds them into the preceding layers where possible.
     """
     parameters: dict[str, torch.Tensor] = dict(model.named_parameters())
     for name, parameter in parameters.items():

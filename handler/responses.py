@@ -1,24 +1,14 @@
-"""Answers and failures -> the bytes that a client gets: compact JSON in ASCII."""
+"""Encodes answers and failures as compact ASCII JSON."""
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from handler.answer import Answer, Face, Model
 from handler.errors import Failure
-from handler.pipeline import Answer, Face
-
-
-@dataclass(frozen=True)
-class Model:
-    """Which model answers, under the name that TorchServe has registered it by."""
-
-    name: str
-    version: str
-    weights: str  # see `handler.integrity.weights_identity`
 
 
 def encode(outcome: Answer | Failure, model: Model) -> bytes:
-    """The body of one response; a failure has the shape of TorchServe's own."""
+    """The body of one response; a failure has the keys of TorchServe's own errors."""
     content: dict[str, object]
     if isinstance(outcome, Failure):
         content = {"code": outcome.code, "type": outcome.type, "message": outcome.message}

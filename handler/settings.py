@@ -1,94 +1,117 @@
-"""What the key `handler` of model-config.yaml may say."""
+"""Settings of the handler: the key `handler` of model-config.yaml."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+logger = logging.getLogger(__name__)
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
-# The lowest values. MTCNN looks through a window of 12 pixels.
-_LOWEST = {
+# Minimum values. MTCNN's window is 12 pixels wide.
+_MINIMUM = {
     "max_pixels": 1,
     "min_face_size": 12,
     "max_side": 64,
     "threads": 0,
-    "longest_step": 0,
-    "longest_wait": 0,
+    "step_timeout": 0,
+    "queue_timeout": 0,
 }
 _CHOICES = {"precision": get_args(Precision)}
+# Old names, which work in this version with a warning.
+_ALIASES = {"longest_step": "step_timeout", "longest_wait": "queue_timeout"}
 
 
 def takes(key: str) -> str | None:
-    """What the value of a key may be, in words; None where there is no such key."""
-    if key in _LOWEST:
-        return f"a whole number of at least {_LOWEST[key]}"
+    """The values that a key takes, in words; None for an unknown key."""
+    if key in _MINIMUM:
+        return f"a whole number of at least {_MINIMUM[key]}"
     return f"one of {', '.join(_CHOICES[key])}" if key in _CHOICES else None
 
 
 class SettingsError(ValueError):
-    """model-config.yaml says something that cannot be followed."""
+    """model-config.yaml has an invalid key or value."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How one worker serves; what belongs to the model itself is in its contract instead."""
+    """How one worker serves; what belongs to the model itself is in its contract."""
 
     max_pixels: int = 50_000_000
-    """Photographs with more pixels are refused before they are decoded. One pixel takes 4 to 7
-    bytes on the way in most formats, and up to 12 in a progressive JPEG or a WebP, whose file is
-    there twice more."""
+    """Images with more pixels are refused before they are decoded. Decoding takes 4 to 7 bytes a
+    pixel in most formats, and up to 12 for a progressive JPEG or a WebP, whose file is held twice
+    more."""
 
     min_face_size: int = 40
-    """Faces with a smaller side, in pixels of the photograph as it is looked at, are not searched
-    for. Half of it makes a search about twice as long."""
+    """Smallest side of a face that is detected, in pixels of the image after scaling to
+    `max_side`. Half of it makes detection about twice as slow."""
 
     max_side: int = 1280
-    """A photograph with a longer side, in pixels, is looked at scaled down to it; faces are cut
-    out of the full one all the same."""
+    """An image with a longer side, in pixels, is scaled down to it for face detection; faces are
+    cropped from the full image."""
 
     threads: int = 0
-    """Threads that one worker computes with on the CPU. 0: one for a worker on the CPU, as there
-    is a worker for each core then; the worker's share of the cores beside a GPU."""
+    """CPU threads of one worker. 0: one for a worker on the CPU, which has a worker for each core;
+    with a GPU, the worker's share of the cores."""
 
-    longest_step: int = 10
-    """Seconds that one step of a batch may take: one photograph's decoding, the search for faces
-    in it or in several of a megapixel together, ages of 64 of them. A worker in which one takes
-    longer hangs, and ends to be replaced. 0: only responseTimeout tells."""
+    step_timeout: int = 10
+    """Timeout of one step of a batch, in seconds: decoding one image, detecting faces in one image
+    or in several of a megapixel together, ages of 64 faces. A worker that exceeds it ends and is
+    replaced. 0: only responseTimeout applies."""
 
-    longest_wait: int = 55
-    """Seconds that a request may have waited when its turn comes, where a proxy tells by the
-    header X-Request-Start when it came. An answer that says so must reach the client before
-    clientTimeoutInMills is over, from which on TorchServe sends none. 0: any time."""
+    queue_timeout: int = 55
+    """Seconds that a request may wait in the queue, counted from the header X-Request-Start, which
+    the proxy sets. Below clientTimeoutInMills, so that the refusal still reaches the client. 0: no
+    timeout."""
 
     precision: Precision = "auto"
-    """What the ages are computed in. auto: the fastest that the hardware and the model have; int8
+    """Precision of the age model. auto: the fastest that the hardware and the model support; int8
     is for CPUs and needs a model that was exported with it."""
 
     @classmethod
     def from_mapping(cls, mapping: object) -> "Settings":
-        """None (the key is absent or empty) gives the defaults.
+        """Settings from the key's content; None (absent or empty) gives the defaults.
+
+        An old name works and logs a warning that names the new one.
 
         Raises:
-            SettingsError: naming the key that is unknown, of a wrong type or out of its range.
+            SettingsError: a key is unknown, of a wrong type, out of its range, or given by its old
+                and its new name.
         """
         if mapping is None:
             return cls()
         if not isinstance(mapping, Mapping):
             raise SettingsError(f"model-config.yaml: handler must hold keys, not {mapping!r}")
+        for old, new in _ALIASES.items():
+            if old in mapping and new in mapping:
+                raise SettingsError(
+                    f"model-config.yaml: handler.{old} is now named {new!r}; give {new!r} alone"
+                )
+        values: dict[str, Any] = {}
         for key, value in mapping.items():
-            allowed = takes(key)
-            if allowed is None:
-                raise SettingsError(
-                    f"model-config.yaml: handler has an unknown key {key!r}; "
-                    f"known are {', '.join([*_LOWEST, *_CHOICES])}"
+            name = str(_ALIASES.get(key, key))
+            _check(key, name, value)
+            values[name] = value
+            if name != key:
+                logger.warning(
+                    "model-config.yaml: handler.%s is deprecated; use handler.%s", key, name
                 )
-            if key in _CHOICES:
-                valid = value in _CHOICES[key]
-            else:
-                # bool is an int to isinstance
-                valid = type(value) is int and value >= _LOWEST[key]
-            if not valid:
-                raise SettingsError(
-                    f"model-config.yaml: handler.{key} must be {allowed}, not {value!r}"
-                )
-        return cls(**mapping)
+        return cls(**values)
+
+
+def _check(key: object, name: str, value: object) -> None:
+    """Raise SettingsError unless `value` is valid for the setting `name`, given as `key`."""
+    allowed = takes(name)
+    if allowed is None:
+        raise SettingsError(
+            f"model-config.yaml: handler has an unknown key {key!r}; "
+            f"known are {', '.join([*_MINIMUM, *_CHOICES])}"
+        )
+    if name in _CHOICES:
+        valid = value in _CHOICES[name]
+    else:
+        # bool is an int to isinstance
+        valid = type(value) is int and value >= _MINIMUM[name]
+    if not valid:
+        raise SettingsError(f"model-config.yaml: handler.{key} must be {allowed}, not {value!r}")

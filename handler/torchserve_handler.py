@@ -1,7 +1,7 @@
 """TorchServe's adapter: a batch of request rows in, a list of bodies out.
 
-TorchServe imports this file from an archive's root, where the package `handler` lies beside it,
-and takes the one class that it finds here.
+TorchServe imports this file from an archive's root, beside the package `handler`, and uses its only
+class.
 """
 
 import logging
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 try:
     import torch
 
+    from handler.answer import Model
     from handler.contract import ContractError
-    from handler.deadline import refuse_late
+    from handler.deadline import check_queue_timeout
     from handler.errors import (
         DescriptionNotImplemented,
         DeviceLost,
@@ -22,21 +23,21 @@ try:
         Failure,
         InvalidRequest,
     )
-    from handler.hardware import HeapLimit, cores, disable_core_dumps
-    from handler.heap import keep_freed_memory
+    from handler.hardware import cores, disable_core_dumps
     from handler.integrity import IntegrityError, check_folder, described, weights_identity
-    from handler.open_inference import wrapped
-    from handler.parts import hand_over_whole_requests
+    from handler.malloc import HeapLimit, keep_freed_memory
+    from handler.open_inference import model_infer_response
     from handler.pipeline import Pipeline
     from handler.requests import Request, parse
-    from handler.responses import Model, encode
+    from handler.responses import encode
     from handler.settings import Settings, SettingsError
+    from handler.torchserve_patch import patch_torchserve
     from handler.watchdog import Watchdog
 except ImportError as error:
-    # TorchServe takes an ImportError to mean that the handler is one of its own, and reports
-    # "No module named 'ts.torch_handler.age_handler'" instead of what is missing.
+    # On an ImportError TorchServe looks for a handler of its own, and reports
+    # "No module named 'ts.torch_handler.torchserve_handler'" instead of what is missing.
     raise RuntimeError(
-        f"age_handler.py cannot be imported: {error}; the worker's Python needs torch, "
+        f"torchserve_handler.py cannot be imported: {error}; the worker's Python needs torch, "
         "torchvision, facenet-pytorch and Pillow, and the archive the package handler"
     ) from error
 
@@ -52,15 +53,15 @@ class TorchServeHandler:
     """The handler that `age.mar` names."""
 
     def initialize(self, context: "Context") -> None:
-        """Load the archive's model as its model-config.yaml says, on the worker's device.
+        """Load the archive's model on the worker's device, with the settings of model-config.yaml.
 
-        Raises IntegrityError where a file of the archive is not the one that was packed,
-        ContractError where its model cannot be served, and SettingsError.
+        Raises IntegrityError if a file of the archive was changed, ContractError if its model
+        cannot be served, and SettingsError.
         """
         try:
             self._load(context)
         except (IntegrityError, ContractError, SettingsError) as error:
-            # TorchServe logs no more than a traceback, line by line
+            # TorchServe itself logs only a traceback, line by line
             logger.critical("the model cannot be served: %s", error)
             raise
 
@@ -75,18 +76,18 @@ class TorchServeHandler:
         torch.set_num_threads(min(settings.threads, cores()) or share)
         keep_freed_memory()
         disable_core_dumps()
-        hand_over_whole_requests()
+        patch_torchserve()
 
         archived = context.manifest["model"]
         file = Path(properties["model_dir"], archived["serializedFile"])
         weights = weights_identity(file)
         self._model = Model(context.model_name, archived["modelVersion"], weights)
-        self._longest_wait = settings.longest_wait
-        self._watchdog = Watchdog(settings.longest_step)
+        self._queue_timeout = settings.queue_timeout
+        self._watchdog = Watchdog(settings.step_timeout)
         self._pipeline = Pipeline.load(file, settings, device, self._watchdog.progress)
         self._pipeline.warm_up(properties.get("batch_size") or 1)
         self._heap = HeapLimit()
-        self._heap.keep()
+        self._heap.enforce()
         logger.info(
             "%s, on %s in %s, torch %s with %d threads; %s; %s; %s",
             described(self._model.name, self._model.version, weights),
@@ -101,22 +102,22 @@ class TorchServeHandler:
 
     @property
     def precision(self) -> str:
-        """That ages are computed in."""
+        """Precision of the age model."""
         return self._pipeline.precision
 
     def handle(self, data: "list[Mapping[str, object]] | None", context: "Context") -> list[bytes]:
-        """A body for each row, in order, with its own status.
+        """A body for each row, in order, each with its own status.
 
-        Ends the process where its GPU does not compute any more, or nothing happens in it.
+        Ends the process if its GPU is lost, or a step exceeds its timeout.
         """
         try:
             with self._watchdog:
                 items = [self._item(row, context, index) for index, row in enumerate(data or ())]
                 outcomes = self._pipeline.run(items)
         except DeviceLost as lost:
-            # An error would leave the worker in its place, to fail with all that comes. By its end
-            # TorchServe answers this batch with 507 and starts another. Not an orderly end: CUDA
-            # may hang in it. Nor one after an answer: the next batch would be here by then.
+            # After an exception the worker would go on and fail every batch. If the process ends,
+            # TorchServe answers this batch with 507 and starts another worker. os._exit, as CUDA
+            # may hang in an orderly exit; at once, as the next batch would arrive after an answer.
             logger.critical("the worker ends, to be replaced: %s", lost)
             logging.shutdown()
             os._exit(1)
@@ -126,14 +127,14 @@ class TorchServeHandler:
             else:
                 context.set_response_status(200, "OK", index)
             context.set_response_content_type(index, "application/json")
-            if not _request_headers(context, index):  # it came by gRPC
-                # Without it, TorchServe takes the end of a stream of answers for a fault of its
-                # own, and ends the worker. By REST it would make a stream of the answer.
+            if not _request_headers(context, index):  # a gRPC request
+                # StreamPredictions ends the worker without this header; over REST the header would
+                # turn the answer into a stream.
                 context.set_response_header(index, "ts_stream_next", "false")
-        self._heap.keep()
+        self._heap.enforce()
         bodies = [encode(outcome, self._model) for outcome in outcomes]
         return [
-            wrapped(body, self._model) if _is_model_infer(context, index) else body
+            model_infer_response(body, self._model) if _is_model_infer(context, index) else body
             for index, body in enumerate(bodies)
         ]
 
@@ -144,22 +145,22 @@ class TorchServeHandler:
         try:
             if headers.get("explain") == "True":  # set by TorchServe itself, in each request
                 raise ExplanationsNotImplemented(
-                    "there are no explanations of ages yet; ask /predictions"
+                    "explanations of ages are not implemented; ask /predictions"
                 )
             if headers.get("describe") == "True" and "explain" not in headers:
                 raise DescriptionNotImplemented(
-                    "there is no more to tell of the model; ask without customized"
+                    "the model has no customized description; ask without customized"
                 )
             if _is_model_infer(context, index):
-                raise InvalidRequest("ModelInfer takes no photographs here; call Predictions")
-            refuse_late(headers, self._longest_wait, time.time())
+                raise InvalidRequest("ModelInfer takes no images here; call Predictions")
+            check_queue_timeout(headers, self._queue_timeout, time.time())
             return parse(row, headers, getattr(row, "repeated", ()))
         except Failure as failure:
             return failure
 
 
 def _request_headers(context: "Context", index: int) -> dict[str, str]:
-    # TorchServe puts the headers of a form's parts among the request's: dicts under their names
+    # TorchServe adds the headers of a form's parts to the request's, as dicts by the parts' names
     return {
         name: value
         for name, value in context.get_all_request_header(index).items()
@@ -168,6 +169,6 @@ def _request_headers(context: "Context", index: int) -> dict[str, str]:
 
 
 def _is_model_infer(context: "Context", index: int) -> bool:
-    """Whether it came by the open inference protocol over gRPC: a body of JSON, without headers."""
+    """Whether the request is a ModelInfer of the open inference protocol over gRPC."""
     headers: Mapping[str, object] = context.get_all_request_header(index)
     return headers == {"body": {"content-type": "application/json"}}

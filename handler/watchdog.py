@@ -1,17 +1,17 @@
-"""Ends a worker that hangs, long before the time that its largest batch may take is over."""
+"""Ends a worker that hangs, long before the timeout of a whole batch."""
 
 import faulthandler
 
 
 class Watchdog:
-    """A block in which something has to happen all the time.
+    """Kills the process if no progress is reported within the timeout.
 
-    Where nothing does, the process ends at once, with the stacks of its threads on stderr. That
-    holds for C code too that never returns and does not let go of the interpreter.
+    A context manager, armed within its block. The stacks of all threads go to stderr. It also works
+    when C code never returns and holds the GIL.
     """
 
     def __init__(self, seconds: int) -> None:
-        """`seconds`: the longest that one step of the work may take; 0: any time."""
+        """`seconds`: timeout of one step of the work; 0 disables it."""
         self._seconds = seconds
         self._armed = False
 
@@ -24,6 +24,6 @@ class Watchdog:
         faulthandler.cancel_dump_traceback_later()
 
     def progress(self) -> None:
-        """Begin the time anew: a step of the work is done. Outside of the block it does nothing."""
+        """Restart the timeout: a step is done. No effect outside of the block."""
         if self._armed:
             faulthandler.dump_traceback_later(self._seconds, exit=True, file=2)

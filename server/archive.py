@@ -37,8 +37,8 @@ from handler.integrity import (
     sha256,
     weights_identity,
 )
-from handler.members import UNREADABLE, MembersError, check_members
 from handler.settings import Precision
+from handler.zip_check import ZIP_ERRORS, InconsistentZip, check_zip
 from train import build_record
 from train.atomic_write import atomic_write_all
 from train.files import error_text
@@ -189,7 +189,7 @@ def try_model(model: Path) -> None:
         precisions.append("int8")
     for precision in precisions:
         try:
-            given = Predictor.load(model, torch.device("cpu"), precision).estimate(faces)
+            given = Predictor.load(model, torch.device("cpu"), precision).predict(faces)
             if not given.is_finite:
                 raise ContractError("they are NaN or infinite")
         except Exception as error:  # whatever a file that anybody exported may raise
@@ -206,7 +206,7 @@ def fault(recipe: Recipe, archive: Path) -> str | None:
     wanted = {*sources, HASHES, MANIFEST}
     try:
         with archive.open("rb") as file, zipfile.ZipFile(file) as packed:
-            check_members(file, packed)
+            check_zip(file, packed)
             names = {name for name in packed.namelist() if not name.endswith("/")}
             if names != wanted:
                 return f"files that differ: {', '.join(sorted(names ^ wanted))}"
@@ -218,7 +218,7 @@ def fault(recipe: Recipe, archive: Path) -> str | None:
             if packed.read(HASHES).decode() != hashes:
                 return f"{HASHES} is not its files'"
             manifest = json.loads(packed.read(MANIFEST))
-    except (MembersError, *UNREADABLE) as error:
+    except (InconsistentZip, *ZIP_ERRORS) as error:
         return f"it cannot be read: {error}"
     model = manifest.get("model") if isinstance(manifest, dict) else manifest
     return None if model == recipe.manifest() else f"its manifest says {model}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handler.integrity import MANIFEST, described, weights_identity
-from handler.members import UNREADABLE
+from handler.zip_check import ZIP_ERRORS
 from server import check_archive
 
 FORM = "give NAME=ARCHIVE, such as age=model_store/age.mar"
@@ -91,7 +91,7 @@ def _foreign(name: str, file: Path) -> Served:
                 str(model["modelVersion"]),
                 weights_identity(file, io.BytesIO(content)),
             )
-    except (KeyError, TypeError, *UNREADABLE) as error:
+    except (KeyError, TypeError, *ZIP_ERRORS) as error:
         raise ServedError(f"{file} is no archive for TorchServe: {error}") from error
 
 

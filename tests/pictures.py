@@ -1,4 +1,4 @@
-"""Pictures made from scikit-image's `data.astronaut()`, a public-domain portrait with one face."""
+"""Images made from scikit-image's `data.astronaut()`, a public-domain portrait with one face."""
 
 import io
 from functools import cache
@@ -11,11 +11,11 @@ from skimage import data
 
 RGBImage = NDArray[np.uint8]  # [height, width, 3] RGB
 
-# Where MTCNN finds the face in the 512 x 512 picture, to about 2 pixels: x1, y1, x2, y2.
+# Where MTCNN finds the face in the 512 x 512 image, to about 2 pixels: x1, y1, x2, y2.
 FACE_BOX: Final = (181.0, 62.0, 268.0, 172.0)
 FACE_LANDMARKS: Final = ((205, 102), (247, 104), (225, 129), (202, 139), (245, 142))
 
-# EXIF orientation -> what a camera that writes it has done to the upright picture.
+# EXIF orientation -> what a camera that writes it has done to the upright image.
 _STORED: Final = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -38,20 +38,20 @@ def astronaut() -> RGBImage:
 
 
 def scene(height: int, width: int, seed: int = 0) -> RGBImage:
-    """A smooth picture without a face, any size; cheap to make and to compare."""
+    """A smooth image without a face, any size; cheap to make and to compare."""
     corners = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), np.uint8)
     return np.asarray(Image.fromarray(corners).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def scaled(picture: RGBImage, factor: float) -> RGBImage:
-    """The picture with its sides times `factor`."""
+    """The image with its sides times `factor`."""
     height, width = picture.shape[:2]
     size = (round(width * factor), round(height * factor))
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
 
 
 def bordered(picture: RGBImage, border: int, grey: int = 0) -> RGBImage:
-    """The picture with `border` pixels of one grey level on each side."""
+    """The image with `border` pixels of one grey level on each side."""
     return np.pad(picture, ((border, border), (border, border), (0, 0)), constant_values=grey)
 
 
@@ -61,10 +61,10 @@ def portrait(margin: int = 5) -> RGBImage:
     return astronaut()[y1 - margin : y2 + margin, x1 - margin : x2 + margin]
 
 
-def side_by_side(*pictures: RGBImage) -> RGBImage:
-    """The pictures from left to right, their upper edges in line, on black."""
-    height = max(p.shape[0] for p in pictures)
-    return np.hstack([np.pad(p, ((0, height - len(p)), (0, 0), (0, 0))) for p in pictures])
+def side_by_side(*images: RGBImage) -> RGBImage:
+    """The images from left to right, their upper edges in line, on black."""
+    height = max(p.shape[0] for p in images)
+    return np.hstack([np.pad(p, ((0, height - len(p)), (0, 0), (0, 0))) for p in images])
 
 
 def encoded(picture: RGBImage | Image.Image, kind: str = "PNG", **parameters: Any) -> bytes:
@@ -76,7 +76,7 @@ def encoded(picture: RGBImage | Image.Image, kind: str = "PNG", **parameters: An
 
 
 def turned(picture: RGBImage, orientation: int, kind: str = "PNG", **parameters: Any) -> bytes:
-    """An image file stored as a camera with that EXIF orientation would store `picture`."""
+    """An image file stored as a camera with that EXIF orientation would store `image`."""
     image = Image.fromarray(picture)
     how = _STORED[orientation]
     exif = Image.Exif()

@@ -80,12 +80,10 @@ def estimate(model: Path, dataset: CropDataset, batch_size: int) -> Predictions:
     predictor = Predictor.load(model, _device(), "float32")
     warn_of_repeats([*predictor.contract.data, *(label.source for label in dataset.labels)])
     crops = dataset.crops.numpy()
-    parts = [
-        predictor.estimate(crops[i : i + batch_size]) for i in range(0, len(crops), batch_size)
-    ]
+    parts = [predictor.predict(crops[i : i + batch_size]) for i in range(0, len(crops), batch_size)]
     predictions = Predictions(
         np.concatenate([part.age for part in parts]),
-        np.concatenate([part.spread for part in parts]),
+        np.concatenate([part.std for part in parts]),
         np.concatenate([part.interval for part in parts]),
     )
     refuse_ages(model, predictions.age)
@@ -96,7 +94,7 @@ def calibrate(config: DictConfig, model: Path) -> tuple[Calibration, dict[str, i
     """Calibrate the interval on the validation split; also gives its faces per decade."""
     val = model_crops(config, "val", read_contract(model).crop)
     found = estimate(model, val, config.evaluate.batch_size)
-    calibration = calibrated(found.age, found.spread, val.age.numpy(), COVERAGE, SPARE, YOUNG_LEVEL)
+    calibration = calibrated(found.age, found.std, val.age.numpy(), COVERAGE, SPARE, YOUNG_LEVEL)
     return calibration, counted(val)
 
 

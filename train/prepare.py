@@ -85,7 +85,7 @@ class CropMaker:
         """
         image = decode(regular_file(sample.path).read_bytes(), Settings.max_pixels)
         height, width = image.shape[:2]
-        faces = (detector.detect_on_canvas if sample.tight else detector.detect)([image])[0]
+        faces = (detector.detect_with_border if sample.tight else detector.detect)([image])[0]
         box = self._box(sample, faces, width, height)
         stored = stored_geometry(self.geometry)
         label = CropLabel(

@@ -94,7 +94,7 @@ def of_file(name: str, file: Path, measured: bool = True) -> Iterator[Variant]:
 
 
 def _ages_of(predictor: Predictor) -> Callable[[Faces], NDArray[np.float32]]:
-    return lambda faces: predictor.estimate(faces).age
+    return lambda faces: predictor.predict(faces).age
 
 
 def stored_size(file: Path, precision: Precision) -> int:

@@ -15,9 +15,10 @@ import torch
 import yaml
 
 from bench.measure.mixes import read
+from handler.answer import Answer
 from handler.errors import Failure
-from handler.heap import keep_freed_memory
-from handler.pipeline import Answer, Pipeline
+from handler.malloc import keep_freed_memory
+from handler.pipeline import Pipeline
 from handler.requests import Request
 from handler.settings import Settings
 

@@ -10,10 +10,10 @@ local _M = {}
 
 local AROUND = 60    -- seconds that a key counts as one of those who ask
 local PAUSE = 0.004  -- seconds between two looks for a free place
-local LONGEST = 50   -- seconds that a request waits here; handler.longest_wait counts from its arrival
+local LONGEST = 50   -- seconds that a request waits here; handler.queue_timeout counts from its arrival
 local LOST = 70      -- seconds after which a place is free whatever happened: over proxy_read_timeout
 local LEFT = 10      -- seconds that a call which its client gave up keeps its place: nginx does not hear
-                     -- of TorchServe's answer; handler.longest_step is as long
+                     -- of TorchServe's answer; handler.step_timeout is as long
 local LONG = 2       -- seconds from which on an answer took long
 local KNOWN = 600    -- seconds that a key is known for long answers, or for none
 local ENDS = 3       -- workers that a key may end within ENDED seconds

@@ -1,1 +1,1 @@
-"""Where the faces of an image are."""
+"""Face detection."""

@@ -1,4 +1,4 @@
-"""MTCNN over a batch of photographs of any sizes."""
+"""Face detection: MTCNN, with a second pass for faces that fill the frame."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from handler.contract import DetectorSettings
 from handler.faces.mtcnn import BatchedMTCNN
 from handler.imaging.crop import RGBImage
 
-# A picture that MTCNN found nothing in is looked at again when it could be a tight portrait:
-# no longer than 1.5 times its width (or the other way round) and no larger than this.
+# An image in which MTCNN finds nothing gets a second pass if it may be a tight portrait: an aspect
+# ratio of at most 1.5 and a longer side of at most 640 pixels.
 PORTRAIT_ASPECT = 1.5
 PORTRAIT_SIDE = 640
 
 
 @dataclass(frozen=True)
 class Faces:
-    """The faces of one photograph, largest first; pixels of that photograph."""
+    """The faces of one image, largest first, in its pixels."""
 
-    boxes: NDArray[np.float32]  # [n, 4] x1, y1, x2, y2; may reach past the picture
+    boxes: NDArray[np.float32]  # [n, 4] x1, y1, x2, y2; may reach past the image
     confidence: NDArray[np.float32]  # [n], 0 to 1
     landmarks: NDArray[np.float32]  # [n, 5, 2]: eyes, nose, corners of the mouth
 
@@ -31,25 +31,25 @@ class Faces:
         return len(self.boxes)
 
     def select(self, index: NDArray[np.bool_] | NDArray[np.intp] | slice) -> "Faces":
-        """The faces at `index`, in its order."""
+        """The faces at `index`, in that order."""
         return Faces(self.boxes[index], self.confidence[index], self.landmarks[index])
 
-    def mapped(self, border: int, stretch: tuple[float, float]) -> "Faces":
-        """From pixels of a scaled picture with a border to pixels of the photograph."""
-        shift, by = np.float32(border), np.array(stretch, np.float32)
+    def to_original(self, border: int, scale: tuple[float, float]) -> "Faces":
+        """Map from pixels of a scaled image with a border to pixels of the original."""
+        shift, factors = np.float32(border), np.array(scale, np.float32)
         return Faces(
-            (self.boxes - shift) * np.tile(by, 2),
+            (self.boxes - shift) * np.tile(factors, 2),
             self.confidence,
-            (self.landmarks - shift) * by,
+            (self.landmarks - shift) * factors,
         )
 
 
 class FaceDetector:
-    """MTCNN with the rule for faces that fill the frame.
+    """MTCNN with a second pass for faces that fill the frame.
 
-    MTCNN needs to see around a face: where one fills the picture, its box comes out too large
-    and off the centre. So when a large box leaves the picture, or none is found in a picture that
-    could be a tight portrait, the picture is looked at again on a canvas with a border.
+    MTCNN needs context around a face: the box of a face that fills the image is too large and off
+    centre. If a large box leaves the image, or a possible tight portrait has no face, detection
+    runs again on a canvas with a border.
     """
 
     def __init__(
@@ -59,76 +59,76 @@ class FaceDetector:
         max_side: int,
         device: torch.device,
     ) -> None:
-        """`max_side`: a photograph with a longer side is looked at scaled down to it."""
+        """`max_side`: images with a longer side, in pixels, are scaled down to it."""
         self._border = settings.border
         self._max_side = max_side
         self._mtcnn = BatchedMTCNN(settings, min_face_size, device)
 
     def detect(
-        self, photographs: Sequence[RGBImage], progress: Callable[[], object] = lambda: None
+        self, images: Sequence[RGBImage], progress: Callable[[], object] = lambda: None
     ) -> list[Faces]:
-        """The faces of each photograph, uint8 [H, W, 3], in the order given.
+        """The faces of each image, uint8 [H, W, 3], in order.
 
-        `progress` as `BatchedMTCNN.detect` has it.
+        `progress` is called after each chunk of images.
         """
-        scaled = [scaled_down(photograph, self._max_side) for photograph in photographs]
+        scaled = [downscale(image, self._max_side) for image in images]
         found = [
-            faces.mapped(0, stretch)
-            for faces, (_, stretch) in zip(
-                self._look([small for small, _ in scaled], progress), scaled, strict=True
+            faces.to_original(0, scale)
+            for faces, (_, scale) in zip(
+                self._detect([small for small, _ in scaled], progress), scaled, strict=True
             )
         ]
-        tight = [i for i, p in enumerate(photographs) if fills_the_frame(p.shape, found[i])]
+        tight = [i for i, p in enumerate(images) if needs_border(p.shape, found[i])]
         for i, faces in zip(
-            tight, self.detect_on_canvas([photographs[i] for i in tight], progress), strict=True
+            tight, self.detect_with_border([images[i] for i in tight], progress), strict=True
         ):
             if len(faces) >= len(found[i]):
                 found[i] = faces
         return found
 
-    def detect_on_canvas(
-        self, photographs: Sequence[RGBImage], progress: Callable[[], object] = lambda: None
+    def detect_with_border(
+        self, images: Sequence[RGBImage], progress: Callable[[], object] = lambda: None
     ) -> list[Faces]:
-        """The faces of pictures, uint8 [H, W, 3], that are known to be tight crops."""
+        """The faces of tight crops, uint8 [H, W, 3] each, on canvases with a border."""
         side = int(self._max_side / (1 + 2 * self._border))
-        scaled = [scaled_down(photograph, side) for photograph in photographs]
+        scaled = [downscale(image, side) for image in images]
         borders = [round(self._border * max(small.shape[:2])) for small, _ in scaled]
         canvases = [
             np.pad(small, ((border, border), (border, border), (0, 0)))
             for (small, _), border in zip(scaled, borders, strict=True)
         ]
         return [
-            faces.mapped(border, stretch)
-            for faces, border, (_, stretch) in zip(
-                self._look(canvases, progress), borders, scaled, strict=True
+            faces.to_original(border, scale)
+            for faces, border, (_, scale) in zip(
+                self._detect(canvases, progress), borders, scaled, strict=True
             )
         ]
 
-    def _look(self, pictures: Sequence[RGBImage], progress: Callable[[], object]) -> list[Faces]:
-        """The cascade's faces, sorted by picture and size."""
-        if not pictures:
+    def _detect(self, images: Sequence[RGBImage], progress: Callable[[], object]) -> list[Faces]:
+        """MTCNN's faces of each image, largest first."""
+        if not images:
             return []
-        found = self._mtcnn.detect(pictures, progress)
+        found = self._mtcnn.detect(images, progress)
         x1, y1, x2, y2 = found.boxes.T
-        order = np.lexsort((-(x2 - x1) * (y2 - y1), found.picture))
+        order = np.lexsort((-(x2 - x1) * (y2 - y1), found.image))
         faces = Faces(found.boxes, found.confidence, found.landmarks).select(order)
-        ends = np.searchsorted(found.picture[order], np.arange(len(pictures) + 1))
+        ends = np.searchsorted(found.image[order], np.arange(len(images) + 1))
         return [faces.select(slice(start, end)) for start, end in pairwise(ends)]
 
 
-def scaled_down(picture: RGBImage, side: int) -> tuple[RGBImage, tuple[float, float]]:
-    """The picture with no side longer than `side`, and what x and y of it are to be times."""
-    height, width = picture.shape[:2]
+def downscale(image: RGBImage, side: int) -> tuple[RGBImage, tuple[float, float]]:
+    """The image with sides of at most `side`; the x and y factors back to the original."""
+    height, width = image.shape[:2]
     if max(height, width) <= side:
-        return picture, (1.0, 1.0)
+        return image, (1.0, 1.0)
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = Image.fromarray(picture).resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+    small = Image.fromarray(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0)
     return np.asarray(small), (width / size[0], height / size[1])
 
 
-def fills_the_frame(shape: tuple[int, ...], found: Faces) -> bool:
-    """Whether a picture of `shape` [H, W, ...] must be looked at again on a canvas."""
+def needs_border(shape: tuple[int, ...], found: Faces) -> bool:
+    """Whether an image of `shape` [H, W, ...] needs the second pass with a border."""
     height, width = shape[:2]
     if not len(found):
         return (

@@ -1,8 +1,8 @@
-"""P-, R- and O-Net over pictures of any sizes together (Zhang et al., IEEE SPL 2016).
+"""MTCNN over a batch of images of any sizes (Zhang et al., IEEE SPL 2016).
 
-The weights of the networks are facenet-pytorch's, and so is the arithmetic: the same faces come out
-as from its `detect_face`. What differs is the order of the work: the proposals of all pictures go
-through R- and O-Net in shared batches, cut out by integral images and not one by one.
+Weights and arithmetic are facenet-pytorch's: the faces are those of its `detect_face`. The order
+of the work differs: the proposals of all images go
+through R- and O-Net in shared batches, cropped by integral images and not one by one.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from handler.contract import DetectorSettings
+from handler.faces.boxes import intersection
 from handler.faces.integral_image import CHANNELS, IntegralImages
 from handler.faces.mtcnn_layers import Networks
 from handler.faces.nms import nms
@@ -23,19 +24,19 @@ from handler.faces.pyramid import CELL, STRIDE, Canvas, Level, canvases
 from handler.hardware import disable_tf32
 from handler.imaging.crop import RGBImage
 
-PROPOSALS = 4000  # of one picture that R-Net looks at, the best; a crowd of 80 has 2,500
-# Pixels of the pictures that are looked at together; each takes some 60 bytes on the way.
+PROPOSALS = 4000  # best proposals of an image that R-Net gets; a crowd of 80 faces has 2,500
+# Pixels of the images of one chunk; detection takes some 60 bytes a pixel.
 PIXELS_AT_ONCE = {"cpu": 2**20, "cuda": 2**23}
-# Pixels that a network is given at once: on the CPU what its caches hold, layers included.
+# Pixels of one call of a network: on the CPU such that its layers fit into the caches.
 CANVAS_PIXELS = {"cpu": 3 * 2**14, "cuda": 2**22}  # P-Net
 PIXELS_PER_CALL = {"cpu": 2**16, "cuda": 2**22}  # R- and O-Net
 
 
 @dataclass(frozen=True)
-class Found:
-    """Faces of several pictures, in no order."""
+class Detections:
+    """Faces of several images, unordered."""
 
-    picture: NDArray[np.int64]  # [n]: which picture
+    image: NDArray[np.int64]  # [n]: index of the image
     boxes: NDArray[np.float32]  # [n, 4] x1, y1, x2, y2
     confidence: NDArray[np.float32]  # [n]
     landmarks: NDArray[np.float32]  # [n, 5, 2]
@@ -43,12 +44,12 @@ class Found:
 
 @dataclass
 class _Boxes:
-    picture: Tensor  # int64 [n]
+    image: Tensor  # int64 [n]
     corners: Tensor  # float32 [n, 4]
     score: Tensor  # float32 [n]
 
     def __getitem__(self, index: Tensor) -> "_Boxes":
-        return _Boxes(self.picture[index], self.corners[index], self.score[index])
+        return _Boxes(self.image[index], self.corners[index], self.score[index])
 
     def __len__(self) -> int:
         return len(self.score)
@@ -68,38 +69,38 @@ class BatchedMTCNN:
         self._device = device
 
     def detect(
-        self, pictures: Sequence[RGBImage], progress: Callable[[], object] = lambda: None
-    ) -> Found:
-        """The faces of `pictures`, uint8 [H, W, 3] each; the memory is bounded for any number.
+        self, images: Sequence[RGBImage], progress: Callable[[], object] = lambda: None
+    ) -> Detections:
+        """The faces of `images`, uint8 [H, W, 3] each, in chunks that bound the memory.
 
-        `progress` is called after each of the parts that they are looked at in.
+        `progress` is called after each chunk.
         """
         found = []
         first = 0
-        for part in _parts(pictures, PIXELS_AT_ONCE[self._device.type]):
-            of_part = self._together(part)
-            found.append(replace(of_part, picture=of_part.picture + first))
-            first += len(part)
+        for chunk in _chunks(images, PIXELS_AT_ONCE[self._device.type]):
+            faces = self._detect_chunk(chunk)
+            found.append(replace(faces, image=faces.image + first))
+            first += len(chunk)
             progress()
-        return Found(
-            *(np.concatenate([getattr(f, name.name) for f in found]) for name in fields(Found))
+        return Detections(
+            *(np.concatenate([getattr(f, name.name) for f in found]) for name in fields(Detections))
         )
 
     @torch.inference_mode()
-    def _together(self, pictures: Sequence[RGBImage]) -> Found:
+    def _detect_chunk(self, images: Sequence[RGBImage]) -> Detections:
         with record_function("propose"):
-            images = IntegralImages(pictures, self._device)
-            boxes = _squares(self._propose(images))
+            integrals = IntegralImages(images, self._device)
+            boxes = _squares(self._propose(integrals))
         with record_function("refine"):
-            boxes = self._refine(images, boxes)
+            boxes = self._refine(integrals, boxes)
         with record_function("decide"):
-            return self._decide(images, boxes)
+            return self._decide(integrals, boxes)
 
-    def _propose(self, images: IntegralImages) -> _Boxes:
-        """P-Net over the pyramid of every picture."""
+    def _propose(self, integrals: IntegralImages) -> _Boxes:
+        """P-Net over the pyramid of every image."""
         levels = [
             Level(index, scale, int(height * scale + 1), int(width * scale + 1))
-            for index, (height, width) in enumerate(images.sizes)
+            for index, (height, width) in enumerate(integrals.sizes)
             for scale in self._scales(min(height, width))
         ]
         if not levels:
@@ -108,20 +109,20 @@ class BatchedMTCNN:
         rows = canvases(levels, CANVAS_PIXELS[self._device.type])
         levels = [level for canvas in rows for level in canvas.levels]
         firsts = accumulate((len(canvas.levels) for canvas in rows), initial=0)
-        found = [self._cells(images, *each) for each in zip(rows, firsts, strict=False)]
+        found = [self._run_pnet(integrals, *each) for each in zip(rows, firsts, strict=False)]
         level, cells, scores, features = (torch.cat(parts) for parts in zip(*found, strict=True))
-        picture = torch.tensor([each.picture for each in levels], device=self._device)[level]
+        image = torch.tensor([each.image for each in levels], device=self._device)[level]
         scale = torch.tensor([each.scale for each in levels], device=self._device)[level]
         at = STRIDE * cells.flip(1) + 1
         corners = (torch.cat([at, at + (CELL - 1)], dim=1) / scale[:, None]).floor()
-        boxes = _Boxes(picture, corners, scores)
+        boxes = _Boxes(image, corners, scores)
         kept = nms(corners, scores, level, 0.5)
-        kept = kept[nms(corners[kept], scores[kept], picture[kept], 0.7)]
-        kept = _best(picture[kept], PROPOSALS, kept)
+        kept = kept[nms(corners[kept], scores[kept], image[kept], 0.7)]
+        kept = _top_scores(image[kept], PROPOSALS, kept)
         boxes = boxes[kept]
         offsets = self._networks.propose.offsets(features[kept])
         size = boxes.corners[:, 2:] - boxes.corners[:, :2]
-        return _Boxes(boxes.picture, boxes.corners + offsets * size.repeat(1, 2), boxes.score)
+        return _Boxes(boxes.image, boxes.corners + offsets * size.repeat(1, 2), boxes.score)
 
     def _scales(self, side: int) -> list[float]:
         scale = CELL / self._min_face_size
@@ -131,94 +132,98 @@ class BatchedMTCNN:
             scale *= self._factor
         return scales
 
-    def _cells(self, images: IntegralImages, canvas: Canvas, first: int) -> tuple[Tensor, ...]:
-        """Where P-Net sees a face: level [n], row and column [n, 2], score [n], features.
+    def _run_pnet(
+        self, integrals: IntegralImages, canvas: Canvas, first: int
+    ) -> tuple[Tensor, ...]:
+        """P-Net's cells above the threshold: level [n], row and column [n, 2], score [n], features.
 
-        `first`: the number of the canvas's first level.
+        `first`: index of the canvas's first level.
         """
         pixels = torch.zeros(canvas.height, canvas.width, CHANNELS, device=self._device)
         for level, part in zip(canvas.levels, canvas.parts, strict=True):
-            images.scaled(level.picture, out=pixels[part])
+            integrals.scaled(level.image, out=pixels[part])
         score, features = self._networks.propose(pixels.permute(2, 0, 1), canvas.beyond)
         seen = (score >= self._thresholds[0]).nonzero()
         valid, place, cells = canvas.places(seen)
         y, x = seen[valid].unbind(1)
         return place + first, cells, score[y, x], features[y, x]
 
-    def _refine(self, images: IntegralImages, boxes: _Boxes) -> _Boxes:
-        """R-Net: fewer and better boxes, square."""
-        boxes, areas = _inside(images, boxes)
-        score, offsets = self._each(self._networks.refine, images, boxes.picture, areas, side=24)
+    def _refine(self, integrals: IntegralImages, boxes: _Boxes) -> _Boxes:
+        """R-Net over the proposals: fewer and better boxes, square."""
+        boxes, areas = _clip(integrals, boxes)
+        score, offsets = self._run_batched(
+            self._networks.refine, integrals, boxes.image, areas, side=24
+        )
         passed = score > self._thresholds[1]
-        boxes = _Boxes(boxes.picture, boxes.corners, score)[passed]
-        kept = nms(boxes.corners, boxes.score, boxes.picture, 0.7)
-        return _squares(_moved(boxes[kept], offsets[passed][kept]))
+        boxes = _Boxes(boxes.image, boxes.corners, score)[passed]
+        kept = nms(boxes.corners, boxes.score, boxes.image, 0.7)
+        return _squares(_apply_offsets(boxes[kept], offsets[passed][kept]))
 
-    def _decide(self, images: IntegralImages, boxes: _Boxes) -> Found:
-        """O-Net: the faces, with their landmarks."""
-        boxes, areas = _inside(images, boxes)
-        score, offsets, points = self._each(
-            self._networks.decide, images, boxes.picture, areas, side=48
+    def _decide(self, integrals: IntegralImages, boxes: _Boxes) -> Detections:
+        """O-Net over R-Net's boxes: faces with landmarks."""
+        boxes, areas = _clip(integrals, boxes)
+        score, offsets, points = self._run_batched(
+            self._networks.decide, integrals, boxes.image, areas, side=48
         )
         passed = score > self._thresholds[2]
-        boxes = _Boxes(boxes.picture, boxes.corners, score)[passed]
+        boxes = _Boxes(boxes.image, boxes.corners, score)[passed]
         size = boxes.corners[:, 2:] - boxes.corners[:, :2] + 1
         landmarks = boxes.corners[:, None, :2] + points[passed] * size[:, None] - 1
-        boxes = _moved(boxes, offsets[passed])
-        found = Found(
-            boxes.picture.cpu().numpy(),
+        boxes = _apply_offsets(boxes, offsets[passed])
+        found = Detections(
+            boxes.image.cpu().numpy(),
             boxes.corners.cpu().numpy(),
             boxes.score.cpu().numpy(),
             landmarks.cpu().numpy(),
         )
-        kept = _without_parts(found, 0.7)
-        return Found(
-            found.picture[kept],
+        kept = _suppress_contained(found, 0.7)
+        return Detections(
+            found.image[kept],
             found.boxes[kept],
             found.confidence[kept],
             found.landmarks[kept],
         )
 
-    def _each(
+    def _run_batched(
         self,
         network: torch.nn.Module,
-        images: IntegralImages,
-        picture: Tensor,
+        integrals: IntegralImages,
+        image: Tensor,
         areas: Tensor,
         side: int,
     ) -> list[Tensor]:
-        """What `network` says of every area, scaled to its input's side: [n, ...] each."""
+        """Outputs [n, ...] of `network` for crops of the areas at its input size, in batches."""
         many = PIXELS_PER_CALL[self._device.type] // side**2
         outputs = [
-            network(images.crops(p, a, side))
-            for p, a in zip(picture.split(many), areas.split(many), strict=True)
+            network(integrals.crops(p, a, side))
+            for p, a in zip(image.split(many), areas.split(many), strict=True)
         ]
         return [torch.cat(parts) for parts in zip(*outputs, strict=True)]
 
 
-def _parts(pictures: Sequence[RGBImage], most: int) -> list[Sequence[RGBImage]]:
-    """The pictures in order, as many at once as have no more than `most` pixels, or one."""
+def _chunks(images: Sequence[RGBImage], most: int) -> list[Sequence[RGBImage]]:
+    """Split `images` into runs of at most `most` pixels, or of a single image."""
     starts, pixels = [0], 0
-    for index, picture in enumerate(pictures):
-        pixels += picture.shape[0] * picture.shape[1]
+    for index, image in enumerate(images):
+        pixels += image.shape[0] * image.shape[1]
         if pixels > most and index > starts[-1]:
             starts.append(index)
-            pixels = picture.shape[0] * picture.shape[1]
-    return [pictures[start:end] for start, end in pairwise([*starts, len(pictures)])]
+            pixels = image.shape[0] * image.shape[1]
+    return [images[start:end] for start, end in pairwise([*starts, len(images)])]
 
 
-def _best(picture: Tensor, most: int, index: Tensor) -> Tensor:
-    """`index`, best first, without what is beyond the first `most` of each picture."""
+def _top_scores(image: Tensor, most: int, index: Tensor) -> Tensor:
+    """`index`, sorted by score, cut to the first `most` of each image."""
     if len(index) <= most:
         return index
-    same = picture[:, None] == picture.unique()
-    rank = same.cumsum(0)[same]  # row by row: each row has one picture
+    same = image[:, None] == image.unique()
+    rank = same.cumsum(0)[same]  # row by row: one True in each row
     return index[rank <= most]
 
 
-def _inside(images: IntegralImages, boxes: _Boxes) -> tuple[_Boxes, Tensor]:
-    """The boxes that lie over their picture, and the pixels of it that they hold, int64 [n, 4]."""
-    sizes = torch.tensor(images.sizes, device=boxes.score.device)[boxes.picture]
+def _clip(integrals: IntegralImages, boxes: _Boxes) -> tuple[_Boxes, Tensor]:
+    """The boxes that overlap their image, and their parts within it, int64 pixels [n, 4]."""
+    sizes = torch.tensor(integrals.sizes, device=boxes.score.device)[boxes.image]
     whole = boxes.corners.trunc().long()
     low = (whole[:, :2] - 1).clamp(min=0)
     high = torch.minimum(whole[:, 2:], sizes.flip(1))
@@ -226,33 +231,31 @@ def _inside(images: IntegralImages, boxes: _Boxes) -> tuple[_Boxes, Tensor]:
     return boxes[holds], torch.cat([low, high], dim=1)[holds]
 
 
-def _moved(boxes: _Boxes, offsets: Tensor) -> _Boxes:
-    """Boxes moved by what a network says, as parts of their sides."""
+def _apply_offsets(boxes: _Boxes, offsets: Tensor) -> _Boxes:
+    """Boxes moved by a network's offsets [n, 4], which are fractions of the boxes' sides."""
     size = boxes.corners[:, 2:] - boxes.corners[:, :2] + 1
-    return _Boxes(boxes.picture, boxes.corners + offsets * size.repeat(1, 2), boxes.score)
+    return _Boxes(boxes.image, boxes.corners + offsets * size.repeat(1, 2), boxes.score)
 
 
 def _squares(boxes: _Boxes) -> _Boxes:
-    """The smallest squares around the boxes' centres that hold them."""
+    """The smallest squares around the boxes, with the same centres."""
     low, high = boxes.corners[:, :2], boxes.corners[:, 2:]
     side = (high - low).amax(dim=1, keepdim=True)
     start = low + (high - low) * 0.5 - side * 0.5
-    return _Boxes(boxes.picture, torch.cat([start, start + side], dim=1), boxes.score)
+    return _Boxes(boxes.image, torch.cat([start, start + side], dim=1), boxes.score)
 
 
-def _without_parts(found: Found, most: float) -> NDArray[np.intp]:
-    """The faces, most confident first, of which no more than `most` lies in a better one.
+def _suppress_contained(found: Detections, threshold: float) -> NDArray[np.intp]:
+    """NMS by intersection over the smaller box, so that a face inside a face goes too.
 
-    Overlap is measured in the smaller box, so that a face inside a face goes too.
+    Indices of the faces to keep, most confident first.
     """
     order = np.argsort(-found.confidence, kind="stable")
-    boxes, picture = found.boxes[order], found.picture[order]
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    shared = np.maximum(high - low + 1, 0).prod(axis=2)
-    area = (boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1)
-    covered = shared / np.minimum(area[:, None], area[None]) > most
-    covered &= picture[:, None] == picture[None]
+    image = found.image[order]
+    boxes = found.boxes[order] + np.array([0, 0, 1, 1], np.float32)  # inclusive pixels, as MTCNN's
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    covered = intersection(boxes, boxes) / np.minimum(area[:, None], area[None]) > threshold
+    covered &= image[:, None] == image[None]
     kept = np.ones(len(order), bool)
     for i in range(len(order)):
         if kept[i]:

@@ -1,10 +1,10 @@
-"""facenet-pytorch's P-, R- and O-Net with their layers laid out for speed.
+"""The networks of MTCNN (P-, R- and O-Net), with layers laid out for speed.
 
-The weights are facenet-pytorch's and so are the results, up to rounding. What differs:
-tensors are `channels_last`; channels are padded to what vector instructions take at once; max
+Weights are facenet-pytorch's, and so are the results, up to rounding. Differences:
+tensors are `channels_last`; channels are padded to the width of vector registers; max
 pooling is a maximum of strided views, several times faster than `max_pool2d` on the CPU; layers
-that share an input are one; the first layer takes pixels from 0 to 255 as they are; P-Net tells of
-offsets only where asked.
+that share an input are one; the first layer takes pixels of 0 to 255; P-Net computes offsets only
+for the cells that are asked for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ from handler.faces.integral_image import CHANNELS
 from handler.packages import package_folder
 
 WIDTH = 16  # channels: float32 values in one vector register
-_LOWEST = -1e6  # below all that the first layer gives, and still a number after the next two
+_LOWEST = -1e6  # below all outputs of the first layer, and still finite after the next two
 
-Weights = Mapping[str, Tensor]  # a network's state as facenet-pytorch keeps it
+Weights = Mapping[str, Tensor]  # a state_dict of facenet-pytorch
 
 
 class ProposalNet(nn.Module):
-    """P-Net: tells for each cell of a picture, 12 pixels wide, 2 apart, whether it is a face."""
+    """P-Net: face scores of all windows of an image, 12 pixels wide with a stride of 2."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class ProposalNet(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """float32 [4, H, W], 0 to 255 -> score [h, w], features [h, w, 32].
 
-        `beyond`: rows and columns of the first layer's output [H - 2, W - 2] that are no picture's.
+        `beyond`: parts of the first layer's output [H - 2, W - 2] that belong to no image.
         """
         found = self.first(pixels[None])
         for rows, columns in beyond:
@@ -57,13 +57,13 @@ class ProposalNet(nn.Module):
         return (features @ self.face + self.bias).sigmoid(), features
 
     def offsets(self, features: Tensor) -> Tensor:
-        """Features of some cells [n, 32] -> by how much to move their boxes [n, 4]."""
+        """Features of cells [n, 32] -> box offsets [n, 4]."""
         moved: Tensor = self.offset(features)
         return moved
 
 
 class RefinementNet(nn.Module):
-    """R-Net: looks closer at proposals."""
+    """R-Net: refines proposals."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
@@ -85,11 +85,11 @@ class RefinementNet(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """float32 [N, 4, 24, 24], 0 to 255 -> score [N], offsets [N, 4]."""
         logits, offsets = self.body(pixels).split((2, 4), dim=1)
-        return _share(logits), offsets
+        return _face_probability(logits), offsets
 
 
 class OutputNet(nn.Module):
-    """O-Net: has the last word, and finds the landmarks."""
+    """O-Net: final scores, boxes and landmarks."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
@@ -114,12 +114,12 @@ class OutputNet(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """float32 [N, 4, 48, 48], 0 to 255 -> score [N], offsets [N, 4], landmarks [N, 5, 2]."""
         logits, offsets, points = self.body(pixels).split((2, 4, 10), dim=1)
-        return _share(logits), offsets, points.view(-1, 2, 5).transpose(1, 2)
+        return _face_probability(logits), offsets, points.view(-1, 2, 5).transpose(1, 2)
 
 
 @dataclass(frozen=True)
 class Networks:
-    """The three of them on one device, with the weights that facenet-pytorch ships."""
+    """MTCNN's three networks on one device."""
 
     propose: ProposalNet
     refine: RefinementNet
@@ -127,7 +127,7 @@ class Networks:
 
     @classmethod
     def load(cls, device: torch.device) -> "Networks":
-        """Read facenet-pytorch's weights, from where they lie in its package."""
+        """Load the weights that ship in facenet-pytorch's package."""
         folder = package_folder("facenet_pytorch") / "data"
         weights = [
             torch.load(folder / f"{name}.pt", map_location="cpu", weights_only=True)
@@ -150,7 +150,7 @@ class _MaxPool(nn.Module):
         return self._along(self._along(x, 2), 3)
 
     def _along(self, x: Tensor, dim: int) -> Tensor:
-        # The last window may reach past the end: it has fewer values then.
+        # The last window may reach past the end and has fewer values then.
         count = -(-(x.shape[dim] - self.size) // 2) + 1
         best = _every_second(x, dim, 0).narrow(dim, 0, count)
         for start in range(1, self.size):
@@ -160,7 +160,7 @@ class _MaxPool(nn.Module):
             if n == count:
                 best = torch.maximum(best, other)
             else:
-                torch.maximum(part, other, out=part)  # nobody looks at what was pooled again
+                torch.maximum(part, other, out=part)  # the overwritten values are not used again
         return best
 
 
@@ -169,20 +169,20 @@ def _every_second(x: Tensor, dim: int, start: int) -> Tensor:
 
 
 class _Flatten(nn.Module):
-    """To one row per face, in the order of facenet-pytorch's weights: by column, row, channel."""
+    """One row per face, in the order of facenet-pytorch's weights: by column, row, channel."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.permute(0, 3, 2, 1).flatten(1)
 
 
-def _share(logits: Tensor) -> Tensor:
+def _face_probability(logits: Tensor) -> Tensor:
     return logits.softmax(dim=1)[:, 1]
 
 
 def _conv(
     weights: Weights, name: str, inputs: int | None = None, outputs: int | None = None
 ) -> nn.Conv2d:
-    """A layer with more channels than its weights have: the added ones are zero."""
+    """A convolution padded with zero channels to `inputs` and `outputs`."""
     weight = weights[f"{name}.weight"]
     o, i, height, width = weight.shape
     layer = nn.Conv2d(inputs or i, outputs or o, (height, width), bias=False)
@@ -196,7 +196,7 @@ def _conv(
 
 
 def _first_conv(weights: Weights, name: str, outputs: int) -> nn.Conv2d:
-    """A layer over pixels of 0 to 255, where facenet-pytorch gives it (pixels - 127.5) / 128."""
+    """A convolution over pixels of 0 to 255; facenet-pytorch's takes (pixels - 127.5) / 128."""
     layer = _conv(weights, name, CHANNELS, outputs)
     weight = layer.weight.detach() / 128
     layer.weight = nn.Parameter(weight)
@@ -214,7 +214,7 @@ def _prelu(weights: Weights, name: str, channels: int | None = None) -> nn.PReLU
 
 
 def _linear(weights: Weights, *names: str) -> nn.Linear:
-    """Layers over the same input as one, their outputs one after the other."""
+    """Several layers over the same input as one, with concatenated outputs."""
     weight = torch.cat([weights[f"{name}.weight"].flatten(1) for name in names])
     layer = nn.Linear(weight.shape[1], weight.shape[0])
     layer.weight = nn.Parameter(weight)

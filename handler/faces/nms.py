@@ -1,7 +1,6 @@
 """Non-maximum suppression within groups of boxes, by torchvision's operator.
 
-The operator's library is loaded by itself: the rest of torchvision, which nothing here needs, takes
-80 MB of every worker's memory.
+Only the operator's library is loaded: importing torchvision takes 80 MB of every worker's memory.
 """
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from handler.packages import package_folder
 
-# Up to so many boxes, comparing those of different groups costs less than a call for each group.
+# Up to this many boxes, one call that also compares different groups is faster than one per group.
 TOGETHER = {"cpu": 1000, "cuda": 5000}
 
 
@@ -25,10 +24,10 @@ def _load_operators() -> None:
 _load_operators()
 
 
-def nms(boxes: Tensor, scores: Tensor, group: Tensor, overlap: float) -> Tensor:
-    """The indices of the boxes to keep, best first, int64 [m].
+def nms(boxes: Tensor, scores: Tensor, group: Tensor, threshold: float) -> Tensor:
+    """Indices of the boxes to keep, best first, int64 [m].
 
-    A box goes where its intersection over union with a better one of its group is above `overlap`.
+    A box is dropped if its IoU with a better one of its group is above `threshold`.
 
     Args:
         boxes: float32 [n, 4], left, top, right, bottom.
@@ -39,10 +38,10 @@ def nms(boxes: Tensor, scores: Tensor, group: Tensor, overlap: float) -> Tensor:
         return torch.zeros_like(group)
     nms = torch.ops.torchvision.nms
     if len(boxes) <= TOGETHER[boxes.device.type]:
-        # shifted so far that boxes of different groups cannot meet
+        # shifted so that boxes of different groups do not intersect
         low, high = boxes.aminmax()
-        kept: Tensor = nms(boxes + (group * (high - low + 1))[:, None], scores, overlap)
+        kept: Tensor = nms(boxes + (group * (high - low + 1))[:, None], scores, threshold)
         return kept
     parts = [(group == each).nonzero()[:, 0] for each in group.unique()]
-    kept = torch.cat([part[nms(boxes[part], scores[part], overlap)] for part in parts])
+    kept = torch.cat([part[nms(boxes[part], scores[part], threshold)] for part in parts])
     return kept[scores[kept].argsort(descending=True)]

@@ -1,10 +1,9 @@
-"""Levels of image pyramids side by side on few canvases, for P-Net to look at in few calls.
+"""Packs the levels of image pyramids onto few canvases, so that P-Net needs few calls.
 
-Most levels are small: looked at one by one, they cost more to set up than to compute. On a canvas
-they lie on shelves, by next-fit decreasing height (Coffman et al., SIAM Journal on Computing 1980).
-P-Net's first layer looks at 3 by 3 pixels, and 2 by 2 of its values are pooled. So levels
-start at even rows and columns, and where a level has an odd number of values, nobody may look at
-those that come after them: `Canvas.beyond`.
+Most levels are small and cost more to launch than to compute. They are packed on shelves by
+next-fit decreasing height (Coffman et al., SIAM Journal on Computing 1980). P-Net's first layer is
+a 3 x 3 convolution, followed by 2 x 2 max pooling. So levels start at even rows and columns, and
+the values after a level with an odd number of them are hidden from the pooling: `Canvas.beyond`.
 """
 
 from collections.abc import Iterable
@@ -13,37 +12,37 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CELL, STRIDE = 12, 2  # P-Net's window and step, pixels
-_FIRST, _REST = 2, 4  # what its first layer and, after pooling, the other two take off a side
+CELL, STRIDE = 12, 2  # P-Net's window and stride, pixels
+_FIRST, _REST = 2, 4  # a side's loss in the first convolution and, after pooling, in the others
 
 Part = tuple[slice, slice]  # rows and columns
 
 
 @dataclass(frozen=True)
 class Level:
-    """One picture at one scale."""
+    """One image at one scale."""
 
-    picture: int
+    image: int
     scale: float
     height: int  # pixels
     width: int
 
 
 class Canvas:
-    """Levels beside and below each other, as many as fit."""
+    """Levels packed on shelves, as many as fit."""
 
     def __init__(self, first: Level) -> None:
         self.levels: list[Level] = []
-        self.parts: list[Part] = []  # where each lies, pixels
+        self.parts: list[Part] = []  # each level's place, pixels
         self.height = self.width = 0  # pixels
-        self._shelf = first.width  # its length
-        self._row = self._column = 0  # where the next one comes, if there is room
+        self._shelf = first.width  # length of a shelf
+        self._row = self._column = 0  # place of the next level, if it fits
         self._put(first, 0, 0)
 
     def put(self, level: Level, pixels: int) -> bool:
-        """Add a level no higher than the last, if the canvas has no more than `pixels` then.
+        """Add a level no higher than the last, if the canvas then has at most `pixels`.
 
-        Whether it has been added.
+        Returns whether it was added.
         """
         row, column = self._row, self._column
         if column + level.width > self._shelf:
@@ -63,7 +62,7 @@ class Canvas:
 
     @property
     def beyond(self) -> list[Part]:
-        """What pooling must not see of the first layer's output."""
+        """Parts of the first layer's output that the pooling must not use."""
         hidden: list[Part] = []
         for (rows, columns), level in zip(self.parts, self.levels, strict=True):
             bottom, right = rows.stop - _FIRST, columns.stop - _FIRST
@@ -74,14 +73,14 @@ class Canvas:
         return hidden
 
     def places(self, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Whose the cells of P-Net's output are.
+        """Map cells of P-Net's output to their levels.
 
         Args:
             cells: int64 [n, 2], row and column.
 
         Returns:
-            Which of the cells lie in a level at all, bool [n]; of those, m in number, the index of
-            the level, int64 [m], and row and column in it, int64 [m, 2].
+            Which of the cells lie in a level, bool [n]; for those m, the index of the level, int64
+            [m], and row and column in it, int64 [m, 2].
         """
         owners = torch.full((self.height // STRIDE, self.width // STRIDE), -1)
         starts = []
@@ -97,7 +96,7 @@ class Canvas:
 
 
 def canvases(levels: Iterable[Level], pixels: int) -> list[Canvas]:
-    """All levels, on canvases of no more than so many pixels where not one level alone has more."""
+    """Pack all levels on canvases of at most `pixels`, unless a single level has more."""
     found: list[Canvas] = []
     for level in sorted(levels, key=lambda level: -level.height):
         if not (found and found[-1].put(level, pixels)):
@@ -106,5 +105,5 @@ def canvases(levels: Iterable[Level], pixels: int) -> list[Canvas]:
 
 
 def _cells(pixels: int) -> int:
-    """Of P-Net's output, along a side of so many pixels."""
+    """Cells of P-Net's output along a side of `pixels`."""
     return -(-(pixels - _FIRST) // STRIDE) - _REST

@@ -1,1 +1,1 @@
-"""A request's bytes -> an upright image -> crops of it."""
+"""From encoded bytes to an upright image, and to crops of faces."""

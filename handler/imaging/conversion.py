@@ -1,7 +1,7 @@
-"""A decoded image of any mode -> RGB, upright, what is transparent laid on white.
+"""Converts a decoded PIL image of any mode to upright RGB, transparent parts on white.
 
-By strips: Pillow's conversions are of each pixel alone, and each makes a copy. Done to whole
-images, three to five copies of 3 or 4 bytes a pixel lay beside each other.
+Works in strips: each of Pillow's conversions makes a copy, and whole images would take three to
+five copies of 3 or 4 bytes a pixel at once.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from PIL import Image
 
 from handler.imaging.crop import RGBImage
 
-# How a picture is turned upright, by its EXIF orientation.
+# EXIF orientation -> the operation that makes an image upright.
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -23,47 +23,50 @@ _UPRIGHT: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 ON_THEIR_SIDE: Final = (5, 6, 7, 8)
-_FROM_THE_END: Final = (3, 4, 6, 7)  # whose first row comes to lie last
+_FROM_THE_END: Final = (3, 4, 6, 7)  # orientations whose first row becomes the last
 
 _STRIP: Final = 2**18  # pixels
 
 
-def upright_rgb(image: Image.Image, orientation: int | None) -> RGBImage:
-    """Uint8 [H, W, 3]; the image is loaded, and stored as a camera with that orientation does."""
-    on_white = _shows_through(image)
-    height, width = image.height, image.width
+def upright_rgb(pil_image: Image.Image, orientation: int | None) -> RGBImage:
+    """Uint8 RGB [H, W, 3] of an image that is stored with this EXIF orientation."""
+    on_white = _shows_through(pil_image)
+    height, width = pil_image.height, pil_image.width
     if orientation in ON_THEIR_SIDE:
         height, width = width, height
-    picture = np.empty((height, width, 3), np.uint8)
-    lines = picture.swapaxes(0, 1) if orientation in ON_THEIR_SIDE else picture
-    for start, strip in _strips(image):
+    image = np.empty((height, width, 3), np.uint8)
+    lines = image.swapaxes(0, 1) if orientation in ON_THEIR_SIDE else image
+    for start, strip in _strips(pil_image):
         rgb = _rgb(strip, on_white)
         if orientation in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[orientation])
         part = np.asarray(rgb)
         end = start + strip.height
         if orientation in _FROM_THE_END:
-            start, end = image.height - end, image.height - start
+            start, end = pil_image.height - end, pil_image.height - start
         lines[start:end] = part.swapaxes(0, 1) if orientation in ON_THEIR_SIDE else part
-    return picture
+    return image
 
 
-def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """The first row of each, and its pixels."""
-    rows = max(1, _STRIP // image.width)
-    for start in range(0, image.height, rows):
-        yield start, image.crop((0, start, image.width, min(start + rows, image.height)))
+def _strips(pil_image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Strips from top to bottom: the first row's number and the pixels."""
+    rows = max(1, _STRIP // pil_image.width)
+    for start in range(0, pil_image.height, rows):
+        yield (
+            start,
+            pil_image.crop((0, start, pil_image.width, min(start + rows, pil_image.height))),
+        )
 
 
-def _shows_through(image: Image.Image) -> bool:
-    """Whether it is transparent anywhere, and not everywhere.
+def _shows_through(pil_image: Image.Image) -> bool:
+    """Whether the image is transparent in some places, but not everywhere.
 
-    Where all is transparent, its writer meant nothing by it: many leave alpha at 0.
+    Many writers leave alpha at 0 everywhere and mean nothing by it.
     """
-    if image.mode.startswith("I") or not image.has_transparency_data:
+    if pil_image.mode.startswith("I") or not pil_image.has_transparency_data:
         return False
     lowest, highest = 255, 0
-    for _, strip in _strips(image):
+    for _, strip in _strips(pil_image):
         alpha = np.asarray(strip.convert("RGBA").getchannel("A"))
         lowest, highest = min(lowest, int(alpha.min())), max(highest, int(alpha.max()))
         if (lowest, highest) not in ((0, 0), (255, 255)):

@@ -1,4 +1,4 @@
-"""Boxes -> one uint8 batch of faces: the crop that the model learns from and is served with."""
+"""Crops of faces: the pixels that the model is trained on and served with."""
 
 import math
 
@@ -10,43 +10,43 @@ from handler.contract import CropGeometry
 
 RGBImage = NDArray[np.uint8]  # [height, width, 3] RGB, upright
 
-# Of a box, in a pixel. It differs by 1e-4 pixels with what else is in its batch; without steps that
-# would change a hundred of the crop's bytes by 1, and ages in 8 bits by up to half a year.
+# Steps of a box within a pixel. Boxes differ by 1e-4 pixels with the batch's other images; without
+# rounding, that changes a hundred of the crop's bytes by 1, and int8 ages by up to half a year.
 STEPS = 16
 _STRIP = 2**20  # pixels
 
 
 def crop_faces(
-    picture: RGBImage, boxes: NDArray[np.float32], geometry: CropGeometry
+    image: RGBImage, boxes: NDArray[np.float32], geometry: CropGeometry
 ) -> NDArray[np.uint8]:
-    """Cut a square around each box and scale it to the model's size.
+    """Crop a square around each box and scale it to the model's input size.
 
     The square shares the box's centre; its side is (1 + margin) times the mean of the box's
-    width and height, so that a box whose aspect is a little off keeps the face's scale. What
-    lies past the picture's border has the geometry's fill.
+    width and height, so that an inexact aspect ratio keeps the face's scale. Pixels past the
+    image's border have the geometry's fill.
 
     Args:
-        picture: uint8 [H, W, 3].
-        boxes: float [n, 4] as x1, y1, x2, y2 in pixels; they may reach past the picture.
+        image: uint8 [H, W, 3].
+        boxes: float [n, 4] as x1, y1, x2, y2 in pixels; they may reach past the image.
 
     Returns:
         uint8 [n, 3, size, size].
     """
     faces = np.empty((len(boxes), 3, geometry.size, geometry.size), np.uint8)
     for face, box in zip(faces, boxes, strict=True):
-        face[:] = _crop(picture, square(box, geometry.margin), geometry).transpose(2, 0, 1)
+        face[:] = _crop(image, square(box, geometry.margin), geometry).transpose(2, 0, 1)
     return faces
 
 
 def square(box: NDArray[np.float32], margin: float) -> tuple[float, float, float]:
-    """Left and top edge and side of the crop, in pixels of the picture, for `box` in steps."""
+    """Left and top edge and side of the crop, in pixels, for `box` rounded to steps."""
     x1, y1, x2, y2 = (round(float(v) * STEPS) / STEPS for v in box)
     side = max(1.0, (1 + margin) * (x2 - x1 + y2 - y1) / 2)
     return (x1 + x2 - side) / 2, (y1 + y2 - side) / 2, side
 
 
 def padding(shape: tuple[int, ...], box: NDArray[np.float32], margin: float) -> float:
-    """The part of the crop around `box`, 0 to 1, that lies past a picture of `shape` [H, W]."""
+    """Fraction of the crop around `box`, 0 to 1, that lies past an image of `shape` [H, W]."""
     left, top, side = square(box, margin)
     width = min(left + side, shape[1]) - max(left, 0)
     height = min(top + side, shape[0]) - max(top, 0)
@@ -54,21 +54,21 @@ def padding(shape: tuple[int, ...], box: NDArray[np.float32], margin: float) -> 
 
 
 def _crop(
-    picture: RGBImage, area: tuple[float, float, float], geometry: CropGeometry
+    image: RGBImage, area: tuple[float, float, float], geometry: CropGeometry
 ) -> NDArray[np.uint8]:
     left, top, side = area
-    # Only the pixels that the resampling filter reaches are copied out of a large photograph:
+    # Only the pixels that the resampling filter reaches are copied from a large image:
     # the triangle filter's support is one output pixel, or one input pixel when enlarging.
     reach = math.ceil(max(1.0, side / geometry.size)) + 1
     x0, y0 = math.floor(left) - reach, math.floor(top) - reach
     extent = math.ceil(side) + 2 * reach + 1
-    # Pillow resamples rows and then columns, with whole bytes between: so a large face's rows can
-    # be taken by strips. All of them at once would be twice the photograph, at 7 bytes a pixel.
+    # Pillow resamples rows and then columns, with whole bytes between, so a large face's rows can
+    # be resampled in strips. All at once would take twice the image, at 7 bytes a pixel.
     narrow = np.empty((extent, geometry.size, 3), np.uint8)
     rows = max(1, _STRIP // extent)
     for start in range(0, extent, rows):
         count = min(rows, extent - start)
-        strip = _patch(picture, x0, y0 + start, extent, count, geometry.fill)
+        strip = _patch(image, x0, y0 + start, extent, count, geometry.fill)
         columns = (left - x0, 0, left - x0 + side, count)
         resized = Image.fromarray(strip).resize(
             (geometry.size, count), Image.Resampling.BILINEAR, columns
@@ -79,11 +79,11 @@ def _crop(
     return np.asarray(Image.fromarray(narrow).resize(size, Image.Resampling.BILINEAR, box))
 
 
-def _patch(picture: RGBImage, x0: int, y0: int, width: int, height: int, fill: int) -> RGBImage:
-    """The pixels from x0, y0 on; `fill` past the picture."""
+def _patch(image: RGBImage, x0: int, y0: int, width: int, height: int, fill: int) -> RGBImage:
+    """The window at x0, y0; `fill` past the image's border."""
     patch = np.full((height, width, 3), fill, np.uint8)
-    xs, xe = max(x0, 0), min(x0 + width, picture.shape[1])
-    ys, ye = max(y0, 0), min(y0 + height, picture.shape[0])
+    xs, xe = max(x0, 0), min(x0 + width, image.shape[1])
+    ys, ye = max(y0, 0), min(y0 + height, image.shape[0])
     if xs < xe and ys < ye:
-        patch[ys - y0 : ye - y0, xs - x0 : xe - x0] = picture[ys:ye, xs:xe]
+        patch[ys - y0 : ye - y0, xs - x0 : xe - x0] = image[ys:ye, xs:xe]
     return patch

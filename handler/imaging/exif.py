@@ -1,7 +1,7 @@
-"""The orientation in a photograph's EXIF, whatever else that holds.
+"""Reads the orientation from an image's EXIF.
 
-Of its directories only the first is looked at, entry by entry: nothing is followed, unpacked or
-copied, so that 64 K entries of 20 MB each cost as much as 64 K entries.
+Only the first directory is read, entry by entry. No offset is followed and nothing is unpacked or
+copied, so that 64 K entries that claim 20 MB each cost no more than 64 K entries.
 """
 
 import re
@@ -10,16 +10,16 @@ from typing import Final
 
 _ORIENTATIONS: Final = range(1, 9)
 
-# A TIFF's start. Some writers put JPEG's mark before it in other formats too, or turn its number.
+# A TIFF header. Some writers put JPEG's prefix before it in other formats too, or swap its number.
 _HEAD: Final = re.compile(rb"(?:Exif\0\0){0,2}(?:(II)|MM)(?:\*\0|\0\*)")
-_DIRECTORY: Final = 4  # where the place of the first one is told
+_DIRECTORY: Final = 4  # position of the first directory's offset
 _ENTRY: Final = 12  # bytes
 _ORIENTATION: Final = 0x0112
 _TYPES: Final = {1: "B", 3: "H", 4: "L"}  # 3 by the standard
 
 
 def orientation(exif: bytes | memoryview) -> int | None:
-    """1 to 8, or None where `exif` does not say: the first in its first directory."""
+    """1 to 8, or None if the first directory has no valid orientation."""
     head = _HEAD.match(exif)
     if head is None:
         return None

@@ -1,10 +1,10 @@
-"""Which format a body is in, by the bytes it starts with."""
+"""Recognizes the format of a body by its first bytes."""
 
 from typing import Final
 
 SERVED: Final = ("JPEG", "PNG", "WebP", "BMP", "GIF")
 
-# Each signature is as short as it can be, so that a damaged image is still called by its name.
+# Signatures are as short as possible, so that a damaged image is still recognized.
 _SERVED_SIGNATURES: Final = (
     (b"\xff\xd8", "JPEG"),
     (b"\x89PNG", "PNG"),
@@ -12,7 +12,7 @@ _SERVED_SIGNATURES: Final = (
 )
 BMP_HEADER_SIZES: Final = (12, 40, 52, 56, 64, 108, 124)  # bytes; OS/2 has others up to 64
 
-# What people send by mistake, and how to call it in "the body starts like ...".
+# Formats that people send by mistake, named for the message "the body starts like ...".
 _OTHER_SIGNATURES: Final = (
     (b"%PDF", "a PDF"),
     (b"II*\0", "a TIFF or a camera's raw file"),
@@ -37,21 +37,21 @@ _OTHER_SIGNATURES: Final = (
     (b"\xfe\xff", "text in UTF-16"),
 )
 _BRANDS: Final = {
-    b"heic": "an HEIC photograph",
-    b"heix": "an HEIC photograph",
-    b"hevc": "an HEIC photograph",
-    b"heim": "an HEIC photograph",
-    b"mif1": "an HEIF photograph",
-    b"msf1": "an HEIF photograph",
-    b"avif": "an AVIF photograph",
-    b"avis": "an AVIF photograph",
+    b"heic": "an HEIC image",
+    b"heix": "an HEIC image",
+    b"hevc": "an HEIC image",
+    b"heim": "an HEIC image",
+    b"mif1": "an HEIF image",
+    b"msf1": "an HEIF image",
+    b"avif": "an AVIF image",
+    b"avis": "an AVIF image",
     b"crx ": "a camera's raw file",
 }
-_HEAD: Final = 512  # bytes that are looked at to tell text from the rest
+_HEAD: Final = 512  # bytes that decide whether the body is text
 
 
 def served_format(body: bytes) -> str | None:
-    """One of `SERVED`, or None when the body starts like none of them."""
+    """One of `SERVED`, or None if the body starts like none of them."""
     for signature, name in _SERVED_SIGNATURES:
         if body.startswith(signature):
             return name
@@ -64,7 +64,7 @@ def served_format(body: bytes) -> str | None:
 
 
 def described(body: bytes) -> str:
-    """What a body that is not served looks like: the end of a sentence "the body ..."."""
+    """Describes a body that is not served: the end of the sentence "the body ..."."""
     for signature, name in _OTHER_SIGNATURES:
         if body.startswith(signature):
             return f"starts like {name}"
@@ -87,11 +87,11 @@ def described(body: bytes) -> str:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether these first bytes are UTF-8 without control characters."""
+    """Whether the first bytes are UTF-8 without control characters."""
     text = head.decode("utf-8", "ignore")
-    # the cut may have gone through a character of up to 4 bytes
+    # the cut may split a character of up to 4 bytes
     return (
-        text != ""  # of a byte or two nothing is told
+        text != ""  # a byte or two decide nothing
         and len(head) - len(text.encode()) < 4
         and text.translate(_NO_LINES).isprintable()
     )

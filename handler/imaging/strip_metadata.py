@@ -1,9 +1,9 @@
-"""Files without what no decoder needs, so that the time for one follows from its pixels.
+"""Strips what decoding does not need, so that its time depends on the pixels alone.
 
-Pillow reads all metadata, in Python, and joins or unpacks some of it: files of 20 MB were seen to
-take it minutes. libjpeg goes over the whole picture for each scan, which may have 80 bytes. What
-`split` leaves of a JPEG, PNG, GIF or WebP is what its pixels are made of; a BMP's metadata no
-decoder looks at. Their EXIF no decoder is shown either: `handler.imaging.exif` looks into it.
+Pillow parses all metadata, in Python, and joins or decompresses some of it: files of 20 MB took
+minutes. libjpeg goes over the whole image for each scan, which may have only 80 bytes. `split`
+keeps the parts of a JPEG, PNG, GIF or WebP that make its pixels; no decoder reads a BMP's metadata.
+EXIF reaches no decoder either: `handler.imaging.exif` reads it.
 """
 
 import re
@@ -13,8 +13,8 @@ from typing import Final
 
 from handler.errors import InvalidImage
 
-# What a file may have. Cameras' and editors' have some 30 segments and up to 20 scans; the chunks
-# of a PNG of 20 MB are 2,500 where its writer makes them short.
+# Maxima. Files of cameras and editors have some 30 segments and up to 20 scans; a PNG of 20 MB has
+# 2,500 chunks if its writer makes them short.
 SEGMENTS: Final = 20_000
 SCANS: Final = 100
 CHUNKS: Final = 100_000
@@ -25,7 +25,7 @@ SOS, EOI, _APP1 = 0xDA, 0xD9, 0xE1
 FRAMES: Final = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 PROGRESSIVE: Final = (0xC2, 0xC6, 0xCA, 0xCE)
 ALONE: Final = (0x01, *range(0xD0, 0xD9))  # markers without a segment
-# Comments and applications' own segments, but for JFIF (APP0) and Adobe (APP14): they tell colours
+# Comments and application segments, except JFIF (APP0) and Adobe (APP14), which define colours
 _METADATA: Final = (*range(0xE1, 0xEE), 0xEF, 0xFE)
 MARKER: Final = re.compile(rb"\xff[\x01-\xfe]")
 MARKER_IN_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
@@ -37,7 +37,7 @@ _GIF_SCREEN: Final = 13  # bytes, before its colours
 _GIF_NEXT: Final = re.compile(rb"[!,;]")  # an extension, a frame, the end
 
 _RIFF: Final = 12  # bytes, before a WebP's first chunk
-_WEBP_FRAME: Final = (b"ANMF", b"VP8 ", b"VP8L")  # of an animation, or all of a picture
+_WEBP_FRAME: Final = (b"ANMF", b"VP8 ", b"VP8L")  # of an animation, or of a whole image
 _NEEDED_WEBP_CHUNKS: Final = (b"VP8X", b"ANIM", b"ALPH", *_WEBP_FRAME)
 _HAS_EXIF: Final = 8  # of VP8X's flags
 
@@ -46,13 +46,12 @@ _NOTHING: Final = (0, 0)
 
 
 def split(body: bytes, name: str) -> tuple[bytes, memoryview]:
-    """A file without metadata and without other frames than its first; and its first EXIF.
+    """The file without metadata and with its first frame alone; and its first EXIF, or nothing.
 
-    A damaged file is cut no further than to where the damage begins. Of a GIF and a BMP the EXIF is
-    empty, as it is where there is none.
+    A damaged file is stripped up to the damage. The EXIF of a GIF and a BMP is empty.
 
     Raises:
-        InvalidImage: it has more segments, scans, chunks or blocks than any photograph.
+        InvalidImage: the file has more segments, scans, chunks or blocks than the maxima.
     """
     view = memoryview(body)
     if name == "JPEG":
@@ -86,7 +85,7 @@ def _of_jpeg(body: bytes) -> tuple[list[_Part], _Part]:
             continue
         end = end_of_segment(body, at)
         if end is None or marker in (SOS, EOI):
-            # a first scan with all components is the only one that a baseline decoder reads
+            # a baseline decoder reads no scan after one with all components
             if body[at + 2 : at + 3] != components:
                 _refuse_many_scans(body, start)
             return [*parts, (start, len(body))], exif
@@ -101,7 +100,7 @@ def _of_jpeg(body: bytes) -> tuple[list[_Part], _Part]:
 
 
 def _refuse_many_scans(body: bytes, at: int) -> None:
-    # Most often this is all: other bytes may read like a scan's start, and do not often.
+    # Mostly decides alone: few other bytes look like the start of a scan.
     if body.count(bytes((0xFF, SOS)), at) <= SCANS:
         return
     scans = 0
@@ -117,7 +116,7 @@ def _refuse_many_scans(body: bytes, at: int) -> None:
 
 
 def end_of_segment(body: bytes, at: int) -> int | None:
-    """Where the segment ends whose length is at `at`; None where the body ends before it."""
+    """End of the segment whose length is at `at`; None if the body ends before it."""
     length = int.from_bytes(body[at : at + 2])
     return at + length if length >= 2 and at + length <= len(body) else None
 
@@ -145,9 +144,9 @@ def _of_png(body: bytes) -> tuple[list[_Part], _Part]:
 
 
 def _of_webp(body: bytes) -> tuple[bytes, memoryview]:
-    # What lies past the file's own length no decoder reads, and what is missing of it stays missing
-    told = int.from_bytes(body[4:8], "little")
-    stop = min(len(body), 8 + told)
+    # No decoder reads past the length in the header; a file shorter than that stays so
+    length_in_header = int.from_bytes(body[4:8], "little")
+    stop = min(len(body), 8 + length_in_header)
     parts: list[_Part] = []
     at, exif, flags, has_frame = _RIFF, _NOTHING, 0, False
     for _ in range(WEBP_CHUNKS):
@@ -171,15 +170,16 @@ def _of_webp(body: bytes) -> tuple[bytes, memoryview]:
         parts.append((at, stop))
     needed = _joined(body, [(0, _RIFF), *parts])
     if len(needed) < stop:
-        needed = needed[:4] + (told - stop + len(needed)).to_bytes(4, "little") + needed[8:]
-    # libwebp heeds no EXIF that the header does not tell of
+        length_in_header -= stop - len(needed)
+        needed = needed[:4] + length_in_header.to_bytes(4, "little") + needed[8:]
+    # libwebp ignores EXIF unless the header's flag is set
     start, end = exif if flags & _HAS_EXIF else _NOTHING
     return needed, memoryview(body)[start:end]
 
 
 def _of_gif(body: bytes) -> bytes:
-    # Of its extensions only the transparent colour is for the first frame. How that frame gives way
-    # to the next is left out too: Pillow makes what it is cleared with while it opens the file.
+    # Of the extensions, the first frame needs only the transparent colour. The disposal method is
+    # dropped too: Pillow allocates what the frame is cleared with while it opens the file.
     flags = body[10] if len(body) > 10 else 0
     at = _GIF_SCREEN + ((6 << (flags & 7)) if flags & 0x80 else 0)
     screen, transparency, blocks = body[:at], b"", 0

@@ -1,7 +1,7 @@
-"""Kinds of the served formats that no decoder here reads, and files that are cut off.
+"""Recognizes variants of the served formats that are not decoded, and truncated files.
 
-Pillow says the same of a whole file of a kind that it does not know and of a damaged one. The
-client must hear which it is: the one is to be saved anew, the other to be sent again.
+Pillow raises the same errors for an intact file of a variant that it does not support and for a
+damaged one. The message must say which: the one has to be converted, the other sent again.
 """
 
 from collections.abc import Iterator
@@ -39,42 +39,42 @@ _BMP_COMPRESSIONS: Final = {
     13: "a run-length encoded BMP in CMYK",
 }
 _OS2_COMPRESSIONS: Final = {3: "a BMP in OS/2's Huffman code", 4: "a run-length encoded OS/2 BMP"}
-_BMP_DEPTHS: Final = (2, 48, 64)  # bits of a pixel that others write
+_BMP_DEPTHS: Final = (2, 48, 64)  # bits a pixel that Pillow does not read
 
 
 def refuse_undecoded(body: bytes, name: str) -> None:
-    """Raise UnsupportedImageFormat, naming it, where `body` is of a kind that is not decoded."""
-    kind: str | None = None
+    """Raise UnsupportedImageFormat if `body` is of a variant that is not decoded, and name it."""
+    variant: str | None = None
     if name == "JPEG":
-        kind = _of_jpeg(body)
+        variant = _of_jpeg(body)
     elif name == "PNG" and body[12:16] == b"CgBI":
-        kind = "a PNG in Apple's own form for iOS apps (CgBI)"
+        variant = "a PNG in Apple's own form for iOS apps (CgBI)"
     elif name == "BMP":
-        kind = _of_bmp(body)
-    if kind is not None:
-        raise undecoded(kind)
+        variant = _of_bmp(body)
+    if variant is not None:
+        raise undecoded(variant)
 
 
-def undecoded(kind: str) -> UnsupportedImageFormat:
-    """The failure of a file that is `kind`."""
+def undecoded(variant: str) -> UnsupportedImageFormat:
+    """The failure of a file of a variant, such as "a JPEG-LS"."""
     return UnsupportedImageFormat(
-        f"this is {kind}, which is not decoded here; "
+        f"this is {variant}, which is not decoded here; "
         "save it anew as an ordinary JPEG or PNG with 8 bits a colour"
     )
 
 
 def is_lossless(jpeg: bytes) -> bool:
-    """Whether a JPEG is coded without loss; libjpeg decodes such a one at its full size only."""
+    """Whether a JPEG is lossless; libjpeg decodes those at full size only."""
     return any(marker == _LOSSLESS for marker, _ in _head(jpeg))
 
 
 def is_arithmetic(jpeg: bytes) -> bool:
-    """Whether a JPEG is in arithmetic code, and not in Huffman's."""
+    """Whether a JPEG uses arithmetic and not Huffman coding."""
     return any(marker in _ARITHMETIC for marker, _ in _head(jpeg))
 
 
 def lacks_end(jpeg: bytes) -> bool:
-    """Whether a JPEG goes on without an end marker."""
+    """Whether a JPEG has no end marker."""
     for marker, at in _head(jpeg):
         if marker in (SOS, EOI):
             return marker == SOS and jpeg.find(_END, at) < 0
@@ -82,7 +82,7 @@ def lacks_end(jpeg: bytes) -> bool:
 
 
 def is_cut(body: bytes, name: str) -> bool:
-    """Whether a file ends before it says that it does."""
+    """Whether a file is shorter than its format or header requires."""
     if name == "JPEG":
         return lacks_end(body)
     if name == "PNG":
@@ -95,29 +95,30 @@ def is_cut(body: bytes, name: str) -> bool:
 
 
 def has_all_scans(jpeg: bytes) -> bool:
-    """Whether every coefficient of every colour is in a scan, to its last bit.
+    """Whether the scans hold every coefficient of every component, to its last bit.
 
-    A file that was cut between two scans decodes like a whole one, to a poorer picture.
+    A file that was cut between two scans decodes without an error, to a poorer image.
     """
-    wanted: set[tuple[int, int]] = set()  # colour, coefficient
-    told: set[tuple[int, int]] = set()
+    expected: set[tuple[int, int]] = set()  # component, coefficient
+    found: set[tuple[int, int]] = set()
     for marker, at in _markers(jpeg):
         if marker in FRAMES:
             count = int.from_bytes(jpeg[at + 7 : at + 8])
             ids = jpeg[at + 8 : at + 8 + 3 * count : 3]
-            wanted = {(colour, k) for colour in ids for k in range(64)}
+            expected = {(component, k) for component in ids for k in range(64)}
         elif marker == SOS and (end := end_of_segment(jpeg, at)) is not None:
             first, last, bits = jpeg[end - 3 : end]
             if bits & 15 == 0:
                 span = range(first, max(first, last) + 1) if last else range(1)
-                told |= {(colour, k) for colour in jpeg[at + 3 : end - 3 : 2] for k in span}
+                components = jpeg[at + 3 : end - 3 : 2]
+                found |= {(component, k) for component in components for k in span}
     if not any(marker in PROGRESSIVE for marker, _ in _head(jpeg)):
-        return {colour for colour, _ in wanted} == {colour for colour, _ in told}
-    return wanted <= told
+        return {component for component, _ in expected} == {component for component, _ in found}
+    return expected <= found
 
 
 def _markers(jpeg: bytes) -> Iterator[tuple[int, int]]:
-    """A JPEG's markers, and where each one's segment begins."""
+    """The markers of a JPEG, with the positions of their segments."""
     at, pattern = 2, MARKER
     while (found := pattern.search(jpeg, at)) is not None:
         marker, at = jpeg[found.start() + 1], found.end()
@@ -131,7 +132,7 @@ def _markers(jpeg: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _head(jpeg: bytes) -> Iterator[tuple[int, int]]:
-    """Those up to its first scan."""
+    """The markers up to the first scan."""
     for marker, at in _markers(jpeg):
         yield marker, at
         if marker == SOS:
@@ -155,7 +156,7 @@ def _of_jpeg(body: bytes) -> str | None:
             if colours == 2 or 5 <= colours <= 10:
                 return f"a JPEG of {colours} colours"
             if height == b"\0\0" and b"\xff\xdc" in body:
-                return "a JPEG that tells its height at its end (DNL)"
+                return "a JPEG with its height at the end (DNL)"
             return None
     return None
 

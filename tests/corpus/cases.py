@@ -1,6 +1,6 @@
 """What a case of bad or odd input is: what is sent, and the exact answer to it.
 
-`files`, `pixels`, `faces` and `encodings` hold the cases; all pictures are made. They are sent to a
+`files`, `pixels`, `faces` and `encodings` hold the cases; all images are made. They are sent to a
 real service over REST and gRPC (tests/service/test_bad_input.py), mixed with good ones in batches
 (tests/unit/handler/test_bad_input.py), and the small ones are the fuzzers' seeds
 (tests/unit/fuzz/seeds.py).
@@ -28,7 +28,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Seen:
-    """An answer: the photograph's size, how many faces, and where the largest is."""
+    """An answer: the image's size, how many faces, and where the largest is."""
 
     width: int
     height: int
@@ -42,10 +42,10 @@ Outcome = Refused | Seen
 
 @dataclass(frozen=True)
 class File:
-    """A photograph's file: the body of a request, and the entry `data` of a gRPC map."""
+    """An image's file: the body of a request, and the entry `data` of a gRPC map."""
 
     name: str
-    make: Callable[[RGBImage], bytes]  # of a picture that it shows, where it shows one
+    make: Callable[[RGBImage], bytes]  # of an image that it shows, where it shows one
     outcome: Outcome  # for `astronaut()`
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class File:
 
 @dataclass(frozen=True)
 class Message:
-    """A request around a good photograph."""
+    """A request around a good image."""
 
     name: str
     outcome: Outcome

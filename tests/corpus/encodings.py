@@ -1,4 +1,4 @@
-"""What is wrong around a photograph: base64, JSON, forms, maps, options, headers."""
+"""What is wrong around an image: base64, JSON, forms, maps, options, headers."""
 
 import base64
 import json
@@ -21,12 +21,12 @@ NOT_SERVED: Final = Refused(415, "UnsupportedImageFormat")
 Part = tuple[str, str | None, bytes]  # name, content type (None: a plain field), content
 
 
-def encode(photograph: bytes) -> str:
-    return base64.b64encode(photograph).decode()
+def encode(image: bytes) -> str:
+    return base64.b64encode(image).decode()
 
 
-def as_json(photograph: bytes, **options: Any) -> bytes:
-    return json.dumps({"data": encode(photograph), **options}).encode()
+def as_json(image: bytes, **options: Any) -> bytes:
+    return json.dumps({"data": encode(image), **options}).encode()
 
 
 def form(parts: Iterable[Part]) -> bytes:
@@ -83,7 +83,7 @@ def _header(name: str) -> Message:
 
 
 def _of_type(kind: str, outcome: Outcome) -> Message:
-    """The photograph as the body."""
+    """The image as the body."""
     return Message(f"type {kind}", outcome, lambda photo: (photo, {"Content-Type": kind}))
 
 

@@ -12,11 +12,11 @@ from tests.pictures import FACE_BOX, RGBImage, portrait, scaled, scene
 COLUMNS, ROWS = 20, 15
 CROWD: Final = COLUMNS * ROWS
 TILE: Final = (96, 116)  # width and height, pixels
-ROOM: Final = (150, 30, 300, 211)  # of the picture, around the face
+ROOM: Final = (150, 30, 300, 211)  # of the image, around the face
 
 
 def crowd(picture: RGBImage) -> bytes:
-    """The same face 300 times, on a picture of 4.5 megapixels."""
+    """The same face 300 times, on an image of 4.5 megapixels."""
     tile = np.asarray(Image.fromarray(picture).crop(ROOM).resize(TILE))
     return jpeg(np.tile(tile, (ROWS, COLUMNS, 1)))
 

@@ -31,35 +31,35 @@ PORTRAIT: Final = Seen(512, 512, 1, FACE_BOX)
 MUCH: Final = 2 * 2**20  # bytes of what is repeated in a file
 
 
-def jpeg(picture: RGBImage | Image.Image, **parameters: Any) -> bytes:
-    return encoded(picture, "JPEG", **{"quality": 90} | parameters)
+def jpeg(image: RGBImage | Image.Image, **parameters: Any) -> bytes:
+    return encoded(image, "JPEG", **{"quality": 90} | parameters)
 
 
-def png(picture: RGBImage | Image.Image, **parameters: Any) -> bytes:
-    return encoded(picture, "PNG", compress_level=1, **parameters)
+def png(image: RGBImage | Image.Image, **parameters: Any) -> bytes:
+    return encoded(image, "PNG", compress_level=1, **parameters)
 
 
-def zipped(picture: RGBImage) -> bytes:
+def zipped(image: RGBImage) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("photo.jpg"), jpeg(picture))
+        archive.writestr(zipfile.ZipInfo("photo.jpg"), jpeg(image))
     return file.getvalue()
 
 
-def in_jpeg(picture: RGBImage, *segments: bytes) -> bytes:
+def in_jpeg(image: RGBImage, *segments: bytes) -> bytes:
     """A JPEG with segments before all others."""
-    body = jpeg(picture)
+    body = jpeg(image)
     return body[:2] + b"".join(segments) + body[2:]
 
 
-def in_png(picture: RGBImage, *chunks: bytes) -> bytes:
+def in_png(image: RGBImage, *chunks: bytes) -> bytes:
     """A PNG with chunks behind its header."""
-    body = png(picture)
+    body = png(image)
     return body[:33] + b"".join(chunks) + body[33:]
 
 
-def after_first_image(picture: RGBImage) -> bytes:
-    return jpeg(picture) + zipped(picture)
+def after_first_image(image: RGBImage) -> bytes:
+    return jpeg(image) + zipped(image)
 
 
 ENCODERS: Final[dict[str, Callable[[RGBImage], bytes]]] = {
@@ -77,8 +77,8 @@ def _fixed(name: str, body: bytes, outcome: Outcome) -> File:
 
 
 def _truncated(kind: str, tenth: int) -> File:
-    def make(picture: RGBImage) -> bytes:
-        body = ENCODERS[kind](picture)
+    def make(image: RGBImage) -> bytes:
+        body = ENCODERS[kind](image)
         return body[: len(body) * tenth // 10]
 
     return File(f"{kind} of which {tenth}0 % came", make, NO_IMAGE)
@@ -87,8 +87,8 @@ def _truncated(kind: str, tenth: int) -> File:
 def _flipped(kind: str, seed: int, outcome: Outcome) -> File:
     """Eight bits flipped in the last quarter: of a JPEG, which is below the face."""
 
-    def make(picture: RGBImage) -> bytes:
-        body = bytearray(ENCODERS[kind](picture))
+    def make(image: RGBImage) -> bytes:
+        body = bytearray(ENCODERS[kind](image))
         places = random.Random(seed)
         for _ in range(8):
             body[places.randrange(len(body) * 3 // 4, len(body))] ^= 1 << places.randrange(8)
@@ -97,35 +97,35 @@ def _flipped(kind: str, seed: int, outcome: Outcome) -> File:
     return File(f"{kind} with flipped bits {seed}", make, outcome)
 
 
-def _profile(picture: RGBImage) -> bytes:
-    return jpeg(picture, icc_profile=b"no profile" * 100)
+def _profile(image: RGBImage) -> bytes:
+    return jpeg(image, icc_profile=b"no profile" * 100)
 
 
-def _many_profiles(picture: RGBImage) -> bytes:
+def _many_profiles(image: RGBImage) -> bytes:
     profile = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(2**20 - 1)))
-    return in_png(picture, profile * (MUCH // len(profile)))
+    return in_png(image, profile * (MUCH // len(profile)))
 
 
 def _scans(count: int) -> Callable[[RGBImage], bytes]:
-    def make(picture: RGBImage) -> bytes:
-        body = jpeg(picture, progressive=True)
+    def make(image: RGBImage) -> bytes:
+        body = jpeg(image, progressive=True)
         last = body[body.rindex(b"\xff\xda") : -2]
         return body[:-2] + last * count + b"\xff\xd9"
 
     return make
 
 
-def _size_changed(picture: RGBImage) -> bytes:
+def _size_changed(image: RGBImage) -> bytes:
     """A PNG whose header says one pixel more each way than it has."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     header = struct.pack(">IIBBBBB", width + 1, height + 1, 8, 2, 0, 0, 0)
-    body = png(picture)
+    body = png(image)
     return body[:8] + chunk(b"IHDR", header) + body[33:]
 
 
-def _huge_header(picture: RGBImage) -> bytes:
+def _huge_header(image: RGBImage) -> bytes:
     """A JPEG that says it has 65,535 x 65,535 pixels."""
-    body = bytearray(jpeg(picture))
+    body = bytearray(jpeg(image))
     at = body.index(b"\xff\xc0") + 5
     body[at : at + 4] = b"\xff" * 4
     return bytes(body)

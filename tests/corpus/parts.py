@@ -89,11 +89,11 @@ def bmp(
 BGRA: Final = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
 
 
-def with_alpha_bmp(picture: NDArray[np.uint8], alpha: int, header: int = 124) -> bytes:
+def with_alpha_bmp(image: NDArray[np.uint8], alpha: int, header: int = 124) -> bytes:
     """One in 32 bits that names its alpha, the same for all pixels; header of 56, 108 or 124."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     rows = np.full((height, width, 4), alpha, np.uint8)
-    rows[..., :3] = picture[..., ::-1]
+    rows[..., :3] = image[..., ::-1]
     return bmp(rows[::-1].tobytes(), width, height, 32, header=header, compression=3, masks=BGRA)
 
 

@@ -74,7 +74,7 @@ def transparent_colour(picture: RGBImage, kind: str) -> bytes:
 
 
 def animated(picture: RGBImage, kind: str) -> bytes:
-    """The picture, and a second frame that shows nothing."""
+    """The image, and a second frame that shows nothing."""
     frames = (picture, np.full_like(picture, 9))
     first, second = (few_colours(p) if kind == "GIF" else Image.fromarray(p) for p in frames)
     return encoded(first, kind, save_all=True, append_images=[second])

@@ -62,13 +62,13 @@ ENDLESS = Fault(
     Endless(),
     "a worker hangs in its network (a model that never ends, on the CPU)",
     "Timeout (0:00:10)!",
-    (Settings.longest_step, 2 * Settings.longest_step),
+    (Settings.step_timeout, 2 * Settings.step_timeout),
 )
 LOST = Fault(
     Fragile(),
     "a sticky CUDA error in a worker (raised by a model on the CPU)",
-    "the worker ends, to be replaced: CUDA can do nothing more in this process",
-    (0, Settings.longest_step),
+    "the worker ends, to be replaced: CUDA cannot compute anything more in this process",
+    (0, Settings.step_timeout),
 )
 
 

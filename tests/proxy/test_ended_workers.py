@@ -28,7 +28,7 @@ STEP = 2  # seconds; ten are shipped
 CONFIG = SHIPPED | {
     "minWorkers": 1,
     "maxWorkers": 1,
-    "handler": SHIPPED["handler"] | {"longest_step": STEP},
+    "handler": SHIPPED["handler"] | {"step_timeout": STEP},
 }
 CHEAP = b"%PDF-1.4"
 

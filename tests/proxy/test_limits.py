@@ -74,7 +74,7 @@ def form(parts: int) -> tuple[bytes, dict[str, str]]:
         (
             PARTS,
             "the form has more than one part 'max_faces'; "
-            "send one photograph a request, and each option once",
+            "send one image a request, and each option once",
         ),
         (PARTS + 1, "a form has at most 8 parts"),
         (10_000, "a form has at most 8 parts"),
@@ -91,7 +91,7 @@ def test_two_photographs(proxy: Proxy, key):
     for name in ("data", "data2"):
         reply = proxy.ask(part(name) + JPEG + b"\r\n" + body, headers, key=key)
         assert reply.failure == (400, "InvalidRequest")
-        assert "send one photograph a request" in reply.content["message"]
+        assert "send one image a request" in reply.content["message"]
 
 
 @pytest.mark.parametrize("name", ["X-Max-Face", "x_max_faces", "Max-Faces", "X-Min-Confidance"])

@@ -36,13 +36,13 @@ QUEUE = 2
 PREDICTIONS = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 CURL_TIMED_OUT = 28
 LEFT = 'Predictions HTTP/2.0" 499 '  # nginx's word for a call that its client has left
-LONGEST_WAIT = 8  # seconds
+QUEUE_TIMEOUT = 8  # seconds
 CONFIG = SHIPPED | {
     "minWorkers": 1,
     "maxWorkers": 1,
     "batchSize": 1,
     "jobQueueSize": QUEUE,
-    "handler": SHIPPED["handler"] | {"longest_wait": LONGEST_WAIT},
+    "handler": SHIPPED["handler"] | {"queue_timeout": QUEUE_TIMEOUT},
 }
 
 
@@ -103,7 +103,7 @@ def test_what_has_waited_too_long_is_not_computed(proxy: Proxy, narrow: Service)
             asked = [pool.submit(proxy.ask, PHOTOGRAPH, told, key=key)]
             log.await_handed_over()
             asked += [pool.submit(proxy.ask, PHOTOGRAPH, told, key=key) for _ in range(QUEUE)]
-            time.sleep(LONGEST_WAIT + 0.5)
+            time.sleep(QUEUE_TIMEOUT + 0.5)
         _, *waited = [each.result(60) for each in asked]
     # What the worker holds when it is stopped it may have looked at before.
     assert [reply.failure for reply in waited] == [(503, "WaitedTooLong")] * QUEUE

@@ -15,10 +15,11 @@ import torch
 
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
+from handler.answer import Answer, Model
 from handler.integrity import weights_identity
-from handler.pipeline import Answer, Pipeline
+from handler.pipeline import Pipeline
 from handler.requests import Options, Request
-from handler.responses import Model, encode
+from handler.responses import encode
 from handler.settings import Settings
 from tests.torchserve import Service
 

@@ -26,7 +26,7 @@ FAULTY = "9.0"  # a version with a worker that is hindered
 OF_FAULTY = f"/predictions/age/{FAULTY}"
 QUEUE, BATCH = 8, 4
 DEADLINE = 4  # seconds from a photograph's arrival to its answer
-PATIENCE = 2 * Settings.longest_step  # seconds that TorchServe gives its worker
+PATIENCE = 2 * Settings.step_timeout  # seconds that TorchServe gives its worker
 HINDERED = SHIPPED | {
     "minWorkers": 1,
     "maxWorkers": 1,
@@ -141,7 +141,7 @@ def fault_of_the_model(service: Service, marker: Marker) -> None:
 
 def hang_in_the_network(service: Service, marker: Marker) -> None:
     """Until the worker ends itself."""
-    ended = f"Timeout (0:00:{Settings.longest_step})!"
+    ended = f"Timeout (0:00:{Settings.step_timeout})!"
     with closing(Asker(service, without_blue(marker), path=OF_FAULTY)) as asker:
         leave_waiting(service, marker)
         await_logged(service.logs / "model_log.log", ended)

@@ -174,7 +174,7 @@ def test_explanations_are_refused(service: Service) -> None:
     assert reply.content == {
         "code": 501,
         "type": "NotImplemented",
-        "message": "there are no explanations of ages yet; ask /predictions",
+        "message": "explanations of ages are not implemented; ask /predictions",
     }
     version = rest(service, JPEG, path="/explanations/age/2.0")
     assert version.content == reply.content

@@ -3,9 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from handler.faces.boxes import iou
 from train.data.samples import Box
 
-OVERLAP = 0.25  # shared area by joint area; a label may frame the whole head, MTCNN frames the face
+OVERLAP = 0.25  # IoU; a label may frame the whole head, MTCNN frames the face
 
 
 def main_face(boxes: NDArray[np.float32], width: int, height: int) -> int:
@@ -29,12 +30,8 @@ def face_at(boxes: NDArray[np.float32], box: Box) -> int | None:
     Args:
         boxes: float [n, 4] as x1, y1, x2, y2.
     """
-    x1, y1, x2, y2 = np.asarray(boxes, np.float64).reshape(-1, 4).T
-    width = np.minimum(x2, box[2]) - np.maximum(x1, box[0])
-    height = np.minimum(y2, box[3]) - np.maximum(y1, box[1])
-    shared = np.maximum(width, 0) * np.maximum(height, 0)
-    area = (box[2] - box[0]) * (box[3] - box[1])
-    overlap = shared / ((x2 - x1) * (y2 - y1) + area - shared)
+    labelled = np.array([box], np.float64)
+    overlap = iou(np.asarray(boxes, np.float64).reshape(-1, 4), labelled)[:, 0]
     if overlap.max(initial=0) < OVERLAP:
         return None
     return int(np.argmax(overlap))

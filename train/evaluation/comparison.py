@@ -87,7 +87,7 @@ def _ages(config: DictConfig, other: Path) -> NDArray[np.float32]:
     if other.suffix == ".pt":
         predictor = Predictor.load(other, device, "float32")
         crops = model_crops(config, config.evaluate.split, read_contract(other).crop).crops
-        return np.concatenate([predictor.estimate(p.numpy()).age for p in crops.split(CHUNK)])
+        return np.concatenate([predictor.predict(p.numpy()).age for p in crops.split(CHUNK)])
     network, geometry = _network(config, other)
     crops = model_crops(config, config.evaluate.split, geometry).crops
     network.to(device)

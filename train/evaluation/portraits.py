@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from handler.answer import Face
 from handler.errors import Failure
-from handler.pipeline import Face, Pipeline
+from handler.pipeline import Pipeline
 from handler.requests import Request
 from handler.settings import Settings
 from train.data.main_face import main_face

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from handler.answer import Answer
 from handler.imaging.decode import decode
 from handler.integrity import weights_identity
-from handler.pipeline import Answer, Pipeline
+from handler.pipeline import Pipeline
 from handler.requests import Options, Request
 from handler.settings import Settings
 from server import archive

@@ -6,14 +6,8 @@ import pytest
 from PIL import Image
 
 from bench import stability
+from handler.faces.boxes import iou
 from tests.pictures import astronaut, bordered, encoded, scene
-
-
-def test_iou():
-    boxes = np.array([[0, 0, 10, 10], [20, 20, 30, 40]], np.float32)
-    others = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 30, 30, 40]], np.float32)
-    wanted = [[1, 1 / 3, 0], [0, 0, 0.5]]
-    assert stability.iou(boxes, others) == pytest.approx(np.array(wanted))
 
 
 def test_matched():
@@ -39,7 +33,7 @@ def test_boxes_come_back_from_a_changed_photograph(name, model_file):
     boxes, _ = prober._look(stability._lossless(image))
     change = stability.CHANGES[name]
     changed, _ = prober._look(change.make(image))
-    assert stability.iou(boxes, change.back(changed, image))[0, 0] > 0.85
+    assert iou(boxes, change.back(changed, image))[0, 0] > 0.85
 
 
 def test_command(tmp_path, model_file):

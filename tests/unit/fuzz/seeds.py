@@ -18,22 +18,22 @@ PICTURE: Final = scene(12, 16)
 
 
 def of_decoding() -> Iterator[tuple[str, bytes]]:
-    """Names and files, of a picture of 16 x 12 pixels."""
+    """Names and files, of an image of 16 x 12 pixels."""
     for file in (*files.CASES, *pixels.CASES):
         yield file.name, file.make(PICTURE)
 
 
 def of_requests() -> Iterator[tuple[str, bytes]]:
     """Names and requests, written as `fuzz.checks.row_and_headers` reads them."""
-    photograph = encoded(scene(2, 2), "GIF")
+    image = encoded(scene(2, 2), "GIF")
     for message in encodings.CASES:
         if message.body:
-            body, headers = message.body(photograph)
+            body, headers = message.body(image)
             kind = "json" if headers.get("Content-Type") == "application/json" else "raw"
             lines = [kind, *(f"{name}: {value}" for name, value in headers.items())]
             yield message.name, "\n".join(lines).encode() + b"\n\n" + body
         if message.entries:
-            parts = (n.encode() + b"=" + v for n, v in message.entries(photograph).items())
+            parts = (n.encode() + b"=" + v for n, v in message.entries(image).items())
             yield f"{message.name} as parts", b"parts\n\n" + b"\n--\n".join(parts)
 
 

@@ -39,7 +39,7 @@ def test_how_requests_are_written() -> None:
         if name.startswith("option"):
             assert row == {"data": photograph, "max_faces": b"0"}
         else:
-            assert parse(row, headers).photograph == photograph
+            assert parse(row, headers).image == photograph
 
 
 def test_few_and_small() -> None:

@@ -1,7 +1,7 @@
 """What tests of the pipeline do with its outcomes."""
 
+from handler.answer import Answer
 from handler.errors import Failure
-from handler.pipeline import Answer
 
 
 def answered(outcome: Answer | Failure) -> Answer:

@@ -1,4 +1,4 @@
-"""Every case of tests/corpus in batches with good photographs, which do not notice."""
+"""Every case of tests/corpus in batches with good images, which do not notice."""
 
 import itertools
 import json
@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+from handler.answer import Answer, Model
 from handler.errors import Failure
-from handler.pipeline import Answer, Pipeline
+from handler.pipeline import Pipeline
 from handler.requests import Request, parse
-from handler.responses import Model, encode
+from handler.responses import encode
 from handler.settings import Settings
 from tests.corpus import encodings, faces, files, pixels
 from tests.corpus.cases import Outcome, Refused, assert_outcome
@@ -53,10 +54,10 @@ def cases() -> list[tuple[str, Item, Outcome]]:
         found.append((file.name, item({"body": body}), file.outcome))
     for message in encodings.CASES:
         if message.entries:
-            row = {n: bytearray(value) for n, value in message.entries(GOOD[0].photograph).items()}
+            row = {n: bytearray(value) for n, value in message.entries(GOOD[0].image).items()}
             found.append((message.name, item(dict(row)), message.outcome))
         elif message in encodings.IN_JSON and message.body:
-            body, headers = message.body(GOOD[0].photograph)
+            body, headers = message.body(GOOD[0].image)
             found.append((message.name, item({"body": bytearray(body)}, headers), message.outcome))
     return found
 

@@ -12,11 +12,11 @@ BENT = Calibration(0.9, (0, 40, 80, 116), (0, -1, -1, -3), (1, 1, 4, 4))
 
 
 def intervals(calibration: Calibration, *faces: tuple[float, float]) -> NDArray[np.float32]:
-    age, spread = np.array(faces, np.float32).T
-    return prediction_intervals(age, spread, calibration)
+    age, std = np.array(faces, np.float32).T
+    return prediction_intervals(age, std, calibration)
 
 
-def test_the_same_for_every_age_is_so_many_spreads() -> None:
+def test_the_same_for_every_age_is_so_many_stds() -> None:
     assert intervals(SAME, (30, 5), (50.5, 2)).tolist() == [[20, 35], [46.5, 52.5]]
 
 
@@ -29,14 +29,14 @@ def test_an_estimate_past_the_ages_counts_as_the_last() -> None:
 
 
 def test_old_faces_whose_age_is_underestimated_are_among_it() -> None:
-    """Estimated at 50: people of 64 are estimated up to 2.8 spreads less than they are."""
+    """Estimated at 50: people of 64 are estimated up to 2.8 stds less than they are."""
     ((low, high),) = intervals(BENT, (50, 5))
-    assert low == 45  # the lower end is one spread for 40 to 80
+    assert low == 45  # the lower end is one std for 40 to 80
     assert high == pytest.approx(64)  # = 50 + 5 * (1 + 3 * (64 - 40) / 40)
 
 
 def test_the_last_age_that_fits_counts() -> None:
-    """With a wide spread, 70 does not fit at one spread, and 80 does at four."""
+    """With a wide standard deviation, 70 does not fit at one std, and 80 does at four."""
     calibration = Calibration(0.9, (0, 70, 80, 116), (-1, -1, -1, -1), (1, 1, 4, 1))
     ((_, high),) = intervals(calibration, (55, 10))
     assert high > 80
@@ -49,20 +49,20 @@ def test_no_faces() -> None:
 
 @given(
     age=st.floats(0, 116, width=32),
-    spread=st.floats(0, 60, width=32),
+    std=st.floats(0, 60, width=32),
     lower=st.lists(st.floats(-6, 0), min_size=4, max_size=4),
     upper=st.lists(st.floats(0, 6), min_size=4, max_size=4),
 )
 def test_is_what_its_definition_says(
-    age: float, spread: float, lower: list[float], upper: list[float]
+    age: float, std: float, lower: list[float], upper: list[float]
 ) -> None:
     """The lowest and the highest of the years that the quantiles of their own age allow."""
     calibration = Calibration(0.9, (0, 20, 60, 116), tuple(lower), tuple(upper))
-    ((low, high),) = intervals(calibration, (age, spread))
+    ((low, high),) = intervals(calibration, (age, std))
     years = np.linspace(0, 116, 2321)
     allowed = [
-        (years - age >= spread * np.interp(years, calibration.ages, lower) - 1e-3),
-        (years - age <= spread * np.interp(years, calibration.ages, upper) + 1e-3),
+        (years - age >= std * np.interp(years, calibration.ages, lower) - 1e-3),
+        (years - age <= std * np.interp(years, calibration.ages, upper) + 1e-3),
     ]
     inside = years[allowed[0] & allowed[1]]
     assert low <= age + 1e-3 <= high + 2e-3
@@ -70,12 +70,12 @@ def test_is_what_its_definition_says(
         assert low <= inside.min() + 2e-2
         assert high >= inside.max() - 2e-2
     outside = years[(years < low - 1e-2) | (years > high + 1e-2)]
-    assert not set(outside) & set(years[_well_inside(years, age, spread, lower, upper)])
+    assert not set(outside) & set(years[_well_inside(years, age, std, lower, upper)])
 
 
 def _well_inside(
-    years: NDArray[np.float64], age: float, spread: float, lower: list[float], upper: list[float]
+    years: NDArray[np.float64], age: float, std: float, lower: list[float], upper: list[float]
 ) -> NDArray[np.bool_]:
     knots = (0, 20, 60, 116)
-    fits: NDArray[np.bool_] = years - age >= spread * np.interp(years, knots, lower) + 1e-2
-    return fits & (years - age <= spread * np.interp(years, knots, upper) - 1e-2)
+    fits: NDArray[np.bool_] = years - age >= std * np.interp(years, knots, lower) + 1e-2
+    return fits & (years - age <= std * np.interp(years, knots, upper) - 1e-2)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.deadline import refuse_late
+from handler.deadline import check_queue_timeout
 from handler.errors import WaitedTooLong
 
 NOW = 1_800_000_000.5
@@ -13,42 +13,42 @@ LONGEST = 55
 @pytest.mark.parametrize("age", [55.001, 3600, NOW])
 def test_what_came_too_long_ago(name: str, age: float) -> None:
     with pytest.raises(WaitedTooLong) as refused:
-        refuse_late({name: f"t={NOW - age:.3f}"}, LONGEST, NOW)
+        check_queue_timeout({name: f"t={NOW - age:.3f}"}, LONGEST, NOW)
     assert refused.value.message == (
-        "the service is busy: the photograph has waited over 55 s for its turn; send it again later"
+        "the service is busy: the image waited over 55 s in the queue; send it again later"
     )
 
 
 @pytest.mark.parametrize("age", [0, 54.999, -3600])  # from a clock that is ahead, or set back since
 def test_what_did_not(age: float) -> None:
-    refuse_late({"X-Request-Start": f"t={NOW - age:.3f}"}, LONGEST, NOW)
+    check_queue_timeout({"X-Request-Start": f"t={NOW - age:.3f}"}, LONGEST, NOW)
 
 
 def test_whole_seconds() -> None:
-    refuse_late({"X-Request-Start": f"t={NOW - 54:.0f}"}, LONGEST, NOW)
+    check_queue_timeout({"X-Request-Start": f"t={NOW - 54:.0f}"}, LONGEST, NOW)
     with pytest.raises(WaitedTooLong):
-        refuse_late({"X-Request-Start": f"t={NOW - 57:.0f}"}, LONGEST, NOW)
+        check_queue_timeout({"X-Request-Start": f"t={NOW - 57:.0f}"}, LONGEST, NOW)
 
 
 def test_without_a_limit() -> None:
-    refuse_late({"X-Request-Start": "t=1"}, 0, NOW)
+    check_queue_timeout({"X-Request-Start": "t=1"}, 0, NOW)
 
 
 @pytest.mark.parametrize(
     "told", ["", "t=", "1", "t=-1", "t=1 ", " t=1", "t=1.", "t=1e3", "t=nan", "t=\u0661", "t=1,t=1"]
 )
 def test_what_tells_no_time(told: str) -> None:
-    refuse_late({"X-Request-Start": told}, LONGEST, NOW)
+    check_queue_timeout({"X-Request-Start": told}, LONGEST, NOW)
 
 
 def test_nothing_told() -> None:
-    refuse_late({"X-Max-Faces": "t=1"}, LONGEST, NOW)
+    check_queue_timeout({"X-Max-Faces": "t=1"}, LONGEST, NOW)
 
 
 @given(st.text())
 def test_any_words(told: str) -> None:
     """Whoever sends it gets at most a refusal."""
     try:
-        refuse_late({"X-Request-Start": told}, LONGEST, NOW)
+        check_queue_timeout({"X-Request-Start": told}, LONGEST, NOW)
     except WaitedTooLong:
         assert told.startswith("t=")

@@ -1,7 +1,4 @@
-import ctypes
 import os
-import platform
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +7,6 @@ import torch
 
 from handler import hardware
 from handler.hardware import (
-    HeapLimit,
     cores,
     fast_in_bfloat16,
     fast_in_int8,
@@ -108,55 +104,6 @@ class TestFastInBfloat16:
     def test_this_machine(self) -> None:
         """What is asked of torch there is private."""
         assert isinstance(fast_in_bfloat16(CPU), bool)
-
-
-GAPS = """
-import sys
-import torch
-from handler.heap import keep_freed_memory
-from handler.machine import HeapLimit, _resident
-
-torch.set_num_threads(1)
-keep_freed_memory()
-heap = HeapLimit(slack=int(sys.argv[1]) << 20)
-torch.ones(1 << 18)  # what a first call loads of torch itself
-heap.keep()
-before = _resident()
-held = []
-for size in range(1, 21):
-    freed = torch.ones(size << 18)
-    held.append(torch.ones(1 << 10))  # what is above a gap keeps the heap from shrinking
-    del freed
-    if size == 10:
-        heap.keep()
-middle = _resident()
-heap.keep()
-print((middle - before) >> 20, (_resident() - before) >> 20)
-"""
-
-
-@on_linux
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
-class TestHeapLimit:
-    def grown(self, slack: int) -> list[int]:
-        """Megabytes before and after the last call, beyond those of the first."""
-        command = [sys.executable, "-c", GAPS, str(slack)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        return [int(word) for word in done.stdout.split()]
-
-    def test_gives_gaps_back_beyond_the_slack(self) -> None:
-        before, after = self.grown(slack=8)
-        assert before > 15
-        assert after < 5
-
-    def test_keeps_them_within_it(self) -> None:
-        before, after = self.grown(slack=1000)
-        assert before == after > 15
-
-
-def test_without_glibc_nothing_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    HeapLimit(slack=-1).keep()
 
 
 class TestInt8:

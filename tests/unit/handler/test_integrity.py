@@ -240,11 +240,23 @@ class TestArchive:
     @pytest.mark.parametrize(
         ("of", "changes", "words"),
         [
-            ("model", {"handler": "handler/errors.py"}, "points to other files than were packed"),
-            ("model", {"serializedFile": "other.pt"}, "points to other files than were packed"),
-            ("model", {"requirementsFile": "r.txt"}, "points to other files than were packed"),
-            (None, {"runtime": "LSP"}, "tells of no model for python"),
-            (None, {"model": []}, "tells of no model for python"),
+            (
+                "model",
+                {"handler": "handler/errors.py"},
+                "points to other files than those that were packed",
+            ),
+            (
+                "model",
+                {"serializedFile": "other.pt"},
+                "points to other files than those that were packed",
+            ),
+            (
+                "model",
+                {"requirementsFile": "r.txt"},
+                "points to other files than those that were packed",
+            ),
+            (None, {"runtime": "LSP"}, "names no model for python"),
+            (None, {"model": []}, "names no model for python"),
         ],
     )
     def test_a_manifest_of_something_else(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from torch.profiler import ProfilerActivity, profile
 
+from handler.answer import Answer
 from handler.contract import Contract
 from handler.errors import (
     Failure,
@@ -22,8 +23,8 @@ from handler.errors import (
 )
 from handler.imaging import decode
 from handler.imaging.crop import crop_faces
-from handler.imaging.decode import Reduced, decode_reduced
-from handler.pipeline import Answer, Pipeline
+from handler.imaging.decode import DecodedImage, decode_reduced
+from handler.pipeline import Pipeline
 from handler.predictor import Predictions
 from handler.requests import Options, Request
 from handler.settings import Settings
@@ -48,7 +49,7 @@ def pipeline(model_file: Path) -> Pipeline:
     return Pipeline.load(model_file, Settings(max_pixels=1_000_000), CPU)
 
 
-class TestOnePhotograph:
+class TestOneImage:
     def test_face_with_its_age(self, pipeline: Pipeline, contract: Contract) -> None:
         body = encoded(astronaut())
         (answer,) = map(answered, pipeline.run([Request(body)]))
@@ -67,7 +68,7 @@ class TestOnePhotograph:
     def test_one_pixel(self, pipeline: Pipeline) -> None:
         assert pipeline.run([Request(encoded(scene(1, 1)))]) == [Answer(1, 1, ())]
 
-    def test_size_and_box_are_of_the_upright_photograph(self, pipeline: Pipeline) -> None:
+    def test_size_and_box_are_of_the_upright_image(self, pipeline: Pipeline) -> None:
         picture = astronaut()[:400]
         plain, photo = map(answered, pipeline.run([Request(turned(picture, n)) for n in (1, 6)]))
         assert photo == plain
@@ -163,20 +164,20 @@ class TestBatch:
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         calls = []
-        estimate = pipeline._estimator.estimate
+        estimate = pipeline._predictor.predict
 
         def counted(faces: NDArray[np.uint8], progress: Callable[[], object]) -> Predictions:
             calls.append(len(faces))
             return estimate(faces, progress)
 
-        monkeypatch.setattr(pipeline._estimator, "estimate", counted)
+        monkeypatch.setattr(pipeline._predictor, "predict", counted)
         face, two = encoded(astronaut()), encoded(side_by_side(astronaut(), astronaut()))
         pipeline.run([Request(face), Request(encoded(scene(50, 50))), Request(two)])
         assert calls == [3]
 
 
 class TestThreads:
-    """Where torch has several, photographs are decoded at once."""
+    """Where torch has several, images are decoded at once."""
 
     @pytest.fixture
     def several(self, monkeypatch: pytest.MonkeyPatch, model_file: Path) -> Iterator[Pipeline]:
@@ -202,7 +203,7 @@ class TestThreads:
     def test_at_once(self, several: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
         met = Barrier(3)
 
-        def waiting(body: bytes, max_pixels: int, side: int) -> Reduced:
+        def waiting(body: bytes, max_pixels: int, side: int) -> DecodedImage:
             met.wait(20)
             return decode_reduced(body, max_pixels, side)
 
@@ -236,7 +237,7 @@ class TestThreads:
                 assert first_is_out.wait(20)
             return loaded(image)
 
-        def ordered(body: bytes, max_pixels: int, side: int) -> Reduced:
+        def ordered(body: bytes, max_pixels: int, side: int) -> DecodedImage:
             if body == second:
                 assert first_is_in.wait(20)
             reduced = decode_reduced(body, max_pixels, side)

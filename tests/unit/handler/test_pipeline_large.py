@@ -1,4 +1,4 @@
-"""Photographs that are looked at decoded at a part of their size."""
+"""Images that are looked at decoded at a part of their size."""
 
 from pathlib import Path
 
@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from handler.answer import Answer
 from handler.contract import Contract
 from handler.errors import (
     OutOfMemory,
 )
 from handler.imaging.crop import RGBImage, crop_faces
 from handler.imaging.decode import decode
-from handler.pipeline import Answer, Pipeline
+from handler.pipeline import Pipeline
 from handler.requests import Options, Request
 from handler.settings import Settings
 from tests.pictures import (
@@ -30,7 +31,7 @@ CPU = torch.device("cpu")
 
 
 def canvas(*faces: tuple[RGBImage, int, int]) -> RGBImage:
-    """A photograph of 7 megapixels: pictures with their left and top edges, on grey."""
+    """An image of 7 megapixels: images with their left and top edges, on grey."""
     photograph = np.full((2400, 3000, 3), 90, np.uint8)
     for picture, left, top in faces:
         photograph[top : top + len(picture), left : left + picture.shape[1]] = picture
@@ -41,7 +42,7 @@ LARGE, SMALL = (scaled(astronaut(), factor) for factor in (3.0, 1.2))
 PLACES = {"large": (LARGE, 200, 300), "small": (SMALL, 2100, 1000)}
 
 
-class TestLargePhotograph:
+class TestLargeImage:
     """A JPEG that is looked at decoded at half its size."""
 
     @pytest.fixture
@@ -50,7 +51,7 @@ class TestLargePhotograph:
 
     @pytest.fixture
     def whole(self, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-        """The photographs that were decoded at their whole size."""
+        """The images that were decoded at their whole size."""
         decoded = []
 
         def noted(body: bytes, max_pixels: int) -> RGBImage:

@@ -42,34 +42,34 @@ def test_contract_comes_with_the_model(estimator: Predictor, contract: Contract)
 
 
 def test_ages_and_intervals(estimator: Predictor) -> None:
-    found = estimator.estimate(greys(51, 255, 0))
+    found = estimator.predict(greys(51, 255, 0))
     assert found.age == pytest.approx(np.array([20, 100, 0]), abs=1e-4)
-    # the stand-in's spread is 5 years and the contract's scale 2; nobody is younger than 0
+    # the stand-in's std is 5 years and the contract's scale 2; nobody is younger than 0
     expected = np.array([[10, 30], [90, 110], [0, 10]])
     assert found.interval == pytest.approx(expected, abs=1e-4)
     assert found.age.dtype == found.interval.dtype == np.float32
 
 
-@pytest.mark.parametrize("what", ["age", "spread", "interval"])
+@pytest.mark.parametrize("what", ["age", "std", "interval"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_known(estimator: Predictor, what: str, value: float) -> None:
-    given = estimator.estimate(greys(10, 20))
+    given = estimator.predict(greys(10, 20))
     assert given.is_finite
     getattr(given, what)[-1] = value
     assert not given.is_finite
 
 
 def test_no_faces(estimator: Predictor) -> None:
-    found = estimator.estimate(greys())
+    found = estimator.predict(greys())
     assert found.age.shape == (0,)
     assert found.interval.shape == (0, 2)
 
 
 def test_many_faces_in_several_calls(estimator: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     faces = greys(*range(7))
-    whole = estimator.estimate(faces)
+    whole = estimator.predict(faces)
     monkeypatch.setattr(predictor, "FACES_PER_CALL", 3)
-    parts = estimator.estimate(faces)
+    parts = estimator.predict(faces)
     assert parts.age == pytest.approx(whole.age)
     assert parts.interval == pytest.approx(whole.interval)
 
@@ -80,7 +80,7 @@ def test_a_model_that_is_frozen_already(
     frozen = torch.jit.freeze(torch.jit.load(str(model_file)).eval())  # type: ignore[no-untyped-call]
     file = tmp_path / "frozen.pt"
     torch.jit.save(frozen, str(file), _extra_files={"contract.json": contract.to_json()})
-    assert Predictor.load(file, CPU).estimate(greys(51)).age == pytest.approx(20, abs=1e-4)
+    assert Predictor.load(file, CPU).predict(greys(51)).age == pytest.approx(20, abs=1e-4)
 
 
 def test_a_model_without_a_contract(model_file: Path, tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_a_model_with_another_contract(
 
 def test_calibration_is_the_contracts(model_file: Path, contract: Contract) -> None:
     assert contract.calibration == Calibration(0.9, (0, 120), (-2, -2), (2, 2))
-    estimates = Predictor.load(model_file, CPU).estimate(greys(128))
-    assert estimates.spread[0] == 5
+    estimates = Predictor.load(model_file, CPU).predict(greys(128))
+    assert estimates.std[0] == 5
     low, high = estimates.interval[0]
     assert high - low == pytest.approx(2 * 2.0 * 5.0)
 
@@ -183,22 +183,22 @@ class TestPrecision:
         most: float,
     ) -> None:
         assert [shipped[p].precision for p in PRECISIONS] == PRECISIONS
-        exact, rounded = (shipped[p].estimate(portraits) for p in ("float32", precision))
+        exact, rounded = (shipped[p].predict(portraits) for p in ("float32", precision))
         difference = np.abs(exact.age - rounded.age)
         # of what the model itself leaves open: surer weights have less to lose
-        assert 0 < difference.mean() < mean * exact.spread.mean()
+        assert 0 < difference.mean() < mean * exact.std.mean()
         assert difference.max() < most
-        assert np.abs(exact.spread - rounded.spread).max() < most
-        assert rounded.age.dtype == rounded.spread.dtype == rounded.interval.dtype == np.float32
+        assert np.abs(exact.std - rounded.std).max() < most
+        assert rounded.age.dtype == rounded.std.dtype == rounded.interval.dtype == np.float32
 
     @pytest.mark.parametrize("precision", PRECISIONS)
     def test_one_face_does_not_change_another_s_age(
         self, shipped: dict[str, Predictor], portraits: NDArray[np.uint8], precision: str
     ) -> None:
         """The promise is 0.05 years."""
-        together = shipped[precision].estimate(portraits)
+        together = shipped[precision].predict(portraits)
         for count in (1, 3, 8):
-            part = shipped[precision].estimate(portraits[:count])
+            part = shipped[precision].predict(portraits[:count])
             assert part.age == pytest.approx(together.age[:count], abs=0.01)
             assert part.interval == pytest.approx(together.interval[:count], abs=0.02)
 
@@ -237,7 +237,7 @@ class TestPrecision:
         with torch.inference_mode():
             expected, _ = lower(torch.from_numpy(noise(3)))
         assert estimator.contract == contract
-        assert estimator.estimate(noise(3)).age == pytest.approx(expected.numpy(), abs=1e-4)
+        assert estimator.predict(noise(3)).age == pytest.approx(expected.numpy(), abs=1e-4)
 
     @pytest.mark.parametrize("where", ["cpu", "cuda"])
     def test_int8_that_is_not_there(
@@ -291,17 +291,17 @@ class TestPrecision:
         assert estimator.precision == "float32"
         (line,) = [record.getMessage() for record in caplog.records]
         assert line.startswith("the model cannot compute in bfloat16: ")
-        exact = Predictor.load(file, CPU, "float32").estimate(noise(3))
-        assert np.array_equal(estimator.estimate(noise(3)).age, exact.age)
+        exact = Predictor.load(file, CPU, "float32").predict(noise(3))
+        assert np.array_equal(estimator.predict(noise(3)).age, exact.age)
 
     @pytest.mark.filterwarnings("ignore:TF32 acceleration")
     def test_without_the_hardware_for_it(self, contract: Contract, tmp_path: Path) -> None:
         """oneDNN, which is turned off here, is what knows of it on the CPU."""
         file = saved(Willing(), contract, tmp_path)
-        exact = Predictor.load(file, CPU, "float32").estimate(noise(3))
+        exact = Predictor.load(file, CPU, "float32").predict(noise(3))
         with torch.backends.mkldnn.flags(enabled=False):
             estimator = Predictor.load(file, CPU, "bfloat16")
-            found = estimator.estimate(noise(3))
+            found = estimator.predict(noise(3))
         assert estimator.precision == "bfloat16"
         assert found.age == pytest.approx(exact.age, abs=0.5)
 

@@ -30,24 +30,24 @@ def failed(
 
 class TestRawBody:
     @pytest.mark.parametrize("kind", ["", "image/jpeg", "application/octet-stream", "nonsense"])
-    def test_is_the_photograph(self, kind: str) -> None:
+    def test_is_the_image(self, kind: str) -> None:
         request = parse({"body": bytearray(PHOTO)}, {"Content-Type": kind} if kind else {})
         assert request == Request(PHOTO, Options(min_confidence=0.9, max_faces=300))
-        assert type(request.photograph) is bytes
+        assert type(request.image) is bytes
 
     def test_empty(self) -> None:
-        assert failed({"body": bytearray()}).startswith("the body is empty; send the photograph")
+        assert failed({"body": bytearray()}).startswith("the body is empty; send the image")
         assert failed({"body": bytearray()}, JSON_TYPE).startswith("the body is empty")
 
     def test_text(self) -> None:
         message = failed({"body": "hello"}, {"Content-Type": "text/plain; charset=utf-8"})
-        assert message.startswith("the body was sent as text (text/plain); send the photograph")
+        assert message.startswith("the body was sent as text (text/plain); send the image")
 
     def test_text_as_bytes(self) -> None:
         """As TorchServe hands it over, where it is told to decode nothing."""
         kind = {"Content-Type": "text/plain"}
         message = failed({"body": bytearray(b"hello")}, kind)
-        assert message.startswith("the body was sent as text (text/plain); send the photograph")
+        assert message.startswith("the body was sent as text (text/plain); send the image")
         assert parse({"body": bytearray(JPEG)}, kind) == Request(JPEG)
 
     def test_multipart_without_boundary(self) -> None:
@@ -85,9 +85,7 @@ class TestJson:
 
     @pytest.mark.parametrize("data", [None, 5, [1, 2], {"b64": BASE64}, True])
     def test_data_of_another_type(self, data: Any) -> None:
-        assert "send the photograph in base64, a string" in failed(
-            {"body": {"data": data}}, JSON_TYPE
-        )
+        assert "send the image in base64, a string" in failed({"body": {"data": data}}, JSON_TYPE)
 
     def test_unknown_key(self) -> None:
         row = {"body": {"data": BASE64, "min_confidance": 0.5}}
@@ -115,8 +113,7 @@ class TestJsonAsBytes:
         message = failed({"body": bytearray(body)}, {"CONTENT-TYPE": kind})
         assert message.startswith(reason)
         assert message.endswith(
-            'send {"data": "<base64>"}, '
-            "or the photograph itself with the content type of its format"
+            'send {"data": "<base64>"}, or the image itself with the content type of its format'
         )
 
     @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -136,7 +133,7 @@ class TestJsonAsBytes:
     def test_a_name_twice(self, body: bytes, twice: str) -> None:
         assert failed({"body": bytearray(body)}, JSON_TYPE) == (
             f"the JSON body has more than one {twice!r}; "
-            "send one photograph a request, and each option once"
+            "send one image a request, and each option once"
         )
 
     def test_other_than_an_object(self) -> None:
@@ -156,7 +153,7 @@ class TestBase64:
         ],
     )
     def test_good(self, text: str) -> None:
-        assert parse({"body": {"data": text}}, JSON_TYPE).photograph == PHOTO
+        assert parse({"body": {"data": text}}, JSON_TYPE).image == PHOTO
 
     @pytest.mark.parametrize(
         "text",
@@ -236,7 +233,7 @@ class TestParts:
             parse(dict.fromkeys(("data", *names), PHOTO), {}, repeated=names[:1])
         assert caught.value.message == (
             f"the form has more than one part {names[0]!r}; "
-            "send one photograph a request, and each option once"
+            "send one image a request, and each option once"
         )
 
     @pytest.mark.parametrize("image", [JPEG, bytearray(PNG)])
@@ -253,7 +250,7 @@ class TestParts:
     def test_several_images(self, names: tuple[str, ...], told: str, image: Any) -> None:
         assert failed(dict.fromkeys(names, image)) == (
             f"the request has several images, as {told}; "
-            "send one photograph a request, in the part 'data'"
+            "send one image a request, in the part 'data'"
         )
 
     def test_empty_data(self) -> None:
@@ -385,7 +382,7 @@ def test_anything_is_a_request_or_a_failure(row: dict[str, Any], headers: dict[s
         assert outcome.message
         json.dumps(outcome.message).encode("ascii")
     else:
-        assert outcome.photograph
+        assert outcome.image
         assert 0 <= outcome.options.min_confidence <= 1
         assert 1 <= outcome.options.max_faces <= 1000
 
@@ -395,7 +392,7 @@ def test_any_json_is_a_request_or_a_failure(body: Any, kind: str) -> None:
     outcome = parsed({"body": body}, {"Content-Type": kind})
     if isinstance(outcome, Request):
         assert isinstance(body, dict)
-        assert outcome.photograph
+        assert outcome.image
     else:
         assert isinstance(outcome, InvalidRequest) or isinstance(body, dict)
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from handler.answer import Answer, Face, Model
 from handler.errors import ExplanationsNotImplemented, UnsupportedImageFormat
-from handler.pipeline import Answer, Face
-from handler.responses import Model, encode
+from handler.responses import encode
 
 MODEL = Model("age", "1.0", "3f9a0c1b2d4e")
 FACE = Face(

@@ -14,7 +14,7 @@ def test_defaults() -> None:
     assert settings == Settings.from_mapping({}) == Settings()
     assert (settings.max_pixels, settings.min_face_size) == (50_000_000, 40)
     assert (settings.max_side, settings.threads, settings.precision) == (1280, 0, "auto")
-    assert (settings.longest_step, settings.longest_wait) == (10, 55)
+    assert (settings.step_timeout, settings.queue_timeout) == (10, 55)
 
 
 def test_each_can_be_set() -> None:
@@ -23,8 +23,8 @@ def test_each_can_be_set() -> None:
         "min_face_size": 20,
         "max_side": 640,
         "threads": 2,
-        "longest_step": 5,
-        "longest_wait": 7,
+        "step_timeout": 5,
+        "queue_timeout": 7,
         "precision": "float32",
     }
     assert Settings.from_mapping(values) == Settings(1, 20, 640, 2, 5, 7, "float32")
@@ -41,7 +41,7 @@ def test_unknown_key() -> None:
         Settings.from_mapping({"max_pixel": 5})
     assert str(caught.value) == (
         "model-config.yaml: handler has an unknown key 'max_pixel'; "
-        "known are max_pixels, min_face_size, max_side, threads, longest_step, longest_wait, "
+        "known are max_pixels, min_face_size, max_side, threads, step_timeout, queue_timeout, "
         "precision"
     )
 
@@ -62,8 +62,8 @@ def test_wrong_value(value: Any) -> None:
         ("min_face_size", 12),
         ("max_side", 64),
         ("threads", 0),
-        ("longest_step", 0),
-        ("longest_wait", 0),
+        ("step_timeout", 0),
+        ("queue_timeout", 0),
     ],
 )
 def test_lowest_values(key: str, low: int) -> None:
@@ -91,3 +91,38 @@ def test_another_precision(value: Any) -> None:
 def test_other_than_a_mapping(value: Any) -> None:
     with pytest.raises(SettingsError, match="handler must hold keys, not"):
         Settings.from_mapping(value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("longest_step", "step_timeout"), ("longest_wait", "queue_timeout")]
+)
+class TestAlias:
+    def test_works_with_one_warning(
+        self, old: str, new: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert Settings.from_mapping({old: 7}) == Settings.from_mapping({new: 7})
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            ("WARNING", f"model-config.yaml: handler.{old} is deprecated; use handler.{new}")
+        ]
+
+    @pytest.mark.parametrize("reverse", [False, True])
+    def test_with_the_new_name(self, old: str, new: str, reverse: bool) -> None:
+        values = {new: 7, old: 7} if reverse else {old: 7, new: 7}
+        with pytest.raises(SettingsError) as caught:
+            Settings.from_mapping(values)
+        assert str(caught.value) == (
+            f"model-config.yaml: handler.{old} is now named {new!r}; give {new!r} alone"
+        )
+
+    def test_wrong_value(self, old: str, new: str) -> None:
+        del new
+        with pytest.raises(SettingsError) as caught:
+            Settings.from_mapping({old: -1})
+        assert str(caught.value) == (
+            f"model-config.yaml: handler.{old} must be a whole number of at least 0, not -1"
+        )
+
+
+def test_the_new_names_log_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    Settings.from_mapping({"step_timeout": 7, "queue_timeout": 7})
+    assert not caplog.records

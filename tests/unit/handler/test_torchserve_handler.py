@@ -262,7 +262,7 @@ class TestHandle:
         assert responses[0][1] == "Service Unavailable"
 
     def test_a_wait_of_any_time(self, archive: Path, tmp_path: Path) -> None:
-        service = load(configured(archive, tmp_path, "handler: {longest_wait: 0}"))
+        service = load(configured(archive, tmp_path, "handler: {queue_timeout: 0}"))
         ((status, *_),) = ask(service, request({"body": SCENE}, {"X-Request-Start": "t=1"}))
         assert status == 200
 
@@ -300,7 +300,7 @@ class TestHandle:
         assert json.loads(failure) == {
             "code": 400,
             "type": "InvalidRequest",
-            "message": "ModelInfer takes no photographs here; call Predictions",
+            "message": "ModelInfer takes no images here; call Predictions",
         }
         assert output == {"name": "answer", "datatype": "BYTES", "shape": [1]}
         assert plain["faces"] == []
@@ -326,7 +326,7 @@ class TestHandle:
         asked = request({}) | {"headers": [{"name": b"describe", "value": b"True"}]}
         ((status, *_, body),) = ask(service, asked)
         assert (status, body["type"]) == (501, "NotImplemented")
-        assert body["message"] == "there is no more to tell of the model; ask without customized"
+        assert body["message"] == "the model has no customized description; ask without customized"
         ((status, *_),) = ask(service, request({"body": SCENE}, {"describe": "True"}))
         assert status == 200
 

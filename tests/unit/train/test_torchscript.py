@@ -71,15 +71,15 @@ def test_the_file_gives_what_the_network_gives_at_any_batch_size(
     weights: Path, contract: Contract, tmp_path: Path, count: int
 ) -> None:
     torchscript.build(weights, tmp_path / "age.pt")
-    estimator = Predictor.load(tmp_path / "age.pt", torch.device("cpu"), "float32")
+    predictor = Predictor.load(tmp_path / "age.pt", torch.device("cpu"), "float32")
     faces = np.random.default_rng(0).integers(0, 256, (count, 3, 64, 64), np.uint8)
     with torch.no_grad():
-        age, spread = load_weights(weights).network(torch.from_numpy(faces))
-    estimates = estimator.estimate(faces)
-    assert estimator.contract == contract
+        age, std = load_weights(weights).network(torch.from_numpy(faces))
+    estimates = predictor.predict(faces)
+    assert predictor.contract == contract
     assert np.allclose(estimates.age, age, atol=1e-3)
-    assert np.allclose(estimates.spread, spread, atol=1e-3)
-    interval = prediction_intervals(age.numpy(), spread.numpy(), contract.calibration)
+    assert np.allclose(estimates.std, std, atol=1e-3)
+    interval = prediction_intervals(age.numpy(), std.numpy(), contract.calibration)
     assert np.allclose(estimates.interval, interval, atol=1e-2)
 
 
@@ -93,9 +93,9 @@ def test_the_file_has_an_int8_model_if_its_ranges_are_known(weights: Path, tmp_p
         age, _ = quantized(load_weights(weights).network, ranges)(torch.from_numpy(faces))
         exact, _ = stored.network(torch.from_numpy(faces))
     for precision, expected in (("int8", age), ("float32", exact)):
-        estimator = Predictor.load(tmp_path / "age.pt", torch.device("cpu"), precision)
-        assert estimator.precision == precision
-        assert np.allclose(estimator.estimate(faces).age, expected, atol=0.01)
+        predictor = Predictor.load(tmp_path / "age.pt", torch.device("cpu"), precision)
+        assert predictor.precision == precision
+        assert np.allclose(predictor.predict(faces).age, expected, atol=0.01)
 
 
 def test_the_command_builds_one_from_the_other(

@@ -1,4 +1,4 @@
-"""The detector on pictures of one known face."""
+"""The detector on images of one known face."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ import torch
 from numpy.typing import NDArray
 
 from handler.contract import DetectorSettings
-from handler.faces.detector import FaceDetector, Faces, fills_the_frame
+from handler.faces.boxes import iou
+from handler.faces.detector import FaceDetector, Faces, needs_border
 from handler.imaging.crop import RGBImage
 from tests.pictures import (
     FACE_BOX,
@@ -29,10 +30,8 @@ def detector() -> FaceDetector:
 
 
 def overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Intersection over union of two boxes."""
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    shared = float(np.prod(np.maximum(sides, 0)))
-    return shared / (float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - shared)
+    """IoU of two boxes [4]."""
+    return float(iou(a[None], b[None])[0, 0])
 
 
 def shift(x: float, y: float) -> NDArray[np.float32]:
@@ -40,13 +39,13 @@ def shift(x: float, y: float) -> NDArray[np.float32]:
     return np.array([x, y, x, y], np.float32)
 
 
-def one(detector: FaceDetector, picture: RGBImage) -> Faces:
+def one(detector: FaceDetector, image: RGBImage) -> Faces:
     """The faces that are at least 0.9 sure."""
-    (found,) = detector.detect([picture])
+    (found,) = detector.detect([image])
     return found.select(found.confidence > 0.9)
 
 
-class TestOnePicture:
+class TestOneImage:
     def test_box_confidence_and_landmarks(self, detector: FaceDetector) -> None:
         found = one(detector, astronaut())
         assert len(found) == 1
@@ -66,7 +65,7 @@ class TestOnePicture:
         landmarks = np.array(FACE_LANDMARKS) * factor
         assert found.landmarks[0] == pytest.approx(landmarks, abs=6 * factor)
 
-    def test_a_picture_that_is_not_square_and_scaled_down(self) -> None:
+    def test_a_image_that_is_not_square_and_scaled_down(self) -> None:
         detector = FaceDetector(DetectorSettings(), 20, max_side=512, device=CPU)
         wide = np.pad(astronaut(), ((0, 3), (500, 13), (0, 0)))
         found = one(detector, wide)
@@ -107,24 +106,24 @@ class TestBatch:
         assert detector.detect([]) == []
 
     def test_any_sizes_together_as_alone(self, detector: FaceDetector) -> None:
-        pictures = [
+        images = [
             astronaut(),
             scene(3, 7),
             scaled(astronaut(), 0.5),
             np.ascontiguousarray(astronaut()[:300, 100:400]),
             scene(90, 200),
         ]
-        together = detector.detect(pictures)
+        together = detector.detect(images)
         assert [len(f.select(f.confidence > 0.9)) for f in together] == [1, 0, 1, 1, 0]
-        for picture, found in zip(pictures, together, strict=True):
-            (alone,) = detector.detect([picture])
+        for image, found in zip(images, together, strict=True):
+            (alone,) = detector.detect([image])
             assert found.boxes == pytest.approx(alone.boxes, abs=0.1)
             assert found.confidence == pytest.approx(alone.confidence, abs=1e-4)
 
 
 class TestFrameFilling:
     @pytest.mark.parametrize("margin", [0, 5, 15])
-    def test_a_tight_portrait_has_the_box_that_it_has_in_the_whole_picture(
+    def test_a_tight_portrait_has_the_box_that_it_has_in_the_whole_image(
         self, detector: FaceDetector, margin: int
     ) -> None:
         found = one(detector, portrait(margin))
@@ -132,17 +131,17 @@ class TestFrameFilling:
         x1, y1 = (int(v) - margin for v in FACE_BOX[:2])
         assert overlap(found.boxes[0], BOX - shift(x1, y1)) > 0.7
 
-    def test_canvas_answers_in_the_pictures_own_pixels(self, detector: FaceDetector) -> None:
-        found = detector.detect_on_canvas([astronaut()])[0]
+    def test_canvas_answers_in_the_images_own_pixels(self, detector: FaceDetector) -> None:
+        found = detector.detect_with_border([astronaut()])[0]
         found = found.select(found.confidence > 0.9)
         assert overlap(found.boxes[0], BOX) > 0.85
         assert found.landmarks[0] == pytest.approx(np.array(FACE_LANDMARKS), abs=6)
 
     def test_canvas_is_what_a_border_would_be(self, detector: FaceDetector) -> None:
-        picture = portrait(10)
-        border = round(0.5 * max(picture.shape[:2]))
-        (plain,) = detector.detect([bordered(picture, border)])
-        found = detector.detect_on_canvas([picture])[0]
+        image = portrait(10)
+        border = round(0.5 * max(image.shape[:2]))
+        (plain,) = detector.detect([bordered(image, border)])
+        found = detector.detect_with_border([image])[0]
         assert found.boxes + border == pytest.approx(plain.boxes, abs=0.1)
 
     @pytest.mark.parametrize(
@@ -173,11 +172,11 @@ class TestFrameFilling:
             np.ones(count, np.float32),
             np.ones((count, 5, 2), np.float32),
         )
-        assert fills_the_frame((*shape, 3), faces) is again
+        assert needs_border((*shape, 3), faces) is again
 
 
 class TestFacenetsFaults:
-    def test_smallest_pictures(self) -> None:
+    def test_smallest_images(self) -> None:
         """Where the pyramid has a level or none, and R-Net may get no crop."""
         detector = FaceDetector(DetectorSettings((0.0, 0.0, 0.0)), 20, 1280, CPU)
         for side in (19, 20, 21, 29):

@@ -18,9 +18,9 @@ def integral(*pictures: RGBImage) -> IntegralImages:
 PICTURES = [noise(37, 53, 3), noise(20, 20, 3), noise(64, 31, 3)]
 
 
-def area_scaled(picture: RGBImage, height: int, width: int) -> torch.Tensor:
+def area_scaled(image: RGBImage, height: int, width: int) -> torch.Tensor:
     """What facenet-pytorch does, and a channel of zeros."""
-    pixels = torch.tensor(picture).permute(2, 0, 1)[None].double()
+    pixels = torch.tensor(image).permute(2, 0, 1)[None].double()
     scaled = interpolate(pixels, size=(height, width), mode="area")[0].float()
     return torch.cat([scaled, torch.zeros(CHANNELS - 3, height, width)])
 
@@ -42,13 +42,13 @@ def white(height: int, width: int) -> torch.Tensor:
 @pytest.mark.parametrize("size", [(37, 53), (12, 17), (1, 1), (80, 60)])
 def test_scaled_is_interpolate_in_mode_area(size: tuple[int, int]) -> None:
     images = integral(*PICTURES)
-    for index, picture in enumerate(PICTURES):
-        expected = area_scaled(picture, *size)
+    for index, image in enumerate(PICTURES):
+        expected = area_scaled(image, *size)
         assert torch.allclose(scaled(images, index, *size), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("side", [24, 48])
-def test_crops_are_interpolated_parts_of_each_picture(side: int) -> None:
+def test_crops_are_interpolated_parts_of_each_image(side: int) -> None:
     images = integral(*PICTURES)
     areas = torch.tensor([[0, 0, 53, 37], [3, 5, 4, 6], [7, 1, 18, 20], [2, 30, 31, 64]])
     index = torch.tensor([0, 0, 1, 2])
@@ -74,13 +74,13 @@ def test_however_few_pixels_are_worked_on_at_once(
     assert torch.equal(scaled(images, 2, 33, 17), scaled(expected, 2, 33, 17))
 
 
-def test_pictures_without_pixels_are_among_others() -> None:
+def test_images_without_pixels_are_among_others() -> None:
     images = integral(noise(0, 5, 3), PICTURES[1], noise(5, 0, 3), noise(0, 0, 3))
     assert images.sizes == [(0, 5), (20, 20), (5, 0), (0, 0)]
     assert torch.equal(scaled(images, 1, 12, 12), scaled(integral(PICTURES[1]), 0, 12, 12))
 
 
-def test_a_picture_that_is_a_part_of_another() -> None:
+def test_a_image_that_is_a_part_of_another() -> None:
     """Its pixels do not lie one after the other."""
     part = PICTURES[0][3:30, 40:10:-1]
     assert torch.equal(scaled(integral(part), 0, 9, 9), scaled(integral(part.copy()), 0, 9, 9))
@@ -99,7 +99,7 @@ def test_pixels_lie_as_a_convolution_wants_them() -> None:
     assert crops.is_contiguous(memory_format=torch.channels_last)
 
 
-class TestLargePictures:
+class TestLargeImages:
     """Their sums are beyond 32 bits and wrap around."""
 
     def test_white(self) -> None:
@@ -111,10 +111,10 @@ class TestLargePictures:
             assert torch.equal(crops, white(side, side).expand(3, -1, -1, -1))
 
     def test_light(self) -> None:
-        picture = noise(4000, 3000, 3) // 2 + 128  # 2.3e9 in all, of each colour
-        images = integral(noise(9, 5, 3), picture)
-        assert torch.allclose(scaled(images, 1, 40, 37), area_scaled(picture, 40, 37), atol=1e-3)
+        image = noise(4000, 3000, 3) // 2 + 128  # 2.3e9 in all, of each colour
+        images = integral(noise(9, 5, 3), image)
+        assert torch.allclose(scaled(images, 1, 40, 37), area_scaled(image, 40, 37), atol=1e-3)
         left, top, right, bottom = area = (2200, 2900, 2990, 3490)
         (crop,) = images.crops(torch.tensor([1]), torch.tensor([area]), 24)
-        expected = area_scaled(picture[top:bottom, left:right], 24, 24)
+        expected = area_scaled(image[top:bottom, left:right], 24, 24)
         assert torch.allclose(crop, expected, atol=1e-3)

@@ -7,7 +7,7 @@ from facenet_pytorch import MTCNN
 
 from handler.contract import DetectorSettings
 from handler.faces.integral_image import IntegralImages
-from handler.faces.mtcnn import PIXELS_AT_ONCE, BatchedMTCNN, _best, _parts
+from handler.faces.mtcnn import PIXELS_AT_ONCE, BatchedMTCNN, _chunks, _top_scores
 from handler.imaging.crop import RGBImage
 from tests.pictures import astronaut, bordered, scaled, scene, side_by_side
 
@@ -45,36 +45,36 @@ def test_same_faces_as_facenet(mtcnn: BatchedMTCNN, name: str) -> None:
         assert found.confidence[nearest] == pytest.approx(sure, abs=1e-3)
 
 
-def test_pictures_of_all_sizes_together_as_alone(mtcnn: BatchedMTCNN) -> None:
-    pictures: list[RGBImage] = [*PICTURES.values(), scene(5, 9)]
-    together = mtcnn.detect(pictures)
-    for index, picture in enumerate(pictures):
+def test_images_of_all_sizes_together_as_alone(mtcnn: BatchedMTCNN) -> None:
+    images: list[RGBImage] = [*PICTURES.values(), scene(5, 9)]
+    together = mtcnn.detect(images)
+    for index, picture in enumerate(images):
         alone = mtcnn.detect([picture])
-        mine = together.picture == index
+        mine = together.image == index
         assert together.boxes[mine] == pytest.approx(alone.boxes, abs=0.1)
         assert together.confidence[mine] == pytest.approx(alone.confidence, abs=1e-4)
 
 
 @pytest.mark.parametrize("side", [1, 11, 19, 20, 21])
-def test_pictures_without_room_for_a_face(mtcnn: BatchedMTCNN, side: int) -> None:
+def test_images_without_room_for_a_face(mtcnn: BatchedMTCNN, side: int) -> None:
     found = mtcnn.detect([scene(side, side)])
     assert found.boxes.shape == (0, 4)
     assert found.landmarks.shape == (0, 5, 2)
 
 
-def test_best_keeps_the_first_of_each_picture() -> None:
+def test_best_keeps_the_first_of_each_image() -> None:
     picture = torch.tensor([1, 0, 1, 1, 0, 2])
     index = torch.arange(10, 16)
-    assert _best(picture, 2, index).tolist() == [10, 11, 12, 14, 15]
-    assert _best(picture, 6, index).tolist() == index.tolist()
+    assert _top_scores(picture, 2, index).tolist() == [10, 11, 12, 14, 15]
+    assert _top_scores(picture, 6, index).tolist() == index.tolist()
 
 
-def test_pictures_are_looked_at_a_bounded_number_of_pixels_at_once() -> None:
+def test_images_are_looked_at_a_bounded_number_of_pixels_at_once() -> None:
     sizes = [(700, 1000), (500, 1000), (100, 100), (2000, 2000), (9, 9), (1024, 1023)]
-    pictures: list[RGBImage] = [np.broadcast_to(np.uint8(0), (*size, 3)) for size in sizes]
-    parts = [[picture.shape[:2] for picture in part] for part in _parts(pictures, 2**20)]
+    images: list[RGBImage] = [np.broadcast_to(np.uint8(0), (*size, 3)) for size in sizes]
+    parts = [[picture.shape[:2] for picture in part] for part in _chunks(images, 2**20)]
     assert parts == [sizes[:1], sizes[1:3], sizes[3:4], sizes[4:]]
-    assert _parts(pictures[:1], 2**20) == [pictures[:1]]
+    assert _chunks(images[:1], 2**20) == [images[:1]]
 
 
 def test_each_part_is_told_of(mtcnn: BatchedMTCNN, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,13 +87,13 @@ def test_each_part_is_told_of(mtcnn: BatchedMTCNN, monkeypatch: pytest.MonkeyPat
 def test_a_crowd_s_best_proposals_are_looked_at(
     mtcnn: BatchedMTCNN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of each picture so many, by P-Net's score."""
-    pictures = [astronaut(), scaled(astronaut(), 0.5)]
+    """Of each image so many, by P-Net's score."""
+    images = [astronaut(), scaled(astronaut(), 0.5)]
 
     def proposed() -> list[list[float]]:
-        boxes = mtcnn._propose(IntegralImages(pictures, torch.device("cpu")))
+        boxes = mtcnn._propose(IntegralImages(images, torch.device("cpu")))
         return [
-            sorted(boxes.score[boxes.picture == index].tolist(), reverse=True) for index in (0, 1)
+            sorted(boxes.score[boxes.image == index].tolist(), reverse=True) for index in (0, 1)
         ]
 
     with torch.inference_mode():

@@ -43,9 +43,9 @@ def normalised(faces: Tensor) -> Tensor:
     "size", [(12, 12), (13, 12), (12, 13), (13, 13), (14, 21), (27, 16), (64, 91), (101, 50)]
 )
 def test_proposal_net(ours: Networks, theirs: MTCNN, size: tuple[int, int]) -> None:
-    picture = pixels(1, *size)
-    offsets, shares = theirs.pnet(normalised(picture))
-    score, features = ours.propose(picture[0])
+    image = pixels(1, *size)
+    offsets, shares = theirs.pnet(normalised(image))
+    score, features = ours.propose(image[0])
     height, width = shares.shape[2:]
     assert score.shape == (height, width)
     assert features.shape == (height, width, 32)

@@ -11,7 +11,7 @@ from handler.faces.nms import TOGETHER, nms
 
 
 def boxes(count: int, groups: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Boxes that overlap a lot, some of them left of the picture's border."""
+    """Boxes that overlap a lot, some of them left of the image's border."""
     generator = torch.Generator().manual_seed(count + groups)
     corner = torch.rand(count, 2, generator=generator) * 60 - 20
     size = torch.rand(count, 2, generator=generator) * 40 + 5

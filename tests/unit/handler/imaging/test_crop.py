@@ -51,7 +51,7 @@ class TestPadding:
     def test_part_past_the_border(self, box: tuple[float, ...], part: float) -> None:
         assert padding((100, 100, 3), boxes(box)[0], 0.0) == pytest.approx(part)
 
-    def test_of_a_picture_that_is_not_square(self) -> None:
+    def test_of_a_image_that_is_not_square(self) -> None:
         assert padding((50, 100), boxes((40, 40, 60, 60))[0], 0.0) == pytest.approx(0.5)
 
 
@@ -86,15 +86,15 @@ class TestCropFaces:
         assert (crop_faces(scene(40, 40), boxes(box), geometry) == 9).all()
 
     @pytest.mark.parametrize("side", [500.0, 333.3125, 61.6875, 12.375])
-    def test_is_the_resize_of_the_whole_picture(self, side: float) -> None:
-        """That only a patch is copied out of the photograph must not be seen."""
+    def test_is_the_resize_of_the_whole_image(self, side: float) -> None:
+        """That only a patch is copied out of the image must not be seen."""
         picture = bordered(astronaut(), 100)
         box = (103.3125, 105.6875, 103.3125 + side, 105.6875 + side)
         (face,) = crop_faces(picture, boxes(box), PLAIN)
         exact = Image.fromarray(picture).resize((32, 32), Image.Resampling.BILINEAR, box)
         assert np.abs(face.transpose(1, 2, 0).astype(int) - np.asarray(exact)).max() <= 1
 
-    def test_a_border_around_the_picture_makes_no_difference(self) -> None:
+    def test_a_border_around_the_image_makes_no_difference(self) -> None:
         picture = astronaut()[60:180, 180:270]
         box = np.array(FACE_BOX) - (180, 60, 180, 60)
         geometry = CropGeometry(size=64, margin=0.4, fill=50)

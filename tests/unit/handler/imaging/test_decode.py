@@ -189,7 +189,7 @@ class TestEmptyAlpha:
         with Image.open(io.BytesIO(body)) as image:
             assert image.mode == "RGBA"
         assert np.array_equal(decode(body, LIMIT), PICTURE)
-        assert np.array_equal(decode_reduced(body, LIMIT, 12).picture, PICTURE)
+        assert np.array_equal(decode_reduced(body, LIMIT, 12).image, PICTURE)
 
     @pytest.mark.parametrize("alpha", [0, 255])
     @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ class TestFirstFrame:
             assert getattr(image, "n_frames", 1) == 2
         assert difference(decode(body, LIMIT), np.asarray(first)) <= 0
 
-    def test_of_a_phone_with_two_pictures_in_one_jpeg(self) -> None:
+    def test_of_a_phone_with_two_images_in_one_jpeg(self) -> None:
         first, second = (Image.fromarray(scene(64, 64, seed)) for seed in (1, 2))
         body = encoded(first, "MPO", save_all=True, append_images=[second], quality=95)
         assert difference(decode(body, LIMIT), np.asarray(first)) <= 24
@@ -265,7 +265,7 @@ class TestLimit:
         with pytest.raises(ImageTooLarge) as caught:
             decode(body, 24_999)
         assert caught.value.message == (
-            "the photograph has 0.1 megapixels (250 x 100); send one of 0.024999 at most"
+            "the image has 0.1 megapixels (250 x 100); send one of 0.024999 at most"
         )
 
     @pytest.mark.parametrize("kind", ["PNG", "BMP", "JPEG"])
@@ -281,9 +281,7 @@ class TestLimit:
         body += struct.pack(">I", zlib.crc32(b"IDAT"))
         with pytest.raises(ImageTooLarge) as caught:
             decode(body, 50_000_000)
-        assert caught.value.message == (
-            "the photograph has over 179 megapixels; send one of 50 at most"
-        )
+        assert caught.value.message == ("the image has over 179 megapixels; send one of 50 at most")
 
     def test_of_a_webp_that_says_it_is_huge(self) -> None:
         frame = bytes(6) + b"\x09\0\0" * 2 + bytes(4) + encoded(scene(10, 10), "WEBP")[12:]
@@ -333,7 +331,7 @@ class TestLimit:
         with pytest.raises(ImageTooLarge) as caught:
             decode(body, 50_000_000)
         assert caught.value.message == (
-            f"the photograph has a side of {max(width, height)} pixels ({width} x {height}); "
+            f"the image has a side of {max(width, height)} pixels ({width} x {height}); "
             "send one of 65535 at most"
         )
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KB
@@ -467,16 +465,16 @@ class TestReduced:
     ) -> None:
         found = decode_reduced(encoded(scene(height, width), "JPEG"), LIMIT, side)
         assert (found.width, found.height) == (width, height)
-        assert found.picture.shape == (-(-height // factor), -(-width // factor), 3)
-        assert found.picture.dtype == np.uint8
-        assert found.is_whole == (factor == 1)
+        assert found.image.shape == (-(-height // factor), -(-width // factor), 3)
+        assert found.image.dtype == np.uint8
+        assert found.is_full_size == (factor == 1)
 
     def test_stretch(self) -> None:
         found = decode_reduced(encoded(scene(200, 320), "JPEG"), LIMIT, 80)
-        assert found.stretch == (4, 4)
+        assert found.scale == (4, 4)
         found = decode_reduced(encoded(scene(199, 318), "JPEG"), LIMIT, 100)
-        assert found.stretch == pytest.approx((2, 1.99))
-        assert decode_reduced(encoded(PICTURE, "JPEG"), LIMIT, 100).stretch == (1, 1)
+        assert found.scale == pytest.approx((2, 1.99))
+        assert decode_reduced(encoded(PICTURE, "JPEG"), LIMIT, 100).scale == (1, 1)
 
     @pytest.mark.parametrize("parameters", [{}, {"progressive": True}, {"subsampling": "4:2:0"}])
     @pytest.mark.parametrize("factor", [1, 2, 4, 8])
@@ -484,37 +482,37 @@ class TestReduced:
         body = encoded(LARGE, "JPEG", quality=95, **parameters)
         found = decode_reduced(body, LIMIT, 256 // factor)
         expected = reduced(decode(body, LIMIT), factor)
-        assert found.picture.shape == expected.shape
-        assert np.abs(found.picture.astype(int) - expected).mean() < 2
-        assert np.array_equal(found.picture, expected) is (factor == 1)
+        assert found.image.shape == expected.shape
+        assert np.abs(found.image.astype(int) - expected).mean() < 2
+        assert np.array_equal(found.image, expected) is (factor == 1)
 
     @pytest.mark.parametrize("orientation", range(1, 9))
     def test_orientation(self, orientation: int) -> None:
         found = decode_reduced(turned(WIDE, orientation, "JPEG", quality=95), LIMIT, 80)
         assert (found.width, found.height) == (320, 120)
-        assert found.stretch == (4, 4)
-        assert difference(found.picture, reduced(WIDE, 4)) <= 8
+        assert found.scale == (4, 4)
+        assert difference(found.image, reduced(WIDE, 4)) <= 8
 
     @pytest.mark.parametrize("mode", ["L", "CMYK"])
     def test_modes(self, mode: str) -> None:
         body = encoded(Image.fromarray(WIDE).convert(mode), "JPEG", quality=95)
         found = decode_reduced(body, LIMIT, 160)
-        assert found.stretch == (2, 2)
-        assert difference(found.picture, reduced(decode(body, LIMIT), 2)) <= 8
+        assert found.scale == (2, 2)
+        assert difference(found.image, reduced(decode(body, LIMIT), 2)) <= 8
 
-    def test_of_a_phone_with_two_pictures_in_one_jpeg(self) -> None:
+    def test_of_a_phone_with_two_images_in_one_jpeg(self) -> None:
         first, second = (Image.fromarray(p) for p in (WIDE, scene(120, 320, seed=1)))
         body = encoded(first, "MPO", save_all=True, append_images=[second], quality=95)
         found = decode_reduced(body, LIMIT, 80)
-        assert (found.width, found.height, found.stretch) == (320, 120, (4, 4))
-        assert difference(found.picture, reduced(WIDE, 4)) <= 8
+        assert (found.width, found.height, found.scale) == (320, 120, (4, 4))
+        assert difference(found.image, reduced(WIDE, 4)) <= 8
 
     @pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "GIF"])
     def test_other_formats_come_whole(self, kind: str) -> None:
         body = encoded(WIDE, kind)
         found = decode_reduced(body, LIMIT, 40)
-        assert found.is_whole
-        assert np.array_equal(found.picture, decode(body, LIMIT))
+        assert found.is_full_size
+        assert np.array_equal(found.image, decode(body, LIMIT))
 
     @pytest.mark.parametrize(
         "body",
@@ -539,7 +537,7 @@ class TestReduced:
 
 def picture_or_failure(body: bytes, side: int | None) -> RGBImage | Failure:
     try:
-        return decode(body, LIMIT) if side is None else decode_reduced(body, LIMIT, side).picture
+        return decode(body, LIMIT) if side is None else decode_reduced(body, LIMIT, side).image
     except Failure as failure:
         return failure
 
@@ -554,7 +552,7 @@ BODIES = [encoded(PICTURE, kind, **parameters) for kind, parameters, _ in FORMAT
     st.integers(0, 4000),
     st.none() | st.integers(4, 40),
 )
-def test_damage_is_a_failure_or_a_picture(
+def test_damage_is_a_failure_or_a_image(
     body: bytes, changes: list[tuple[int, int]], length: int, side: int | None
 ) -> None:
     damaged = bytearray(body)

@@ -134,7 +134,7 @@ class TestCost:
         ],
         ids=lambda body: f"{body[8:12]!r} {len(body)}",
     )
-    def test_is_that_of_the_picture(self, body: bytes) -> None:
+    def test_is_that_of_the_image(self, body: bytes) -> None:
         before, since = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
         picture = decode(body, 1_000_000)
         took = time.process_time() - since

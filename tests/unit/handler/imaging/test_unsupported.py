@@ -38,7 +38,7 @@ class TestWithoutEnd:
         body = encoded(Image.fromarray(PICTURE).convert(mode), "JPEG", **parameters)
         whole = decode(body, LIMIT)
         cut = body[:-missing]
-        found = decode(cut, LIMIT) if side is None else decode_reduced(cut, LIMIT, side).picture
+        found = decode(cut, LIMIT) if side is None else decode_reduced(cut, LIMIT, side).image
         assert np.array_equal(found, whole)
 
     @pytest.mark.parametrize("parameters", KINDS)
@@ -144,7 +144,7 @@ class TestKinds:
         """libjpeg decodes it, and not at a fraction of its size."""
         grey = np.asarray(Image.fromarray(PICTURE).convert("L"))
         body = lossless_jpeg(grey)
-        for found in (decode(body, LIMIT), decode_reduced(body, LIMIT, 9).picture):
+        for found in (decode(body, LIMIT), decode_reduced(body, LIMIT, 9).image):
             assert np.array_equal(found, np.repeat(grey[..., None], 3, axis=2))
 
     @pytest.mark.parametrize("side", [None, 200])
@@ -152,7 +152,7 @@ class TestKinds:
         """Pillow feeds its decoder blocks of 64 KB, and this one cannot wait for the next."""
         body = ARITHMETIC[:2] + segment(0xE0, bytes(65_280)) + ARITHMETIC[2:]
         assert body.index(b"\xff\xda") < 2**16 - 10 < 2**16 + 10 < len(body)
-        found = decode(body, LIMIT) if side is None else decode_reduced(body, LIMIT, side).picture
+        found = decode(body, LIMIT) if side is None else decode_reduced(body, LIMIT, side).image
         assert np.array_equal(found, decode(ARITHMETIC, LIMIT))
 
     @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ class TestFit:
             fit(tiny(f"run={path.parent}", f"seed={seed}", "fit.epochs=1"))
 
         def errors(weight: int) -> list[float]:
-            overrides = ["seed=2", "fit.epochs=2", f"fit.teacher_weight={weight}"]
+            overrides = ["seed=2", "fit.epochs=1", f"fit.teacher_weight={weight}"]
             return [
                 fit(tiny(f"run={tmp_path / f'{weight}-{i}'}", f"fit.teachers=[{path}]", *overrides))
                 for i, path in enumerate(teachers)

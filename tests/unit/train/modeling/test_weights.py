@@ -50,11 +50,11 @@ def test_a_layer_before_the_years_goes_along(contract: Contract, tmp_path: Path)
     network = AgeNetwork(architecture).eval()
     save_weights(Weights(network, architecture, contract), tmp_path / "age.safetensors")
     torchscript.build(tmp_path / "age.safetensors", tmp_path / "age.pt")
-    estimator = Predictor.load(tmp_path / "age.pt", torch.device("cpu"), "float32")
+    predictor = Predictor.load(tmp_path / "age.pt", torch.device("cpu"), "float32")
     faces = np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64), np.uint8)
     assert load_weights(tmp_path / "age.safetensors").architecture == architecture
     age, _ = load_weights(tmp_path / "age.safetensors").network(torch.from_numpy(faces))
-    assert np.allclose(estimator.estimate(faces).age, age, atol=1e-3)
+    assert np.allclose(predictor.predict(faces).age, age, atol=1e-3)
 
 
 def test_load_weights_refuses_another_file(tmp_path: Path) -> None:

@@ -78,9 +78,7 @@ class TestStart:
         assert origins.terms(origin) == "Terms: those of own."
         assert origins.steps(origin).rows[0][2:] == ("scratch", "-", "own")
         (line,) = origins.materials(origin)
-        assert line == (
-            "own (trained on in step 1): terms: those of own, which whoever trained did not state"
-        )
+        assert line == ("own (trained on in step 1): terms: those of own, not stated in training")
 
     def test_stated_terms_are_kept(self, tmp_path: Path) -> None:
         stated = trained(config_of(tmp_path / "a", "data.terms.own=CC BY-NC 4.0"))
@@ -117,7 +115,7 @@ class TestStart:
         ).rows[1]
         assert row[2:] == (
             "1",
-            "1 (50% of the target), and the features that they tell it from",
+            "1 (50% of the target), and their features",
             "own",
         )
-        assert ", another face laid over 25% of faces, whose age teachers alone tell;" in row[1]
+        assert ", mixup of 25% of faces, with the teachers' ages as targets;" in row[1]

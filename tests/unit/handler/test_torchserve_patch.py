@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from handler.parts import Parts, hand_over_whole_requests
+from handler.torchserve_patch import RequestParts, patch_torchserve
 
 with warnings.catch_warnings(action="ignore"):
     from ts.service import Service
@@ -27,7 +27,7 @@ def patched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TS_DECODE_INPUT_REQUEST", "true")
     own = staticmethod(Service.retrieve_data_for_inference)
     monkeypatch.setattr(Service, "retrieve_data_for_inference", own)
-    hand_over_whole_requests()
+    patch_torchserve()
 
 
 @pytest.mark.usefixtures("patched")
@@ -36,7 +36,7 @@ def test_repeated_names_are_told() -> None:
     headers, rows, ids = Service.retrieve_data_for_inference(batch)
     assert rows == [{"data": b"\0"}, {"data": b"\2", "a": b"\4", "b": b"\3"}, {}, {"b": b"\1"}]
     assert [row.repeated for row in rows] == [(), ("data", "a"), (), ("b",)]
-    assert all(type(row) is Parts for row in rows)
+    assert all(type(row) is RequestParts for row in rows)
     assert len(headers) == 4
     assert ids == dict.fromkeys(range(4), "an-id")
 
@@ -44,7 +44,7 @@ def test_repeated_names_are_told() -> None:
 @pytest.mark.usefixtures("patched")
 def test_twice_is_once() -> None:
     first = Service.retrieve_data_for_inference
-    hand_over_whole_requests()
+    patch_torchserve()
     assert Service.retrieve_data_for_inference is first
 
 
@@ -56,4 +56,4 @@ def test_json_comes_as_it_was_sent() -> None:
 def test_without_torchserve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TS_DECODE_INPUT_REQUEST", "true")
     monkeypatch.delitem(sys.modules, "ts.service")
-    hand_over_whole_requests()
+    patch_torchserve()

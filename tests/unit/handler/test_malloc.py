@@ -1,4 +1,4 @@
-"""handler/heap.py: which freed memory stays with the process."""
+"""Which freed memory stays with the process."""
 
 import ctypes
 import platform
@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from handler import heap
-from handler.heap import keep_freed_memory, large_blocks_given_back
+from handler import malloc
+from handler.malloc import HeapLimit, keep_freed_memory, return_large_blocks
 
-ROOT = Path(heap.__file__).parents[1]
+ROOT = Path(malloc.__file__).parents[1]
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="glibc's mallopt")
 
 FAULTS = """
 import resource
 import torch
-from handler.heap import keep_freed_memory
+from handler.malloc import HeapLimit, keep_freed_memory
 
 def faults(megabytes):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -66,13 +66,13 @@ class TestKeepFreedMemory:
     ) -> None:
         """Before 2.35 glibc takes no threshold of more than 32 MiB."""
         library = Glibc(most)
-        monkeypatch.setattr(heap, "_kept_up_to", None)
+        monkeypatch.setattr(malloc, "_mmap_threshold", None)
         monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
         keep_freed_memory()
         assert library.now == {MMAP_THRESHOLD: threshold, TRIM_THRESHOLD: 1 << 30}
 
     def test_another_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(heap, "_kept_up_to", None)
+        monkeypatch.setattr(malloc, "_mmap_threshold", None)
         monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
         keep_freed_memory()
 
@@ -83,9 +83,9 @@ class TestLargeBlocksGivenBack:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         library = Glibc(1 << 40)
-        monkeypatch.setattr(heap, "_kept_up_to", None)
+        monkeypatch.setattr(malloc, "_mmap_threshold", None)
         monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
-        with large_blocks_given_back():
+        with return_large_blocks():
             assert library.now == {}
 
     @pytest.mark.parametrize("most", [1 << 40, 32 << 20])
@@ -93,12 +93,60 @@ class TestLargeBlocksGivenBack:
         self, monkeypatch: pytest.MonkeyPatch, most: int
     ) -> None:
         library = Glibc(most)
-        monkeypatch.setattr(heap, "_kept_up_to", None)
+        monkeypatch.setattr(malloc, "_mmap_threshold", None)
         monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
         keep_freed_memory()
         kept = dict(library.now)
-        with suppress(ZeroDivisionError), large_blocks_given_back():
+        with suppress(ZeroDivisionError), return_large_blocks():
             within = library.now[MMAP_THRESHOLD] // (1 << 20)
             within /= 0
         assert within == 8
         assert library.now == kept
+
+
+GAPS = """
+import sys
+import torch
+from handler.malloc import HeapLimit, _resident, keep_freed_memory
+
+torch.set_num_threads(1)
+keep_freed_memory()
+heap = HeapLimit(slack=int(sys.argv[1]) << 20)
+torch.ones(1 << 18)  # what a first call loads of torch itself
+heap.enforce()
+before = _resident()
+held = []
+for size in range(1, 21):
+    freed = torch.ones(size << 18)
+    held.append(torch.ones(1 << 10))  # what is above a gap keeps the heap from shrinking
+    del freed
+    if size == 10:
+        heap.enforce()
+middle = _resident()
+heap.enforce()
+print((middle - before) >> 20, (_resident() - before) >> 20)
+"""
+
+
+@on_linux
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+class TestHeapLimit:
+    def grown(self, slack: int) -> list[int]:
+        """Megabytes before and after the last call, beyond those of the first."""
+        command = [sys.executable, "-c", GAPS, str(slack)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        return [int(word) for word in done.stdout.split()]
+
+    def test_gives_gaps_back_beyond_the_slack(self) -> None:
+        before, after = self.grown(slack=8)
+        assert before > 15
+        assert after < 5
+
+    def test_keeps_them_within_it(self) -> None:
+        before, after = self.grown(slack=1000)
+        assert before == after > 15
+
+
+def test_without_glibc_nothing_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    HeapLimit(slack=-1).enforce()
