@@ -106,11 +106,11 @@ def export(config: DictConfig) -> Path:
         partials[measured_file].write_bytes(kept)
         built = model_file(load_weights(partials[measured_file]))
         for model, source in models.items():
-            told = build_record.model_sources(model, source, partials[measured_file])
+            built_from = build_record.model_sources(model, source, partials[measured_file])
             partials[source].write_bytes(kept)
             partials[model].write_bytes(built)
             partials[build_record.record_path(model)].write_text(
-                build_record.render(model, told, partials[model])
+                build_record.render(model, built_from, partials[model])
             )
         for path, text in texts.items():
             partials[path].write_bytes(text)

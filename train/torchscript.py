@@ -34,8 +34,8 @@ def build(weights: Path, output: Path) -> None:
     record = build_record.record_path(output)
     with atomic_write_all([output, record]) as partials:
         partials[output].write_bytes(content)
-        told = build_record.model_sources(output, weights)
-        partials[record].write_text(build_record.render(output, told, partials[output]))
+        sources = build_record.model_sources(output, weights)
+        partials[record].write_text(build_record.render(output, sources, partials[output]))
 
 
 def save(stored: Weights, output: Path) -> None:

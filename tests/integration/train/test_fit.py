@@ -27,7 +27,7 @@ Make = Callable[..., DictConfig]
         ["fit.teachers=[TEACHER]", "fit.feature_weight=1.0", "fit.mixup=0.5"],
     ],
 )
-def test_a_killed_run_resumes_to_the_numbers_of_an_unbroken_one(
+def test_a_killed_run_resumes_to_the_same_weights(
     tiny: Make, prepared: list[str], tmp_path: Path, more: list[str]
 ) -> None:
     epochs = 12

@@ -78,7 +78,7 @@ def test_without_crops_it_says_what_to_run(tiny: Make, tmp_path: Path) -> None:
         fit(tiny(f"data.prepared={tmp_path}"))
 
 
-def test_too_many_bad_pictures_refuse_a_run_unless_it_is_told_otherwise(
+def test_too_many_bad_images_refuse_a_run_unless_allowed(
     tiny: Make, prepared: list[str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "prepared"
@@ -93,7 +93,7 @@ def test_too_many_bad_pictures_refuse_a_run_unless_it_is_told_otherwise(
     assert fit(tiny(here, "data.max_bad=0.06", "fit.epochs=1")) > 0
 
 
-def test_the_same_pictures_in_two_data_sets_are_warned_of(
+def test_the_same_images_in_two_data_sets_give_a_warning(
     tiny: Make, prepared: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "prepared"
@@ -101,4 +101,4 @@ def test_the_same_pictures_in_two_data_sets_are_warned_of(
     shutil.copytree(folder / "utkface", folder / "facial_age")
     config = tiny(f"data.prepared={folder}", "+data.sources.facial_age=chips", "fit.epochs=1")
     fit(config)
-    assert "facial_age and utkface show the same pictures" in caplog.text
+    assert "facial_age and utkface contain the same images" in caplog.text

@@ -121,7 +121,7 @@ def test_one_changed_weight_is_another_identity(weights: Path, tmp_path: Path) -
 
 class TestDefaultOutput:
     @pytest.fixture
-    def told(
+    def command(
         self, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ):
         def run(*words: str) -> tuple[int, str, str]:
@@ -130,28 +130,28 @@ class TestDefaultOutput:
 
         return run
 
-    def test_lies_beside_the_weights(self, told, weights: Path) -> None:
-        code, line, _ = told()
+    def test_lies_beside_the_weights(self, command, weights: Path) -> None:
+        code, line, _ = command()
         output = weights.with_suffix(".pt")
         assert code == 0
         assert line.endswith(f" MB, weights {weights_identity(output)}, from {weights}\n")
         assert build_record.read_current(output)["weights"] == "age.safetensors"
-        assert told()[0] == 0  # what was built here may be built anew
+        assert command()[0] == 0  # what was built here may be overwritten
 
-    def test_is_not_written_over_somebody_s_own_model(self, told, weights: Path) -> None:
+    def test_a_model_built_elsewhere_is_not_overwritten(self, command, weights: Path) -> None:
         output = weights.with_suffix(".pt")
         output.write_bytes(b"mine")
-        code, line, error = told()
+        code, line, error = command()
         assert (code, line) == (1, "")
         assert error.startswith(
             f"error: {output} was not built by this command and may be your own: "
         )
         assert output.read_bytes() == b"mine"
-        assert told("--output", str(output))[0] == 0
+        assert command("--output", str(output))[0] == 0
 
-    def test_that_cannot_be_written(self, told, tmp_path: Path) -> None:
+    def test_that_cannot_be_written(self, command, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
-        code, _, error = told("--output", str(tmp_path / "file" / "age.pt"))
+        code, _, error = command("--output", str(tmp_path / "file" / "age.pt"))
         assert code == 1
         assert error.startswith(f"error: {tmp_path}/file/age.pt cannot be written: ")
         assert len(error.splitlines()) == 1

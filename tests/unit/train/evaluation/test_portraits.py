@@ -1,4 +1,4 @@
-"""Faces with bounds of their ages, told by a stand-in that tells a crop's brightness."""
+"""Portraits with bounds of the age, with a stand-in model that returns a crop's brightness."""
 
 import logging
 from pathlib import Path

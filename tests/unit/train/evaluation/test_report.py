@@ -145,7 +145,7 @@ def test_comparison_and_warnings_are_on_the_page(tmp_path: Path) -> None:
     made = report(held_out())
     error = Measured(4.0, 3.0, 5.0, 90)
     groups = {"all": {"mae": error, "other": error, "difference": Measured(-1.0, -2.0, -0.5, 90)}}
-    for other, told in (
+    for other, expected in (
         (Comparison("the <old> one", groups), "years: it is better."),
         (
             Comparison("the <old> one", reason="it is missing"),
@@ -157,7 +157,7 @@ def test_comparison_and_warnings_are_on_the_page(tmp_path: Path) -> None:
         dataclasses.replace(made, results=results).write(file)
         words = Page(file.read_text(encoding="utf-8")).words
         assert "Comparison with another model" in words
-        assert any(told in each for each in words)
+        assert any(expected in each for each in words)
         assert any(each.startswith("age_interval is calibrated on 25 valid") for each in words)
         assert "<run>" in words  # the steps that led to the model
 

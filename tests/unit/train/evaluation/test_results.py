@@ -118,7 +118,7 @@ def test_all_sources_stand_beside_each_other() -> None:
         ("portraits", "9"),
     ]
     portraits = tables.sources(RESULTS).rows[-1]
-    assert portraits[3] == "7.00 [6.00, 8.00]"  # the share inside, under CS@5
+    assert portraits[3] == "7.00 [6.00, 8.00]"  # the part inside, under CS@5
     assert portraits[5] == "-"  # whether the interval holds the age is not known
     assert [row[0] for row in tables.people(RESULTS).rows] == ["my faces male", "my Asian"]
 

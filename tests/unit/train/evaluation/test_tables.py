@@ -1,4 +1,4 @@
-"""Tables and what they say of results."""
+"""The tables of results."""
 
 import pytest
 

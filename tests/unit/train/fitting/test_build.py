@@ -39,7 +39,7 @@ def test_parts_of_the_backbone_are_frozen_by_name(tiny: Make, tmp_path: Path) ->
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     frozen = tuple(f"network.backbone.{part}." for part in ("conv1", "bn1", "layer1.0"))
     assert changed == {name for name in before if not name.startswith(frozen)}
-    with pytest.raises(ValueError, match=r"model\.frozen: .*stem.*; its parts are conv1, bn1, "):
+    with pytest.raises(ValueError, match=r"model\.frozen: .*stem.*; parts are conv1, bn1, "):
         learner(tiny("model.frozen=[stem]"))
 
 

@@ -20,12 +20,12 @@ PROGRESS = Progress(epochs=2, steps=10, stopped=False, score=5.0)
 
 
 def resume(run: str, *given: str, before: Progress = PROGRESS) -> DictConfig:
-    """The configuration with which the run goes on, as the command line has it."""
+    """The configuration of a resumed run with overrides of the command line."""
     overrides = [f"run={run}", "fit.resume=true", *given]
     return resumed(configuration(overrides), before, overrides)
 
 
-def test_alone_it_has_the_run_s_own(tiny: Make) -> None:
+def test_without_overrides_it_is_the_run_s_own(tiny: Make) -> None:
     own = saved(
         tiny(
             "seed=7", "fit.learning_rate=5e-4", "fit.side=48", "augment.grey=0.4", "fit.epochs=9",
@@ -37,7 +37,7 @@ def test_alone_it_has_the_run_s_own(tiny: Make) -> None:
     assert OmegaConf.to_container(found, resolve=True) == OmegaConf.to_container(own, resolve=True)
 
 
-def test_a_repeated_command_is_no_other(tiny: Make) -> None:
+def test_a_repeated_command_changes_nothing(tiny: Make) -> None:
     overrides = ["model=resnet34", "fit.learning_rate=5e-4", "crop.size=96", "fit.patience=3"]
     own = saved(tiny(*overrides))
     same = ["model=resnet34", "model.backbone=test_resnet", *overrides[1:], "fit.batch_size=4",
@@ -79,7 +79,7 @@ def test_an_experiment_s_keys_are_given(tiny: Make) -> None:
         resume(own.run, "+experiment=coarse")
 
 
-def test_places_machines_and_what_is_logged_may_be_others(tiny: Make) -> None:
+def test_paths_machines_and_logging_may_change(tiny: Make) -> None:
     own = saved(tiny("data=[utkface,appa_real,own]", "fit.start=a/b.ckpt"))
     found = resume(
         own.run, "data=[own,utkface,appa_real]", "data.sources.own=there.csv",
@@ -103,7 +103,7 @@ def test_a_moved_run_logs_where_it_lies(tiny: Make, tmp_path: Path) -> None:
     assert found.run == found.logger.save_dir == str(tmp_path / "moved")
 
 
-def test_what_an_earlier_version_did_not_know_is_today_s_default(tiny: Make) -> None:
+def test_keys_unknown_to_an_earlier_version_get_the_default(tiny: Make) -> None:
     own = saved(tiny())
     earlier = OmegaConf.load(Path(own.run, "config.yaml"))
     del earlier.fit.mixup, earlier.fit.side, earlier.augment.mirror, earlier.variants
@@ -125,7 +125,7 @@ def test_more_epochs_are_recorded_as_a_stage_once(tiny: Make, tmp_path: Path) ->
     assert found.continued == [{"after": 2, "planned": 3}, {"after": 5, "planned": 8}]
 
 
-def test_what_was_stopped_by_patience_is_not_made_longer(tiny: Make) -> None:
+def test_a_run_stopped_by_patience_is_not_extended(tiny: Make) -> None:
     own = saved(tiny())
     stopped = Progress(epochs=2, steps=10, stopped=True, score=5.0)
     assert stopped.is_complete(resume(own.run, before=stopped))
@@ -156,10 +156,10 @@ def same(one: Path, other: Path) -> bool:
     return all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_the_data_that_is_named_again_leaves_its_crops_where_they_are(tmp_path: Path) -> None:
-    told = ["data=own", f"run={tmp_path}"]
-    OmegaConf.save(configuration([*told, "data.prepared=crops"]), tmp_path / "config.yaml")
-    before, given = Progress(1, 5, False, None), [*told, "fit.resume=true"]
+def test_naming_the_data_again_keeps_the_folder_of_its_crops(tmp_path: Path) -> None:
+    overrides = ["data=own", f"run={tmp_path}"]
+    OmegaConf.save(configuration([*overrides, "data.prepared=crops"]), tmp_path / "config.yaml")
+    before, given = Progress(1, 5, False, None), [*overrides, "fit.resume=true"]
     assert resumed(configuration(given), before, given).data.prepared == "crops"
     given.append("data.prepared=moved")
     assert resumed(configuration(given), before, given).data.prepared == "moved"

@@ -97,10 +97,10 @@ def test_half_a_checkpoint_is_named(tiny: Make, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [0.0, 0.5, None])
-def test_the_last_but_one_is_gone_on_from_where_the_last_is_damaged(
+def test_a_damaged_last_checkpoint_is_replaced_by_the_previous_one(
     tiny: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, left: float | None
 ) -> None:
-    """As a power cut may leave it; the run ends with the numbers of an unbroken one."""
+    """As after a power cut; the run ends with the same weights as an uninterrupted one."""
     run = tmp_path / "run"
     last, previous = run / "last.ckpt", run / "previous.ckpt"
     fit(tiny("fit.epochs=2"))

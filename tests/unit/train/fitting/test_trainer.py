@@ -35,8 +35,8 @@ Make = Callable[..., DictConfig]
             r"^trainer\.enable_checkpointing=false: omit it; a run",
         ),
         ("limit_val_batches=0", r"^trainer\.limit_val_batches=0: omit it; best\.ckpt is"),
-        ("check_val_every_n_epoch=4", r"check_val_every_n_epoch=4: it must be from 1 to fit\.epo"),
-        ("check_val_every_n_epoch=0", r"check_val_every_n_epoch=0: it must be from 1 to fit\.epo"),
+        ("check_val_every_n_epoch=4", r"check_val_every_n_epoch=4: must be 1 to fit\.epo"),
+        ("check_val_every_n_epoch=0", r"check_val_every_n_epoch=0: must be 1 to fit\.epo"),
         ("nonsense=1", r"^trainer\.nonsense: lightning\.Trainer has no such argument$"),
     ],
 )

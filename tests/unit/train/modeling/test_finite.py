@@ -42,7 +42,7 @@ def test_weights() -> None:
 
 def test_ages() -> None:
     refuse_ages(FILE, np.array([1.0, 2.0]))
-    with pytest.raises(ValueError, match="of 1 of 2 faces are NaN or infinite"):
+    with pytest.raises(ValueError, match="for 1 of 2 faces are NaN or infinite"):
         refuse_ages(FILE, np.array([1.0, np.inf]))
 
 

@@ -109,9 +109,9 @@ class TestStart:
 
     def test_a_teacher_and_its_fraction_of_the_target(self, tmp_path: Path) -> None:
         start = trained(config_of(tmp_path / "a"))
-        overrides = (f"fit.start={start}", f"fit.teachers=[{start}]", "fit.blend=0.25")
+        overrides = (f"fit.start={start}", f"fit.teachers=[{start}]", "fit.mixup=0.25")
         row = origins.steps(
-            run_provenance(config_of(tmp_path / "b", *overrides, "fit.hint_weight=1"))
+            run_provenance(config_of(tmp_path / "b", *overrides, "fit.feature_weight=1"))
         ).rows[1]
         assert row[2:] == (
             "1",
