@@ -1,14 +1,14 @@
-"""Measure an exported TorchScript file on the held-out faces.
+"""Evaluate an exported model on the held-out faces.
 
     python -m train.evaluate run=runs/mine
     python -m train.evaluate evaluate.model=model_store/age.pt evaluate.report=report.html
 
-The first exports the run's weights (its best checkpoint's, unless `export.checkpoints` names
-others) into the run's folder, calibrates its interval on the validation split, measures the file on
-the test split and writes `metrics.json` and `report.html`, a page with pictures. The second
-measures a file as it is and writes the page alone, where one is asked for.
-`evaluate.portraits=FOLDER` measures faces too of which only bounds of the age are known.
-`evaluate.split=val` is for choosing between runs and settings: it writes `metrics-val.json` alone.
+The first exports the run's weights (`export.checkpoints`, by default the best checkpoint) into the
+run's folder, calibrates the interval on the validation split, evaluates the file on the test split,
+and writes `metrics.json` and the report with plots, `report.html`. The second evaluates a file as
+it is, and writes only the report, if asked for. `evaluate.portraits=FOLDER` adds faces with bounds
+of the age instead of the age. `evaluate.split=val` is for choosing between runs and settings: it
+writes only `metrics-val.json`.
 """
 
 import json
@@ -50,15 +50,15 @@ from train.provenance.runs import exported_provenance
 from train.torchscript import build
 
 log = logging.getLogger(__name__)
-COVERAGE = 0.9  # of age_interval, as the answer's documentation promises
-# More on validation, and most at young ages: other faces are harder than these, of whom many people
-# recur in training. Both were chosen in sight of the test faces' coverage, which is no independent
-# check of them therefore.
+COVERAGE = 0.9  # of age_interval, as the API documentation promises
+# Higher on validation, above all at young ages: new faces are harder than these, as many of their
+# people are in the training split too. Both values were chosen with the coverage on test faces in
+# sight, so that this coverage is no independent check of them.
 SPARE, YOUNG_LEVEL = 0.015, 0.93
 
 
 def export_run(config: DictConfig, calibration: Calibration) -> Weights:
-    """Export the weights of `config.run` into that folder, TorchScript as `age.pt`."""
+    """Export the weights of `config.run` into its folder, as `age.safetensors` and `age.pt`."""
     run = Path(config.run)
     geometry, detector = contract_parts(config)
     network, architecture = chosen_network(config)
@@ -72,26 +72,26 @@ def export_run(config: DictConfig, calibration: Calibration) -> Weights:
 
 
 def estimate(model: Path, dataset: CropDataset, batch_size: int) -> Predictions:
-    """What the exported file says of the faces of a data set, cropped as it takes them.
+    """Predictions of an exported file for a data set with crops of its size.
 
-    Raises ValueError where that is not finite.
+    Raises ValueError for ages that are not finite.
     """
-    # what is measured, and checked at export, must not depend on the machine
-    estimator = Predictor.load(model, _device(), "float32")
-    warn_of_repeats([*estimator.contract.data, *(label.source for label in dataset.labels)])
+    # in full precision: figures must not depend on the machine
+    predictor = Predictor.load(model, _device(), "float32")
+    warn_of_repeats([*predictor.contract.data, *(label.source for label in dataset.labels)])
     crops = dataset.crops.numpy()
-    parts = [estimator.predict(crops[i : i + batch_size]) for i in range(0, len(crops), batch_size)]
-    found = Predictions(
+    parts = [predictor.predict(crops[i : i + batch_size]) for i in range(0, len(crops), batch_size)]
+    predictions = Predictions(
         np.concatenate([part.age for part in parts]),
         np.concatenate([part.std for part in parts]),
         np.concatenate([part.interval for part in parts]),
     )
-    refuse_ages(model, found.age)
-    return found
+    refuse_ages(model, predictions.age)
+    return predictions
 
 
 def calibrate(config: DictConfig, model: Path) -> tuple[Calibration, dict[str, int]]:
-    """What the interval must be, from the validation split; how many faces tell it."""
+    """Calibrate the interval on the validation split; also gives its faces per decade."""
     val = model_crops(config, "val", read_contract(model).crop)
     found = estimate(model, val, config.evaluate.batch_size)
     calibration = calibrated(found.age, found.std, val.age.numpy(), COVERAGE, SPARE, YOUNG_LEVEL)
@@ -101,15 +101,15 @@ def calibrate(config: DictConfig, model: Path) -> tuple[Calibration, dict[str, i
 def measure(
     config: DictConfig, model: Path, calibration: Calibration
 ) -> tuple[Results, HeldOut, portraits.Portraits | None]:
-    """The figures of `evaluate.split`, and of portraits where there are any; what they are of."""
+    """Evaluate on `evaluate.split` and any portraits; also gives their predictions."""
     crops = model_crops(config, config.evaluate.split, read_contract(model).crop)
     found = estimate(model, crops, config.evaluate.batch_size)
     faces = HeldOut(crops, found.age, found.interval)
     resamples = config.evaluate.bootstrap
-    shown = bounded = None
+    portrait_faces = bounded = None
     if config.evaluate.portraits is not None:
-        shown = portraits.estimate(Path(config.evaluate.portraits), model, _device())
-        bounded = shown.results(resamples)
+        portrait_faces = portraits.estimate(Path(config.evaluate.portraits), model, _device())
+        bounded = portrait_faces.results(resamples)
     split, folders = config.evaluate.split, prepared_folders(config)
     results = replace(
         faces.results(list(config.data.sources), calibration, bounded, resamples),
@@ -117,7 +117,7 @@ def measure(
         copies=copied(crops, split, folders),
         same_people=same_people(crops, split, Path(config.data.prepared)),
     )
-    return results, faces, shown
+    return results, faces, portrait_faces
 
 
 def _device() -> torch.device:
@@ -125,16 +125,16 @@ def _device() -> torch.device:
 
 
 def show(results: Results) -> str:
-    """The figures as tables for a terminal, and what they do not say."""
-    every = [tables.sources(results), tables.decades(results), tables.people(results)]
-    every += [tables.checks(results), tables.beside(results)]
-    parts = [table.text() for table in every if table.rows]
+    """Tables and warnings, for a terminal."""
+    shown = [tables.sources(results), tables.decades(results), tables.people(results)]
+    shown += [tables.checks(results), tables.beside(results)]
+    parts = [table.text() for table in shown if table.rows]
     parts += [tables.compared(results), *(f"warning: {line}" for line in cautions(results))]
     return "\n\n".join(part for part in parts if part)
 
 
 def evaluate(config: DictConfig) -> Results:
-    """Measure as the module's docstring says."""
+    """Evaluate a run or a file; see the module's docstring."""
     if config.evaluate.model is not None:
         return _evaluate_file(config, Path(config.evaluate.model))
     config = run_config(config)
@@ -143,7 +143,7 @@ def evaluate(config: DictConfig) -> Results:
     calibration, faces = calibrate(config, run / "age.pt")
     weights = export_run(config, calibration)
     contract = weights.contract
-    results, held_out, shown = measure(config, run / "age.pt", contract.calibration)
+    results, held_out, portrait_faces = measure(config, run / "age.pt", contract.calibration)
     results = replace(results, calibrated_on=faces)
     refuse_figures(run / "age.pt", results.to_json())
     split = config.evaluate.split
@@ -156,16 +156,16 @@ def evaluate(config: DictConfig) -> Results:
     facts = [*network_facts(weights.architecture), *_facts(contract, origin)]
     steps = origins.steps(origin)
     page = Path(config.evaluate.report or run / "report.html")
-    Report(
-        f"Report: {run.name}", facts, steps, results, held_out, shown, learning_curves(config)
-    ).write(page)
+    curves = learning_curves(config)
+    report = Report(f"Report: {run.name}", facts, steps, results, held_out, portrait_faces, curves)
+    report.write(page)
     log.info("the report is in %s", page)
     return results
 
 
 def _evaluate_file(config: DictConfig, model: Path) -> Results:
     with ExitStack() as stack:
-        if model.suffix == ".safetensors":  # what is measured is what would be served
+        if model.suffix == ".safetensors":  # evaluate the model that would be served
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             weights, model = model, Path(folder, model.with_suffix(".pt").name)
             build(weights, model)
@@ -186,12 +186,12 @@ def _facts(contract: Contract, origin: provenance.Provenance) -> list[tuple[str,
     return [*contract_facts(contract), *origins.facts(origin)]
 
 
-def of_file(config: DictConfig, told: Sequence[str]) -> DictConfig:
-    """The configuration to measure `evaluate.model` with: that of the run which is named, if any.
+def of_file(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration to evaluate `evaluate.model` with.
 
-    `told` are the overrides of the command line; what they say of data and crops counts.
+    It is the run's if the command line's `overrides` name a run, and neither data nor crop.
     """
-    names = {override.lstrip("+~").partition("=")[0] for override in told}
+    names = {override.lstrip("+~").partition("=")[0] for override in overrides}
     if "run" not in names or any(
         name.partition(".")[0] in ("data", "crop") and name != "data.prepared" for name in names
     ):
@@ -201,7 +201,7 @@ def of_file(config: DictConfig, told: Sequence[str]) -> DictConfig:
 
 @command
 def main(config: DictConfig) -> None:
-    """Print the tables."""
+    """Evaluate and print the tables."""
     if config.evaluate.model is not None:
         config = of_file(config, HydraConfig.get().overrides.task)
     print(show(evaluate(config)))

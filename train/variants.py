@@ -1,18 +1,17 @@
-"""Smaller and faster variants of a model, measured beside each other: size, speed, error.
+"""Compare smaller and faster variants of a model: size, speed, error.
 
     python -m train.variants run=runs/mine
     python -m train.variants variants.weights=model_store/age.safetensors variants.limit=64
     python -m train.variants 'variants.files=[runs/resnet34/age.pt]' 'variants.prune=[]'
 
-Every network in each precision that a CPU can serve it in: the model itself, the model with a part
-of its channels cut out (`fitting.prune`) and trained for a moment after it, networks of other
-sizes that were not trained, whose error is not told, and exported files. What is made is an
-exported file in `variants.output`, and can be served; its interval is the model's, and not
-calibrated anew.
+Each network in each precision that a CPU can serve: the model itself, the model with pruned
+channels (`fitting.prune`) and a short training after it, untrained networks of other sizes, for
+their speed, and exported files. The variants are exported files in `variants.output` and can be
+served; they keep the model's interval, without a new calibration.
 
-torch.compile is timed only. The contract is TorchScript: one file for every machine, any number of
-faces at a time, loaded without a compiler. What torch.compile makes is not a file, and AOTInductor,
-whose kernels are the same, makes one for the processor that it was made on.
+torch.compile is only timed. The contract is TorchScript: one file for every machine, any batch
+size, loaded without a compiler. torch.compile gives no file, and AOTInductor, with the same
+kernels, gives one for the processor that built it.
 """
 
 import copy
@@ -45,33 +44,33 @@ from train.provenance.provenance import Provenance, Step, contract_provenance, j
 from train.provenance.terms import data_sets
 
 CPU = torch.device("cpu")
-BATCHES = (1, 16)  # faces at a time
-CALLS = 5  # of a variant in each of its turns, after one that warms the caches
-OBSERVED = 512  # validation crops that the ranges of 8 bits are found on
+BATCHES = (1, 16)  # faces in a call
+CALLS = 5  # timed calls of a variant in each round, after one that warms the caches
+INT8_CROPS = 512  # validation crops for the ranges of int8
 
 Faces = NDArray[np.uint8]  # [n, 3, S, S]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to compute ages of faces."""
+    """A way to compute the ages of faces."""
 
     name: str
     ages: Callable[[Faces], NDArray[np.float32]]  # [n], years
-    size: int | None  # bytes of its TorchScript; None where it is none
-    measured: bool  # whether its error means anything
+    size: int | None  # bytes of its TorchScript; None: no such file
+    measured: bool  # whether the table has its error; an untrained network's means nothing
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of a variant."""
+    """The measurements of a variant."""
 
     variant: Variant
-    milliseconds: Sequence[float]  # for each face, with each of `BATCHES`
+    milliseconds: Sequence[float]  # per face, for each of `BATCHES`
     mae: float | None  # years
 
     def cells(self) -> tuple[str, ...]:
-        """As text, for a table."""
+        """The row's texts, for a table."""
         size, mae = self.variant.size, self.mae
         return (
             self.variant.name,
@@ -82,24 +81,24 @@ class Row:
 
 
 def of_file(name: str, file: Path, measured: bool = True) -> Iterator[Variant]:
-    """An exported file in each precision that it can be served in on a CPU."""
+    """An exported file in each precision that a CPU can serve."""
     precisions: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
     for precision in precisions:
         if precision == "int8" and read_extra(file, INT8_FILE) is None:
             continue
-        estimator = Predictor.load(file, CPU, precision)
-        if estimator.precision != precision:  # a model that does not follow its weights' precision
+        predictor = Predictor.load(file, CPU, precision)
+        if predictor.precision != precision:  # the model cannot compute in it
             continue
         size = stored_size(file, precision)
-        yield Variant(f"{name}, {precision}", _by(estimator), size, measured)
+        yield Variant(f"{name}, {precision}", _ages_of(predictor), size, measured)
 
 
-def _by(estimator: Predictor) -> Callable[[Faces], NDArray[np.float32]]:
-    return lambda faces: estimator.predict(faces).age
+def _ages_of(predictor: Predictor) -> Callable[[Faces], NDArray[np.float32]]:
+    return lambda faces: predictor.predict(faces).age
 
 
 def stored_size(file: Path, precision: Precision) -> int:
-    """Bytes of a TorchScript file that holds the exported `file` in this precision alone."""
+    """Bytes of a TorchScript file with the model of `file` in this precision only."""
     if precision == "int8":
         return len(read_extra(file, INT8_FILE) or b"")
     model = torch.jit.load(str(file), map_location=CPU)
@@ -110,7 +109,7 @@ def stored_size(file: Path, precision: Precision) -> int:
 
 
 def compiled(name: str, network: AgeNetwork, dtype: torch.dtype) -> Variant:
-    """`network` by torch.compile, its weights folded into kernels for each number of faces."""
+    """`network` with torch.compile, its weights frozen, for each batch size."""
     lower = copy.deepcopy(network)
     round_weights(lower, dtype)
     model = torch.compile(lower, dynamic=False, options={"freezing": True})
@@ -125,26 +124,26 @@ def compiled(name: str, network: AgeNetwork, dtype: torch.dtype) -> Variant:
 
 
 def measure(variants: Sequence[Variant], test: CropDataset, rounds: int) -> list[Row]:
-    """Speed in turns, so that all have the same share of what else the machine does, and error."""
+    """Measure errors, and speeds in interleaved rounds, so that other load affects all alike."""
     crops = test.crops.numpy()
     faces = [np.resize(crops, (count, *crops.shape[1:])) for count in BATCHES]
     for variant in variants:
         for batch in faces:
             for _ in range(2):  # TorchScript optimises on its second call
                 variant.ages(batch)
-    turns = [
+    seconds = [
         [[_seconds(variant, batch) / len(batch) for batch in faces] for variant in variants]
         for _ in range(rounds)
     ]
     rows = []
-    for variant, *of_turns in zip(variants, *turns, strict=True):
-        medians = [1e3 * median(times) for times in zip(*of_turns, strict=True)]
+    for variant, *of_rounds in zip(variants, *seconds, strict=True):
+        medians = [1e3 * median(times) for times in zip(*of_rounds, strict=True)]
         rows.append(Row(variant, medians, _mae(variant, test) if variant.measured else None))
     return rows
 
 
 def _seconds(variant: Variant, faces: Faces) -> float:
-    """Of one call."""
+    """Mean duration of a call."""
     variant.ages(faces)
     start = time.perf_counter()
     for _ in range(CALLS):
@@ -157,23 +156,23 @@ def _mae(variant: Variant, test: CropDataset) -> float:
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """Of what `measure` gave."""
-    speeds = [f"ms for a face, {count} at a time" for count in BATCHES]
+    """The table of all rows."""
+    speeds = [f"ms per face, batch {count}" for count in BATCHES]
     return Table(("network", "MB", *speeds, "MAE, years"), [row.cells() for row in rows])
 
 
 def make(model: Weights, config: DictConfig) -> list[Variant]:
-    """All variants of `model` that `config.variants` asks for; its `output` holds what is made.
+    """Build the variants of `model` that `config.variants` lists, in its folder `output`.
 
-    Raises ValueError where one of the files takes other crops than the model.
+    Raises ValueError if one of its files takes other crops than the model.
     """
     wanted, name = config.variants, model.architecture.backbone
     if wanted.prune:
-        with exit_if_missing():  # not at the top: all but this does without it
+        with exit_if_missing():  # imported here: only pruning needs this extra
             from train.fitting.prune import pruned, retrained
     observed = model_crops(config, "val", model.contract.crop)
-    observed.thin_out(OBSERVED)
-    origin = contract_provenance(model.contract, "the model that was made smaller")
+    observed.thin_out(INT8_CROPS)
+    origin = contract_provenance(model.contract, "the original model")
 
     def exported(
         name: str, network: AgeNetwork, origin: Provenance, measured: bool = True
@@ -182,7 +181,7 @@ def make(model: Weights, config: DictConfig) -> list[Variant]:
         contract = replace(
             model.contract,
             data=origin.names(),
-            metrics={},  # they say nothing of the others
+            metrics={},  # the model's do not hold for a variant
             provenance=origin.to_json(),
         )
         ranges = _ranges(network, observed)
@@ -198,24 +197,24 @@ def make(model: Weights, config: DictConfig) -> list[Variant]:
         smaller = pruned(model.network, part)
         if wanted.steps:
             retrained(smaller, model.architecture, config, wanted.steps)
-        called = f"{name}-pruned-{round(100 * part)}"
-        variants += exported(called, smaller, of_pruned(origin, called, part, config))
+        new_name = f"{name}-pruned-{round(100 * part)}"
+        variants += exported(new_name, smaller, of_pruned(origin, new_name, part, config))
     for backbone in wanted.untrained:
         architecture = Architecture.of_timm(backbone, model.architecture.size)
         other = AgeNetwork(replace(architecture, shift=model.architecture.shift)).eval()
-        called = f"{backbone}-untrained"
-        nothing = Provenance((Step("derived", called, "not trained"),))
-        variants += exported(called, other, nothing, measured=False)
+        new_name = f"{backbone}-untrained"
+        untrained = Provenance((Step("derived", new_name, "not trained"),))
+        variants += exported(new_name, other, untrained, measured=False)
     for file in map(Path, wanted.files):
         if read_contract(file).crop != model.contract.crop:
-            raise ValueError(f"{file} takes other crops than the model that it is put beside")
+            raise ValueError(f"{file} takes other crops than the model it is compared with")
         variants += of_file(str(file), file)
     return variants
 
 
 def of_pruned(origin: Provenance, name: str, part: float, config: DictConfig) -> Provenance:
-    """How a model came to be that `part` was cut out of, and that was trained as `config` says."""
-    words, steps = f"{part:.0%} of each layer's channels cut out", config.variants.steps
+    """The provenance of a pruned model."""
+    words, steps = f"{part:.0%} of each layer's channels pruned", config.variants.steps
     if not steps:
         return join(Step("derived", name, words), [origin])
     words = f"{words}, then trained for {steps} steps"
@@ -224,7 +223,7 @@ def of_pruned(origin: Provenance, name: str, part: float, config: DictConfig) ->
 
 
 def _ranges(network: AgeNetwork, observed: CropDataset) -> dict[str, tuple[float, int]] | None:
-    """What 8 bits need; None where torch's FX cannot trace the backbone."""
+    """Ranges of int8; None if torch's FX cannot trace the backbone."""
     try:
         return dict(activation_ranges(network, observed.crops))
     except TraceError:
@@ -232,10 +231,10 @@ def _ranges(network: AgeNetwork, observed: CropDataset) -> dict[str, tuple[float
 
 
 def compare(config: DictConfig) -> Table:
-    """Make the variants and measure them.
+    """Build the variants and measure them.
 
-    Raises FileNotFoundError where there is no such run, or it was not evaluated, and ValueError
-    where the crops are not those of the model.
+    Raises FileNotFoundError for a run that is missing or was not evaluated, and ValueError if the
+    prepared crops are not the model's.
     """
     wanted = config.variants
     if wanted.weights is None:
@@ -251,7 +250,7 @@ def compare(config: DictConfig) -> Table:
 
 @command
 def main(config: DictConfig) -> None:
-    """Print the table."""
+    """Compare, and print the table."""
     print(compare(config).markdown())
 
 

@@ -118,11 +118,11 @@ class Fit:
     loss: Annotated[str, one_of("dldl_v2", "cross_entropy", "l1")]
     sigma: Positive
     expectation_weight: Weight
-    helper_weight: Weight
+    auxiliary_weight: Weight
     teachers: Paths
     teacher_weight: Part
-    hint_weight: Weight
-    blend: Part
+    feature_weight: Weight
+    mixup: Part
     precision: Annotated[
         str,
         one_of(

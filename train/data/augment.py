@@ -119,11 +119,10 @@ class Augmentation:
         return torch.where(box[:, None], colour, faces)
 
 
-def blended(faces: Tensor, part: float) -> tuple[Tensor, Tensor]:
-    """Lay another one of the batch over a `part` of the faces, [N, 3, S, S]; and which, bool [N].
+def mixup(faces: Tensor, part: float) -> tuple[Tensor, Tensor]:
+    """Mix a `part` of the faces, [N, 3, S, S], with another of the batch; also gives which, [N].
 
-    How much of the other shows through is anything from none to all (Zhang et al., mixup, ICLR
-    2018).
+    The ratio is uniform in 0 to 1 (Zhang et al., mixup, ICLR 2018).
     """
     n, device = len(faces), faces.device
     chosen = torch.rand(n, device=device) < part

@@ -1,1 +1,1 @@
-"""What a model is worth: figures, their tables, the card and the report."""
+"""The quality of a model: figures, calibration, tables, model card and report."""

@@ -1,4 +1,4 @@
-"""What the interval around an estimate must be for faces of each age."""
+"""Calibration of the prediction interval, by age."""
 
 from bisect import bisect_left
 
@@ -11,50 +11,50 @@ from train.data.samples import MAX_AGE
 
 Floats = NDArray[np.floating]
 
-APART = 5  # years between two ages that are looked at
-REACH = APART / 2  # years on either side of such an age whose faces count
-LEAST = 150  # faces that count, where fewer are within reach
-LEVELS = np.arange(0.5, 1, 0.0025)  # that the ends of the interval are tried at
+STEP = 5  # years between the ages of a calibration
+REACH = STEP / 2  # years on either side of an age whose faces count for it
+LEAST = 150  # nearest faces that count where fewer are within reach
+LEVELS = np.arange(0.5, 1, 0.0025)  # candidate levels of the interval's ends
 YOUNG = 20  # years
 
 
 def neutral(coverage: float) -> Calibration:
-    """Of a model that is not calibrated yet: the interval is age ± spread."""
+    """Of an uncalibrated model: the interval is age ± standard deviation."""
     return Calibration(coverage, (0, MAX_AGE), (-1, -1), (1, 1))
 
 
 def calibrated(
     age: Floats,
-    spread: Floats,
+    std: Floats,
     truth: Floats,
     coverage: float,
     spare: float,
     young: float = 0.0,
 ) -> Calibration:
-    """From estimates, spreads and true ages [n] of faces that were not trained on, in years.
+    """Calibrate on estimates, standard deviations and true ages [n] of held-out faces, in years.
 
-    At each end of the interval lies the split-conformal quantile, with its correction for a finite
-    sample (Lei et al., JASA 2018), of the residuals of faces of that age. An interval reaches to
-    the last age that is inside, past others that are not, and so holds more faces than its ends
-    promise: their level is the lowest at which it holds `coverage` and `spare` of these faces. For
-    ages up to `YOUNG` it is `young` at least.
+    The ends of the interval are split-conformal quantiles, with the correction for a finite sample
+    (Lei et al., JASA 2018), of the residuals of faces of each age. An interval reaches to the last
+    age inside, over gaps, and so holds more faces than the level of its ends: this is the lowest
+    level at which it holds `coverage + spare` of these faces, and at least `young` for ages up to
+    `YOUNG`.
     """
 
-    def held(level: float) -> float:
-        ends = _at_level(age, spread, truth, level, young, coverage)
-        low, high = prediction_intervals(age.astype("f4"), spread.astype("f4"), ends).T
+    def coverage_at(level: float) -> float:
+        calibration = _at_level(age, std, truth, level, young, coverage)
+        low, high = prediction_intervals(age.astype("f4"), std.astype("f4"), calibration).T
         return float(((low <= truth) & (truth <= high)).mean())
 
-    lowest = bisect_left(LEVELS, coverage + spare, hi=len(LEVELS) - 1, key=held)
-    return _at_level(age, spread, truth, LEVELS[lowest], young, coverage)
+    lowest = bisect_left(LEVELS, coverage + spare, hi=len(LEVELS) - 1, key=coverage_at)
+    return _at_level(age, std, truth, LEVELS[lowest], young, coverage)
 
 
 def _at_level(
-    age: Floats, spread: Floats, truth: Floats, level: float, young: float, coverage: float
+    age: Floats, std: Floats, truth: Floats, level: float, young: float, coverage: float
 ) -> Calibration:
-    """With ends between which lies the part `level` of the residuals of each age, or `young`."""
-    residuals = (truth - age) / np.maximum(spread, 1e-6)
-    ages = (*range(0, MAX_AGE, APART), MAX_AGE)
+    """With ends that hold `level` of the residuals of each age; at young ages at least `young`."""
+    residuals = (truth - age) / np.maximum(std, 1e-6)
+    ages = (*range(0, MAX_AGE, STEP), MAX_AGE)
     ends = [
         _ends(residuals[_near(truth, year)], max(level, young) if year <= YOUNG else level)
         for year in ages
@@ -63,14 +63,14 @@ def _at_level(
 
 
 def _near(truth: Floats, year: float) -> NDArray[np.int64]:
-    """The faces whose age is about `year`."""
+    """Indices of the faces with an age near `year`."""
     distance = np.abs(truth - year)
     count = max(int((distance <= REACH).sum()), min(LEAST, len(truth)))
     return np.argsort(distance, kind="stable")[:count]
 
 
 def _ends(residuals: Floats, level: float) -> tuple[float, float]:
-    """Between which a `level` of the residuals lie, as much below as above; and so does 0."""
+    """Ends that hold `level` of the residuals, with equal tails, and 0."""
     count = len(residuals)
     rank = min(1.0, np.ceil((count + 1) * (1 + level) / 2) / count)
     upper = float(np.quantile(residuals, rank, method="higher"))

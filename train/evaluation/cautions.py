@@ -1,4 +1,4 @@
-"""Where figures say less than they seem to: too few faces, or faces that training has shown."""
+"""Warnings about the figures: too few faces, or test faces that training has seen."""
 
 import csv
 import math
@@ -14,34 +14,35 @@ from train.data.duplicates import HashedImages, copies
 from train.data.samples import Split
 from train.evaluation.results import ALL, DECADES, FEW, Figures, Results
 
-# The part of other faces that an interval holds which n faces calibrated is spread as a Beta
-# distribution of n + 1 (Vovk, Conditional validity of inductive conformal predictors, 2012): of 900
-# it is within 2 points of the wanted 90 % in 19 of 20 cases, as `results.OVERALL` asks.
+WARNING = "Reasons to trust these figures less:"
+# The coverage of an interval calibrated on n faces has a Beta distribution of n + 1 (Vovk,
+# Conditional validity of inductive conformal predictors, 2012): with 900 it is within 2 points of
+# the target of 90 % in 19 of 20 cases, as `results.OVERALL` asks.
 CALIBRATING = 900
-# Absolute errors have a standard deviation of about 5 years: of 400 their mean is known to half a
-# year, 19 times in 20, which is what models that are worth comparing differ by.
+# Absolute errors have a standard deviation of about 5 years: with 400 faces their mean is known to
+# half a year, 19 times in 20, the typical difference between models worth comparing.
 TESTING = 400
 
 
 def cautions(results: Results) -> list[str]:
-    """A line for each reason to trust the figures less, with the numbers."""
+    """A line, with numbers, for each reason to trust the figures less."""
     return [
         *_calibration(results),
         *_testing(results),
         *_seen(results.copies, results, "have a near copy in another split"),
-        *_seen(results.same_people, results, "seem to show somebody of the training faces"),
+        *_seen(results.same_people, results, "seem to show a person of the training faces"),
     ]
 
 
 def counted(dataset: CropDataset) -> dict[str, int]:
-    """How many faces there are, and of each decade."""
+    """Number of faces: of all, and of each decade."""
     ages = dataset.age.tolist()
     of_decade = Counter(int(age) // 10 for age in ages)
     return {ALL: len(ages)} | {name: of_decade[i] for i, name in enumerate(DECADES)}
 
 
 def copied(dataset: CropDataset, split: Split, folders: Sequence[Path]) -> dict[str, int]:
-    """Source -> faces of `dataset`, which is `split`, that have a near copy in another one."""
+    """Source -> number of faces of `dataset`, the `split`, with a near copy in another split."""
     held_out = HashedImages.of(dataset.labels, dataset.crops)
     found = set()
     for folder in folders:
@@ -57,7 +58,7 @@ def copied(dataset: CropDataset, split: Split, folders: Sequence[Path]) -> dict[
 
 
 def same_people(dataset: CropDataset, split: Split, prepared: Path) -> dict[str, int]:
-    """Source -> faces that `train.same_person` listed; nothing where it has not run."""
+    """Source -> number of faces listed by `train.same_person`; empty if it has not run."""
     listed = prepared / "people.csv"
     if not listed.is_file():
         return {}
@@ -74,32 +75,32 @@ def _by_source(found: Iterable[str], dataset: CropDataset) -> dict[str, int]:
 def _calibration(results: Results) -> list[str]:
     if not results.calibrated_on:
         return []
-    said, counts = [], dict(results.calibrated_on)
+    lines, counts = [], dict(results.calibrated_on)
     total, wanted = counts.pop(ALL), results.calibration.coverage
     if total < CALIBRATING:
-        spread = 196 * math.sqrt(wanted * (1 - wanted) / (total + 2))
-        said.append(
-            f"age_interval is calibrated on {total} validation faces: of other faces it may hold "
-            f"{spread:.0f} points more or less than the {wanted:.0%} that it is made for; "
-            f"{CALIBRATING} keep that within 2"
+        margin = 196 * math.sqrt(wanted * (1 - wanted) / (total + 2))
+        lines.append(
+            f"age_interval is calibrated on {total} validation faces: on other faces its coverage "
+            f"may be {margin:.0f} points above or below the target of {wanted:.0%}; with "
+            f"{CALIBRATING}, 2 points"
         )
     if thin := [f"{decade} ({count})" for decade, count in counts.items() if count < FEW]:
-        said.append(
-            f"fewer than {FEW} validation faces of these ages, whose age_interval is told by faces "
-            f"of other ages: {', '.join(thin)}"
+        lines.append(
+            f"fewer than {FEW} validation faces of these ages, so that faces of other ages decide "
+            f"their age_interval: {', '.join(thin)}"
         )
-    return said
+    return lines
 
 
 def _testing(results: Results) -> list[str]:
-    said = []
+    lines = []
     for source, figures in results.sources.items():
         mae = figures["mae"]
         if mae.count < TESTING:
-            said.append(
+            lines.append(
                 f"{source} has {mae.count} test faces: its MAE of {mae.value:.2f} years would be "
-                f"between {mae.low:.2f} and {mae.high:.2f} for as many others; {TESTING} tell it "
-                "to half a year"
+                f"between {mae.low:.2f} and {mae.high:.2f} for as many others; with {TESTING} it "
+                "is known to half a year"
             )
     groups = [
         f"{source} {group} ({figures['mae'].count})"
@@ -108,22 +109,20 @@ def _testing(results: Results) -> list[str]:
         for group, figures in _thin(of_source).items()
     ]
     if groups:
-        said.append(f"fewer than {FEW} test faces, of which figures say little: {_some(groups)}")
-    return said
+        lines.append(
+            f"fewer than {FEW} test faces, too few for reliable figures: {', '.join(groups)}"
+        )
+    return lines
 
 
 def _thin(groups: Mapping[str, Figures]) -> dict[str, Figures]:
     return {name: figures for name, figures in groups.items() if figures["mae"].count < FEW}
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names)
-
-
 def _seen(counts: Mapping[str, int], results: Results, what: str) -> list[str]:
     return [
         f"{count} of {results.sources[source]['mae'].count} test faces of {source} {what}: the "
-        "figures are better than those of new people"
+        "figures are better than for new people"
         for source, count in counts.items()
         if count and source in results.sources
     ]

@@ -1,4 +1,4 @@
-"""Another model on the same test faces: is the new one better?"""
+"""Comparison with another model on the same test faces."""
 
 from pathlib import Path
 
@@ -21,14 +21,14 @@ from train.modeling.weights import load_weights
 from train.provenance.provenance import read_provenance
 
 SHIPPED = Path(__file__).parents[2] / "model_store" / "age.safetensors"
-CHUNK = 256  # faces at once
+CHUNK = 256  # faces in a call
 
 
 def compared(config: DictConfig, faces: HeldOut) -> Comparison | None:
-    """The model that `evaluate.beside` names beside the estimates of `faces`; None without one.
+    """Compare the predictions of `faces` with those of `evaluate.beside`; None without one.
 
-    By default it is the shipped one, or, where that cannot be, what the run began from. Nothing is
-    raised where neither can be: the reason is told.
+    The default is the shipped model or, if that fails, the start of the run. If no comparison is
+    possible, the result has the reason; nothing is raised.
     """
     wanted = config.evaluate.beside
     if wanted is None:
@@ -50,7 +50,7 @@ def _beside(config: DictConfig, faces: HeldOut, other: Path) -> Comparison:
         raise FileNotFoundError(f"{other} is missing")
     ages = _ages(config, other)
     if np.abs(ages - faces.age).max() < 0.01:
-        return Comparison(_called(other), reason="it is this model: it tells the same ages")
+        return Comparison(_name(other), reason="it is this model: its ages are the same")
     ours, theirs = np.abs(faces.error), np.abs(ages - faces.truth)
     sources = sorted({label.source for label in faces.dataset.labels})
     masks = {source: faces.of(source) for source in sources}
@@ -61,33 +61,33 @@ def _beside(config: DictConfig, faces: HeldOut, other: Path) -> Comparison:
         group: {
             "mae": bootstrap(ours[mask], resamples),
             "other": bootstrap(theirs[mask], resamples),
-            # of each face: what is hard for both models does not count
+            # paired by face: what is hard for both models cancels out
             "difference": bootstrap((ours - theirs)[mask], resamples),
         }
         for group, mask in masks.items()
     }
-    return Comparison(_called(other), groups)
+    return Comparison(_name(other), groups)
 
 
-def _called(other: Path) -> str:
-    """Its file, and what it says of itself: another may have taken the shipped one's place."""
+def _name(other: Path) -> str:
+    """The model's file and its own name: the shipped model may have been replaced."""
     name = "/".join(other.parts[-2:])
     if not other.is_file() or other.suffix == ".pt":
         return name
-    said = read_provenance(other).last
-    return name if said.kind == "unknown" else f"{name} ({said.name})"
+    step = read_provenance(other).last
+    return name if step.kind == "unknown" else f"{name} ({step.name})"
 
 
 def _ages(config: DictConfig, other: Path) -> NDArray[np.float32]:
-    """What it says of the faces of `evaluate.split`, [n] years.
+    """Its ages for the faces of `evaluate.split`, [n], years.
 
-    Raises ValueError where it takes other crops than those that are prepared.
+    Raises ValueError if it takes other crops than the prepared ones.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if other.suffix == ".pt":
-        estimator = Predictor.load(other, device, "float32")
+        predictor = Predictor.load(other, device, "float32")
         crops = model_crops(config, config.evaluate.split, read_contract(other).crop).crops
-        return np.concatenate([estimator.predict(p.numpy()).age for p in crops.split(CHUNK)])
+        return np.concatenate([predictor.predict(p.numpy()).age for p in crops.split(CHUNK)])
     network, geometry = _network(config, other)
     crops = model_crops(config, config.evaluate.split, geometry).crops
     network.to(device)
@@ -101,5 +101,5 @@ def _network(config: DictConfig, other: Path) -> tuple[AgeNetwork, CropGeometry]
         weights = load_weights(other)
         return weights.network, weights.contract.crop
     network, architecture = load_checkpoint(other, config.export.shift)
-    geometry, _ = contract_parts(config)  # a checkpoint holds none; its run's crops are these
+    geometry, _ = contract_parts(config)  # a checkpoint has none; its run uses these crops
     return network, widened(geometry, architecture.crop_size)

@@ -1,4 +1,4 @@
-"""The test faces with what an exported model says of them, and their figures by group."""
+"""The test faces with their predictions, and the figures of groups of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """n test faces."""
+    """n test faces with predictions."""
 
     dataset: CropDataset  # n crops with their labels
     age: NDArray[np.float32]  # [n], years
@@ -35,7 +35,7 @@ class HeldOut:
         return self.age - self.truth
 
     def of(self, source: str) -> Mask:
-        """Which faces come from that source."""
+        """Mask of the faces from a source."""
         return np.array([label.source == source for label in self.dataset.labels])
 
     def results(
@@ -45,7 +45,7 @@ class HeldOut:
         portraits: Bounded | None,
         resamples: int,
     ) -> Results:
-        """The figures of every group of faces, with `resamples` for the bootstrap intervals."""
+        """The figures of every group of faces; `resamples` is of the bootstrap intervals."""
 
         def measured(masks: Mapping[str, Mask]) -> Groups:
             return {
@@ -71,6 +71,6 @@ class HeldOut:
 
 
 def _coded(codes: NDArray[np.int64], names: Sequence[str], mask: Mask) -> dict[str, Mask]:
-    """Which faces of `mask` are of each code, for the codes that any is of."""
+    """Masks of the faces of `mask` with each code, by its name, without empty ones."""
     masks = {name: mask & (codes == code) for code, name in enumerate(names)}
     return {name: each for name, each in masks.items() if each.any()}

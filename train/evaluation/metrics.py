@@ -1,4 +1,4 @@
-"""What is said of estimated ages: errors, their spread, and how sure the numbers are."""
+"""Metrics of estimated ages, with bootstrap intervals."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Measured:
-    """A number with the bootstrap interval that holds it in 95 % of resamples."""
+    """A number with its 95 % bootstrap interval."""
 
     value: float
     low: float
@@ -47,7 +47,7 @@ def describe(age: Floats, truth: Floats, interval: Floats, resamples: int) -> di
 
     Returns:
         mae: mean absolute error, years; bias: mean of age - truth, years; cs5: per cent of faces
-        within 5 years (cumulative score); coverage: per cent whose true age the interval holds;
+        within 5 years (cumulative score); coverage: per cent of true ages inside the interval;
         width: mean width of the interval, years.
     """
     error = age - truth
@@ -63,18 +63,18 @@ def describe(age: Floats, truth: Floats, interval: Floats, resamples: int) -> di
 
 
 def outside(age: Floats, bounds: Floats) -> Floats:
-    """How many years ages [n] lie outside of `bounds` [n, 2]; 0 for what is inside."""
+    """Distance of ages [n] from `bounds` [n, 2], years; 0 inside."""
     return np.maximum(np.maximum(bounds[:, 0] - age, age - bounds[:, 1]), 0)
 
 
 def describe_bounded(
     age: Floats, bounds: Floats, interval: Floats, resamples: int
 ) -> dict[str, Measured]:
-    """The figures of faces of which only bounds of the true age are known.
+    """The figures of faces with bounds of the true age instead of the age.
 
     Args:
         age: [n] years.
-        bounds: [n, 2] years, the lowest and the highest age that it can be.
+        bounds: [n, 2] years, the lowest and the highest possible age.
         interval: [n, 2] years.
 
     Returns:
@@ -93,7 +93,7 @@ def describe_bounded(
 
 
 def decades(truth: Floats) -> dict[str, NDArray[np.bool_]]:
-    """Which faces are in which decade of true age, for the decades that have any."""
+    """Masks of the faces in each decade of true age, by its name, without empty ones."""
     starts = range(0, int(truth.max()) + 1, 10)
     masks = {f"{start}-{start + 9}": (truth >= start) & (truth < start + 10) for start in starts}
     return {name: mask for name, mask in masks.items() if mask.any()}

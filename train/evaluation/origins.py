@@ -1,4 +1,4 @@
-"""How weights came to be and under which terms, in words: for the model card and the report."""
+"""Provenance and terms of weights in words, for the model card and the report."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -8,7 +8,7 @@ from train.provenance.terms import DataSet, Terms, Use
 
 
 def steps(provenance: Provenance) -> Table:
-    """Every step that led to the weights, each after those that it depends on."""
+    """The steps that led to the weights, each after its dependencies."""
     numbers = {step.key: str(i) for i, step in enumerate(provenance.steps, 1)}
     return Table(
         ("step", "what it is", "began from", "learned from", "trained on"),
@@ -26,7 +26,7 @@ def steps(provenance: Provenance) -> Table:
 
 
 def materials(provenance: Provenance) -> list[str]:
-    """All that has terms, with them and with the steps that it came in by."""
+    """Data sets and others' weights with their terms and the steps that used them."""
     lines = [
         f"{_titled(each)} (trained on in {_numbered(provenance, _users(provenance, each))}): "
         f"{_words(each.terms, each.title)}"
@@ -41,36 +41,36 @@ def materials(provenance: Provenance) -> list[str]:
 
 
 def terms(provenance: Provenance) -> str:
-    """The strictest of all terms in a sentence, with the reason; then what is not known."""
-    said = []
+    """The strictest of all terms in a sentence, with the reason; then unknown terms."""
+    sentences = []
     if reasons := _reasons(provenance):
-        said.append(
+        sentences.append(
             "Terms: these weights are for non-commercial research only, because they "
             f"{' and '.join(reasons)}."
         )
     unknown = [step.name for step in provenance.steps if step.terms and step.terms.use == "unknown"]
     if unknown:
-        first = "Beyond that, terms" if said else "Terms"
+        first = "Beyond that, terms" if sentences else "Terms"
         names = _listed(dict.fromkeys(unknown))
-        said.append(f"{first}: not known for {names}; ask whoever made it.")
-    if not said:
+        sentences.append(f"{first}: not known for {names}; ask its authors.")
+    if not sentences:
         sources = _listed(dict.fromkeys(_sources(provenance)))
-        said.append(f"Terms: those of {sources}." if sources else "Terms: nothing was trained on.")
-    return " ".join(said)
+        sentences.append(f"Terms: those of {sources}." if sources else "Terms: no training data.")
+    return " ".join(sentences)
 
 
 def forbidden(provenance: Provenance) -> str:
-    """What the terms do not allow, as a line."""
+    """The uses that the terms prohibit, as a line."""
     uses = _uses(provenance)
     if "non-commercial" in uses:
-        return "Anything commercial: the terms of the data do not allow it."
+        return "Any commercial use: the terms of the data do not allow it."
     if "unknown" in uses:
-        return "Anything, before the terms that are not known are asked for."
-    return "Anything that the terms of the data do not allow."
+        return "Any use, before the unknown terms are cleared."
+    return "Any use that the terms of the data do not allow."
 
 
 def facts(provenance: Provenance) -> list[tuple[str, str]]:
-    """As name and value."""
+    """Terms as name and value."""
     return [("terms", terms(provenance)), ("with the terms of", "; ".join(materials(provenance)))]
 
 
@@ -78,13 +78,13 @@ def _what(step: Step) -> str:
     if step.training is not None:
         return f"{step.name}: {_training(step.training)}"
     if step.kind == "unknown":
-        return f"{step.name}: it does not say what it is"
+        return f"{step.name}: of unknown origin"
     return f"{step.name}: {step.words}"
 
 
 def _training(run: Training) -> str:
     frozen = run.frozen
-    said = [
+    parts = [
         run.backbone,
         _epochs(run),
         f"batch {run.batch}",
@@ -92,31 +92,29 @@ def _training(run: Training) -> str:
         f"one cycle up to {run.learning_rate:g}",
     ]
     if frozen is True:
-        said.append("heads alone")
+        parts.append("heads only")
     elif frozen:
-        said.append(f"{', '.join(frozen)} frozen")
+        parts.append(f"{', '.join(frozen)} frozen")
     if run.ema:
-        said.append(f"moving average {run.ema:g}")
+        parts.append(f"moving average {run.ema:g}")
     if run.loss != "dldl_v2":
-        said.append(f"loss {run.loss}")
+        parts.append(f"loss {run.loss}")
     if run.blend:
-        said.append(
-            f"another face laid over {run.blend:.0%} of faces, whose age teachers alone tell"
-        )
-    return f"{', '.join(said)}; seed {run.seed}"
+        parts.append(f"mixup of {run.blend:.0%} of faces, with the teachers' ages as targets")
+    return f"{', '.join(parts)}; seed {run.seed}"
 
 
 def _epochs(run: Training) -> str:
     unit = "epoch" if run.epochs == 1 else "epochs"
     if run.done is None:
-        said = f"up to {run.epochs} {unit}"
+        epochs = f"up to {run.epochs} {unit}"
     elif run.before:
-        said = f"epochs {run.before + 1} to {run.done} of {run.epochs}"
+        epochs = f"epochs {run.before + 1} to {run.done} of {run.epochs}"
     elif run.done == run.epochs:
-        said = f"{run.epochs} {unit}"
+        epochs = f"{run.epochs} {unit}"
     else:
-        said = f"{run.done} of {run.epochs} {unit}"
-    return said if run.limit is None else f"{said} of {run.limit:g} batches each"
+        epochs = f"{run.done} of {run.epochs} {unit}"
+    return epochs if run.limit is None else f"{epochs} of {run.limit:g} batches each"
 
 
 def _from_nothing(step: Step) -> str:
@@ -126,9 +124,9 @@ def _from_nothing(step: Step) -> str:
 def _teachers(numbers: Sequence[str], run: Training | None) -> str:
     if not numbers:
         return "-"
-    told = f" ({run.teacher_weight:.0%} of the target)" if run else ""
-    hints = ", and the features that they tell it from" if run and run.hint_weight else ""
-    return f"{', '.join(numbers)}{told}{hints}"
+    weight = f" ({run.teacher_weight:.0%} of the target)" if run else ""
+    features = ", and their features" if run and run.hint_weight else ""
+    return f"{', '.join(numbers)}{weight}{features}"
 
 
 def _titled(data: DataSet) -> str:
@@ -146,8 +144,8 @@ def _numbered(provenance: Provenance, chosen: Sequence[Step]) -> str:
 
 def _words(terms: Terms | None, name: str) -> str:
     if terms is None or terms.use == "unknown":
-        return f"terms: not known for {name}; ask whoever made it"
-    return terms.words or f"terms: those of {name}, which whoever trained did not state"
+        return f"terms: not known for {name}; ask its authors"
+    return terms.words or f"terms: those of {name}, not stated in training"
 
 
 def _uses(provenance: Provenance) -> set[Use]:
@@ -163,18 +161,18 @@ def _sources(provenance: Provenance) -> Iterator[str]:
 
 
 def _reasons(provenance: Provenance) -> list[str]:
-    """Why the weights are not for commerce: verbs, with what they owe it to."""
+    """Reasons why commercial use is prohibited, each a verb with its data or weights."""
     finals = provenance.finals()
     began = [e for f in finals for e in provenance.before(f) if e not in finals]
-    # what taught, the nearest first, as later steps lie further back in the list
-    taught = [e for e in reversed(provenance.steps) if e not in finals and e not in began]
-    told: set[str] = set()
+    # teachers, the nearest first: later steps come later in the list
+    teachers = [e for e in reversed(provenance.steps) if e not in finals and e not in began]
+    seen: set[str] = set()
     reasons = []
-    for verb, group in (("", finals), ("began from", began), ("learned from", taught)):
-        titles = [t for step in group for t in _restricted(step) if t not in told]
+    for verb, group in (("", finals), ("began from", began), ("learned from", teachers)):
+        titles = [t for step in group for t in _restricted(step) if t not in seen]
         if not titles:
             continue
-        told.update(titles)
+        seen.update(titles)
         if not verb:
             reasons.append(f"were trained on {_listed(dict.fromkeys(titles))}")
             continue
@@ -188,7 +186,7 @@ def _reasons(provenance: Provenance) -> list[str]:
 
 
 def _restricted(step: Step) -> list[str]:
-    """What has terms of its own that rule out commerce."""
+    """Data sets and weights of the step whose own terms prohibit commercial use."""
     found = [each.title for each in step.data if each.terms.use == "non-commercial"]
     if step.terms is not None and step.terms.use == "non-commercial":
         found.append(step.name)

@@ -1,7 +1,7 @@
-"""Portraits of which bounds of the age are known: to measure on, not to train with.
+"""Portraits with bounds of the age instead of the age: for evaluation only.
 
-A folder with `images/` and `labels.csv`, whose columns are `file`, `age_low` and `age_high`, in
-years. Each picture goes the whole way of a served photograph, and its main face counts.
+A folder with `images/` and `labels.csv`, with the columns `file`, `age_low` and `age_high`, in
+years. Each image goes through the whole serving pipeline, and its main face counts.
 """
 
 import logging
@@ -29,32 +29,32 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Portrait:
-    """A picture of one person."""
+    """An image of one person."""
 
     path: Path
-    low: float  # years; the person was not younger
-    high: float  # nor older
+    low: float  # lowest possible age, years
+    high: float  # highest possible age, years
 
 
 @dataclass(frozen=True)
 class Portraits:
-    """What an exported model says of n portraits."""
+    """Predictions of an exported model for n portraits."""
 
     age: NDArray[np.float64]  # [n], years
     interval: NDArray[np.float64]  # [n, 2], years
     bounds: NDArray[np.float64]  # [n, 2], years
-    lost: int  # pictures beside them without a face that was found, or unreadable
+    lost: int  # further images, unreadable or without a detected face
 
     def results(self, resamples: int) -> Bounded:
-        """Their figures, with `resamples` for the bootstrap intervals."""
+        """Their figures; `resamples` is of the bootstrap intervals."""
         figures = describe_bounded(self.age, self.bounds, self.interval, resamples)
         return Bounded(figures, self.lost)
 
 
 def read(root: Path) -> tuple[list[Portrait], list[Problem]]:
-    """The portraits of the table at `root` in its order, and the rows that cannot be used.
+    """The portraits of the table at `root`, in its order, and its unusable rows.
 
-    Raises ValueError, saying what to do, where there is no table.
+    Raises ValueError if the table is missing.
     """
 
     def portrait(file: str, row: dict[str, str]) -> Portrait:
@@ -65,18 +65,18 @@ def read(root: Path) -> tuple[list[Portrait], list[Problem]]:
 
     table = root / "labels.csv"
     if not table.is_file():
-        raise ValueError(f"{table} is missing; set evaluate.portraits")
+        raise ValueError(f"{table} is missing: set evaluate.portraits")
     columns = ("file", "age_low", "age_high")
     return gather(((row["file"], row) for row in rows(table, *columns)), portrait)
 
 
 def estimate(root: Path, model: Path, device: torch.device) -> Portraits:
-    """The ages of the main faces of the portraits at `root`, found, cropped and told as served.
+    """Predictions for the main faces of the portraits at `root`, by the serving pipeline.
 
-    Raises ValueError where no face is found in any.
+    Raises ValueError if no portrait has a detected face.
     """
     portraits, problems = read(root)
-    # like the test faces, they are not to depend on what the machine is fast in
+    # in full precision: figures must not depend on the machine
     pipeline = Pipeline.load(model, Settings(precision="float32"), device)
     found: list[tuple[Portrait, Face]] = []
     for portrait in portraits:
@@ -87,7 +87,7 @@ def estimate(root: Path, model: Path, device: torch.device) -> Portraits:
     for problem in problems:
         log.warning("portrait %s: %s", problem.file, problem.reason)
     if not found:
-        raise ValueError(f"no face was found in any portrait of {root}; set evaluate.portraits")
+        raise ValueError(f"no portrait of {root} has a detected face: set evaluate.portraits")
     return Portraits(
         np.array([face.age for _, face in found]),
         np.array([face.interval for _, face in found]),
@@ -97,11 +97,11 @@ def estimate(root: Path, model: Path, device: torch.device) -> Portraits:
 
 
 def _face(pipeline: Pipeline, path: Path) -> Face:
-    """Raises OSError or Failure where the picture cannot be read, ValueError without a face."""
+    """Raises OSError or Failure for an unreadable image, ValueError without a face."""
     (answer,) = pipeline.run([Request(path.read_bytes())])
     if isinstance(answer, Failure):
         raise answer
     if not answer.faces:
-        raise ValueError("no face was found")
+        raise ValueError("no face was detected")
     boxes = np.array([face.box for face in answer.faces], np.float32)
     return answer.faces[main_face(boxes, answer.width, answer.height)]

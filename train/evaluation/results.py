@@ -1,4 +1,4 @@
-"""All that `evaluate` measured: what `metrics.json` holds, and card, report and terminal quote."""
+"""The results of an evaluation: `metrics.json`, and the source of card, report and terminal."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -8,14 +8,14 @@ from typing import Any, Self
 from handler.contract import Calibration
 from train.evaluation.metrics import Measured
 
-Figures = Mapping[str, Measured]  # what was measured of some faces, by name
-Groups = Mapping[str, Figures]  # groups of faces
+Figures = Mapping[str, Measured]  # metrics of some faces, by name
+Groups = Mapping[str, Figures]  # by group of faces
 
 # With fewer faces the 95 % interval of an error is about a third of the error itself: such figures
-# are drawn hollow, and warned of.
+# get hollow dots and a warning.
 FEW = 30
-ALL = "all"  # test faces of every source together
-# What `age_interval` is to hold, in per cent of true ages: of all test faces, and of each decade.
+ALL = "all"  # test faces of all sources together
+# Target coverage of `age_interval`, per cent: of all test faces, and of each decade.
 OVERALL = (88.0, 92.0)
 DECADE = (85.0, 100.0)
 _COUNTS = ("calibrated_on", "copies", "same_people")
@@ -24,15 +24,15 @@ DECADES = tuple(f"{start}-{start + 9}" for start in range(0, 80, 10))
 
 @dataclass(frozen=True)
 class Check:
-    """Whether the interval holds as many true ages of a group of test faces as it should."""
+    """Whether the interval's coverage of a group of test faces is on target."""
 
     group: str
     wanted: tuple[float, float]  # per cent
-    coverage: Measured | None  # per cent; None where there are no such faces
+    coverage: Measured | None  # per cent; None without faces
 
     @property
     def holds(self) -> bool | None:
-        """None where there is nothing to tell it from."""
+        """Whether the coverage is on target; None without faces."""
         if self.coverage is None:
             return None
         return self.wanted[0] <= self.coverage.value <= self.wanted[1]
@@ -40,25 +40,25 @@ class Check:
 
 @dataclass(frozen=True)
 class Bounded:
-    """Portraits of which bounds of the age are known, as `portraits` reads them."""
+    """The figures of portraits with bounds of the age; see `portraits`."""
 
     figures: Figures
-    lost: int  # pictures without a face that was found, or unreadable
+    lost: int  # images that are unreadable or without a detected face
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Another model on the same test faces."""
+    """Comparison with another model on the same test faces."""
 
-    other: str  # which
-    # `mae` and `other`'s, and the `difference` of the first less the second, whose interval is of
-    # the differences of each face; sources, and `ALL` where there are several
+    other: str  # its name
+    # by source, and `ALL` if there are several: `mae`, that of the `other`, and the `difference`,
+    # first minus second, paired by face
     groups: Groups = field(default_factory=dict)
     reason: str = ""  # why there are no figures
 
 
 def better(difference: Measured) -> bool | None:
-    """Whether errors that differ so are smaller; None where that cannot be told."""
+    """Whether a difference of errors is an improvement; None if it is not significant."""
     if difference.low <= 0 <= difference.high:
         return None
     return difference.value < 0
@@ -66,25 +66,25 @@ def better(difference: Measured) -> bool | None:
 
 @dataclass(frozen=True)
 class Results:
-    """The figures of the test split, and of portraits where there were any."""
+    """The figures of the test split and of any portraits."""
 
     calibration: Calibration
     sources: Groups
     decades: Mapping[str, Groups]  # source -> decade of true age -> figures
-    together: Groups = field(default_factory=dict)  # `ALL` and decades, whatever the source
+    together: Groups = field(default_factory=dict)  # `ALL` and decades, over all sources
     genders: Mapping[str, Groups] = field(default_factory=dict)  # source -> gender, where known
     races: Mapping[str, Groups] = field(default_factory=dict)  # likewise
     portraits: Bounded | None = None
     beside: Comparison | None = None
-    # Validation faces that the calibration is made of: `ALL` and decades. Empty: not known.
+    # Number of validation faces behind the calibration: `ALL` and decades. Empty: not known.
     calibrated_on: Mapping[str, int] = field(default_factory=dict)
-    # Source -> test faces that show the same as other faces of another split: a near copy of the
-    # picture, and somebody who seems to be the same. Empty: not looked for.
+    # Source -> number of test faces with a near copy of the image in another split, and of those
+    # that seem to show the same person. Empty: not checked.
     copies: Mapping[str, int] = field(default_factory=dict)
     same_people: Mapping[str, int] = field(default_factory=dict)
 
     def checks(self) -> list[Check]:
-        """Whether `age_interval` keeps what is promised of it, overall and in each decade."""
+        """Whether the coverage of `age_interval` is on target, overall and in each decade."""
         wanted = {ALL: OVERALL} | dict.fromkeys(DECADES, DECADE)
         return [
             Check(
@@ -94,7 +94,7 @@ class Results:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """What `metrics.json` holds; `from_json` is its inverse."""
+        """The content of `metrics.json`; `from_json` is the inverse."""
         values = dataclasses.asdict(self)
         of_decades = {
             f"{source} {decade}": figures
@@ -112,10 +112,9 @@ class Results:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], sources: Iterable[str]) -> Self:
-        """`sources` tells which groups of `test` are sources; the others are their decades.
+        """Read `metrics.json`; the groups of `test` that `sources` does not name are decades.
 
-        What earlier versions did not measure may be missing; ValueError where the calibration is
-        theirs.
+        Figures that older versions lack may be missing. Raises ValueError for their calibration.
         """
         test = _groups(values["test"])
         decades: dict[str, dict[str, Figures]] = {name: {} for name in sources}
@@ -138,7 +137,7 @@ class Results:
 
 def _calibration(values: Mapping[str, Any]) -> Calibration:
     if "scale" in values:
-        raise ValueError("an earlier version evaluated it: run python -m train.evaluate again")
+        raise ValueError("an older version evaluated it: run python -m train.evaluate again")
     ages, lower, upper = (tuple(values[key]) for key in ("ages", "lower", "upper"))
     return Calibration(values["coverage"], ages, lower, upper)
 

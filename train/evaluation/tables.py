@@ -1,4 +1,4 @@
-"""What was measured as tables, for the terminal, the model card and the report alike."""
+"""The results as tables, for the terminal, the model card and the report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ COLUMNS = {
     "width": "width, years",
 }
 LEGEND = (
-    "MAE: mean absolute error; CS@5: faces whose age is told within 5 years (cumulative score); "
-    "bias: mean of estimated less true age; coverage: true ages that the interval holds; width: of "
+    "MAE: mean absolute error; CS@5: faces with an error of at most 5 years (cumulative score); "
+    "bias: mean of estimated minus true age; coverage: true ages inside the interval; width: of "
     "the interval. In brackets: the 95 % bootstrap interval."
 )
 OF_PORTRAITS = (
-    "Of the portraits only bounds of the age are known: MAE and bias are distances to their "
-    "middle, and CS@5 is the share inside the bounds widened by 5 years."
+    "The portraits have bounds of the age instead of the age: MAE and bias are distances to their "
+    "middle, and CS@5 is the part inside the bounds widened by 5 years."
 )
-_COMPARED = {True: "better", False: "worse", None: "not told apart"}
+_COMPARED = {True: "better", False: "worse", None: "not significantly different"}
 _VERDICTS = {True: "yes", False: "no", None: "no such faces"}
 
 
@@ -33,7 +33,7 @@ class Table:
     rows: Sequence[tuple[str, ...]]
 
     def text(self) -> str:
-        """Columns in line, for a terminal."""
+        """Aligned columns, for a terminal."""
         lines = [self.head, *self.rows]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.head))]
         return "\n".join(
@@ -42,19 +42,19 @@ class Table:
         )
 
     def markdown(self) -> str:
-        """A table as GitHub reads it."""
+        """GitHub's Markdown."""
         rule = ("---",) * len(self.head)
         lines = ([_cell(cell) for cell in line] for line in (self.head, rule, *self.rows))
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(text: str) -> str:
-    """On one line, and without what ends a cell: names are whatever somebody called a file."""
+    """A cell on one line, with `|` escaped: names are file names, with any characters."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
 def sources(results: Results) -> Table:
-    """Every source beside the others, all together where there are several, and the portraits."""
+    """The sources, all together if there are several, and the portraits."""
     rows = list(results.sources.items())
     if len(rows) > 1 and ALL in results.together:
         rows.append(("all together", results.together[ALL]))
@@ -65,25 +65,25 @@ def sources(results: Results) -> Table:
 
 
 def decades(results: Results) -> Table:
-    """The decades of true age, for each source."""
+    """Each source's decades of true age."""
     return _figures(_named(results.decades))
 
 
 def people(results: Results) -> Table:
-    """Gender and race group as the sources label them; no rows where none does."""
+    """Gender and race groups as labelled by the sources; no rows without such labels."""
     return _figures([*_named(results.genders), *_named(results.races)])
 
 
 def checks(results: Results) -> Table:
-    """Whether `age_interval` holds what it should."""
+    """Whether the coverage of `age_interval` is on target."""
     return Table(
-        ("test faces", "n", "wanted, %", "age_interval holds, %", "as wanted"),
+        ("test faces", "n", "target, %", "coverage of age_interval, %", "on target"),
         [_check(check) for check in results.checks()],
     )
 
 
 def beside(results: Results) -> Table:
-    """Every source's error beside that of another model, and whether the difference means much."""
+    """Each source's error and that of another model, and whether they differ significantly."""
     if results.beside is None or not results.beside.groups:
         return Table((), [])
     rows = [
@@ -102,18 +102,17 @@ def beside(results: Results) -> Table:
 
 
 def compared(results: Results) -> str:
-    """What `beside` comes to, in a sentence; nothing where there is no other model."""
+    """The result of the comparison in a sentence; empty without another model."""
     other = results.beside
     if other is None:
         return ""
     if not other.groups:
         return f"Not compared with {other.other}: {other.reason}."
-    *_, figures = other.groups.values()  # of all together where there are several sources
+    *_, figures = other.groups.values()  # the last group has the faces of all sources
     difference = figures["difference"]
-    verdict = f"it is {_COMPARED[better(difference)]}"
     return (
-        f"On the same {difference.count} test faces the error of this model less that of "
-        f"{other.other} is {difference} years: {verdict.replace('it is not', 'they are not')}."
+        f"On the same {difference.count} test faces the error of this model minus that of "
+        f"{other.other} is {difference} years: it is {_COMPARED[better(difference)]}."
     )
 
 

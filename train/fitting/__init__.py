@@ -1,1 +1,1 @@
-"""A training run: its trainer, what goes on beside it, and how it goes on later."""
+"""A training run: building, callbacks, trainer, resumption."""

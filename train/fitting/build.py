@@ -1,4 +1,4 @@
-"""What a run trains and what on, as its configuration says."""
+"""Builds the training module and its data from a run's configuration."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from train.configuration.settings import prepared_folders
 from train.data.augment import Augmentation
 from train.data.dataset import CropBatches
 from train.data.sampling import Balance
-from train.modeling.checkpoint import load_start
+from train.modeling.checkpoint import AUXILIARY, FEATURES, load_start
 from train.modeling.distill import Teachers, load_teacher
 from train.modeling.learner import AgeFit, Recipe
 from train.modeling.losses import AgeLoss
@@ -18,10 +18,10 @@ from train.modeling.network import AgeNetwork, Architecture
 
 
 def learner(config: DictConfig) -> AgeFit:
-    """What is trained, with the weights that it starts from.
+    """The training module with its initial weights.
 
-    Raises FileNotFoundError where these are missing, and ValueError where they are of something
-    else.
+    Raises FileNotFoundError where these are missing, and ValueError where they are of another
+    backbone.
     """
     fit, model = config.fit, config.model
     architecture = Architecture.of_timm(model.backbone, config.crop.size)
@@ -35,34 +35,34 @@ def learner(config: DictConfig) -> AgeFit:
     before = start.architecture
     if before.backbone != architecture.backbone:
         raise ValueError(f"{source} holds weights of {before.backbone}: set model.backbone to it")
-    # weights know only the pixels they were trained with
+    # weights need the normalisation that they were trained with
     architecture = replace(architecture, mean=before.mean, std=before.std, hidden=before.hidden)
     network = AgeNetwork(architecture, drop_path_rate=model.drop_path)
     module = task(network, architecture, config)
-    # helper heads are not always kept; hints are of the teachers that a run had
-    kept = {name: value for name, value in start.state.items() if not name.startswith("hints.")}
+    # exported weights have no auxiliary heads; feature heads belong to the teachers of their run
+    kept = {name: value for name, value in start.state.items() if not name.startswith(FEATURES)}
     fresh = {
         name: value
         for name, value in module.state_dict().items()
-        if name.startswith(("helpers.", "hints."))
+        if name.startswith((AUXILIARY, FEATURES))
     }
     module.load_state_dict({**fresh, **kept})
     return module
 
 
 def task(network: AgeNetwork, architecture: Architecture, config: DictConfig) -> AgeFit:
-    """The training of `network` as `config` says, with fresh helper heads and hints.
+    """The training module of `network`, with new auxiliary and feature heads.
 
-    Raises FileNotFoundError where a teacher is missing, and ValueError where the loss cannot learn
-    from one, or where faces are to be blended, or features learned, and there is none.
+    Raises FileNotFoundError where a teacher is missing, and ValueError where the loss takes no
+    teachers, or where mixup or feature distillation have none.
     """
     fit = config.fit
     if fit.teachers and fit.loss != "dldl_v2":
         raise ValueError(f"fit.loss={fit.loss} learns from no teachers: set fit.loss=dldl_v2")
-    if fit.blend and not fit.teachers:
-        raise ValueError("fit.blend: a face made of two has no age but what teachers say of it")
-    if fit.hint_weight and not fit.teachers:
-        raise ValueError("fit.hint_weight: the features to learn are teachers', and there is none")
+    if fit.mixup and not fit.teachers:
+        raise ValueError("fit.mixup: only teachers give a mixed face an age: set fit.teachers")
+    if fit.feature_weight and not fit.teachers:
+        raise ValueError("fit.feature_weight: features are learned from teachers: set fit.teachers")
     teachers = [load_teacher(Path(path)) for path in fit.teachers]
     return AgeFit(
         network,
@@ -71,10 +71,10 @@ def task(network: AgeNetwork, architecture: Architecture, config: DictConfig) ->
             learning_rate=fit.learning_rate,
             warmup=fit.warmup,
             weight_decay=fit.weight_decay,
-            helper_weight=fit.helper_weight,
-            hint_weight=fit.hint_weight,
+            auxiliary_weight=fit.auxiliary_weight,
+            feature_weight=fit.feature_weight,
             side=fit.side,
-            blend=fit.blend,
+            mixup=fit.mixup,
             seed=config.seed,
         ),
         AgeLoss(fit.loss, fit.sigma, fit.expectation_weight, fit.teacher_weight),
@@ -85,7 +85,7 @@ def task(network: AgeNetwork, architecture: Architecture, config: DictConfig) ->
 
 
 def crop_batches(config: DictConfig) -> CropBatches:
-    """The prepared crops that `config` names, as it says."""
+    """The prepared crops, in batches."""
     fit = config.fit
     return CropBatches(
         prepared_folders(config),
@@ -97,7 +97,10 @@ def crop_batches(config: DictConfig) -> CropBatches:
 
 
 def published_weights(model: DictConfig) -> dict[str, Any]:
-    """What timm is to load: its own weights, those in a local file, or none."""
+    """timm's arguments for its own weights, those of a local file, or none.
+
+    Raises FileNotFoundError for a missing file.
+    """
     if model.weights is None:
         return {"pretrained": model.pretrained}
     if not Path(model.weights).is_file():

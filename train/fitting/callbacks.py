@@ -1,4 +1,4 @@
-"""What goes on beside training: averaging the weights, stopping early, keeping what is finite."""
+"""Lightning callbacks: weight averaging, early stopping, checks for NaN, checkpoints."""
 
 import logging
 from collections.abc import Callable
@@ -12,22 +12,22 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from train import torch_file
-from train.modeling.checkpoint import LAST, PREVIOUS, STATES
+from train.modeling.checkpoint import LAST, PREVIOUS, STATES, with_current_names
 from train.modeling.finite import NotFiniteError, count_not_finite
 
 log = logging.getLogger(__name__)
-_LOOK = 16  # steps after which a GPU is waited for to look at their losses
+_CHECK_EVERY = 16  # steps; on a GPU, each check waits for the device
 _ADVICE = (
     "start another run with a lower fit.learning_rate, a lower fit.clip, or "
-    "fit.precision=32-true; what earlier epochs kept is as it was"
+    "fit.precision=32-true; the checkpoints of earlier epochs are unchanged"
 )
 
 
 class MovingAverage(WeightAveraging):
     """Exponential moving average of weights and batch-norm statistics, on the network's device.
 
-    It is what is validated, and what a checkpoint gives to all but a resumed run. `decay` is
-    reached by and by, so that a short run too forgets the weights that it started with.
+    The average is validated and exported; only a resumed run reads the plain weights. The decay
+    rises to `decay`, so that short runs too forget their initial weights.
     """
 
     def __init__(self, decay: float) -> None:
@@ -36,13 +36,13 @@ class MovingAverage(WeightAveraging):
     def setup(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
-        """Lightning copies the network before it moves it, and would average on the CPU."""
+        """Move the network first: Lightning copies it before, and would average on the CPU."""
         pl_module.to(trainer.strategy.root_device)
         super().setup(trainer, pl_module, stage)
 
 
 class Patience(EarlyStopping):
-    """Stop after `patience` epochs without a lower validation MAE, and stay so when resumed."""
+    """Stop after `patience` epochs without a lower validation MAE, also when resumed."""
 
     def __init__(self, patience: int) -> None:
         super().__init__("val/mae", patience=patience)
@@ -50,15 +50,15 @@ class Patience(EarlyStopping):
     def on_train_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Lightning would train one epoch more each time that a stopped run is resumed."""
+        """Stop at once: Lightning would train another epoch each time a stopped run resumes."""
         trainer.should_stop = self.wait_count >= self.patience
 
 
 class Finite(Callback):
-    """Stop a run whose loss or validation error is not finite, with NotFiniteError."""
+    """Raises NotFiniteError when the loss or the validation error is not finite."""
 
     def __init__(self) -> None:
-        self.losses: Tensor | float = 0.0  # their sum since the last look; NaN and infinity stay
+        self.losses: Tensor | float = 0.0  # sum since the last check; NaN and infinity persist
 
     def on_train_batch_end(
         self,
@@ -68,10 +68,10 @@ class Finite(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Look at each loss; on a GPU, which would have to be waited for, at several at once."""
+        """Check each loss; on a GPU, where each check synchronises, the sum of several."""
         loss: Tensor = outputs["loss"]
         self.losses = loss + self.losses
-        if loss.is_cuda and (batch_idx + 1) % _LOOK and not trainer.is_last_batch:
+        if loss.is_cuda and (batch_idx + 1) % _CHECK_EVERY and not trainer.is_last_batch:
             return
         _refuse("loss", self.losses, trainer)
         self.losses = 0.0
@@ -79,7 +79,7 @@ class Finite(Callback):
     def on_validation_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Look at the validation error, before a checkpoint is kept for it."""
+        """Check the validation error before a checkpoint is kept for it."""
         error = trainer.callback_metrics.get("val/mae")
         if error is not None:
             _refuse("validation MAE", error, trainer)
@@ -94,27 +94,25 @@ def _refuse(name: str, value: Tensor, trainer: lightning.Trainer) -> None:
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """A checkpoint in a run's folder that knows its best score wherever the folder is moved.
+    """A checkpoint whose best score survives a move of the run's folder.
 
-    It is forgotten where the file that has it is gone, so that another one is kept.
+    The score is dropped where its file is missing, so that a later epoch is kept.
     """
 
     def __init__(self, run: Path, name: str, **options: Any) -> None:
-        # a resumed run overwrites the file of the epoch that it repeats
+        # a resumed run overwrites the checkpoint of the epoch that it repeats
         super().__init__(run, filename=name, enable_version_counter=False, **options)
 
     @property
     def state_key(self) -> str:
-        """The base class's, under which earlier versions kept the state."""
+        """The base class's key, which the checkpoints of all versions have."""
         return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state for one of this folder, where its files lie now."""
+        """Load the state with its paths moved into this folder."""
         kept = state_dict["best_model_path"]
         if kept and not Path(self._here(kept)).is_file():
-            log.warning(
-                "%s is missing: the best of the epochs from now on is kept", self._here(kept)
-            )
+            log.warning("%s is missing: the best of the remaining epochs is kept", self._here(kept))
             return
         moved = {
             key: self._here(state_dict[key])
@@ -129,16 +127,13 @@ class RunCheckpoint(ModelCheckpoint):
         return str(Path(str(self.dirpath), Path(path).name)) if path else ""
 
 
-class WholeFiles(TorchCheckpointIO):
-    """Checkpoints that are there whole or not at all, and only with finite weights.
-
-    The last but one stays beside the last.
-    """
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes checkpoints atomically and only with finite weights; keeps the previous one."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write it beside `path` first; raise NotFiniteError where its weights are not."""
+        """Write a checkpoint; raises NotFiniteError for weights that are not finite."""
         for weights in STATES & checkpoint.keys():
             if bad := count_not_finite(checkpoint[weights]):
                 raise NotFiniteError(
@@ -148,12 +143,16 @@ class WholeFiles(TorchCheckpointIO):
         path = Path(path)
         torch_file.write(checkpoint, path, path.with_name(PREVIOUS) if path.name == LAST else None)
 
+    def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Read a checkpoint of any version, for a resumed run."""
+        return with_current_names(super().load_checkpoint(path, *arguments, **options))
+
 
 def rising_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Any], None]:
-    """The update of `averages` with `values` after `count` others.
+    """An update of `averages` with `values` whose decay rises to `decay`.
 
-    The decay of the n-th update is min(`decay`, (1 + n) / (10 + n)), TensorFlow's
-    `ExponentialMovingAverage` with `num_updates`.
+    The n-th update has decay min(`decay`, (1 + n) / (10 + n)), as TensorFlow's
+    `ExponentialMovingAverage` with `num_updates`. Raises ValueError for a decay outside [0, 1).
     """
     if not 0 <= decay < 1:
         raise ValueError(f"fit.ema={decay}: it must be at least 0 and less than 1")
@@ -163,7 +162,7 @@ def rising_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Any], 
         weight = max(1 - decay, 9 / (10 + int(count)))
         for average, value in zip(averages, values, strict=True):
             if average.is_floating_point():
-                average.lerp_(value, weight)  # leaves constants exactly as they are
+                average.lerp_(value, weight)  # constants stay exactly the same
             else:
                 average.copy_(value)
 

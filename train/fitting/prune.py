@@ -1,7 +1,7 @@
-"""Channels cut out of a network, which makes it smaller and faster, and a short training after it.
+"""Structured pruning of a network's channels, with a short training after it.
 
-Structured pruning of every layer by the same part, residual streams included: torch-pruning finds
-the layers that must lose the same channels, and those whose weights are smallest go (Fang et al.,
+Every layer loses the same part of its channels, residual streams included: torch-pruning finds the
+layers that must lose the same channels, and removes those with the smallest weights (Fang et al.,
 DepGraph: Towards Any Structural Pruning, CVPR 2023).
 """
 
@@ -20,26 +20,26 @@ from train.fitting.callbacks import Finite
 from train.fitting.trainer import chosen_precision, quiet
 from train.modeling.network import AgeNetwork, Architecture
 
-_MULTIPLE = 8  # what is left of a layer's channels: kernels compute so many at a time
-_EXAMPLE = torch.zeros(1, 3, 64, 64)  # of a backbone's input; its size does not matter
+_MULTIPLE = 8  # of a layer's remaining channels: kernels compute so many at a time
+_EXAMPLE = torch.zeros(1, 3, 64, 64)  # input of a backbone, of any size
 
 
 def pruned(network: AgeNetwork, part: float) -> AgeNetwork:
-    """`network` without `part` (0 to 1) of each layer's channels; it takes and gives what it did.
+    """`network` without `part` (0 to 1) of each layer's channels; same inputs and outputs.
 
-    It has no architecture that timm could build again: it is kept as TorchScript.
+    timm cannot build its architecture again, so it can be stored only as TorchScript.
 
     Raises ValueError where `part` leaves nothing.
     """
     if not 0 <= part < 1:
-        raise ValueError(f"{part:.0%} of the channels cannot be cut out: 0 to 0.99 can")
+        raise ValueError(f"{part:.0%} of the channels cannot be pruned: give 0 to 0.99")
     smaller = copy.deepcopy(network)
     torch_pruning.pruner.BasePruner(
         nn.Sequential(smaller.backbone, smaller.neck, smaller.head),
         _EXAMPLE,
         torch_pruning.importance.GroupMagnitudeImportance(p=2),
         pruning_ratio=part,
-        ignored_layers=[smaller.head],  # its years; what it is given becomes narrower all the same
+        ignored_layers=[smaller.head],  # keeps its 117 outputs; its inputs become fewer
         round_to=_MULTIPLE,
     ).step()
     smaller.width = smaller.head.in_features
@@ -49,12 +49,12 @@ def pruned(network: AgeNetwork, part: float) -> AgeNetwork:
 def retrained(
     network: AgeNetwork, architecture: Architecture, config: DictConfig, steps: int
 ) -> AgeNetwork:
-    """`network` itself after so many `steps` of training on the training crops, as `config` says.
+    """Train `network` in place for `steps` steps on the training crops, and return it.
 
-    The helper tasks, whose heads did not come along, are left out.
+    Without auxiliary tasks, whose heads a pruned network does not have.
     """
     lightning.seed_everything(config.seed)
-    alone = cast(DictConfig, OmegaConf.merge(config, {"fit": {"helper_weight": 0.0}}))
+    alone = cast(DictConfig, OmegaConf.merge(config, {"fit": {"auxiliary_weight": 0.0}}))
     trainer = lightning.Trainer(
         max_steps=steps,
         precision=chosen_precision(config),

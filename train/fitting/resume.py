@@ -1,11 +1,11 @@
-"""How a run goes on: with its own configuration, its own data, and more epochs where asked.
+"""Resuming a run with its own configuration and data, for more epochs if asked.
 
     python -m train.fit run=runs/mine fit.resume=true
     python -m train.fit run=runs/mine fit.resume=true fit.epochs=30
 
-What is given beside it is taken where it changes nothing but places, machines and what is logged;
-anything else is refused. More epochs make the cycle of the learning rate longer: the run goes on
-from its step on the longer one. `config.yaml` says so then, under `continued`.
+Overrides of paths, machines and logging apply; any other override is refused. More epochs extend
+the learning-rate cycle: the run continues from its step on the longer one, and its `config.yaml`
+records that under `continued`.
 """
 
 import os
@@ -26,7 +26,7 @@ from train.configuration.runs import load_run_config, run_file
 from train.configuration.settings import CONFIG
 from train.modeling.checkpoint import LAST, PREVIOUS, read_last
 
-# What may be another one than the run had: places, the machine, what is told, other commands.
+# Keys that a resumed run may change: paths, the machine, logging, other commands.
 _MACHINE = (
     "accelerator", "benchmark", "default_root_dir", "detect_anomaly", "deterministic", "devices",
     "enable_autolog_hparams", "enable_model_summary", "enable_progress_bar", "log_every_n_steps",
@@ -36,28 +36,28 @@ _FREE = (
     "run", "data.prepared", "data.processes", "data.max_bad", "logger", "profiler", "evaluate",
     "sheet", "export", "variants", "fit.resume", *(f"trainer.{name}" for name in _MACHINE),
 )  # fmt: skip
-_WHOLE = ("data.sources", "logger", "profiler", "trainer")  # a run's own replace the defaults'
-_PLACES = ("fit.start", "fit.teachers", "model.weights")
+_WHOLE = ("data.sources", "logger", "profiler", "trainer")  # replaced, not merged with defaults
+_PATHS = ("fit.start", "fit.teachers", "model.weights")
 
 
 @dataclass(frozen=True)
-class Before:
-    """How far a run has come, as its last checkpoint tells."""
+class Progress:
+    """The progress of a run, from its last checkpoint."""
 
     epochs: int
     steps: int  # of the optimizer
     stopped: bool  # by `fit.patience`
-    score: float | None  # the best validation MAE, years
-    facts: Mapping[str, Any] | None = None  # of `CropBatches`; earlier versions kept none
+    score: float | None  # best validation MAE, years
+    facts: Mapping[str, Any] | None = None  # of `CropBatches`; missing in older checkpoints
     teachers: Sequence[str] | None = None  # fingerprints; likewise
 
-    def is_over(self, config: DictConfig) -> bool:
+    def is_complete(self, config: DictConfig) -> bool:
         """Whether nothing is left to train."""
         return self.stopped or self.epochs >= config.fit.epochs
 
     @classmethod
-    def of(cls, run: Path) -> "Before":
-        """Raises FileNotFoundError where there is nothing to resume, else as `read_last`."""
+    def of(cls, run: Path) -> "Progress":
+        """Raises FileNotFoundError without a checkpoint to resume from, else as `read_last`."""
         last = run / LAST
         if not last.is_file() and not (run / PREVIOUS).is_file():
             raise FileNotFoundError(
@@ -65,9 +65,9 @@ class Before:
             )
         checkpoint = read_last(run)
         if not {"epoch", "global_step", "callbacks", "lr_schedulers"} <= checkpoint.keys():
-            raise ValueError(f"{last} holds weights alone: start from them with fit.start={last}")
+            raise ValueError(f"{last} holds weights only: start from them with fit.start={last}")
         states = checkpoint["callbacks"].values()
-        score = next((s["best_model_score"] for s in states if _of_best(s)), None)
+        score = next((s["best_model_score"] for s in states if _has_best_score(s)), None)
         return cls(
             checkpoint["epoch"] + 1,
             checkpoint["global_step"],
@@ -78,58 +78,58 @@ class Before:
         )
 
     def refuse_other_teachers(self, teachers: Sequence[str]) -> None:
-        """Raise ValueError where these are not the ones that the run has learned from."""
+        """Raise ValueError unless these fingerprints are of the run's teachers."""
         if self.teachers is not None and list(teachers) != list(self.teachers):
             raise ValueError(
                 f"fit.teachers: their weights are {', '.join(teachers)}, and the run learned from "
-                f"{', '.join(self.teachers)}: set fit.teachers to where these lie now"
+                f"{', '.join(self.teachers)}: set fit.teachers to the new paths of these"
             )
 
     def refuse_other_data(self, facts: Mapping[str, Any], steps: int) -> None:
-        """Raise ValueError where the data is another one now, or in other steps than the run's.
+        """Raise ValueError if data or steps per epoch differ from the run's.
 
-        `facts` of `CropBatches` and optimizer's `steps` of an epoch are today's.
+        `facts` (of `CropBatches`) and `steps` (of the optimizer, per epoch) are the current ones.
         """
         before = self.facts or {}
-        found = [
+        differing = [
             f"{name}: {facts.get(name)} (the run has {before.get(name)})"
             for name in {**before, **facts}
             if before and facts.get(name) != before.get(name)
         ]
-        if not found and self.steps != self.epochs * steps:
-            found = [f"{steps} steps an epoch (the run has {self.steps / self.epochs:g})"]
-        if found:
+        if not differing and self.steps != self.epochs * steps:
+            differing = [f"{steps} steps an epoch (the run has {self.steps / self.epochs:g})"]
+        if differing:
             raise ValueError(
-                f"the run cannot go on with other data or processes: {', '.join(found)}; bring "
-                "back what it had, or start another run with fit.start=LAST.ckpt"
+                f"the run cannot resume with other data or processes: {', '.join(differing)}; "
+                "restore these, or start another run with fit.start=LAST.ckpt"
             )
 
 
-def _of_best(state: Mapping[str, Any]) -> bool:
+def _has_best_score(state: Mapping[str, Any]) -> bool:
     return state.get("monitor") == "val/mae" and state.get("best_model_score") is not None
 
 
-def resumed(config: DictConfig, before: Before, given: Sequence[str] = ()) -> DictConfig:
-    """The configuration that the run in `config.run` goes on with.
+def resumed(config: DictConfig, before: Progress, given: Sequence[str] = ()) -> DictConfig:
+    """The configuration to resume the run in `config.run` with.
 
-    Its own, with what else `config` was told, beside the defaults, by the overrides that were
-    `given` on the command line. What an earlier version did not know has today's default.
+    It is the run's own, with the allowed overrides of `config`; `given` are those of the command
+    line. Keys that the run's version did not have get today's default.
 
-    Raises ValueError naming all that the run cannot go on with.
+    Raises ValueError naming every override that a resumed run refuses.
     """
     run = Path(config.run)
     trained = _trained(run_file(config))
     default = _defaults()
-    told = _told(config, default, trained, given)
+    overridden = _overridden(config, default, trained, given)
     own = cast("DictConfig", OmegaConf.merge(default, trained))
     for key in _WHOLE:
         kept = _moved(_value(trained, key), trained.run, config.run)
         if kept != _value(own, key):
             OmegaConf.update(own, key, kept, merge=False)
     known = before.teachers is not None and len(before.teachers) == len(config.fit.teachers)
-    free = (*_FREE, "fit.teachers") if known else _FREE  # `fit` looks at their weights
-    refuse_other(run, config, own, [key for key in told if not _matches(key, free)])
-    for key in told:
+    free = (*_FREE, "fit.teachers") if known else _FREE  # `fit` compares their fingerprints
+    refuse_other(run, config, own, [key for key in overridden if not _matches(key, free)])
+    for key in overridden:
         group = key.partition(".")[0]
         if group in ("logger", "profiler"):
             own[group] = _value(config, group)
@@ -140,48 +140,48 @@ def resumed(config: DictConfig, before: Before, given: Sequence[str] = ()) -> Di
         elif _matches(key, free):
             OmegaConf.update(own, key, _value(config, key), force_add=True)
     own.run, own.fit.resume = config.run, True
-    wanted = config.fit.epochs if "fit.epochs" in told else trained.fit.epochs
+    wanted = config.fit.epochs if "fit.epochs" in overridden else trained.fit.epochs
     if wanted > trained.fit.epochs:
         if before.stopped:
             raise ValueError(
-                f"{run} was stopped by fit.patience after {before.epochs} epochs, and would be "
+                f"{run} was stopped by fit.patience after {before.epochs} epochs, and would stop "
                 f"again: start another run with fit.start={run / 'last.ckpt'}"
             )
         stages = list(trained.get("continued", []))
-        if not stages or stages[-1].after != before.epochs:  # it may have ended before its first
+        if not stages or stages[-1].after != before.epochs:  # else it was killed in its first epoch
             stages.append({"after": before.epochs, "planned": trained.fit.epochs})
         own.continued, own.fit.epochs = stages, wanted
     return own
 
 
-def refuse_other(run: Path, config: DictConfig, own: DictConfig, told: Sequence[str]) -> None:
-    """Raise ValueError naming all of `told` that is another in `config` than in the run's `own`."""
+def refuse_other(run: Path, config: DictConfig, own: DictConfig, keys: Sequence[str]) -> None:
+    """Raise ValueError naming all `keys` whose value in `config` differs from the run's `own`."""
     differing = [
         f"{key}={_text(_value(config, key))} (the run has {_text(_value(own, key))})"
-        for key in told
-        if not _fits(key, _value(config, key), _value(own, key))
+        for key in keys
+        if not _is_compatible(key, _value(config, key), _value(own, key))
     ]
     if differing:
         raise ValueError(
-            f"{run} cannot go on with {', '.join(differing)}: leave that out, or start another run "
+            f"{run} cannot resume with {', '.join(differing)}: omit that, or start another run "
             f"with fit.start={run / 'last.ckpt'} run=ANOTHER_FOLDER"
         )
 
 
-def _fits(key: str, here: Any, there: Any) -> bool:
-    """Whether a run with `there` can go on with `here`."""
-    if key == "fit.epochs" and isinstance(here, int):
-        return bool(here >= there)
-    if key.startswith("data.sources."):  # the crops are made: where the pictures lie is no matter
-        return (here is None) == (there is None)
-    if _matches(key, _PLACES):
-        return bool(_places(here) == _places(there))
-    return bool(here == there)
+def _is_compatible(key: str, new: Any, old: Any) -> bool:
+    """Whether a run with the value `old` can resume with `new`."""
+    if key == "fit.epochs" and isinstance(new, int):
+        return bool(new >= old)
+    if key.startswith("data.sources."):  # the crops are prepared: the images may lie anywhere
+        return (new is None) == (old is None)
+    if _matches(key, _PATHS):
+        return bool(_absolute(new) == _absolute(old))
+    return bool(new == old)
 
 
-def _places(paths: Any) -> Any:
+def _absolute(paths: Any) -> Any:
     if isinstance(paths, list):
-        return [_places(path) for path in paths]
+        return [_absolute(path) for path in paths]
     return paths if paths is None else os.path.abspath(paths)
 
 
@@ -190,7 +190,7 @@ def _text(value: Any) -> str:
 
 
 def write_continued(config: DictConfig) -> None:
-    """Say in the run's own configuration that it goes on for more epochs; the rest stays."""
+    """Record more epochs in the run's own configuration; the rest stays."""
     file = run_file(config)
     trained = _trained(file)
     trained.fit.epochs, trained.continued = config.fit.epochs, config.continued
@@ -198,38 +198,38 @@ def write_continued(config: DictConfig) -> None:
         OmegaConf.save(trained, partial)
 
 
-def told_epochs(config: DictConfig) -> str:
-    """How many epochs a run has, and of which cycle they were where it went on for more."""
-    told = ", then ".join(
+def describe_epochs(config: DictConfig) -> str:
+    """A run's epochs, and the shorter cycles of an extended run, in words."""
+    stages = ", then ".join(
         f"the first {stage.after} of a cycle made for {stage.planned}"
         for stage in config.get("continued", [])
     )
-    return f"{config.fit.epochs} epochs" + (f" ({told})" if told else "")
+    return f"{config.fit.epochs} epochs" + (f" ({stages})" if stages else "")
 
 
 def _trained(file: Path) -> DictConfig:
-    """What a run was made with."""
+    """A run's own configuration; raises ValueError if it cannot be read."""
     try:
         trained = load_run_config(file)
         whole = all(OmegaConf.select(trained, key) for key in ("run", "fit.epochs", "data.sources"))
     except (OSError, YAMLError, ValueError):
         whole = False
     if not whole:
-        raise ValueError(f"{file} is damaged: bring it back, for it says what the run is")
+        raise ValueError(f"{file} is damaged: restore it to resume the run")
     return trained
 
 
-def _told(
+def _overridden(
     config: DictConfig, default: DictConfig, trained: DictConfig, given: Sequence[str]
 ) -> list[str]:
-    """The keys that somebody has set: those that are not as by default, and all that are `given`.
+    """The keys that differ from the defaults, and all that are `given`.
 
-    Interpolations are no setting: what follows from another key is told with that.
+    Interpolations are compared as text: a value that follows from another key is not overridden.
     """
     here, there = dict(_leaves(config)), dict(_leaves(default))
     keys = {key: None for key in {**there, **here} if here.get(key) != there.get(key)}
     named = [o.key_or_group for o in OverridesParser.create().parse_overrides(list(given))]
-    # data=NAME chooses sources: it says nothing of where the crops lie
+    # data=NAME chooses sources, not the folder of the crops
     named = ["data.sources" if name == "data" else name for name in named]
     every = {**here, **dict(_leaves(trained))}
     keys |= {key: None for name in named for key in every if _matches(key, (name,))}
@@ -238,7 +238,7 @@ def _told(
 
 def _defaults() -> DictConfig:
     with ExitStack() as stack:
-        if not GlobalHydra.instance().is_initialized():  # as it is within a command
+        if not GlobalHydra.instance().is_initialized():  # it is within a command
             known = initialize_config_dir(
                 CONFIG["config_path"], version_base=CONFIG["version_base"]
             )
@@ -258,13 +258,13 @@ def _leaves(config: Any, above: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _value(config: DictConfig, key: str, otherwise: Any = None) -> Any:
-    """What `config` says, in plain Python."""
+    """A value of `config` in plain Python, interpolations resolved."""
     value = OmegaConf.select(config, key, default=otherwise)
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def _moved(value: Any, old: str, new: str) -> Any:
-    """`value` with the paths in it that lie in folder `old` in `new` instead."""
+    """`value` with its paths in the folder `old` moved to `new`."""
     if isinstance(value, dict):
         return {name: _moved(each, old, new) for name, each in value.items()}
     if isinstance(value, str) and (value == old or value.startswith(f"{old}/")):

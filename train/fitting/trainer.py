@@ -1,4 +1,4 @@
-"""Lightning's trainer, as the configuration and torchrun say."""
+"""Builds Lightning's trainer from the configuration and torchrun's environment."""
 
 import inspect
 import logging
@@ -17,18 +17,24 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, TQDMProgr
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from train.fitting.callbacks import Finite, MovingAverage, Patience, RunCheckpoint, WholeFiles
+from train.fitting.callbacks import (
+    AtomicCheckpointIO,
+    Finite,
+    MovingAverage,
+    Patience,
+    RunCheckpoint,
+)
 
 Precision = Literal["bf16-mixed", "32-true"]
 log = logging.getLogger(__name__)
 _EXPECTED = (
     ".*does not have many workers",  # the crops lie in memory; a worker would only copy them
-    "Checkpoint directory .* exists and is not empty",  # the run's configuration is in it
+    "Checkpoint directory .* exists and is not empty",  # it holds the run's configuration
     "The number of training batches .* is smaller than the logging interval",
     r"Found .* module\(s\) in eval mode at the start of training",  # a frozen backbone
 )
 _EXPLORE = "fit.limit_train_batches and fit.epochs"
-# What fit tells Lightning itself, and the key that says it.
+# Trainer arguments that fit sets itself, and the key that decides each.
 _OWN = {
     "max_epochs": "fit.epochs",
     "max_steps": "fit.epochs",
@@ -49,22 +55,22 @@ _OWN = {
 
 
 def fastest_precision() -> Precision:
-    """bf16 where GPU or CPU computes in it natively, else full precision."""
+    """bf16 where the GPU or CPU has native support, else full precision."""
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
 
 
 def chosen_precision(config: DictConfig) -> Precision:
-    """What `fit.precision` asks for, here."""
+    """`fit.precision`, with auto resolved for this machine."""
     chosen: Precision = config.fit.precision
     return fastest_precision() if config.fit.precision == "auto" else chosen
 
 
 def callbacks(config: DictConfig) -> list[Callback]:
-    """All but the best checkpoint, which comes first: the last one holds its state."""
+    """All callbacks but the best checkpoint, which comes first: last.ckpt holds its state."""
     chosen: list[Callback] = [
-        # of whole epochs, however often the error is measured: from them a run goes on
+        # at the end of an epoch, however often the error is measured: runs resume from there
         RunCheckpoint(config.run, "last", save_on_train_epoch_end=True),
         Finite(),
     ]
@@ -80,9 +86,10 @@ def callbacks(config: DictConfig) -> list[Callback]:
 
 
 def make_trainer(config: DictConfig, callbacks: list[Callback]) -> lightning.Trainer:
-    """Lightning's trainer, as `config` and torchrun say.
+    """Lightning's trainer.
 
-    Raises ValueError where `config.trainer` says what fit's own keys say, or what cannot be.
+    Raises ValueError for arguments in `config.trainer` that fit's own keys decide, or that
+    Lightning refuses.
     """
     fit = config.fit
     more = further_arguments(config)
@@ -94,40 +101,41 @@ def make_trainer(config: DictConfig, callbacks: list[Callback]) -> lightning.Tra
             gradient_clip_val=fit.clip,
             accumulate_grad_batches=fit.accumulate,
             limit_train_batches=fit.limit_train_batches,
-            use_distributed_sampler=False,  # the data module's sampler knows the ranks
+            use_distributed_sampler=False,  # the data module's sampler handles ranks
             logger=make_logger(config),
             profiler=instantiate(config.get("profiler")),
             callbacks=callbacks,
-            plugins=[WholeFiles(), *more.pop("plugins", [])],
+            plugins=[AtomicCheckpointIO(), *more.pop("plugins", [])],
             **({"num_sanity_val_steps": 0} | torchrun_processes() | more),
         )
 
 
 def further_arguments(config: DictConfig) -> dict[str, Any]:
-    """What `config.trainer` says to Lightning's trainer.
+    """The arguments of `config.trainer`.
 
-    Raises ValueError where that is for another key to say, or leaves no epoch measured.
+    Raises ValueError for unknown ones, for those that another key decides, and for those that
+    leave no epoch validated.
     """
     given: Mapping[str, Any] = config.trainer
     known = inspect.signature(lightning.Trainer).parameters
     for name in given:
         if name in _OWN:
-            raise ValueError(f"trainer.{name}: leave it out, and set {_OWN[name]}")
+            raise ValueError(f"trainer.{name}: omit it, and set {_OWN[name]}")
         if name not in known:
             raise ValueError(f"trainer.{name}: lightning.Trainer has no such argument")
     if given.get("enable_checkpointing") is False:
         raise ValueError(
-            "trainer.enable_checkpointing=false: leave it out; a run is its best.ckpt and last.ckpt"
+            "trainer.enable_checkpointing=false: omit it; a run needs best.ckpt and last.ckpt"
         )
     if given.get("limit_val_batches") in (0, "0"):
         raise ValueError(
-            "trainer.limit_val_batches=0: leave it out; best.ckpt is chosen by the validation MAE"
+            "trainer.limit_val_batches=0: omit it; best.ckpt is chosen by the validation MAE"
         )
     every = given.get("check_val_every_n_epoch", 1)
     if every is not None and not 1 <= every <= config.fit.epochs:
         raise ValueError(
-            f"trainer.check_val_every_n_epoch={every}: it must be from 1 to "
-            f"fit.epochs={config.fit.epochs}, for best.ckpt is chosen by the validation MAE"
+            f"trainer.check_val_every_n_epoch={every}: must be 1 to "
+            f"fit.epochs={config.fit.epochs}, because best.ckpt is chosen by the validation MAE"
         )
     arguments: dict[str, Any] = instantiate(config.trainer, _convert_="all")
     return arguments
@@ -135,7 +143,7 @@ def further_arguments(config: DictConfig) -> dict[str, Any]:
 
 @contextmanager
 def one_line(*kinds: type[Exception]) -> Iterator[None]:
-    """Raise what Lightning cannot do, errors of these `kinds`, as a ValueError of one line."""
+    """Turn Lightning's errors of these `kinds` into a ValueError of one line."""
     try:
         yield
     except kinds as error:
@@ -143,9 +151,9 @@ def one_line(*kinds: type[Exception]) -> Iterator[None]:
 
 
 def make_logger(config: DictConfig) -> Any:
-    """The logger of the group that was chosen, or False for none.
+    """The chosen logger, or False for none.
 
-    Raises ModuleNotFoundError where its package is not installed.
+    Raises ModuleNotFoundError if its package is not installed.
     """
     if not config.get("logger"):
         return False
@@ -162,7 +170,7 @@ def make_logger(config: DictConfig) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what Lightning warns of and is meant to be so."""
+    """Ignore Lightning's warnings of what is intended here."""
     with warnings.catch_warnings():
         for message in _EXPECTED:
             warnings.filterwarnings("ignore", message)
@@ -170,7 +178,7 @@ def quiet() -> Iterator[None]:
 
 
 def torchrun_processes() -> dict[str, Any]:
-    """How many processes torchrun started, as Lightning wants to be told; nothing without it."""
+    """The trainer's arguments for the processes that torchrun started; empty without torchrun."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return {}
     here = int(os.environ["LOCAL_WORLD_SIZE"])

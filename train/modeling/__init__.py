@@ -1,1 +1,1 @@
-"""The network, what it learns from, and its files."""
+"""The network, its losses and training module, and the files of its weights."""

@@ -1,4 +1,4 @@
-"""What is taken out of one of Lightning's checkpoints, and what a run starts from."""
+"""Reading the checkpoints of `train.fit`: networks, starts of runs, states of older versions."""
 
 import logging
 import shutil
@@ -17,24 +17,25 @@ from train.modeling.network import AgeNetwork, Architecture
 from train.modeling.weights import load_weights
 
 log = logging.getLogger(__name__)
-LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # of a run's folder: of its last epochs
-_PREFIX = "network."  # AgeFit keeps the exported network under this name
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # in a run's folder: the last two epochs
+AUXILIARY, FEATURES = "auxiliary_heads.", "feature_heads."  # prefixes of AgeFit's heads
+_PREFIX = "network."  # of AgeFit's exported network
 STATES = {"state_dict", "current_model_state"}  # weights; the second beside a moving average
+_RENAMED = {"helpers.": AUXILIARY, "hints.": FEATURES}  # prefixes up to version 1.0
 
 
 @dataclass(frozen=True)
 class Start:
-    """Weights to train on from."""
+    """Weights that a run starts from."""
 
-    state: Mapping[str, torch.Tensor]  # of `AgeFit`; without helper heads where they are not kept
+    state: Mapping[str, torch.Tensor]  # of `AgeFit`; exported weights have no auxiliary heads
     architecture: Architecture
 
 
 def load_start(path: Path) -> Start:
-    """What is in a checkpoint that `fit` wrote, or in an age.safetensors that `export` wrote.
+    """Load the start of a run from a checkpoint of `fit` or an age.safetensors of `export`.
 
-    Raises FileNotFoundError, saying what to do, where there is none, and ValueError where a
-    safetensors file holds something else.
+    Raises FileNotFoundError for a missing file and ValueError for anything else than these.
     """
     if path.suffix == ".safetensors" and path.is_file():
         weights = load_weights(path)
@@ -45,11 +46,11 @@ def load_start(path: Path) -> Start:
 
 
 def load_checkpoint(path: Path, shift: int = 0) -> tuple[AgeNetwork, Architecture]:
-    """The served network of a checkpoint that `fit` wrote, ready to be evaluated.
+    """Load the exported network of a checkpoint, in evaluation mode.
 
-    `shift` as in `Architecture`: it is chosen when a model is exported.
+    `shift` as in `Architecture`: it is an option of the export, not of the training.
 
-    Raises FileNotFoundError, saying what to do, where there is none.
+    Raises FileNotFoundError for a missing file.
     """
     checkpoint = read_checkpoint(path)
     architecture = replace(Architecture(**checkpoint["architecture"]), shift=shift)
@@ -65,22 +66,23 @@ def load_checkpoint(path: Path, shift: int = 0) -> tuple[AgeNetwork, Architectur
 
 
 def chosen_network(config: DictConfig) -> tuple[AgeNetwork, Architecture]:
-    """The network of `config.run` that is to be measured and exported, as `config.export` says.
+    """The network to evaluate and export: the mean of the weights of `export.checkpoints`.
 
-    The mean of the weights of `export.checkpoints` (Wortsman et al., Model soups, ICML 2022).
-    Raises FileNotFoundError, saying what to do, where one is missing, and ValueError where there is
-    none or one is of another network.
+    (Wortsman et al., Model soups, ICML 2022.) Raises FileNotFoundError for a missing file, and
+    ValueError where the list is empty or the checkpoints are of different architectures.
     """
     shift = config.export.shift
     paths = [Path(path) for path in config.export.checkpoints]
     if not paths:
-        raise ValueError("export.checkpoints is empty: name one, or leave it out")
+        raise ValueError("export.checkpoints is empty: name one, or omit the setting")
     network, architecture = load_checkpoint(paths[0], shift)
     states = [network.state_dict()]
     for path in paths[1:]:
-        other, its = load_checkpoint(path, shift)
-        if its != architecture:
-            raise ValueError(f"export.checkpoints: {path} is of another network, {its}")
+        other, other_architecture = load_checkpoint(path, shift)
+        if other_architecture != architecture:
+            raise ValueError(
+                f"export.checkpoints: {path} is of another network, {other_architecture}"
+            )
         states.append(other.state_dict())
     mean = {
         name: torch.stack([state[name].double() for state in states]).mean(0).to(value.dtype)
@@ -91,20 +93,20 @@ def chosen_network(config: DictConfig) -> tuple[AgeNetwork, Architecture]:
 
 
 def trained_side(path: Path) -> int:
-    """Side of the faces, in pixels, that a checkpoint was trained with: `fit.side`.
+    """`fit.side` of a checkpoint's run: side of the faces it was trained on, pixels.
 
-    Raises FileNotFoundError, saying what to do, where there is none.
+    Raises FileNotFoundError for a missing file.
     """
     checkpoint = read_checkpoint(path)
-    side: int = checkpoint.get("side", checkpoint["architecture"]["size"])  # earlier ones kept none
+    side: int = checkpoint.get("side", checkpoint["architecture"]["size"])  # older ones lack it
     return side
 
 
 def read_last(run: Path) -> dict[str, Any]:
-    """The last checkpoint of a run, as `read_checkpoint` gives it.
+    """Read the last checkpoint of a run.
 
-    Where it is damaged or gone, as after a power cut, the last but one takes its place, which a
-    line of the log tells.
+    If it is damaged or missing, as after a power cut, the previous one replaces it, with a warning
+    in the log. Raises as `read_checkpoint` if neither can be read.
     """
     last, previous = run / LAST, run / PREVIOUS
     try:
@@ -114,24 +116,40 @@ def read_last(run: Path) -> dict[str, Any]:
             checkpoint = read_checkpoint(previous)
         except (OSError, ValueError):
             raise error from None
-        # a copy, for other processes of this run read it too
+        # a copy: other processes of this run read `previous` too
         with atomic_write(last) as partial:
             shutil.copyfile(previous, partial)
-        log.warning("%s; going on from %s, of epoch %d", error, previous, checkpoint["epoch"] + 1)
+        log.warning("%s; resuming from %s, of epoch %d", error, previous, checkpoint["epoch"] + 1)
         return checkpoint
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """All that is in a checkpoint that `fit` wrote, its weights known to be finite.
+    """Read a checkpoint of `fit`; its weights are finite and named as today.
 
-    Raises FileNotFoundError, saying what to do, where there is none, and ValueError where it is
-    damaged, is something else, or where its weights hold NaN or infinity.
+    Raises FileNotFoundError for a missing file, and ValueError for a damaged file, for one that is
+    no checkpoint of `fit`, and for weights with NaN or infinity.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: run python -m train.fit first, or set run=")
     checkpoint = torch_file.read(path)
     if not isinstance(checkpoint, dict) or not {"state_dict", "architecture"} <= checkpoint.keys():
-        raise ValueError(f"{path} is no checkpoint that python -m train.fit wrote")
+        raise ValueError(f"{path} is no checkpoint of python -m train.fit")
     for weights in STATES & checkpoint.keys():
         refuse_weights(path, checkpoint[weights])
-    return checkpoint
+    return with_current_names(checkpoint)
+
+
+def with_current_names(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint of any version of this package with today's names of weights."""
+    states = {
+        key: {_current_name(name): value for name, value in checkpoint[key].items()}
+        for key in STATES & checkpoint.keys()
+    }
+    return {**checkpoint, **states}
+
+
+def _current_name(name: str) -> str:
+    for old, new in _RENAMED.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name

@@ -1,14 +1,12 @@
-"""What other networks say of a face, for `fit` to learn beside its label.
+"""Distillation: training targets from other networks, beside the label.
 
-Where the label of one photograph is far off, several networks that have seen thousands of others
-are not (Hinton et al., Distilling the Knowledge in a Neural Network, 2015). They are asked about
-the very faces that the network in training sees, augmented as they are: what they say of a
-photograph that they were trained with is half its label, of another view of it less (Beyer et al.,
-Knowledge distillation: A good teacher is patient and consistent, CVPR 2022).
+The mean of several teachers corrects labels that are far off (Hinton et al., Distilling the
+Knowledge in a Neural Network, 2015). Teachers see the student's very input, augmentation included:
+on the original of an image that they were trained with, they would partly repeat its label (Beyer
+et al., Knowledge distillation: A good teacher is patient and consistent, CVPR 2022).
 
-An age is one number; what a teacher tells it from is many. A linear layer, which is not exported,
-guesses these features from the student's own (Romero et al., FitNets: Hints for Thin Deep Nets,
-ICLR 2015).
+Feature distillation: a linear layer, which is not exported, predicts each teacher's features from
+the student's (Romero et al., FitNets: Hints for Thin Deep Nets, ICLR 2015).
 """
 
 import hashlib
@@ -31,71 +29,71 @@ class Teacher:
     """A trained network."""
 
     network: AgeNetwork
-    side: int  # of the faces that it was trained with, pixels
+    side: int  # of the faces it was trained on, pixels
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of its weights: the same wherever its file lies."""
-        told = hashlib.sha256()
+        """A checksum of the weights, independent of where the file lies."""
+        digest = hashlib.sha256()
         for name, value in self.network.state_dict().items():
-            told.update(name.encode())
-            told.update(value.cpu().contiguous().numpy().tobytes())
-        return told.hexdigest()[:12]
+            digest.update(name.encode())
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:12]
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What teachers say of N faces."""
+class TeacherOutput:
+    """The teachers' output for N faces."""
 
-    shares: Tensor  # the mean of their distributions over the years, float32 [N, 117]
-    features: list[Tensor]  # what each of them told it from, [N, F]
+    probabilities: Tensor  # of each year, the mean over teachers, float32 [N, 117]
+    features: list[Tensor]  # of each teacher, [N, F]
 
 
 @dataclass(frozen=True)
 class Teachers:
-    """Several, of one opinion."""
+    """An ensemble of teachers."""
 
-    several: Sequence[Teacher]
+    members: Sequence[Teacher]
 
     @property
     def side(self) -> int:
-        """Of the largest faces that one of them was trained with, pixels."""
-        return max(teacher.side for teacher in self.several)
+        """The largest input side among the teachers, pixels."""
+        return max(teacher.side for teacher in self.members)
 
     def to(self, device: torch.device) -> None:
-        """Take the networks there."""
-        for teacher in self.several:
+        """Move the networks to `device`."""
+        for teacher in self.members:
             teacher.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.no_grad()
-    def lesson(self, faces: Tensor) -> Lesson:
-        """Of faces with values 0 to 255, [N, 3, S, S]."""
-        features, shares = [], []
-        for teacher in self.several:
-            seen = resized(faces, teacher.side).contiguous(memory_format=torch.channels_last)
-            features.append(teacher.network.features(seen))
-            shares.append(teacher.network.shares(features[-1]))
-        return Lesson(torch.stack(shares).mean(dim=0), features)
+    def __call__(self, faces: Tensor) -> TeacherOutput:
+        """Evaluate the teachers on faces with values 0 to 255, [N, 3, S, S]."""
+        features, probabilities = [], []
+        for teacher in self.members:
+            resized_faces = resized(faces, teacher.side)
+            resized_faces = resized_faces.contiguous(memory_format=torch.channels_last)
+            features.append(teacher.network.features(resized_faces))
+            probabilities.append(teacher.network.probabilities(features[-1]))
+        return TeacherOutput(torch.stack(probabilities).mean(dim=0), features)
 
 
-def hint_loss(guess: Tensor, features: Tensor) -> Tensor:
-    """How little `guess` is like a teacher's `features`, [N, F] both: the mean, 0 to 2.
+def feature_loss(predicted: Tensor, features: Tensor) -> Tensor:
+    """Mean cosine distance, 0 to 2, between predicted and a teacher's features, [N, F] both.
 
-    One less the cosine between what sets each face apart from the mean of the batch: of features
-    that are never negative, the mean is most, and tells nothing.
+    Each is centred on its batch mean first: features after a ReLU are never negative, so that their
+    mean would dominate the cosine.
     """
-    ours, theirs = ((each - each.mean(dim=0)).float() for each in (guess, features))
+    ours, theirs = ((each - each.mean(dim=0)).float() for each in (predicted, features))
     return 1 - functional.cosine_similarity(ours, theirs).mean()
 
 
 def load_teacher(path: Path) -> Teacher:
-    """That of a checkpoint that `fit` wrote, or of an age.safetensors that `export` wrote.
+    """Load a teacher from a checkpoint of `fit` or an age.safetensors of `export`.
 
-    Raises FileNotFoundError, saying what to do, where there is none, and ValueError where it is
-    something else.
+    Raises FileNotFoundError for a missing file and ValueError for anything else than these.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: set fit.teachers to where it lies")
+        raise FileNotFoundError(f"{path} is missing: set fit.teachers to its path")
     if path.suffix == ".safetensors":
         network = load_weights(path).network
         return Teacher(network, network.size)

@@ -1,4 +1,4 @@
-"""What is not finite is refused: NaN and infinity in weights and in figures."""
+"""Checks against NaN and infinity in weights, ages and figures."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -12,41 +12,41 @@ from torch import Tensor
 
 
 class NotFiniteError(ValueError):
-    """A training has come to NaN or infinity."""
+    """Training diverged to NaN or infinity."""
 
 
 def count_not_finite(tensors: Mapping[str, Tensor]) -> int:
-    """How many of the tensors hold NaN or infinity."""
+    """Number of tensors that hold NaN or infinity."""
     return sum(not bool(torch.isfinite(value).all()) for value in tensors.values())
 
 
 def refuse_weights(source: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Raise ValueError where one of the tensors read from `source` holds NaN or infinity."""
+    """Raise ValueError if a tensor read from `source` holds NaN or infinity."""
     bad = count_not_finite(tensors)
     if bad:
         raise ValueError(
-            f"{source}: {bad} of {len(tensors)} tensors hold NaN or infinity, so that its training "
-            "has failed: take another checkpoint, or train again with a lower fit.learning_rate"
+            f"{source}: {bad} of {len(tensors)} tensors hold NaN or infinity, so training has "
+            "failed: use another checkpoint, or train again with a lower fit.learning_rate"
         )
 
 
 def refuse_ages(source: Path, ages: NDArray[np.floating]) -> None:
-    """Raise ValueError where one of the `ages` [n] told by the model in `source` is not finite."""
+    """Raise ValueError if one of the `ages` [n] estimated by `source` is not finite."""
     bad = int(np.count_nonzero(~np.isfinite(ages)))
     if bad:
         raise ValueError(
-            f"{source}: the ages that it tells of {bad} of {len(ages)} faces are NaN or infinite; "
-            "its weights are damaged, or its training has failed: take another"
+            f"{source}: its ages for {bad} of {len(ages)} faces are NaN or infinite, so its "
+            "weights are damaged or its training has failed: use another model"
         )
 
 
 def refuse_figures(source: Path, figures: Any) -> None:
-    """Raise ValueError where one of the numbers in nested `figures` is NaN or infinite."""
+    """Raise ValueError if a number in nested `figures` is NaN or infinite."""
     for name, value in _numbers(figures, ""):
         if not math.isfinite(value):
             raise ValueError(
-                f"{source}: {name} is {value}, which is no figure of a model that works: run "
-                "python -m train.evaluate again, with other weights where it stays so"
+                f"{source}: {name} is {value}: run python -m train.evaluate again, with other "
+                "weights if the value stays"
             )
 
 

@@ -1,4 +1,4 @@
-"""What Lightning trains: the network, its losses and its schedule."""
+"""The Lightning module: network, losses and learning-rate schedule."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.data.augment import Augmentation, blended
+from train.data.augment import Augmentation, mixup
 from train.data.dataset import Batch
-from train.modeling.distill import Teachers, hint_loss
-from train.modeling.losses import AgeLoss, Taught
+from train.modeling.distill import Teachers, feature_loss
+from train.modeling.losses import AgeLoss, TeacherTarget
 from train.modeling.network import GENDERS, RACES, AgeNetwork, Architecture, resized
 from train.modeling.schedule import OneCycle
 from train.provenance.provenance import KEY, Provenance
@@ -20,20 +20,23 @@ from train.provenance.provenance import KEY, Provenance
 
 @dataclass(frozen=True)
 class Recipe:
-    """The numbers of one training run; see `config.yaml`."""
+    """Hyperparameters of one training run; see `config.yaml`."""
 
     learning_rate: float
     warmup: float
     weight_decay: float
-    helper_weight: float
-    hint_weight: float
+    auxiliary_weight: float
+    feature_weight: float
     side: int
-    blend: float
+    mixup: float
     seed: int
 
 
 class AgeFit(lightning.LightningModule):
-    """Age distribution, with gender and race as helper tasks that are not exported."""
+    """Trains the age distribution, with auxiliary heads for gender and race.
+
+    The auxiliary heads, and those of feature distillation, are not exported.
+    """
 
     def __init__(
         self,
@@ -45,10 +48,12 @@ class AgeFit(lightning.LightningModule):
         frozen: bool | Sequence[str],
         teachers: Teachers | None = None,
     ) -> None:
-        """`network` is of that `architecture`.
+        """Raises ValueError where the backbone has no part that `frozen` names.
 
-        `frozen`: the parts of its backbone, by timm's names, that stay as they are; or whether all
-        of it does. Raises ValueError where it has no such part.
+        Args:
+            architecture: of `network`; kept in checkpoints.
+            frozen: parts of the backbone that are not trained, by timm's names; True: all of it.
+            teachers: for distillation; neither trained nor kept in checkpoints.
         """
         super().__init__()
         self.architecture = architecture
@@ -56,17 +61,17 @@ class AgeFit(lightning.LightningModule):
         self.loss = loss
         self.augmentation = augmentation
         self.network = network
-        self.provenance: Provenance | None = None  # kept with the weights where it is known
-        self.teachers = teachers  # no part of this module: neither trained nor kept
-        self.helpers = nn.ModuleDict(
+        self.provenance: Provenance | None = None  # kept in checkpoints
+        self.teachers = teachers  # a dataclass, so that torch does not register their weights
+        self.auxiliary_heads = nn.ModuleDict(
             {
                 "gender": nn.Linear(self.network.width, GENDERS),
                 "race": nn.Linear(self.network.width, RACES),
             }
         )
-        taught = self.teachers.several if self.teachers and recipe.hint_weight else []
-        self.hints = nn.ModuleList(
-            nn.Linear(self.network.width, teacher.network.width) for teacher in taught
+        distilled = self.teachers.members if self.teachers and recipe.feature_weight else []
+        self.feature_heads = nn.ModuleList(
+            nn.Linear(self.network.width, teacher.network.width) for teacher in distilled
         )
         self.frozen = _parts(self.network.backbone, frozen)
         for part in self.frozen:
@@ -75,14 +80,14 @@ class AgeFit(lightning.LightningModule):
         self.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> Self:
-        """As a module's; what is frozen stays in evaluation, batch-norm statistics included."""
+        """Set the mode; frozen parts stay in evaluation mode, for their batch-norm statistics."""
         super().train(mode)
         for part in self.frozen:
             part.eval()
         return self
 
     def on_fit_start(self) -> None:
-        """Take the teachers to the device, where Lightning has taken the rest."""
+        """Move the teachers to the device; Lightning has moved the module."""
         if self.teachers:
             self.teachers.to(self.device)
 
@@ -95,49 +100,53 @@ class AgeFit(lightning.LightningModule):
         side = self.recipe.side
         largest = max(side, self.teachers.side) if self.teachers else side
         faces = self.augmentation(batch["crop"], self.architecture.size, largest)
-        lesson = taught = None
+        output = target = None
         if self.teachers:
-            faces, alone = blended(faces, self.recipe.blend)
-            lesson = self.teachers.lesson(faces)
-            taught = Taught(lesson.shares, alone)
-            # a face made of two has the gender and race of neither
-            batch = batch | {name: batch[name].masked_fill(alone, -1) for name in self.helpers}
+            faces, mixed = mixup(faces, self.recipe.mixup)
+            output = self.teachers(faces)
+            target = TeacherTarget(output.probabilities, mixed)
+            # a mixed face has the gender and race of neither
+            batch = batch | {
+                name: batch[name].masked_fill(mixed, -1) for name in self.auxiliary_heads
+            }
         faces = resized(faces, side).contiguous(memory_format=torch.channels_last)
         features = self.network.features(faces)
         logits = self.network.head(features).float()
         mean, _ = self.network.moments(logits.softmax(dim=1))
-        loss = self.loss(logits, mean, batch["age"], taught)
-        for (name, head), known in zip(self.helpers.items(), self._known(batch), strict=True):
-            # an unknown label is -1; the sum over none of them is 0, where a mean would be NaN
+        loss = self.loss(logits, mean, batch["age"], target)
+        counts = self._label_counts(batch)
+        for (name, head), count in zip(self.auxiliary_heads.items(), counts, strict=True):
+            # an unknown label is -1; without any label the sum is 0, and a mean would be NaN
             error = functional.cross_entropy(
                 head(features).float(), batch[name], ignore_index=-1, reduction="sum"
             )
-            loss = loss + self.recipe.helper_weight * error / known
-        if lesson and self.hints:
-            told = zip(self.hints, lesson.features, strict=True)
-            errors = torch.stack([hint_loss(hint(features), theirs) for hint, theirs in told])
-            loss = loss + self.recipe.hint_weight * errors.mean()
+            loss = loss + self.recipe.auxiliary_weight * error / count
+        if output and self.feature_heads:
+            pairs = zip(self.feature_heads, output.features, strict=True)
+            errors = torch.stack([feature_loss(head(features), each) for head, each in pairs])
+            loss = loss + self.recipe.feature_weight * errors.mean()
+            # dashboards and searches know the metric by this name
             self.log("train/hint", errors.mean(), sync_dist=True)
         self.log("train/loss", loss, prog_bar=True, sync_dist=True)
         return loss
 
-    def _known(self, batch: Batch) -> Tensor:
-        """How many labels of each helper task are known, on average over the processes.
+    def _label_counts(self, batch: Batch) -> Tensor:
+        """Known labels of each auxiliary task, averaged over processes.
 
-        Dividing each process's sum by it makes the mean over them that of one process alone.
+        With it as each process's divisor, the mean over processes equals that of a single process.
         """
-        counts = torch.stack([(batch[name] >= 0).sum() for name in self.helpers]).float()
+        counts = torch.stack([(batch[name] >= 0).sum() for name in self.auxiliary_heads]).float()
         shared = self.trainer.strategy.reduce(counts, reduce_op="mean")
         return cast("Tensor", shared).clamp(min=1 / self.trainer.world_size)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Log the mean absolute error in years."""
+        """Log the mean absolute error, years."""
         age, _ = self.network(batch["crop"])
         error = (age - batch["age"]).abs().mean()
         self.log("val/mae", error, prog_bar=True, batch_size=len(age), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW with one cycle of the learning rate; no decay of norms and biases."""
+        """AdamW with a one-cycle schedule; no weight decay of norms and biases."""
         trained = [p for p in self.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             [
@@ -158,17 +167,17 @@ class AgeFit(lightning.LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what builds the network again, the side of the faces it knows, and its teachers."""
+        """Keep the architecture, the input side, the provenance and the teachers' fingerprints."""
         checkpoint["architecture"] = asdict(self.architecture)
         checkpoint["side"] = self.recipe.side
         if self.provenance is not None:
             checkpoint[KEY] = self.provenance.after(self.current_epoch + 1).to_json()
-        checkpoint["teachers"] = self.taught_by
+        checkpoint["teachers"] = self.teacher_fingerprints
 
     @property
-    def taught_by(self) -> list[str]:
-        """The fingerprints of the teachers' weights."""
-        return [teacher.fingerprint for teacher in self.teachers.several] if self.teachers else []
+    def teacher_fingerprints(self) -> list[str]:
+        """Checksums of the teachers' weights."""
+        return [teacher.fingerprint for teacher in self.teachers.members] if self.teachers else []
 
 
 def _parts(backbone: nn.Module, frozen: bool | Sequence[str]) -> list[nn.Module]:
@@ -178,4 +187,4 @@ def _parts(backbone: nn.Module, frozen: bool | Sequence[str]) -> list[nn.Module]
         return [backbone.get_submodule(name) for name in frozen]
     except AttributeError as error:
         known = ", ".join(name for name, _ in backbone.named_children())
-        raise ValueError(f"model.frozen: {error}; its parts are {known}, and theirs") from error
+        raise ValueError(f"model.frozen: {error}; parts are {known}, and theirs") from error

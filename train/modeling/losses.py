@@ -1,4 +1,4 @@
-"""What an age distribution is trained with."""
+"""The loss of an age distribution."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,24 +13,23 @@ Kind = Literal["dldl_v2", "cross_entropy", "l1"]
 
 
 @dataclass(frozen=True)
-class Taught:
-    """What teachers say of a batch of faces."""
+class TeacherTarget:
+    """The teachers' part of a batch's target."""
 
-    shares: Tensor  # their distributions over the years, [N, 117]
-    alone: Tensor  # of which faces nothing else is known: bool [N]
+    probabilities: Tensor  # of each year, [N, 117]
+    unlabelled: Tensor  # bool [N]: faces without an age of their own, made by mixup
 
 
 @dataclass(frozen=True)
 class AgeLoss:
-    """One of three losses of a distribution over the years and of its mean.
+    """One of three losses of a distribution over the years and its mean.
 
-    - dldl_v2: cross-entropy to a Gaussian around the age, `sigma` years wide, or to a mixture of
-      it and of what teachers say, `teacher_weight` of that; plus
-      `expectation_weight` times the mean's L1 error (Gao et al., Age Estimation Using Expectation
-      of Label Distribution Learning, IJCAI 2018)
-    - cross_entropy: to the age's own year; the mean is looked at only when ages are estimated
-      (Rothe et al., DEX, ICCVW 2015)
-    - l1: the mean's error alone, which leaves the distribution's width free
+    - dldl_v2: cross-entropy to a Gaussian around the age with standard deviation `sigma`, mixed
+      with the teachers' distribution, which has weight `teacher_weight`; plus `expectation_weight`
+      times the L1 error of the mean (Gao et al., Age Estimation Using Expectation of Label
+      Distribution Learning, IJCAI 2018)
+    - cross_entropy: to the age's own year (Rothe et al., DEX, ICCVW 2015)
+    - l1: of the mean alone, which leaves the distribution's width free
     """
 
     kind: Kind
@@ -43,11 +42,11 @@ class AgeLoss:
             raise ValueError(f"fit.loss={self.kind}: choose one of {', '.join(get_args(Kind))}")
 
     def __call__(
-        self, logits: Tensor, mean: Tensor, ages: Tensor, taught: Taught | None = None
+        self, logits: Tensor, mean: Tensor, ages: Tensor, teachers: TeacherTarget | None = None
     ) -> Tensor:
-        """Logits [N, 117], their distributions' means [N] and the ages [N] -> the mean loss.
+        """Logits [N, 117], their distributions' means [N] and ages [N] -> the mean loss.
 
-        Only dldl_v2 learns what is `taught`.
+        Only dldl_v2 uses `teachers`.
         """
         if self.kind == "cross_entropy":
             return functional.cross_entropy(logits, ages.round().long())
@@ -55,8 +54,8 @@ class AgeLoss:
         if self.kind == "l1":
             return error.mean()
         target = target_distribution(ages, self.sigma)
-        if taught is not None:
-            weight = torch.where(taught.alone, 1.0, self.teacher_weight)
-            target = target.lerp(taught.shares, weight[:, None])
-            error = error * ~taught.alone
+        if teachers is not None:
+            weight = torch.where(teachers.unlabelled, 1.0, self.teacher_weight)
+            target = target.lerp(teachers.probabilities, weight[:, None])
+            error = error * ~teachers.unlabelled
         return functional.cross_entropy(logits, target) + self.expectation_weight * error.mean()

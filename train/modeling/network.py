@@ -1,4 +1,4 @@
-"""A timm backbone with an age-distribution head, and what is exported of it."""
+"""A timm backbone with an age-distribution head: the network that is trained and exported."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from handler.contract import LARGEST_CROP
 from train.data.readers import utkface
 from train.data.samples import MAX_AGE
 
-GENDERS, RACES = len(utkface.GENDERS), len(utkface.RACES)  # classes of the helper tasks
+GENDERS, RACES = len(utkface.GENDERS), len(utkface.RACES)  # classes of the auxiliary tasks
 
 
 def _is_between(value: object, low: float, high: float) -> bool:
@@ -22,24 +22,24 @@ def _is_between(value: object, low: float, high: float) -> bool:
 
 @dataclass(frozen=True)
 class Architecture:
-    """All that is needed to build the served network again from its weights."""
+    """Everything needed to rebuild the served network from its weights."""
 
-    backbone: str  # a name that timm.create_model knows
-    size: int  # side of the square that the backbone sees, pixels
+    backbone: str  # timm's name
+    size: int  # side of the backbone's square input, pixels
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in 0 to 1
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    # Two views of each crop are averaged, one higher and one, mirrored, lower by so many pixels;
-    # with 0 it is one view, the crop itself.
+    # Test-time augmentation: the average of two views of each crop, one this many pixels higher,
+    # one mirrored and as much lower; 0: one view, the crop itself.
     shift: int = 0
-    hidden: int = 0  # units of a layer between the backbone and the years; 0: there is none
+    hidden: int = 0  # units of a layer between backbone and head; 0: no such layer
 
     @property
     def crop_size(self) -> int:
-        """Side of the square crop that the network takes, pixels."""
+        """Side of the network's square input, pixels."""
         return self.size + 2 * self.shift
 
     def __post_init__(self) -> None:
-        """Raise ValueError where no network can be built of it."""
+        """Raises ValueError for values that no network can be built from."""
         bounds = {"size": (1, LARGEST_CROP), "shift": (0, LARGEST_CROP), "hidden": (0, 1 << 16)}
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
@@ -52,9 +52,9 @@ class Architecture:
 
     @classmethod
     def of_timm(cls, backbone: str, size: int) -> "Architecture":
-        """With the normalisation that timm's weights of the backbone were trained with.
+        """The architecture with the normalisation of timm's pretrained weights.
 
-        Raises ValueError where timm has no such backbone.
+        Raises ValueError for an unknown backbone.
         """
         trained: Any = timm.get_pretrained_cfg(backbone)
         if trained is None:
@@ -63,9 +63,9 @@ class Architecture:
 
     @classmethod
     def from_json(cls, text: str) -> "Architecture":
-        """What `json.dumps(asdict(architecture))` made.
+        """The inverse of `json.dumps(asdict(architecture))`.
 
-        Raises ValueError, TypeError or KeyError where it is something else.
+        Raises ValueError, TypeError or KeyError for anything else.
         """
         values: Any = json.loads(text)
         if not isinstance(values, dict) or not isinstance(values["backbone"], str):
@@ -76,11 +76,11 @@ class Architecture:
 
 
 class AgeNetwork(nn.Module):
-    """Crops -> logits over the whole years 0 to 116, as it is trained and served.
+    """Crops -> a distribution over the whole years 0 to 116; trained and served alike.
 
     `forward` is the contract of an exported model: uint8 [N, 3, C, C] -> the distribution's median
-    (the age) and standard deviation (the spread), float32 [N] each, in years. C is the
-    architecture's `crop_size`.
+    (the age) and standard deviation, float32 [N] each, in years. C is the architecture's
+    `crop_size`.
     """
 
     mean: Tensor
@@ -92,7 +92,7 @@ class AgeNetwork(nn.Module):
         self.size, self.shift = architecture.size, architecture.shift
         self.crop_size = architecture.crop_size
         trained: Any = timm.get_pretrained_cfg(architecture.backbone)
-        if trained.fixed_input_size:  # as of most transformers, which must be told another one
+        if trained.fixed_input_size:  # most transformers
             timm_options["img_size"] = architecture.size
         self.backbone = timm.create_model(architecture.backbone, num_classes=0, **timm_options)
         # timm: an int; not num_features, after which MobileNetV3 has one more layer
@@ -110,36 +110,36 @@ class AgeNetwork(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def features(self, faces: Tensor) -> Tensor:
-        """Views with values 0 to 255, [N, 3, S, S] -> what tells their years, [N, F]."""
+        """Images with values 0 to 255, [N, 3, S, S] -> the head's input, [N, F]."""
         pixels = (faces - self.mean) / self.std
-        # in the precision of the weights, which whoever serves the exported model may lower
+        # in the weights' precision, which serving may lower
         features: Tensor = self.neck(self.backbone(pixels.type_as(self.head.weight)))
         return features
 
-    def shares(self, features: Tensor) -> Tensor:
-        """Features [N, F] -> float32 [N, 117], the share of each year."""
+    def probabilities(self, features: Tensor) -> Tensor:
+        """Features [N, F] -> the probability of each year, float32 [N, 117]."""
         logits: Tensor = self.head(features)
         return logits.float().softmax(dim=1)
 
-    def moments(self, shares: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation, [N] years each, of distributions [N, 117] over the years."""
-        mean = (shares * self.years).sum(dim=1)
-        variance = (shares * (self.years - mean[:, None]) ** 2).sum(dim=1)
+        mean = (probabilities * self.years).sum(dim=1)
+        variance = (probabilities * (self.years - mean[:, None]) ** 2).sum(dim=1)
         return mean, variance.sqrt()
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 [N, 3, C, C] -> age [N], spread [N], float32 in years."""
-        shares = self.distribution(faces)
-        _, spread = self.moments(shares)
-        return median(shares), spread
+        """uint8 [N, 3, C, C] -> age [N] and standard deviation [N], float32, in years."""
+        probabilities = self.distribution(faces)
+        _, std = self.moments(probabilities)
+        return median(probabilities), std
 
     def distribution(self, faces: Tensor) -> Tensor:
-        """uint8 [N, 3, C, C] -> float32 [N, 117], the share of each year, averaged over views."""
+        """uint8 [N, 3, C, C] -> probability of each year, averaged over views, float32 [N, 117]."""
         views = (self._views(faces) if self.shift else faces).float()
-        shares = self.shares(self.features(views))
+        probabilities = self.probabilities(self.features(views))
         if not self.shift:
-            return shares
-        averaged: Tensor = shares.unflatten(0, (-1, 2)).mean(dim=1)
+            return probabilities
+        averaged: Tensor = probabilities.unflatten(0, (-1, 2)).mean(dim=1)
         return averaged
 
     def _views(self, faces: Tensor) -> Tensor:
@@ -150,29 +150,29 @@ class AgeNetwork(nn.Module):
 
 
 def resized(faces: Tensor, side: int) -> Tensor:
-    """Float [N, 3, S, S] -> [N, 3, side, side], averaging where they become smaller."""
+    """Float [N, 3, S, S] -> [N, 3, side, side], bilinear, antialiased."""
     if faces.shape[-1] == side:
         return faces
     return functional.interpolate(faces, size=side, mode="bilinear", antialias=True)
 
 
-def median(shares: Tensor) -> Tensor:
-    """Where half of each distribution, [N, 117] over the years, lies below: [N], 0 to 116.
+def median(probabilities: Tensor) -> Tensor:
+    """Medians [N], 0 to 116 years, of distributions [N, 117].
 
-    No other estimate has a smaller absolute error under the distribution. A year's share counts as
-    spread evenly over half a year on either side of it.
+    The median minimises the expected absolute error. The probability of a year counts as spread
+    evenly over half a year on either side of it.
     """
-    below = shares.cumsum(dim=1)
+    below = probabilities.cumsum(dim=1)
     year = (below < 0.5).sum(dim=1, keepdim=True).clamp(max=MAX_AGE)
-    share = shares.gather(1, year)
-    part = (0.5 - below.gather(1, year) + share) / share
+    probability = probabilities.gather(1, year)
+    part = (0.5 - below.gather(1, year) + probability) / probability
     return (year - 0.5 + part).squeeze(1).clamp(0, MAX_AGE)
 
 
 def target_distribution(ages: Tensor, sigma: float) -> Tensor:
     """Gaussians around `ages` [N] over the whole years 0 to 116, each row summing to 1.
 
-    Label distribution learning: neighbouring ages share the label (Geng et al., TPAMI 2013).
+    Label distribution learning (Geng et al., TPAMI 2013).
     """
     years = torch.arange(MAX_AGE + 1, dtype=torch.float32, device=ages.device)
     return (-((years - ages[:, None]) ** 2) / (2 * sigma**2)).softmax(dim=1)

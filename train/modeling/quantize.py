@@ -1,8 +1,8 @@
-"""The backbone in whole numbers of 8 bits, after training.
+"""Post-training quantization of the backbone to int8.
 
-Static quantization of torch's FX graph mode: kernels have a scale for each channel, activations one
-each, found on real crops by the observer that keeps the squared error of rounding small. What comes
-before and after the backbone stays in floating point.
+Static quantization in torch's FX graph mode: a scale per channel for weights, a scale per tensor
+for activations, calibrated on real crops with the histogram observer, which minimises the squared
+error of rounding. Everything before and after the backbone stays in floating point.
 """
 
 import copy
@@ -25,21 +25,21 @@ from torch.jit._trace import TracerWarning
 
 from train.modeling.network import AgeNetwork
 
-# An activation's step and the whole number that stands for 0, by the name of its observer.
+# Scale and zero point of an activation, by the name of its observer.
 Ranges = Mapping[str, tuple[float, int]]
 
-# All 8 bits: processors that add up four products at once (VNNI) cannot overflow with them.
+# The full range of 8 bits: processors with VNNI cannot overflow with it.
 _ACTIVATIONS = {"dtype": torch.quint8, "quant_min": 0, "quant_max": 255}
 _LAYERS = QConfigMapping().set_global(
     QConfig(HistogramObserver.with_args(**_ACTIVATIONS), default_per_channel_weight_observer)
 )
-_EXAMPLE = torch.zeros(1, 3, 64, 64)  # of a backbone's input; its size does not matter
+_EXAMPLE = torch.zeros(1, 3, 64, 64)  # input of a backbone, of any size
 
 
 def activation_ranges(network: AgeNetwork, crops: Tensor) -> Ranges:
-    """What `quantized` needs to know of `network`, from crops like those to come.
+    """Calibrate the activations of `network` on representative crops, uint8 [N, 3, S, S].
 
-    `crops`: uint8 [N, 3, S, S]; some hundred are enough.
+    Some hundred crops are enough.
     """
     observed = copy.deepcopy(network).eval()
     with _quiet():
@@ -54,16 +54,16 @@ def activation_ranges(network: AgeNetwork, crops: Tensor) -> Ranges:
 
 
 def quantized(network: AgeNetwork, ranges: Ranges) -> AgeNetwork:
-    """`network` with a backbone of 8 bits, for the CPU; it takes and gives what `network` does.
+    """`network` with an int8 backbone, for the CPU; same inputs and outputs.
 
-    Raises ValueError where `ranges` were found on a network of other layers.
+    Raises ValueError where `ranges` are of a network with other layers.
     """
     lower = copy.deepcopy(network).eval()
     with _quiet():
         backbone = _observed(lower.backbone)
         observers = dict(_observers(backbone))
         if observers.keys() != ranges.keys():
-            raise ValueError("the ranges in 8 bits are not this network's: export it again")
+            raise ValueError("the int8 ranges are not this network's: export it again")
         for name, (scale, zero) in ranges.items():
             setattr(backbone, name, FixedQParamsObserver(scale, zero, **_ACTIVATIONS))
         lower.backbone = torch.jit.trace(convert_fx(backbone), _EXAMPLE)
@@ -71,12 +71,12 @@ def quantized(network: AgeNetwork, ranges: Ranges) -> AgeNetwork:
 
 
 def _observed(backbone: nn.Module) -> GraphModule:
-    """`backbone` with its norms folded and its activations watched."""
+    """`backbone` with folded norms and an observer on each activation."""
     return prepare_fx(backbone, _LAYERS, (_EXAMPLE,))
 
 
 def _observers(backbone: nn.Module) -> Iterator[tuple[str, ObserverBase]]:
-    # one that watches two places has two names
+    # an observer of two activations has two names
     for name, module in backbone.named_modules(remove_duplicate=False):
         if isinstance(module, ObserverBase):
             yield name, module
@@ -84,11 +84,10 @@ def _observers(backbone: nn.Module) -> Iterator[tuple[str, ObserverBase]]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch deprecates what makes quantized TorchScript, as it does TorchScript, and keeps both."""
+    """Ignore torch's warnings of its quantization, which is deprecated like TorchScript."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", "(?s).*reduce_range", UserWarning)
-        # that tracing could miss a branch, where torch prints tensors to choose an operator: what
-        # FX made has no branches
+        # tracing could miss a branch; the graph that FX makes has none
         warnings.filterwarnings("ignore", category=TracerWarning)
         yield

@@ -1,6 +1,7 @@
-"""Weights with all that is needed to serve them, as one safetensors file in half precision.
+"""The safetensors file: weights with everything needed to serve them.
 
-But for small tensors: the first layers are among them, whose rounding moves an age the most.
+Large tensors are in half precision. Small ones stay as they are: the first layers are among them,
+whose rounding changes ages the most.
 """
 
 import json
@@ -20,30 +21,30 @@ from train.atomic_write import atomic_write
 from train.modeling.finite import refuse_weights
 from train.modeling.network import AgeNetwork, Architecture
 
-_SMALL = 2**16  # numbers of a tensor that stays as it is: 3 % of a ResNet-18
+_SMALL = 2**16  # elements; tensors up to this size keep their precision: 3 % of a ResNet-18
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A trained network with what belongs to it."""
+    """A trained network with its architecture and contract."""
 
     network: AgeNetwork
     architecture: Architecture
     contract: Contract
-    ranges: Mapping[str, tuple[float, int]] | None = None  # of `quantize`; None: not wanted
+    ranges: Mapping[str, tuple[float, int]] | None = None  # of `quantize`; None: no int8 model
 
 
 def save_weights(weights: Weights, path: Path) -> None:
-    """Write `weights` to `path` as `serialized` has them."""
+    """Write `weights` to `path`; raises as `serialized`."""
     content = serialized(weights, path)
     with atomic_write(path) as partial:
         partial.write_bytes(content)
 
 
 def serialized(weights: Weights, path: Path) -> bytes:
-    """A file of `weights` for `path`, the large kernels in half precision.
+    """The content of the file `path`.
 
-    Raises ValueError where that, or the weights themselves, are not finite.
+    Raises ValueError where the weights, in their stored precision, are not finite.
     """
     tensors = stored(weights.network)
     refuse_weights(path, tensors)
@@ -56,7 +57,7 @@ def serialized(weights: Weights, path: Path) -> bytes:
 
 
 def stored(network: AgeNetwork) -> dict[str, Tensor]:
-    """The tensors of a network as a file keeps them; those of a file's network, exactly."""
+    """The network's tensors in their stored precision."""
     return {
         name: (value.half() if value.numel() > _SMALL else value).contiguous().cpu()
         for name, value in network.state_dict().items()
@@ -64,11 +65,12 @@ def stored(network: AgeNetwork) -> dict[str, Tensor]:
 
 
 def load_weights(path: Path) -> Weights:
-    """What `save_weights` wrote, the network in full precision and ready to be evaluated.
+    """Read a file of `save_weights`; the network is in full precision and evaluation mode.
 
-    Raises ValueError, in one line, where `path` holds something else, or what is not finite.
+    Raises ValueError, with a message of one line, for any other file and for weights that are not
+    finite.
     """
-    advice = "make it anew with python -m train.export"
+    advice = "export it again with python -m train.export"
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -101,12 +103,12 @@ def load_weights(path: Path) -> Weights:
 
 
 def _ranges(text: str) -> Mapping[str, tuple[float, int]] | None:
-    """Those of `Weights`; raises ValueError or TypeError where `text` holds something else."""
+    """`Weights.ranges` from JSON; raises ValueError or TypeError for anything else."""
     found: Any = json.loads(text)
     if found is None:
         return None
     if not isinstance(found, dict):
-        raise TypeError("its ranges are no mapping")
+        raise TypeError("the ranges are not a mapping")
     for name, (scale, zero) in found.items():
         if not math.isfinite(scale) or scale <= 0 or type(zero) is not int or not 0 <= zero <= 255:
             raise ValueError(f"the range of {name} is {scale!r}, {zero!r}")

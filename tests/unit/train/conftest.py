@@ -1,6 +1,7 @@
 """A synthetic data set in both real layouts, prepared once for all tests of train."""
 
 import csv
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import train
 from tests.images import FACE_BOX, RGBImage, astronaut, encoded, scene
 from train.configuration.settings import contract_parts
 from train.data.readers import read
+from train.evaluate import evaluate
+from train.fit import fit
 from train.prepare import CropMaker, prepare
 
 CONFIGS = Path(train.__file__).parent / "config"
@@ -119,20 +122,56 @@ def configuration(overrides: list[str]) -> DictConfig:
         return compose("config", overrides)
 
 
+def tiny_configuration(prepared: list[str], run: Path, *more: str) -> DictConfig:
+    """The configuration of a run that takes seconds."""
+    small = [
+        f"run={run}",
+        "model.backbone=test_resnet",
+        "model.drop_path=0.1",
+        "fit.epochs=3",
+        "fit.batch_size=4",
+        "fit.precision=32-true",
+        "evaluate.bootstrap=20",
+    ]
+    return configuration([*prepared, *small, *more])
+
+
 @pytest.fixture
 def tiny(prepared: list[str], tmp_path: Path) -> Callable[..., DictConfig]:
     """Makes the configuration of a run that takes seconds, in this test's folder."""
+    return lambda *more: tiny_configuration(prepared, tmp_path / "run", *more)
 
-    def make(*more: str) -> DictConfig:
-        small = [
-            f"run={tmp_path / 'run'}",
-            "model.backbone=test_resnet",
-            "model.drop_path=0.1",
-            "fit.epochs=3",
-            "fit.batch_size=4",
-            "fit.precision=32-true",
-            "evaluate.bootstrap=20",
-        ]
-        return configuration([*prepared, *small, *more])
 
-    return make
+@pytest.fixture(scope="session")
+def session_run(prepared: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of one epoch, for fixtures that copy it."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    fit(tiny_configuration(prepared, run, "fit.epochs=1"))
+    return run
+
+
+@pytest.fixture(scope="session")
+def session_evaluation(
+    session_run: Path, prepared: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of the same run after its evaluation, for fixtures that copy it."""
+    run = tmp_path_factory.mktemp("evaluated") / "run"
+    shutil.copytree(session_run, run)
+    evaluate(tiny_configuration(prepared, run, "fit.epochs=1"))
+    return run
+
+
+@pytest.fixture
+def trained(session_run: Path, tiny: Callable[..., DictConfig], tmp_path: Path) -> DictConfig:
+    """A run of one epoch, in this test's folder; its configuration, with an output for exports."""
+    shutil.copytree(session_run, tmp_path / "run")
+    return tiny("fit.epochs=1", f"export.output={tmp_path / 'store'}")
+
+
+@pytest.fixture
+def evaluated(
+    session_evaluation: Path, tiny: Callable[..., DictConfig], tmp_path: Path
+) -> DictConfig:
+    """The same after its evaluation."""
+    shutil.copytree(session_evaluation, tmp_path / "run")
+    return tiny("fit.epochs=1", f"export.output={tmp_path / 'store'}")

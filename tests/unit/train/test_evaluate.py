@@ -40,8 +40,8 @@ def run(tmp_path: Path) -> Path:
 def test_a_run_that_is_named_tells_the_data_to_measure_a_file_with(
     run: Path, more: list[str], sources: dict[str, str], size: int
 ) -> None:
-    told = [f"run={run}", "evaluate.model=a.pt", *more]
-    found = of_file(configuration(told), told)
+    overrides = [f"run={run}", "evaluate.model=a.pt", *more]
+    found = of_file(configuration(overrides), overrides)
     assert found.data.sources == sources
     assert found.crop.size == size
     assert found.evaluate.model == "a.pt"
@@ -54,9 +54,9 @@ def test_a_run_that_is_not_named_tells_nothing(run: Path) -> None:
 
 
 def test_a_run_that_is_named_must_be_there(tmp_path: Path) -> None:
-    told = [f"run={tmp_path}", "evaluate.model=a.pt"]
+    overrides = [f"run={tmp_path}", "evaluate.model=a.pt"]
     with pytest.raises(FileNotFoundError, match=r"config\.yaml is missing: run python -m train"):
-        of_file(configuration(told), told)
+        of_file(configuration(overrides), overrides)
 
 
 def test_weights_are_measured_as_they_would_be_served(
@@ -70,8 +70,8 @@ def test_weights_are_measured_as_they_would_be_served(
     results = evaluate(config)
     assert results.sources["utkface"]["mae"].count == 6
     assert [path.name for path in tmp_path.iterdir()] == ["age.safetensors"]
-    told = show(results)
-    assert "warning: utkface has 6 test faces: " in told
-    assert "warning: 6 of 6 test faces of utkface have a near copy in another split" in told
+    output = show(results)
+    assert "warning: utkface has 6 test faces: " in output
+    assert "warning: 6 of 6 test faces of utkface have a near copy in another split" in output
     with pytest.raises(ContractError, match=r"age\.pt is no file: make .* train\.torchscript"):
         evaluate(tiny(f"evaluate.model={tmp_path / 'age.pt'}"))

@@ -35,13 +35,6 @@ from train.modeling.weights import Weights, load_weights
 Make = Callable[..., DictConfig]
 
 
-@pytest.fixture
-def trained(tiny: Make, tmp_path: Path) -> DictConfig:
-    config = tiny("fit.epochs=2", f"export.output={tmp_path / 'store'}")
-    fit(config)
-    return config
-
-
 def test_evaluate_and_export_give_a_model_that_is_measured_and_described(
     trained: DictConfig,
 ) -> None:
@@ -92,12 +85,10 @@ def test_a_run_is_exported_with_the_settings_that_it_was_trained_with(
     contract = Predictor.load(model, torch.device("cpu")).contract
     assert contract.crop.margin == pytest.approx(1.1 * 76 / 64 - 1)
     card = (model.parent / "README.md").read_text()
-    assert re.search(
-        r"\n\| 1 \| run: test_resnet, (1 of )?2 epochs, batch 4, .* \| scratch \|", card
-    )
+    assert re.search(r"\n\| 1 \| run: test_resnet, 1 epoch, batch 4, .* \| scratch \|", card)
     assert "\n| 2 | second: test_resnet, 1 epoch, batch 8, AdamW, one cycle up to 0.002, " in card
     assert (
-        ", heads alone, moving average 0.9, loss l1; seed 0 | 1 | - | utkface, appa_real |" in card
+        ", heads only, moving average 0.9, loss l1; seed 0 | 1 | - | utkface, appa_real |" in card
     )
 
     shutil.rmtree(first)
@@ -122,48 +113,50 @@ def test_report_metrics_and_card_say_the_same(trained: DictConfig, portraits_fol
         for row in table.rows:
             assert f"| {' | '.join(row)} |" in card
             assert "".join(f"<td>{cell}</td>" for cell in row[1:]) in page
-    for text in ("a distribution over the years 0 to 116", "2 epochs, batch 4, AdamW", "UTKFace"):
+    for text in ("a distribution over the years 0 to 116", "1 epoch, batch 4, AdamW", "UTKFace"):
         assert text in card
         assert text in page
 
 
-def test_another_split_is_measured_beside_the_test_split(trained: DictConfig) -> None:
-    first = evaluate(trained)
-    run = Path(trained.run)
+def test_another_split_is_measured_beside_the_test_split(evaluated: DictConfig) -> None:
+    run = Path(evaluated.run)
+    first = Results.from_json(
+        json.loads((run / "metrics.json").read_text()), evaluated.data.sources
+    )
     kept = {name: (run / name).read_bytes() for name in ("metrics.json", "report.html")}
-    trained.evaluate.split = "val"
-    other = evaluate(trained)
+    evaluated.evaluate.split = "val"
+    other = evaluate(evaluated)
     assert other.sources["utkface"]["mae"].value != first.sources["utkface"]["mae"].value
     stored = json.loads((run / "metrics-val.json").read_text())
-    assert Results.from_json(stored, trained.data.sources) == other
+    assert Results.from_json(stored, evaluated.data.sources) == other
     assert {name: (run / name).read_bytes() for name in kept} == kept
 
 
-def test_figures_of_other_views_are_not_exported(trained: DictConfig) -> None:
-    evaluate(trained)
-    trained.export.shift = 2
+def test_figures_of_other_views_are_not_exported(evaluated: DictConfig) -> None:
+    evaluated.export.shift = 2
     with pytest.raises(ValueError, match=r"evaluated with export\.shift=6: evaluate it again with"):
-        export(trained)
-    assert not Path(trained.export.output).exists()
+        export(evaluated)
+    assert not Path(evaluated.export.output).exists()
 
 
 def test_weights_are_averaged_and_measured_before_they_are_exported(
-    trained: DictConfig, tmp_path: Path
+    evaluated: DictConfig, tmp_path: Path
 ) -> None:
-    checkpoint = torch.load(Path(trained.run, "best.ckpt"), weights_only=True)
+    checkpoint = torch.load(Path(evaluated.run, "best.ckpt"), weights_only=True)
     name = next(name for name in checkpoint["state_dict"] if name.startswith("network."))
     before = checkpoint["state_dict"][name].clone()
     checkpoint["state_dict"][name] += 0.02
     torch.save(checkpoint, tmp_path / "other.ckpt")
 
-    evaluate(trained)
-    trained.export.checkpoints.append(str(tmp_path / "other.ckpt"))
-    with pytest.raises(ValueError, match=r"export\.checkpoints=.*other\.ckpt.*: evaluate it again"):
-        export(trained)
-    assert not Path(trained.export.output).exists()
+    evaluated.export.checkpoints.append(str(tmp_path / "other.ckpt"))
+    with pytest.raises(
+        ValueError, match=r"export\.checkpoints=.*other\.ckpt.*: evaluate the run again"
+    ):
+        export(evaluated)
+    assert not Path(evaluated.export.output).exists()
 
-    evaluate(trained)
-    model = export(trained)
+    evaluate(evaluated)
+    model = export(evaluated)
     exported = load_weights(model.with_name("age.safetensors")).network.state_dict()
     assert torch.allclose(exported[name.removeprefix("network.")], before + 0.01, atol=1e-4)
     # both say that they are of one epoch of the same run
@@ -183,10 +176,10 @@ def test_the_last_epoch_is_exported(trained: DictConfig) -> None:
     found = exported[name.removeprefix("network.")]
     assert torch.allclose(found, last["state_dict"][name], atol=1e-4)
     card = (model.parent / "README.md").read_text()
-    assert "\n| 1 | run: test_resnet, 2 epochs, batch 4, " in card
+    assert "\n| 1 | run: test_resnet, 1 epoch, batch 4, " in card
 
 
-def test_no_weights_are_no_model(trained: DictConfig) -> None:
+def test_an_empty_list_of_checkpoints_is_refused(trained: DictConfig) -> None:
     trained.export.checkpoints = []
     with pytest.raises(ValueError, match=r"export\.checkpoints is empty: name one"):
         evaluate(trained)
@@ -208,11 +201,10 @@ def test_the_command_at_the_end_packs_what_was_exported(tmp_path: Path) -> None:
 
 
 def test_onto_a_full_disk_nothing_is_exported(
-    trained: DictConfig, monkeypatch: pytest.MonkeyPatch
+    evaluated: DictConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, output = Path(trained.run), Path(trained.export.output)
-    evaluate(trained)
-    export(trained)
+    run, output = Path(evaluated.run), Path(evaluated.export.output)
+    export(evaluated)
     names = {"age.safetensors", "age.pt", "age.pt.json", "metrics.json", "README.md"}
     assert {path.name for path in output.iterdir()} == names
 
@@ -221,7 +213,7 @@ def test_onto_a_full_disk_nothing_is_exported(
         return {path: path.read_bytes() for path in files if path.is_file()}
 
     before = contents()
-    trained.export.int8 = False
+    evaluated.export.int8 = False
     write, fsync = Path.write_bytes, os.fsync
     calls = 0
 
@@ -245,10 +237,10 @@ def test_onto_a_full_disk_nothing_is_exported(
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, full(function, after))
             with pytest.raises(OSError, match="No space left") as caught:
-                export(trained)
+                export(evaluated)
         assert error_text(caught.value).startswith("No space left on device: ")
         assert contents() == before
-    export(trained)
+    export(evaluated)
     assert contents().keys() == before.keys()
     assert contents()[output / "age.pt"] != before[output / "age.pt"]
 
@@ -258,41 +250,37 @@ def test_export_wants_a_measured_run(trained: DictConfig) -> None:
         export(trained)
 
 
-def test_8_bits_are_exported_unless_not_wanted(
-    trained: DictConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_int8_is_exported_unless_disabled(
+    evaluated: DictConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    evaluate(trained)
     monkeypatch.setattr(export_module, "INT8_COST", 100.0)
-    model = export(trained)
+    model = export(evaluated)
     assert Predictor.load(model, torch.device("cpu"), "int8").precision == "int8"
-    told = capsys.readouterr().out
-    assert re.search(r"years by [+-]0\.\d+ \[.*\] on 5 crops: exported\n", told)
-    few = "8 bits were judged on 5 crops, and their ranges found on 5: 100 of each tell more"
-    assert f"warning: {few}" in told
+    output = capsys.readouterr().out
+    assert re.search(r"years by [+-]0\.\d+ \[.*\] on 5 crops: exported\n", output)
+    few = "int8 was measured on 5 crops, and its ranges are from 5: 100 of each are more reliable"
+    assert f"warning: {few}" in output
     assert few in (model.parent / "README.md").read_text()
-    trained.export.int8 = False
+    evaluated.export.int8 = False
     with pytest.raises(ContractError, match=r"exported with export\.int8=true"):
-        Predictor.load(export(trained), torch.device("cpu"), "int8")
-    assert "8 bits" not in capsys.readouterr().out
+        Predictor.load(export(evaluated), torch.device("cpu"), "int8")
+    assert "int8" not in capsys.readouterr().out
 
 
-def test_8_bits_that_cost_too_much_are_not_exported(
-    trained: DictConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_int8_that_costs_too_much_is_not_exported(
+    evaluated: DictConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    evaluate(trained)
     monkeypatch.setattr(export_module, "INT8_COST", -100.0)
-    assert load_weights(export(trained).with_suffix(".safetensors")).ranges is None
+    assert load_weights(export(evaluated).with_suffix(".safetensors")).ranges is None
     assert "on 5 crops: not exported" in capsys.readouterr().out
 
 
-def test_a_backbone_that_cannot_be_in_8_bits(
-    trained: DictConfig, monkeypatch: pytest.MonkeyPatch
+def test_a_backbone_that_cannot_be_quantized(
+    evaluated: DictConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Winding(torch.nn.Module):
         def forward(self, faces: torch.Tensor) -> torch.Tensor:
             return faces if faces.sum() > 0 else -faces
-
-    evaluate(trained)
 
     def measured(path: Path) -> Weights:
         weights = load_weights(path)
@@ -306,8 +294,8 @@ def test_a_backbone_that_cannot_be_in_8_bits(
 
     monkeypatch.setattr(export_module, "load_weights", measured)
     monkeypatch.setattr(export_module, "chosen_network", chosen)
-    with pytest.raises(ValueError, match=r"no 8 bits for this backbone, set export\.int8=false: "):
-        export(trained)
+    with pytest.raises(ValueError, match=r"no int8 for this backbone, set export\.int8=false: "):
+        export(evaluated)
 
 
 def test_evaluate_wants_a_run(tiny: Make) -> None:
@@ -316,14 +304,15 @@ def test_evaluate_wants_a_run(tiny: Make) -> None:
 
 
 def test_a_model_that_differs_from_the_network_is_not_installed(
-    trained: DictConfig, monkeypatch: pytest.MonkeyPatch
+    evaluated: DictConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluate(trained)
     true_age = export_module._eager
     monkeypatch.setattr(export_module, "_eager", lambda *a: true_age(*a) + np.float32(0.06))
-    with pytest.raises(ValueError, match=r"off by up to 0\.06\d years .* it was not installed"):
-        export(trained)
-    assert not Path(trained.export.output).exists()
+    with pytest.raises(
+        ValueError, match=r"differs from the network by up to 0\.06\d years .* nothing was exported"
+    ):
+        export(evaluated)
+    assert not Path(evaluated.export.output).exists()
 
 
 def test_a_model_with_two_views_takes_more_around_the_same_crops(trained: DictConfig) -> None:

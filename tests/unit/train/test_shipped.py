@@ -18,9 +18,9 @@ RESULTS = Results.from_json(json.loads((STORE / "metrics.json").read_text()), SO
 
 
 def test_the_weights_are_those_that_were_measured() -> None:
-    told = load_weights(STORE / "age.safetensors").contract.metrics
+    metrics = load_weights(STORE / "age.safetensors").contract.metrics
     measured = {f"test_mae_{name}": RESULTS.sources[name]["mae"].value for name in SOURCES}
-    assert told == pytest.approx(measured)
+    assert metrics == pytest.approx(measured)
 
 
 def test_the_card_has_every_table() -> None:

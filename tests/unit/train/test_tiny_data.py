@@ -44,7 +44,7 @@ ALONE = "~data.sources.appa_real"
     [
         (1, ["fit.batch_size=64"], 3),
         (3, ["fit.batch_size=64", "fit.accumulate=10", "fit.epochs=1"], 1),
-        (3, ["fit.batch_size=64", "fit.blend=0.5", "fit.hint_weight=1", "TEACHER"], 3),
+        (3, ["fit.batch_size=64", "fit.mixup=0.5", "fit.feature_weight=1", "TEACHER"], 3),
         (3, ["fit.batch_size=2", "fit.limit_train_batches=1", "fit.ema=0.9"], 3),
     ],
 )
@@ -75,7 +75,7 @@ def test_a_rise_of_no_step_of_one_and_of_all(tiny: Make, tmp_path: Path, warmup:
         ({"val": 3}, r"utkface holds 3 val and no train crops: write train into the split column"),
     ],
 )
-def test_a_split_that_is_missing_is_told_with_what_is_there(
+def test_a_missing_split_is_named_beside_the_others(
     tiny: Make, few: Few, counts: dict[str, int], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -89,7 +89,7 @@ def test_a_split_that_is_missing_is_told_with_what_is_there(
         ("fit.limit_train_batches=0.1", r"^fit\.limit_train_batches=0\.1 of 5 batches is none"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_before_anything_is_written(
+def test_no_steps_are_refused_before_anything_is_written(
     tiny: Make, tmp_path: Path, given: str, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):

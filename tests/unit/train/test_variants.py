@@ -69,10 +69,10 @@ def test_every_variant_is_in_the_table(tiny: Make, model: Weights, weights: Path
     # what was made can be served, and does not have the model's figures for its own
     data = {}
     for name in files:
-        told = read_contract(output / f"{name}.pt")
-        data[name] = told.data
-        assert told.data == contract_provenance(told, name).names()
-        same = replace(told, data=model.contract.data, provenance=None)
+        contract_of_file = read_contract(output / f"{name}.pt")
+        data[name] = contract_of_file.data
+        assert contract_of_file.data == contract_provenance(contract_of_file, name).names()
+        same = replace(contract_of_file, data=model.contract.data, provenance=None)
         assert same == replace(model.contract, metrics={})
     assert [data[name] for name in files] == [("made",), ("utkface", "appa_real", "made"), ()]
 

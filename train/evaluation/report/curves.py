@@ -1,4 +1,4 @@
-"""What TensorBoard was told while a run and those before it were trained."""
+"""Learning curves from the TensorBoard logs of a run and of those it started from."""
 
 import logging
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from train.configuration.runs import stages
 
-logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it tells of every file's end
+logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it logs the end of every file
 LOSS, ERROR, RATE = "train/loss", "val/mae", "lr-"
 
 
@@ -26,7 +26,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Stage:
-    """One run's learning curves; empty where nothing was logged."""
+    """The learning curves of a run; empty if nothing was logged."""
 
     name: str  # the run's folder
     loss: Curve
@@ -35,7 +35,7 @@ class Stage:
 
 
 def read(config: DictConfig) -> list[Stage]:
-    """The runs that led to `config.run`, itself the last, as far as their logs are there."""
+    """The runs that led to `config.run`, itself last; those without a log are missing."""
     started = [Path(later.fit.start).parent for later in stages(config)[1:]]
     folders = [*started, Path(config.run)]
     return [_stage(folder) for folder in folders if (folder / "tensorboard").is_dir()]
@@ -46,7 +46,7 @@ def _stage(folder: Path) -> Stage:
     tags = sorted(events.Tags()["scalars"])
 
     def curve(start: str) -> Curve:
-        # the groups of parameters share their rate, and so the first one's tells it
+        # the parameter groups share their rate: the first one's is enough
         tag = next((tag for tag in tags if tag.startswith(start)), None)
         scalars = events.Scalars(tag) if tag else []
         return Curve(np.array([s.step for s in scalars]), np.array([s.value for s in scalars]))

@@ -1,4 +1,4 @@
-"""A page of HTML in one file: pictures inside it, nothing fetched, every text escaped."""
+"""A self-contained HTML page: images embedded, nothing fetched, every text escaped."""
 
 import base64
 from collections.abc import Sequence
@@ -28,30 +28,30 @@ figcaption { font-size: .85rem }
 .faces figure { width: 8.5rem; margin: 0 }
 .faces figcaption { overflow-wrap: anywhere; font-size: .75rem; line-height: 1.35 }
 """
-# The browser is told, too, that the page is to fetch nothing and to run nothing.
+# The browser enforces that the page fetches and runs nothing.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page under a heading, which the table of contents names."""
+    """A part of the page with a heading and an entry in the table of contents."""
 
     title: str
-    parts: Sequence[str]  # HTML, as the functions below make it
+    parts: Sequence[str]  # HTML, from the functions below
 
 
 def paragraph(text: str) -> str:
-    """Plain text."""
+    """A paragraph of plain text."""
     return f"<p>{escape(text)}</p>"
 
 
 def listing(lines: Sequence[str]) -> str:
-    """Plain texts, each at a point of its own."""
+    """A bulleted list of plain texts."""
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
 def table(content: Table) -> str:
-    """A table that scrolls on a narrow screen; the first cell of a row names it."""
+    """A table that scrolls on narrow screens; the first cell of a row is its heading."""
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in content.head)
     rows = "\n".join(
         f'<tr><th scope="row">{escape(first)}</th>'
@@ -63,8 +63,8 @@ def table(content: Table) -> str:
     return f'<div class="wide"><table>{shown}<tbody>\n{rows}\n</tbody></table></div>'
 
 
-def picture(png: bytes, alt: str, caption: str) -> str:
-    """A PNG with what it shows; `alt` is read to those who do not see it."""
+def image(png: bytes, alt: str, caption: str) -> str:
+    """A PNG with a caption; `alt` is its text for screen readers."""
     encoded = base64.b64encode(png).decode()
     return (
         f'<figure><img src="data:image/png;base64,{encoded}" alt="{escape(alt)}">'
@@ -72,9 +72,9 @@ def picture(png: bytes, alt: str, caption: str) -> str:
     )
 
 
-def gallery(pictures: Sequence[str]) -> str:
-    """Small pictures in lines."""
-    items = "\n".join(f"<li>{each}</li>" for each in pictures)
+def gallery(images: Sequence[str]) -> str:
+    """A grid of small images."""
+    items = "\n".join(f"<li>{each}</li>" for each in images)
     return f'<ul class="faces">\n{items}\n</ul>'
 
 

@@ -1,4 +1,4 @@
-"""The report's pictures, drawn by matplotlib: nothing here knows of HTML."""
+"""The report's plots, drawn by matplotlib."""
 
 import io
 import itertools
@@ -18,18 +18,18 @@ from train.evaluation.results import ALL, DECADE, FEW, OVERALL, Groups, Results
 
 COLOURS: Final = ("#1f5fa8", "#d95f02", "#1b8a5a", "#7b4ea3", "#a6761d", "#c2337a")
 INK, PALE = "#222222", "#dddddd"
-AGES = 100  # years; as far as pictures of ages reach, unless somebody is older
+AGES = 100  # years; end of an axis of ages, unless a person is older
 
 
 def png(figure: Figure) -> bytes:
-    """The picture as a file."""
+    """The figure as the content of a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()
 
 
 def predicted(faces: HeldOut, sources: Sequence[str]) -> Figure:
-    """Each test face as a dot at its true and its estimated age, a panel for each source."""
+    """A scatter plot of true and estimated age, a panel per source."""
     figure = _figure(4.2 * max(2, len(sources)), 4.2)
     for axes, source, colour in zip(
         figure.subplots(1, len(sources), squeeze=False)[0], sources, _colours(), strict=False
@@ -42,7 +42,7 @@ def predicted(faces: HeldOut, sources: Sequence[str]) -> Figure:
 
 
 def portraits(shown: Portraits) -> Figure:
-    """Each portrait as a bar from the lowest to the highest age that it can be."""
+    """Each portrait as a bar from the lowest to the highest possible age."""
     figure = _figure(5.6, 4.6)
     axes = figure.subplots()
     low, high = shown.bounds.T
@@ -67,13 +67,13 @@ def error_by_age(results: Results) -> Figure:
 
 
 def interval(results: Results) -> Figure:
-    """How many true ages the interval holds in each decade, and how wide it is there."""
+    """Coverage and width of the interval in each decade."""
     figure = _figure(10.4, 3.8)
     coverage, width = figure.subplots(1, 2)
     coverage.axhspan(*OVERALL, color=PALE, lw=0)
     coverage.axhline(DECADE[0], color=INK, lw=0.8, ls=":")
     _by_decade(coverage, results, "coverage")
-    _label(coverage, "true ages held by the interval, %", "true age, years", "")
+    _label(coverage, "coverage of the interval, %", "true age, years", "")
     coverage.set_ylim(top=102)
     _by_decade(width, results, "width")
     width.set_ylim(bottom=0)
@@ -83,7 +83,7 @@ def interval(results: Results) -> Figure:
 
 
 def people(results: Results) -> Figure:
-    """Mean absolute error and bias of each gender and race group, a line for each."""
+    """Mean absolute error and bias of each gender and race group, a line per group."""
     rows = {
         f"{source}: {group}": figures
         for of_sources in (results.genders, results.races)
@@ -108,7 +108,7 @@ def people(results: Results) -> Figure:
 
 
 def cumulative(faces: HeldOut, sources: Sequence[str], shown: Portraits | None) -> Figure:
-    """The share of faces whose age is told within so many years."""
+    """The part of faces within each error."""
     figure = _figure(6.4, 4.2)
     axes = figure.subplots()
     off = {source: np.abs(faces.error[faces.of(source)]) for source in sources}
@@ -116,8 +116,8 @@ def cumulative(faces: HeldOut, sources: Sequence[str], shown: Portraits | None) 
         off["portraits, from their bounds"] = outside(shown.age, shown.bounds)
     years = np.arange(0, 20.25, 0.25)
     for (name, errors), colour in zip(off.items(), _colours(), strict=False):
-        share = [100 * float(np.mean(errors <= limit)) for limit in years]
-        axes.plot(years, share, color=colour, label=name)
+        part = [100 * float(np.mean(errors <= limit)) for limit in years]
+        axes.plot(years, part, color=colour, label=name)
     axes.axvline(5, color=INK, lw=0.8, ls=":")
     axes.set_xlim(0, 20)
     axes.set_ylim(0, 100)
@@ -145,7 +145,7 @@ def learning(stages: Sequence[Stage]) -> Figure:
 
 
 def _smooth(curve: Curve, over: int = 9) -> NDArray[np.float64]:
-    """The mean of the values so far, of the last `over` at most."""
+    """The running mean of at most the last `over` values."""
     sums = np.cumsum(np.concatenate([[0.0], curve.value]))
     ends = np.arange(1, len(sums))
     starts = np.maximum(ends - over, 0)
@@ -154,7 +154,7 @@ def _smooth(curve: Curve, over: int = 9) -> NDArray[np.float64]:
 
 
 def _by_decade(axes: Axes, results: Results, name: str) -> None:
-    """One figure of every decade with its bootstrap interval, a colour for each source."""
+    """A metric of every decade with its bootstrap interval, a colour per source."""
     series: dict[str, Groups] = dict(results.decades)
     if len(series) > 1:
         series["all together"] = {k: v for k, v in results.together.items() if k != ALL}
@@ -174,7 +174,7 @@ def _by_decade(axes: Axes, results: Results, name: str) -> None:
 def _whisker(
     axes: Axes, at: float, measured: Measured, colour: str, *, across: bool = False
 ) -> None:
-    """A value with its bootstrap interval; hollow where few faces tell it."""
+    """A value with its bootstrap interval; the dot is hollow if it is of few faces."""
     x, y, draw = (measured.value, at, axes.hlines) if across else (at, measured.value, axes.vlines)
     draw(at, measured.low, measured.high, color=colour, lw=1.4)
     face = "white" if measured.count < FEW else colour
@@ -182,13 +182,13 @@ def _whisker(
 
 
 def _legend_below(figure: Figure) -> None:
-    """One for all panels, where it hides nothing."""
+    """A legend of all panels, below them."""
     shown = figure.axes[0].get_legend_handles_labels()
     figure.legend(*shown, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
 
 
 def _square(axes: Axes, oldest: float) -> None:
-    end = 1.03 * oldest  # whole dots at the edge, too
+    end = 1.03 * oldest  # with room for dots at the edge
     axes.plot([0, end], [0, end], color=INK, lw=0.8)
     axes.set_xlim(0, end)
     axes.set_ylim(0, end)

@@ -126,7 +126,7 @@ def test_the_checksum_of_a_run_s_settings_stays(
     values["fit"]["width"] = values["fit"].pop("sigma")
     renamed = OmegaConf.create(values)
     assert checksum(renamed) != before
-    monkeypatch.setattr(aliases, "ALIASES", {"fit.sigma": "fit.width"})
+    monkeypatch.setattr(aliases, "ALIASES", {**ALIASES, "fit.sigma": "fit.width"})
     assert checksum(renamed) == before
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from train.data.augment import Augmentation, blended
+from train.data.augment import Augmentation, mixup
 
 NOTHING = {
     "rotation": 0.0, "scale": (1.0, 1.0), "shift": 0.0, "brightness": 0.0, "contrast": 0.0,
@@ -92,7 +92,7 @@ def test_blended_faces_lie_between_two(part: float) -> None:
     torch.manual_seed(0)
     faces = crops(400).float()
     before = faces.clone()
-    found, chosen = blended(faces, part)
+    found, chosen = mixup(faces, part)
     assert torch.equal(faces, before)
     assert float(chosen.float().mean()) == pytest.approx(part, abs=0.07)
     assert torch.equal(found[~chosen], faces[~chosen])

@@ -11,16 +11,16 @@ def shrunk(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Estimates that are drawn towards 35, and true ages few of which are high."""
     generator = np.random.default_rng(seed)
     truth = generator.beta(1.5, 3, FACES) * 100
-    spread = generator.uniform(3, 9, FACES)
-    age = truth + 0.35 * (35 - truth) + generator.normal(0, spread)
-    return age.clip(0), spread, truth
+    std = generator.uniform(3, 9, FACES)
+    age = truth + 0.35 * (35 - truth) + generator.normal(0, std)
+    return age.clip(0), std, truth
 
 
 def covered(coverage: float) -> tuple[float, list[float]]:
     """Of fresh faces all together, and of each decade."""
     calibration = calibrated(*shrunk(0), coverage, 0.01)
-    age, spread, truth = shrunk(1)
-    low, high = prediction_intervals(age.astype("f4"), spread.astype("f4"), calibration).T
+    age, std, truth = shrunk(1)
+    low, high = prediction_intervals(age.astype("f4"), std.astype("f4"), calibration).T
     inside = (low <= truth) & (truth <= high)
     decades = [inside[truth // 10 == decade].mean() for decade in range(8)]
     return inside.mean(), decades
@@ -65,18 +65,18 @@ def test_as_told_it_holds_what_is_asked_and_a_spare_part_more(
     coverage: float, spare: float
 ) -> None:
     """Of the faces that it is made of; each end alone would have it hold more than that."""
-    age, spread, truth = shrunk(0)
-    calibration = calibrated(age, spread, truth, coverage, spare)
+    age, std, truth = shrunk(0)
+    calibration = calibrated(age, std, truth, coverage, spare)
     assert calibration.coverage == coverage
-    low, high = prediction_intervals(age.astype("f4"), spread.astype("f4"), calibration).T
+    low, high = prediction_intervals(age.astype("f4"), std.astype("f4"), calibration).T
     held = ((low <= truth) & (truth <= high)).mean()
     assert coverage + spare <= held < coverage + spare + 0.005
 
 
 def test_the_young_may_be_covered_better() -> None:
-    age, spread, truth = shrunk(0)
-    calibration = calibrated(age, spread, truth, 0.8, 0.0, young=0.95)
-    low, high = prediction_intervals(age.astype("f4"), spread.astype("f4"), calibration).T
+    age, std, truth = shrunk(0)
+    calibration = calibrated(age, std, truth, 0.8, 0.0, young=0.95)
+    low, high = prediction_intervals(age.astype("f4"), std.astype("f4"), calibration).T
     inside = (low <= truth) & (truth <= high)
     assert inside[(truth >= 10) & (truth < 20)].mean() > 0.93
     assert inside[truth >= 30].mean() < 0.83

@@ -1,4 +1,4 @@
-"""The card of weights that were trained on from the shipped ones, on one's own faces."""
+"""The card of weights fine-tuned from the shipped ones on one's own faces."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +20,12 @@ SHIPPED = ROOT / "model_store" / "age.safetensors"
 
 
 def card(origin: Provenance, contract: Contract) -> str:
-    return model_card(
-        Architecture("resnet18", 128), contract, origin, RESULTS, ["8 bits cost 0.01"]
-    )
+    return model_card(Architecture("resnet18", 128), contract, origin, RESULTS, ["int8 costs 0.01"])
 
 
 @pytest.fixture
 def tuned(tmp_path: Path) -> Provenance:
-    """Of a run that began from a moved run, which began from the shipped weights."""
+    """The provenance of a run that started from a moved run, itself from the shipped weights."""
     first = run_provenance(configuration(["data=own", "run=a", f"fit.start={SHIPPED}"])).after(13)
     moved = tmp_path / "moved.ckpt"
     torch.save({KEY: first.to_json()}, moved)
@@ -36,7 +34,7 @@ def tuned(tmp_path: Path) -> Provenance:
     )
 
 
-def test_it_names_all_that_the_weights_owe(tuned: Provenance, contract: Contract) -> None:
+def test_it_names_all_data_and_weights_behind(tuned: Provenance, contract: Contract) -> None:
     text = card(tuned, contract)
     (first,) = [line for line in text.splitlines() if line.startswith("Terms: ")]
     assert first == (
@@ -45,12 +43,12 @@ def test_it_names_all_that_the_weights_owe(tuned: Provenance, contract: Contract
     )
     for owed in ("- own ", "- UTKFace, ", "- APPA-REAL, ", "ImageNet", "VGGFace2", "Apache 2.0"):
         assert owed in text
-    assert "- Anything commercial: the terms of the data do not allow it." in text
+    assert "- Any commercial use: the terms of the data do not allow it." in text
     assert origins.steps(tuned).markdown() in text
     assert "| b: resnet18, up to 2 epochs, batch 64, " in text
 
 
-def test_it_names_what_is_not_known(contract: Contract) -> None:
+def test_it_names_unknown_terms(contract: Contract) -> None:
     unknown = Provenance.from_json(
         {
             "steps": [
@@ -59,8 +57,8 @@ def test_it_names_what_is_not_known(contract: Contract) -> None:
         }
     )
     text = card(unknown, contract)
-    assert "Terms: not known for x/age.pt; ask whoever made it." in text
-    assert "- Anything, before the terms that are not known are asked for." in text
+    assert "Terms: not known for x/age.pt; ask its authors." in text
+    assert "- Any use, before the unknown terms are cleared." in text
 
 
 def test_it_quotes_the_other_model_and_all_warnings(tuned: Provenance, contract: Contract) -> None:
@@ -69,7 +67,7 @@ def test_it_quotes_the_other_model_and_all_warnings(tuned: Provenance, contract:
     assert tables.compared(RESULTS) in text
     assert "- age_interval is calibrated on 40 validation faces: " in text
     assert "- 2 of 40 test faces of my faces have a near copy in another split: " in text
-    assert "| 8 bits | 8 bits cost 0.01 |" in text
+    assert "| int8 | int8 costs 0.01 |" in text
 
 
 def test_a_name_with_a_bar_does_not_break_its_tables(contract: Contract) -> None:

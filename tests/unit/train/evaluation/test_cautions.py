@@ -29,7 +29,7 @@ def results(count: int = 1000) -> Results:
     )
 
 
-def test_many_faces_are_nothing_to_warn_of() -> None:
+def test_many_faces_give_no_warning() -> None:
     many = {"all": 900} | {f"{start}-{start + 9}": 30 for start in range(0, 80, 10)}
     assert cautions(dataclasses.replace(results(), calibrated_on=many)) == []
     assert cautions(results(400)) == []
@@ -37,14 +37,14 @@ def test_many_faces_are_nothing_to_warn_of() -> None:
 
 @pytest.mark.parametrize(("count", "points"), [(25, 11), (100, 6), (899, 2)])
 def test_an_interval_of_few_faces_is_no_promise(count: int, points: int) -> None:
-    """A split-conformal interval holds a Beta-distributed part of what comes."""
+    """The coverage of a split-conformal interval has a Beta distribution."""
     generator = np.random.default_rng(0)
     held = generator.beta(0.9 * (count + 1), 0.1 * (count + 1), 100_000)
     assert 196 * held.std() == pytest.approx(points, abs=0.6)
     (line, *_) = cautions(dataclasses.replace(results(), calibrated_on={"all": count}))
     assert line == (
-        f"age_interval is calibrated on {count} validation faces: of other faces it may hold "
-        f"{points} points more or less than the 90% that it is made for; 900 keep that within 2"
+        f"age_interval is calibrated on {count} validation faces: on other faces its coverage may "
+        f"be {points} points above or below the target of 90%; with 900, 2 points"
     )
 
 
@@ -58,8 +58,8 @@ def test_ages_that_no_face_calibrated() -> None:
 def test_few_test_faces() -> None:
     assert cautions(results(58)) == [
         "own has 58 test faces: its MAE of 5.00 years would be between 4.00 and 6.50 for as many "
-        "others; 400 tell it to half a year",
-        "fewer than 30 test faces, of which figures say little: own 30-39 (29)",
+        "others; with 400 it is known to half a year",
+        "fewer than 30 test faces, too few for reliable figures: own 30-39 (29)",
     ]
 
 
@@ -67,15 +67,15 @@ def test_test_faces_that_training_has_shown() -> None:
     seen = dataclasses.replace(results(), copies={"own": 3}, same_people={"own": 80})
     assert cautions(seen) == [
         "3 of 1000 test faces of own have a near copy in another split: the figures are better "
-        "than those of new people",
-        "80 of 1000 test faces of own seem to show somebody of the training faces: the figures are "
-        "better than those of new people",
+        "than for new people",
+        "80 of 1000 test faces of own seem to show a person of the training faces: the figures "
+        "are better than for new people",
     ]
     none = dataclasses.replace(results(), copies={"own": 0}, same_people={"gone": 1})
     assert cautions(none) == []
 
 
-def test_copies_are_looked_for_in_every_shard_of_other_splits(
+def test_copies_are_found_in_every_shard_of_other_splits(
     prepared: list[str], tmp_path: Path
 ) -> None:
     (folder, _) = prepared_folders(configuration(prepared))
@@ -99,7 +99,7 @@ def test_copies_are_looked_for_in_every_shard_of_other_splits(
     assert counted(faces)["all"] == 2
 
 
-def test_people_are_counted_where_they_were_looked_for(prepared: list[str], tmp_path: Path) -> None:
+def test_people_are_counted_if_they_were_listed(prepared: list[str], tmp_path: Path) -> None:
     config = configuration(prepared)
     faces = CropDataset(prepared_folders(config), "test", SIZE)
     assert same_people(faces, "test", tmp_path) == {}

@@ -22,7 +22,7 @@ from train.modeling.weights import Weights, save_weights
 Make = Callable[..., DictConfig]
 
 
-def told(config: DictConfig, off: float) -> HeldOut:
+def held_out(config: DictConfig, off: float) -> HeldOut:
     """The test faces, with estimates that are off by so many years."""
     crops = model_crops(config, "test", contract_parts(config)[0])
     ages = crops.age.numpy() + np.float32(off)
@@ -34,7 +34,7 @@ def test_the_difference_is_that_of_each_face(
 ) -> None:
     other = exported(Darkness(), contract, tmp_path / "other.pt")
     config = tiny(f"evaluate.beside={other}", "evaluate.bootstrap=200")
-    faces = told(config, 0.5)
+    faces = held_out(config, 0.5)
     found = compared(config, faces)
     assert found is not None
     assert (found.other, found.reason) == (f"{tmp_path.name}/other.pt", "")
@@ -61,7 +61,7 @@ def test_weights_are_measured_as_they_are(tiny: Make, contract: Contract, tmp_pa
     wide = replace(geometry, size=76, margin=(1 + geometry.margin) * 76 / 64 - 1)
     weights = Weights(network, architecture, replace(contract, crop=wide))
     save_weights(weights, tmp_path / "age.safetensors")
-    found = compared(config, told(config, 0))
+    found = compared(config, held_out(config, 0))
     assert found is not None
     with torch.inference_mode():
         crops = model_crops(config, "test", wide)
@@ -72,17 +72,17 @@ def test_weights_are_measured_as_they_are(tiny: Make, contract: Contract, tmp_pa
 
 def test_of_the_same_weights_nothing_is_compared(tiny: Make, model_file: Path) -> None:
     config = tiny(f"evaluate.beside={model_file}")
-    faces = told(config, 0)
+    faces = held_out(config, 0)
     grey = faces.dataset.crops.float().mean(dim=(1, 2, 3)).numpy() * (100 / 255)
     found = compared(config, replace(faces, age=grey))
     assert found is not None
-    assert found.reason == "it is this model: it tells the same ages"
+    assert found.reason == "it is this model: its ages are the same"
     assert found.groups == {}
 
 
 def test_nothing_is_compared_where_that_is_not_wanted(tiny: Make) -> None:
     config = tiny("evaluate.beside=null")
-    assert compared(config, told(config, 0)) is None
+    assert compared(config, held_out(config, 0)) is None
 
 
 class TestShipped:
@@ -93,7 +93,7 @@ class TestShipped:
         return path
 
     def test_is_missing(self, tiny: Make, shipped: Path) -> None:
-        found = compared(config := tiny(), told(config, 0))
+        found = compared(config := tiny(), held_out(config, 0))
         assert found is not None
         assert found.other == "model_store/age.safetensors"
         assert found.reason == f"{shipped} is missing"
@@ -101,7 +101,7 @@ class TestShipped:
     def test_is_damaged(self, tiny: Make, shipped: Path) -> None:
         shipped.parent.mkdir()
         shipped.write_bytes(b"nothing")
-        found = compared(config := tiny(), told(config, 0))
+        found = compared(config := tiny(), held_out(config, 0))
         assert found is not None
         assert "age.safetensors cannot be read" in found.reason
         assert "\n" not in found.reason
@@ -111,7 +111,7 @@ class TestShipped:
         architecture = Architecture("test_resnet", 64)
         other = replace(contract, crop=CropGeometry(64, 0.4, 0))
         save_weights(Weights(AgeNetwork(architecture), architecture, other), shipped)
-        found = compared(config := tiny(), told(config, 0))
+        found = compared(config := tiny(), held_out(config, 0))
         assert found is not None
         assert found.reason.startswith("the model takes 64 px crops, 1.40 times the box")
 
@@ -119,6 +119,6 @@ class TestShipped:
         self, tiny: Make, contract: Contract, tmp_path: Path
     ) -> None:
         start = exported(Darkness(), contract, tmp_path / "start.pt")
-        found = compared(config := tiny(f"fit.start={start}"), told(config, 0))
+        found = compared(config := tiny(f"fit.start={start}"), held_out(config, 0))
         assert found is not None
         assert (found.other, found.reason) == (f"{tmp_path.name}/start.pt", "")

@@ -1,4 +1,4 @@
-"""Faces with bounds of their ages, told by a stand-in that tells a crop's brightness."""
+"""Portraits with bounds of the age, with a stand-in model that returns a crop's brightness."""
 
 import logging
 from pathlib import Path
@@ -15,28 +15,28 @@ from train.evaluation.portraits import Portraits
 CPU = torch.device("cpu")
 
 
-def test_portraits_go_the_way_of_a_served_photograph(
+def test_portraits_go_through_the_serving_pipeline(
     portraits_folder: Path, model_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shown = portraits.estimate(portraits_folder, model_file, CPU)
+    found = portraits.estimate(portraits_folder, model_file, CPU)
     face = np.asarray(Image.fromarray(astronaut()).crop((176, 68, 274, 166))).mean() * 100 / 255
-    assert shown.age == pytest.approx([face, face / 2], rel=0.03)
-    assert shown.interval - shown.age[:, None] == pytest.approx(np.array([[-10.0, 10]] * 2))
-    assert shown.bounds.tolist() == [[40, 44], [60.5, 70]]
-    assert shown.lost == 3
-    assert "portrait empty.png: no face was found" in caplog.messages
+    assert found.age == pytest.approx([face, face / 2], rel=0.03)
+    assert found.interval - found.age[:, None] == pytest.approx(np.array([[-10.0, 10]] * 2))
+    assert found.bounds.tolist() == [[40, 44], [60.5, 70]]
+    assert found.lost == 3
+    assert "portrait empty.png: no face was detected" in caplog.messages
     assert "portrait wrong.png: age_low 9 is above age_high 8" in caplog.messages
     assert sum("gone.png" in message for message in caplog.messages) == 1
 
 
-def test_where_no_face_is_found_it_ends_with_advice(
+def test_without_any_face_it_ends_with_advice(
     tmp_path: Path, portraits_folder: Path, model_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)
-    with pytest.raises(ValueError, match=r"labels\.csv is missing; set evaluate\.portraits"):
+    with pytest.raises(ValueError, match=r"labels\.csv is missing: set evaluate\.portraits"):
         portraits.estimate(tmp_path / "nowhere", model_file, CPU)
     (portraits_folder / "labels.csv").write_text("file,age_low,age_high\nempty.png,1,2\n")
-    with pytest.raises(ValueError, match="no face was found in any portrait"):
+    with pytest.raises(ValueError, match=r"no portrait of .* has a detected face: set"):
         portraits.estimate(portraits_folder, model_file, CPU)
 
 

@@ -1,4 +1,4 @@
-"""The page of an evaluation: complete, in one file, with nothing in it that it did not escape."""
+"""The page of an evaluation: complete, in one file, all text escaped."""
 
 import base64
 import dataclasses
@@ -27,7 +27,7 @@ from train.evaluation.report import WORST, Report, curves, page, plots
 from train.evaluation.results import Comparison
 from train.evaluation.tables import Table
 
-SOURCES = ["wild & free", "cost$ and $"]  # what HTML and matplotlib read as their own
+SOURCES = ["wild & free", "cost$ and $"]  # with special characters of HTML and matplotlib
 TITLES = [
     "The model and its figures",
     "Predicted against true",
@@ -43,7 +43,7 @@ TITLES = [
 
 
 class Page(HTMLParser):
-    """What a browser makes of it, as far as tests look at it."""
+    """The tags and texts of a page, parsed."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Page(HTMLParser):
         self.words.append(data)
 
     def all(self, tag: str, attribute: str) -> list[str]:
-        """The attribute of each such tag that has it."""
+        """The values of an attribute of all tags of a name."""
         return [str(a[attribute]) for name, a in self.tags if name == tag and attribute in a]
 
 
@@ -86,7 +86,7 @@ def dataset(count: int, *, known: bool = True) -> CropDataset:
 
 
 def held_out(count: int = 90, *, known: bool = True) -> HeldOut:
-    """Estimates that are off by 0 at the first face and by a tenth more at each one after it."""
+    """Estimates with an error of 0 for the first face and 0.1 more for each further one."""
     age = np.arange(count, dtype=np.float32) * np.float32(1.1)
     return HeldOut(dataset(count, known=known), age, np.stack([age - 6, age + 6], axis=1))
 
@@ -94,7 +94,7 @@ def held_out(count: int = 90, *, known: bool = True) -> HeldOut:
 def report(
     faces: HeldOut, sources: Sequence[str] = SOURCES, portraits: Portraits | None = None
 ) -> Report:
-    """As `evaluate` puts it together."""
+    """A report as `evaluate` makes it."""
     bounded = portraits and portraits.results(5)
     results = faces.results(sources, neutral(0.9), bounded, resamples=5)
     steps = Table(("step", "what it is"), [("1", "<run>")])
@@ -127,25 +127,25 @@ def test_the_page_holds_everything_in_one_file(tmp_path: Path) -> None:
     shown = Page(text)
     assert [t for t in TITLES if f">{t}</h2>" in text] == TITLES
     assert shown.all("a", "href") == [f"#{anchor}" for anchor in shown.all("section", "id")]
-    pictures = shown.all("img", "src")
-    assert len(pictures) == 6 + 2 * WORST
-    for source in pictures:
+    images = shown.all("img", "src")
+    assert len(images) == 6 + 2 * WORST
+    for source in images:
         kind, encoded = source.split(",")
         assert kind == "data:image/png;base64"
         with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
             image.load()
     assert all(shown.all("img", "alt"))
     assert not re.search(r"https?:|url\(|@import|<script|<link", text)
-    assert "Measured on 90 test faces" in text
+    assert "Evaluated on 90 test faces" in text
     assert "Each of 2 portraits" in text
-    assert "without a face that was found or unreadable: 3." in text
+    assert "unreadable or without a detected face: 3." in text
 
 
-def test_another_model_and_what_figures_do_not_say_are_on_the_page(tmp_path: Path) -> None:
+def test_comparison_and_warnings_are_on_the_page(tmp_path: Path) -> None:
     made = report(held_out())
     error = Measured(4.0, 3.0, 5.0, 90)
     groups = {"all": {"mae": error, "other": error, "difference": Measured(-1.0, -2.0, -0.5, 90)}}
-    for other, told in (
+    for other, expected in (
         (Comparison("the <old> one", groups), "years: it is better."),
         (
             Comparison("the <old> one", reason="it is missing"),
@@ -156,8 +156,8 @@ def test_another_model_and_what_figures_do_not_say_are_on_the_page(tmp_path: Pat
         file = tmp_path / "page.html"
         dataclasses.replace(made, results=results).write(file)
         words = Page(file.read_text(encoding="utf-8")).words
-        assert "Beside another model" in words
-        assert any(told in each for each in words)
+        assert "Comparison with another model" in words
+        assert any(expected in each for each in words)
         assert any(each.startswith("age_interval is calibrated on 25 valid") for each in words)
         assert "<run>" in words  # the steps that led to the model
 
@@ -179,8 +179,8 @@ def test_a_page_without_portraits_labels_and_logs(tmp_path: Path) -> None:
     report(faces).write(file)
     text = file.read_text(encoding="utf-8")
     assert [t for t in TITLES if f">{t}</h2>" in text] == [t for t in TITLES if t != "Portraits"]
-    assert "No data set here says anything of either." in text
-    assert "No log of TensorBoard&#x27;s lies beside what was measured." in text
+    assert "No data set here has labels of either." in text
+    assert "The evaluated file has no TensorBoard log beside it." in text
     assert len(Page(text).all("img", "src")) == 4 + 3
 
 
@@ -232,7 +232,7 @@ def test_every_source_is_drawn_however_many_there_are() -> None:
 
 
 def logged(folder: Path, errors: Sequence[float]) -> None:
-    """What Lightning would have told TensorBoard in a run's folder."""
+    """The TensorBoard log of a run."""
     with SummaryWriter(str(folder / "tensorboard")) as writer:
         for epoch, error in enumerate(errors):
             writer.add_scalar("train/loss", 2 * error, 10 * epoch + 5)
@@ -276,5 +276,5 @@ def test_a_file_is_reported_where_that_is_asked_for(
     results = evaluate(config)
     text = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
     assert "<title>Report: age.pt</title>" in text
-    assert "calibrated on validation faces of each age, to hold 90% of true ages" in text
+    assert "calibrated on validation faces of each age, to contain 90% of true ages" in text
     assert str(results.sources["utkface"]["mae"]) in text

@@ -84,12 +84,13 @@ def test_another_model_is_better_worse_or_not_told_apart() -> None:
     assert [(row[0], row[1], row[-1]) for row in rows] == [
         ("my faces", "40", "better"),
         ("my", "3", "worse"),
-        ("all together", "40", "not told apart"),
+        ("all together", "40", "not significantly different"),
     ]
     assert rows[0][2:5] == ("5.00 [4.00, 6.00]", "7.00 [6.00, 8.00]", "-2.00 [-3.00, -1.00]")
     assert tables.compared(RESULTS) == (
-        "On the same 40 test faces the error of this model less that of "
-        "model_store/age.safetensors is -0.50 [-1.50, 0.50] years: they are not told apart."
+        "On the same 40 test faces the error of this model minus that of "
+        "model_store/age.safetensors is -0.50 [-1.50, 0.50] years: it is not "
+        "significantly different."
     )
     nothing = dataclasses.replace(RESULTS, beside=Comparison("a.pt", reason="it is missing"))
     assert tables.compared(nothing) == "Not compared with a.pt: it is missing."
@@ -98,7 +99,8 @@ def test_another_model_is_better_worse_or_not_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "verdict"), [(-1.1, "it is better"), (1.1, "it is worse"), (0.9, "they are not told")]
+    ("value", "verdict"),
+    [(-1.1, "it is better"), (1.1, "it is worse"), (0.9, "it is not significantly")],
 )
 def test_the_verdict_follows_from_the_interval_of_the_difference(
     value: float, verdict: str
@@ -116,7 +118,7 @@ def test_all_sources_stand_beside_each_other() -> None:
         ("portraits", "9"),
     ]
     portraits = tables.sources(RESULTS).rows[-1]
-    assert portraits[3] == "7.00 [6.00, 8.00]"  # the share inside, under CS@5
+    assert portraits[3] == "7.00 [6.00, 8.00]"  # the part inside, under CS@5
     assert portraits[5] == "-"  # whether the interval holds the age is not known
     assert [row[0] for row in tables.people(RESULTS).rows] == ["my faces male", "my Asian"]
 

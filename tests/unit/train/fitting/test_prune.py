@@ -1,4 +1,4 @@
-"""Channels cut out of the network."""
+"""Pruned channels of the network."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -86,7 +86,7 @@ def test_channels_with_the_smallest_weights_go(network: AgeNetwork) -> None:
 
 @pytest.mark.parametrize("part", [-0.1, 1.0])
 def test_a_part_that_cannot_be_cut_out(network: AgeNetwork, part: float) -> None:
-    with pytest.raises(ValueError, match="of the channels cannot be cut out"):
+    with pytest.raises(ValueError, match="of the channels cannot be pruned"):
         pruned(network, part)
 
 

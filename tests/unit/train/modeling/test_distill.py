@@ -9,7 +9,7 @@ from torch.nn import functional
 from handler.contract import Contract
 from train.fit import fit
 from train.fitting.build import learner
-from train.modeling.distill import Teacher, Teachers, hint_loss, load_teacher
+from train.modeling.distill import Teacher, Teachers, feature_loss, load_teacher
 from train.modeling.network import AgeNetwork, Architecture
 from train.modeling.weights import Weights, save_weights
 
@@ -28,34 +28,34 @@ def faces(side: int) -> torch.Tensor:
 class TestTeachers:
     def test_their_mean(self) -> None:
         one, other = network(0), network(1, shift=2)  # its two views are the exported file's
-        found = Teachers([Teacher(one, 32), Teacher(other, 32)]).lesson(faces(32)).shares
+        found = Teachers([Teacher(one, 32), Teacher(other, 32)])(faces(32)).probabilities
         assert found.sum(dim=1) == pytest.approx(torch.ones(6), abs=1e-5)
         with torch.no_grad():
-            each = [n.shares(n.features(faces(32))) for n in (one, other)]
+            each = [n.probabilities(n.features(faces(32))) for n in (one, other)]
         assert torch.allclose(found, (each[0] + each[1]) / 2, atol=1e-6)
 
-    def test_each_sees_faces_of_the_side_that_it_knows(self) -> None:
+    def test_each_gets_faces_of_its_own_side(self) -> None:
         teachers = Teachers([Teacher(network(0), 24), Teacher(network(0), 32)])
         assert teachers.side == 32
         smaller = functional.interpolate(faces(32), size=24, mode="bilinear", antialias=True)
         with torch.no_grad():
-            each = [network(0).shares(network(0).features(f)) for f in (faces(32), smaller)]
-        assert torch.allclose(teachers.lesson(faces(32)).shares, (each[0] + each[1]) / 2, atol=1e-6)
+            each = [network(0).probabilities(network(0).features(f)) for f in (faces(32), smaller)]
+        assert torch.allclose(teachers(faces(32)).probabilities, (each[0] + each[1]) / 2, atol=1e-6)
 
-    def test_what_each_tells_it_from(self) -> None:
+    def test_the_features_of_each(self) -> None:
         one, other = network(0), network(1)
-        found = Teachers([Teacher(one, 32), Teacher(other, 32)]).lesson(faces(32)).features
+        found = Teachers([Teacher(one, 32), Teacher(other, 32)])(faces(32)).features
         with torch.no_grad():
             each = [n.features(faces(32)) for n in (one, other)]
         # a copy of a network may lie otherwise in memory, and be summed up in another order
         torch.testing.assert_close(torch.stack(found), torch.stack(each))
 
 
-class TestHintLoss:
+class TestFeatureLoss:
     theirs = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
 
     @pytest.mark.parametrize(
-        ("guess", "loss"),
+        ("predicted", "loss"),
         [
             (theirs, 0.0),
             (10 + 3 * theirs, 0.0),  # neither what all faces have in common counts nor the scale
@@ -63,11 +63,13 @@ class TestHintLoss:
             (theirs.flip(1) * torch.tensor([[1.0, -1.0]]), 1.0),  # a right angle each
         ],
     )
-    def test_the_angle_between_what_sets_a_face_apart(
-        self, guess: torch.Tensor, loss: float
+    def test_the_angle_between_deviations_from_the_batch_mean(
+        self, predicted: torch.Tensor, loss: float
     ) -> None:
         # the last angle is a right one only with the mean taken away from both
-        assert hint_loss(guess - guess.mean(0), self.theirs).item() == pytest.approx(loss, abs=1e-6)
+        assert feature_loss(predicted - predicted.mean(0), self.theirs).item() == pytest.approx(
+            loss, abs=1e-6
+        )
 
 
 class TestLoading:
@@ -79,12 +81,12 @@ class TestLoading:
         assert teacher.side == 32
         assert not teacher.network.training
 
-    def test_a_checkpoint_tells_the_side_of_its_faces(self, tiny: Make, tmp_path: Path) -> None:
+    def test_a_checkpoint_knows_the_side_of_its_faces(self, tiny: Make, tmp_path: Path) -> None:
         fit(tiny("fit.epochs=1", "fit.side=48"))
         assert load_teacher(tmp_path / "run" / "best.ckpt").side == 48
 
+    @pytest.mark.usefixtures("trained")
     def test_a_checkpoint_that_kept_no_side(self, tiny: Make, tmp_path: Path) -> None:
-        fit(tiny("fit.epochs=1"))
         path = tmp_path / "run" / "best.ckpt"
         stored = torch.load(path, weights_only=True)
         del stored["side"]
@@ -105,9 +107,9 @@ class TestFit:
             fit(tiny(f"run={path.parent}", f"seed={seed}", "fit.epochs=1"))
 
         def errors(weight: int) -> list[float]:
-            told = ["seed=2", "fit.epochs=2", f"fit.teacher_weight={weight}"]
+            overrides = ["seed=2", "fit.epochs=1", f"fit.teacher_weight={weight}"]
             return [
-                fit(tiny(f"run={tmp_path / f'{weight}-{i}'}", f"fit.teachers=[{path}]", *told))
+                fit(tiny(f"run={tmp_path / f'{weight}-{i}'}", f"fit.teachers=[{path}]", *overrides))
                 for i, path in enumerate(teachers)
             ]
 
@@ -117,41 +119,48 @@ class TestFit:
         assert first != second
 
     def test_they_are_neither_trained_nor_kept(self, tiny: Make, tmp_path: Path) -> None:
-        """One of smaller faces, beside faces of which two were made one."""
+        """A teacher of smaller faces, with mixup."""
         fit(tiny(f"run={tmp_path / 'teacher'}", "fit.epochs=1", "fit.side=48"))
         path = tmp_path / "teacher" / "last.ckpt"
         before = path.read_bytes()
-        config = tiny(f"run={tmp_path / 'taught'}", f"fit.teachers=[{path}]", "fit.blend=0.5")
+        config = tiny(f"run={tmp_path / 'taught'}", f"fit.teachers=[{path}]", "fit.mixup=0.5")
         module = learner(config)
         assert module.teachers is not None
-        assert {name.partition(".")[0] for name in module.state_dict()} == {"network", "helpers"}
+        assert {name.partition(".")[0] for name in module.state_dict()} == {
+            "network",
+            "auxiliary_heads",
+        }
         fit(config)
         assert path.read_bytes() == before
         kept = torch.load(tmp_path / "taught" / "last.ckpt", weights_only=True)["state_dict"]
         assert kept.keys() == module.state_dict().keys()
 
-    def test_hints_are_learned_and_not_handed_on(self, tiny: Make, tmp_path: Path) -> None:
+    def test_feature_heads_are_trained_and_not_used_by_the_next_run(
+        self, tiny: Make, tmp_path: Path
+    ) -> None:
         teacher, taught = (tmp_path / name / "last.ckpt" for name in ("teacher", "taught"))
         fit(tiny(f"run={teacher.parent}", "fit.epochs=1"))
-        told = [f"fit.teachers=[{teacher}]", "fit.hint_weight=1.0"]
-        config = tiny(f"run={taught.parent}", "fit.epochs=1", *told)
+        overrides = [f"fit.teachers=[{teacher}]", "fit.feature_weight=1.0"]
+        config = tiny(f"run={taught.parent}", "fit.epochs=1", *overrides)
         torch.manual_seed(config.seed)
-        before = learner(config).hints[0].state_dict()["weight"]
+        before = learner(config).feature_heads[0].state_dict()["weight"]
         fit(config)
         kept = torch.load(taught, weights_only=True)["state_dict"]
-        assert not torch.equal(kept["hints.0.weight"], before)
+        assert not torch.equal(kept["feature_heads.0.weight"], before)
         # a run that starts from it has teachers of its own, or none
-        both = learner(tiny(f"fit.start={taught}", *told, f"fit.teachers=[{teacher},{taught}]"))
-        assert [not torch.equal(hint.weight, before) for hint in both.hints] == [True, True]
-        assert not learner(tiny(f"fit.start={taught}")).hints
+        both = learner(
+            tiny(f"fit.start={taught}", *overrides, f"fit.teachers=[{teacher},{taught}]")
+        )
+        assert [not torch.equal(head.weight, before) for head in both.feature_heads] == [True, True]
+        assert not learner(tiny(f"fit.start={taught}")).feature_heads
 
-    def test_nobody_tells_of_faces_made_of_two_without_them(self, tiny: Make) -> None:
-        with pytest.raises(ValueError, match=r"fit\.blend: .* but what teachers say"):
-            learner(tiny("fit.blend=0.5"))
+    def test_mixup_needs_them(self, tiny: Make) -> None:
+        with pytest.raises(ValueError, match=r"fit\.mixup: only teachers .*: set fit\.teachers"):
+            learner(tiny("fit.mixup=0.5"))
 
-    def test_there_are_no_features_to_learn_without_them(self, tiny: Make) -> None:
-        with pytest.raises(ValueError, match=r"fit\.hint_weight: .* and there is none"):
-            learner(tiny("fit.hint_weight=1.0"))
+    def test_feature_distillation_needs_them(self, tiny: Make) -> None:
+        with pytest.raises(ValueError, match=r"fit\.feature_weight: .*: set fit\.teachers"):
+            learner(tiny("fit.feature_weight=1.0"))
 
     @pytest.mark.parametrize("loss", ["l1", "cross_entropy"])
     def test_a_loss_that_cannot_learn_from_them(self, tiny: Make, loss: str) -> None:

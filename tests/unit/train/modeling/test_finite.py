@@ -18,7 +18,7 @@ from train.evaluate import evaluate
 from train.export import export
 from train.fit import fit
 from train.fitting.build import learner
-from train.fitting.callbacks import WholeFiles
+from train.fitting.callbacks import AtomicCheckpointIO
 from train.modeling.checkpoint import read_checkpoint
 from train.modeling.finite import NotFiniteError, refuse_ages, refuse_figures, refuse_weights
 from train.modeling.learner import AgeFit
@@ -42,7 +42,7 @@ def test_weights() -> None:
 
 def test_ages() -> None:
     refuse_ages(FILE, np.array([1.0, 2.0]))
-    with pytest.raises(ValueError, match="of 1 of 2 faces are NaN or infinite"):
+    with pytest.raises(ValueError, match="for 1 of 2 faces are NaN or infinite"):
         refuse_ages(FILE, np.array([1.0, np.inf]))
 
 
@@ -97,21 +97,21 @@ class TestRuns:
     def test_weights_are_not_written(self, tmp_path: Path) -> None:
         path = tmp_path / "last.ckpt"
         good = {"state_dict": {"a": torch.ones(2)}, "epoch": 0}
-        WholeFiles().save_checkpoint(good, path)
+        AtomicCheckpointIO().save_checkpoint(good, path)
         before = path.read_bytes()
         bad = {"a": torch.tensor(torch.nan)}
         for more in ({"state_dict": bad}, {"current_model_state": bad}):
             with pytest.raises(
                 NotFiniteError, match=r"^1 of 1 tensors .* after epoch 1: start another"
             ):
-                WholeFiles().save_checkpoint(good | more, path)
+                AtomicCheckpointIO().save_checkpoint(good | more, path)
         assert path.read_bytes() == before
         assert list(tmp_path.iterdir()) == [path]
 
+    @pytest.mark.usefixtures("trained")
     def test_a_checkpoint_that_has_them_is_refused_by_every_reader(
         self, tiny: Make, tmp_path: Path
     ) -> None:
-        fit(tiny("fit.epochs=1"))
         best = tmp_path / "run" / "best.ckpt"
         checkpoint = read_checkpoint(best)
         for value in checkpoint["state_dict"].values():
@@ -147,9 +147,8 @@ class TestRuns:
             save_weights(weights, path)
         assert path.read_bytes() == before
 
+    @pytest.mark.usefixtures("evaluated")
     def test_figures_that_are_none_are_not_exported(self, tiny: Make, tmp_path: Path) -> None:
-        fit(tiny("fit.epochs=1"))
-        evaluate(tiny())
         file = tmp_path / "run" / "metrics.json"
         figures = json.loads(file.read_text())
         figures["test"]["utkface"]["mae"]["value"] = float("nan")
@@ -158,7 +157,7 @@ class TestRuns:
             export(tiny(f"export.output={tmp_path / 'out'}"))
         assert not (tmp_path / "out").exists()
 
-    def test_a_file_that_tells_no_ages_is_not_measured(
+    def test_a_file_without_finite_ages_is_not_evaluated(
         self, tiny: Make, tmp_path: Path, contract: Contract
     ) -> None:
         architecture = Architecture("test_resnet", contract.crop.size)
@@ -166,5 +165,5 @@ class TestRuns:
         torch.nn.init.constant_(network.head.bias, torch.nan)
         save(Weights(network, architecture, contract), tmp_path / "age.pt")
         margin = f"crop.margin={contract.crop.margin}"
-        with pytest.raises(ValueError, match=r"age\.pt: the ages that it tells of 10 of 10 faces"):
+        with pytest.raises(ValueError, match=r"age\.pt: its ages for 10 of 10 faces"):
             evaluate(tiny(f"evaluate.model={tmp_path / 'age.pt'}", margin))

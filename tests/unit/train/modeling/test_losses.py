@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from train.modeling.losses import AgeLoss, Taught
+from train.modeling.losses import AgeLoss, TeacherTarget
 
 AGES = torch.tensor([30.0, 60.4])
 MEAN = torch.tensor([33.0, 59.4])
@@ -50,13 +50,13 @@ def sure_of_its_year() -> torch.Tensor:
 
 
 def taught_value(weight: float, alone: list[bool]) -> float:
-    """Of teachers who say what the network says."""
+    """The loss with teachers whose output is the network's."""
     loss = AgeLoss("dldl_v2", sigma=2.0, expectation_weight=0.1, teacher_weight=weight)
-    taught = Taught(sure_of_its_year().softmax(dim=1), torch.tensor(alone))
-    return float(loss(sure_of_its_year(), MEAN, AGES, taught))
+    teachers = TeacherTarget(sure_of_its_year().softmax(dim=1), torch.tensor(alone))
+    return float(loss(sure_of_its_year(), MEAN, AGES, teachers))
 
 
-def test_what_teachers_say_is_mixed_into_the_target() -> None:
+def test_the_teachers_are_mixed_into_the_target() -> None:
     both = [False, False]
     assert taught_value(1.0, both) == pytest.approx(0.1 * 2.0, abs=1e-3)  # the mean's error remains
     assert taught_value(0.0, both) == pytest.approx(value("dldl_v2", sure_of_its_year()))
@@ -64,7 +64,7 @@ def test_what_teachers_say_is_mixed_into_the_target() -> None:
     assert taught_value(0.5, both) == pytest.approx(half)
 
 
-def test_of_some_faces_teachers_alone_tell() -> None:
+def test_unlabelled_faces_have_the_teachers_target_alone() -> None:
     assert taught_value(0.0, [True, True]) == pytest.approx(0, abs=1e-3)
     first, second = (taught_value(0.3, [i == 1, i == 0]) for i in range(2))
     assert first + second == pytest.approx(taught_value(0.3, [False, False]), abs=1e-3)

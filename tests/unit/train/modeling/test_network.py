@@ -13,39 +13,39 @@ def network() -> AgeNetwork:
 
 
 def test_moments_of_known_distributions(network: AgeNetwork) -> None:
-    shares = torch.zeros(2, 117)
-    shares[0, 30] = 1
-    shares[1, [20, 40]] = 0.5
-    mean, spread = network.moments(shares)
+    probabilities = torch.zeros(2, 117)
+    probabilities[0, 30] = 1
+    probabilities[1, [20, 40]] = 0.5
+    mean, std = network.moments(probabilities)
     assert mean.tolist() == pytest.approx([30, 30], abs=1e-3)
-    assert spread.tolist() == pytest.approx([0, 10], abs=1e-3)
+    assert std.tolist() == pytest.approx([0, 10], abs=1e-3)
 
 
 def test_median_of_known_distributions() -> None:
-    shares = torch.zeros(5, 117)
-    shares[0, 30] = 1
-    shares[1, [20, 41]] = torch.tensor([0.75, 0.25])  # two thirds into the year around 20
-    shares[2, [20, 21]] = 0.5
-    shares[3, 0] = shares[4, 116] = 1
-    assert median(shares).tolist() == pytest.approx([30, 20 + 1 / 6, 20.5, 0, 116])
+    probabilities = torch.zeros(5, 117)
+    probabilities[0, 30] = 1
+    probabilities[1, [20, 41]] = torch.tensor([0.75, 0.25])  # two thirds into the year around 20
+    probabilities[2, [20, 21]] = 0.5
+    probabilities[3, 0] = probabilities[4, 116] = 1
+    assert median(probabilities).tolist() == pytest.approx([30, 20 + 1 / 6, 20.5, 0, 116])
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0, 20), min_size=117, max_size=117))
 def test_half_of_any_distribution_lies_below_its_median(logits: list[float]) -> None:
-    shares = torch.tensor(logits).softmax(dim=0)
-    found = float(median(shares[None]))
+    probabilities = torch.tensor(logits).softmax(dim=0)
+    found = float(median(probabilities[None]))
     starts = torch.arange(117) - 0.5
-    below = float((shares * (found - starts).clamp(0, 1)).sum())
+    below = float((probabilities * (found - starts).clamp(0, 1)).sum())
     assert below == pytest.approx(0.5, abs=1e-4) or found in (0, 116)
 
 
 @torch.no_grad()
 def test_forward_takes_bytes_and_gives_years(network: AgeNetwork) -> None:
     faces = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
-    age, spread = network(faces)
-    assert age.shape == spread.shape == (3,)
-    assert age.dtype == spread.dtype == torch.float32
+    age, std = network(faces)
+    assert age.shape == std.shape == (3,)
+    assert age.dtype == std.dtype == torch.float32
     assert ((age >= 0) & (age <= 116)).all()
     alone, _ = network(faces[:1])
     assert float(alone[0]) == pytest.approx(float(age[0]), abs=1e-4)
@@ -78,9 +78,9 @@ def test_normalisation_lives_inside(network: AgeNetwork) -> None:
 )
 def test_backbones_of_other_kinds(backbone: str, width: int) -> None:
     network = AgeNetwork(Architecture.of_timm(backbone, 64)).eval()
-    age, spread = network(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
+    age, std = network(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
     assert network.width == width
-    assert age.shape == spread.shape == (2,)
+    assert age.shape == std.shape == (2,)
 
 
 def test_normalisation_is_that_of_timm_s_weights() -> None:
@@ -109,10 +109,10 @@ def moved(network: AgeNetwork, shift: int) -> AgeNetwork:
 def test_two_views_are_averaged_before_the_median(network: AgeNetwork) -> None:
     faces = torch.randint(0, 256, (3, 3, 70, 70), dtype=torch.uint8)
     higher, lower = faces[:, :, 0:64, 3:67], faces[:, :, 6:70, 3:67].flip(3)
-    one, other = (network.shares(network.features(view.float())) for view in (higher, lower))
-    age, spread = moved(network, 3)(faces)
+    one, other = (network.probabilities(network.features(view.float())) for view in (higher, lower))
+    age, std = moved(network, 3)(faces)
     assert torch.allclose(age, median((one + other) / 2), atol=1e-3)
-    assert torch.allclose(spread, network.moments((one + other) / 2)[1], atol=1e-3)
+    assert torch.allclose(std, network.moments((one + other) / 2)[1], atol=1e-3)
     assert not torch.allclose(age, median(one), atol=1e-3)
 
 

@@ -108,8 +108,8 @@ class TestUnknown:
         key = "model.weights" if suffix == "pth" else "fit.start"
         origin = run_provenance(config_of(tmp_path / "a", f"{key}={path}"))
         name = f"{tmp_path.name}/bare.{suffix}"
-        assert origins.terms(origin) == f"Terms: not known for {name}; ask whoever made it."
-        assert "Anything, before the terms" in origins.forbidden(origin)
+        assert origins.terms(origin) == f"Terms: not known for {name}; ask its authors."
+        assert "Any use, before the unknown terms" in origins.forbidden(origin)
 
     def test_it_is_named_beside_known_terms(self, tmp_path: Path) -> None:
         torch.save({}, tmp_path / "old.ckpt")
@@ -120,8 +120,8 @@ class TestUnknown:
         ]
         assert origins.terms(run_provenance(configuration(overrides))) == (
             "Terms: these weights are for non-commercial research only, because they were trained "
-            f"on UTKFace. Beyond that, terms: not known for {tmp_path.name}/old.ckpt; ask whoever "
-            "made it."
+            f"on UTKFace. Beyond that, terms: not known for {tmp_path.name}/old.ckpt; ask its "
+            "authors."
         )
 
     def test_the_data_of_an_old_run_and_of_an_old_export_are_known(

@@ -78,9 +78,7 @@ class TestStart:
         assert origins.terms(origin) == "Terms: those of own."
         assert origins.steps(origin).rows[0][2:] == ("scratch", "-", "own")
         (line,) = origins.materials(origin)
-        assert line == (
-            "own (trained on in step 1): terms: those of own, which whoever trained did not state"
-        )
+        assert line == ("own (trained on in step 1): terms: those of own, not stated in training")
 
     def test_stated_terms_are_kept(self, tmp_path: Path) -> None:
         stated = trained(config_of(tmp_path / "a", "data.terms.own=CC BY-NC 4.0"))
@@ -111,13 +109,13 @@ class TestStart:
 
     def test_a_teacher_and_its_fraction_of_the_target(self, tmp_path: Path) -> None:
         start = trained(config_of(tmp_path / "a"))
-        overrides = (f"fit.start={start}", f"fit.teachers=[{start}]", "fit.blend=0.25")
+        overrides = (f"fit.start={start}", f"fit.teachers=[{start}]", "fit.mixup=0.25")
         row = origins.steps(
-            run_provenance(config_of(tmp_path / "b", *overrides, "fit.hint_weight=1"))
+            run_provenance(config_of(tmp_path / "b", *overrides, "fit.feature_weight=1"))
         ).rows[1]
         assert row[2:] == (
             "1",
-            "1 (50% of the target), and the features that they tell it from",
+            "1 (50% of the target), and their features",
             "own",
         )
-        assert ", another face laid over 25% of faces, whose age teachers alone tell;" in row[1]
+        assert ", mixup of 25% of faces, with the teachers' ages as targets;" in row[1]

@@ -1,4 +1,4 @@
-"""A model made from pictures, all the way to an answer over the wire."""
+"""From images to an answer of the service, by the documented commands."""
 
 import json
 import os
@@ -29,27 +29,27 @@ EPOCHS = 12
 def test_a_model_trained_on_made_data_is_served(
     utkface: Path, appa_real: Path, tmp_path: Path
 ) -> None:
-    """By the commands that the README tells, one of which is killed on the way."""
+    """One of the commands is killed and resumed."""
     run, store = tmp_path / "run", tmp_path / "store"
-    told = [
+    overrides = [
         *(f"data.sources.utkface={utkface}", f"data.sources.appa_real={appa_real}"),
         *(f"data.prepared={tmp_path / 'prepared'}", f"crop.size={SIZE}", f"run={run}"),
         *("model.backbone=test_resnet", "fit.batch_size=4", f"fit.epochs={EPOCHS}"),
         *("fit.precision=32-true", f"export.output={store}"),
     ]
-    done("prepare", told)
-    kill_after_an_epoch(command("fit", told), run / "last.ckpt")
+    done("prepare", overrides)
+    kill_after_an_epoch(command("fit", overrides), run / "last.ckpt")
     for module, more in (("fit", ["fit.resume=true"]), ("evaluate", []), ("export", [])):
-        done(module, [*told, *more])
+        done(module, [*overrides, *more])
     assert torch.load(run / "last.ckpt", weights_only=True)["epoch"] == EPOCHS - 1
     archive.make(archive.Recipe(store / "age.pt"), store / "age.mar")
-    photograph = tmp_path / "face.jpg"
-    save(face_of_age(20, margin=60), photograph)
+    image_file = tmp_path / "face.jpg"
+    save(face_of_age(20, margin=60), image_file)
 
-    answer = _asked(store, tmp_path / "state", photograph.read_bytes())
+    answer = _asked(store, tmp_path / "state", image_file.read_bytes())
 
     (face,) = answer["faces"]
-    expected = _direct(store / "age.pt", photograph.read_bytes()).faces[0]
+    expected = _direct(store / "age.pt", image_file.read_bytes()).faces[0]
     assert face["age"] == pytest.approx(expected.age, abs=0.06)  # one decimal, and rounding
     assert face["age_interval"] == pytest.approx(expected.interval, abs=0.06)
     assert face["box"] == pytest.approx(expected.box, abs=0.5)
@@ -57,14 +57,14 @@ def test_a_model_trained_on_made_data_is_served(
     assert answer["model"] == {"name": "age", "version": "1.0", "weights": weights}
 
 
-def command(module: str, told: list[str]) -> list[str]:
-    return [sys.executable, "-m", f"train.{module}", *told]
+def command(module: str, overrides: list[str]) -> list[str]:
+    return [sys.executable, "-m", f"train.{module}", *overrides]
 
 
-def done(module: str, told: list[str]) -> None:
+def done(module: str, overrides: list[str]) -> None:
     """Run one of the training half's commands to its end."""
     ended = subprocess.run(
-        command(module, told), cwd=ROOT, capture_output=True, text=True, check=False
+        command(module, overrides), cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
 
@@ -80,7 +80,7 @@ def kill_after_an_epoch(fit: list[str], checkpoint: Path) -> None:
 
 
 def _asked(store: Path, state: Path, body: bytes) -> dict:  # type: ignore[type-arg]
-    """The answer of a TorchServe that is started for it."""
+    """The answer of a TorchServe started for this request."""
     addresses = private_addresses()
     command = [*SUPERVISE, "--state", str(state), "--model-store", str(store)]
     subprocess.run([*command, "--background"], cwd=ROOT, env=os.environ | addresses, check=True)
@@ -95,7 +95,7 @@ def _asked(store: Path, state: Path, body: bytes) -> dict:  # type: ignore[type-
 
 
 def _direct(model: Path, body: bytes) -> Answer:
-    """The same, without a server."""
+    """The answer of the pipeline, without a server."""
     pipeline = Pipeline.load(model, Settings(), torch.device("cpu"))
     (answer,) = pipeline.run([Request(body, Options())])
     assert isinstance(answer, Answer)
