@@ -38,6 +38,7 @@ from handler.integrity import (
 )
 from handler.settings import Precision
 from handler.zip_check import ZIP_ERRORS, InconsistentZip, check_zip
+from server.errors import CommandError, exit_code_of
 from train import build_record
 from train.atomic_write import atomic_write_all
 from train.files import error_text
