@@ -47,7 +47,7 @@ class InferenceAPIsServiceServicer:
     """
 
     def Predictions(self, request, context):
-        """The status is OK for a failure of the photograph too: its body says so.
+        """The status is OK for a failure of the image too: its body says so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

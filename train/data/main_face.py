@@ -1,4 +1,4 @@
-"""Which of several faces a labelled picture is about."""
+"""Which of several faces a labelled image shows."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ OVERLAP = 0.25  # IoU; a label may frame the whole head, MTCNN frames the face
 
 
 def main_face(boxes: NDArray[np.float32], width: int, height: int) -> int:
-    """The index of the face that is large and near the centre of a picture of that size.
+    """The index of the face that is large and near the centre of an image of that size.
 
     A face's side less twice its distance from the centre, as facenet-pytorch weighs them in
     `center_weighted_size`, but in pixels and not in squares of them.
