@@ -1,4 +1,4 @@
-"""Which of several faces a labelled image shows."""
+"""Which of several detected faces a label is about."""
 
 import numpy as np
 from numpy.typing import NDArray
