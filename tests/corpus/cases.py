@@ -2,7 +2,7 @@
 
 `files`, `pixels`, `faces` and `encodings` hold the cases; all images are made. They are sent to a
 real service over REST and gRPC (tests/service/test_bad_input.py), mixed with good ones in batches
-(tests/unit/handler/test_bad_input.py), and the small ones are the fuzzers' seeds
+(tests/integration/handler/test_bad_input.py), and the small ones are the fuzzers' seeds
 (tests/unit/fuzz/seeds.py).
 """
 

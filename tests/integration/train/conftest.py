@@ -1,5 +1,25 @@
-"""The made data set and the tiny run of the unit tests."""
+"""The made data sets and the tiny run of the unit tests."""
 
-from tests.unit.train.conftest import appa_real, prepared, tiny, utkface
+from tests.unit.train.conftest import (
+    appa_real,
+    evaluated,
+    portraits_folder,
+    prepared,
+    session_evaluation,
+    session_run,
+    tiny,
+    trained,
+    utkface,
+)
 
-__all__ = ["appa_real", "prepared", "tiny", "utkface"]
+__all__ = [
+    "appa_real",
+    "evaluated",
+    "portraits_folder",
+    "prepared",
+    "session_evaluation",
+    "session_run",
+    "tiny",
+    "trained",
+    "utkface",
+]
