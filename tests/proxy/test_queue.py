@@ -72,7 +72,7 @@ def test_clients_are_reported_to_wait(proxy: Proxy, narrow: Service) -> None:
             asked += [pool.submit(proxy.ask, IMAGE, key=key) for _ in range(QUEUE + 1)]
             (first,) = wait(asked, 30, FIRST_COMPLETED).done
             error = failure(channel, IMAGE, bearer(key))
-            patient = pool.submit(rpc.ask, IMAGE)
+            patient = pool.submit(rpc.predict, IMAGE)
             time.sleep(1)
             assert not patient.done()
         assert len(patient.result(60).faces) == 1
@@ -109,7 +109,7 @@ def test_what_has_waited_too_long_is_not_computed(proxy: Proxy, narrow: Service)
 def test_other_failures_are_torchserve_s_own(proxy: Proxy) -> None:
     client = GrpcClient(proxy.url, api_key=proxy.new_key(), model="mood", ca_file=proxy.certificate)
     with pytest.raises(Refused) as refused:
-        client.ask(IMAGE)
+        client.predict(IMAGE)
     assert (refused.value.type, refused.value.retry_after) == ("INTERNAL", None)
     client.close()
 

@@ -67,7 +67,7 @@ def padded(size: int) -> bytes:
 
 
 def test_image(client, model_file):
-    assert_same(client.ask(JPEG).content, expected(model_file, JPEG))
+    assert_same(client.predict(JPEG).content, expected(model_file, JPEG))
 
 
 def test_largest_message(client, model_file):

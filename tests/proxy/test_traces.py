@@ -55,7 +55,7 @@ def good(proxy: Proxy, marker: Marker) -> None:
         assert proxy.ask(image, {"Content-Type": "image/jpeg"}, key=key).status == 200
         assert proxy.ask(*multipart({"data": (image, None)}), key=key).status == 200
         assert proxy.ask(*as_json(data=base64_of(image)), key=key).status == 200
-        assert len(client.ask(image).faces) == 1
+        assert len(client.predict(image).faces) == 1
     client.close()
 
 

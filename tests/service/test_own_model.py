@@ -101,7 +101,7 @@ def test_a_model_that_was_packed_is_served_and_reported(clone: Clone, bright: Pa
     assert first.startswith(f"ready: age 1.0, weights {own}, 1 worker(s), ")
     answer = clone.ask()
     assert (answer.model_name, answer.model_version, answer.model_weights) == ("age", "1.0", own)
-    assert first.split(" age is ")[1].startswith(f"{answer.faces[0].age},")
+    assert first.split(" age of the probe photo ")[1].startswith(f"{answer.faces[0].age},")
     assert f"age 1.0, weights {own}, on " in clone.logged()
     assert not (clone.folder / "model_store" / "age.pt").exists()
 
