@@ -1,6 +1,8 @@
 """A synthetic data set in both real layouts, prepared once for all tests of train."""
 
+import copy
 import csv
+import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 import train
@@ -20,6 +24,7 @@ from train.fit import fit
 from train.prepare import CropMaker, prepare
 
 CONFIGS = Path(train.__file__).parent / "config"
+_MISSING = object()
 SIZE = 64  # of the served crops, pixels
 CHIPS, WILD = 24, 16
 
@@ -117,9 +122,45 @@ def prepared(utkface: Path, appa_real: Path, tmp_path_factory: pytest.TempPathFa
 
 
 def configuration(overrides: list[str]) -> DictConfig:
-    """The shipped configuration with some keys set."""
+    """The shipped configuration with some keys set, as Hydra composes it.
+
+    Hydra reads every file anew, which takes longer than many a test: keys that only get another
+    value are set in a copy of the configuration that it composed once.
+    """
+    parsed = [_parsed(override) for override in overrides]
+    if not all(_sets_a_value(override) for override in parsed):
+        return _composed(overrides)
+    config = copy.deepcopy(_shipped())
+    for override in parsed:
+        OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+    return config
+
+
+def _composed(overrides: list[str]) -> DictConfig:
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return compose("config", overrides)
+
+
+@functools.cache
+def _shipped() -> DictConfig:
+    return _composed([])
+
+
+@functools.cache
+def _parsed(override: str) -> Override:
+    return OverridesParser.create().parse_override(override)
+
+
+def _sets_a_value(override: Override) -> bool:
+    """Whether it is `key=value` of a key that the shipped configuration has."""
+    key = override.key_or_group
+    return (
+        override.type is OverrideType.CHANGE
+        and not override.is_sweep_override()
+        and override.package is None
+        and OmegaConf.select(_shipped(), key, default=_MISSING) is not _MISSING
+        and not (CONFIGS / key).is_dir()
+    )
 
 
 def tiny_configuration(prepared: list[str], run: Path, *more: str) -> DictConfig:
