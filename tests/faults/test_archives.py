@@ -125,8 +125,8 @@ def weights_of_another_shape(store: Path, contract: Contract) -> str:
     kernel.data = kernel.data[:, :, :1, :1]
     save(network, contract, store)
     return (
-        "model_store/age.safetensors holds weights of another shape than its architecture: make it "
-        "anew with python -m train.export (size mismatch for "
+        "model_store/age.safetensors holds weights of another shape than its architecture: export "
+        "it again with python -m train.export (size mismatch for "
     )
 
 

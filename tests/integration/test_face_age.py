@@ -12,7 +12,7 @@ from tests.unit.commands.test_main import face_age
 def test_a_training_command_is_the_module_s(tmp_path: Path) -> None:
     done = face_age("fit", "fit.epochs=many", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: fit.epochs=many: a whole number of at least 1 is wanted\n"
+    assert done.stderr == "error: fit.epochs=many: a whole number of at least 1 is expected\n"
 
 
 @pytest.mark.parametrize(
