@@ -77,7 +77,7 @@ NEEDS = {
         (
             f"bench.{name}"
             for name in (
-                *("compare", "evaluate_service", "fairness", "generator_capacity"),
+                *("answers", "compare", "evaluate_service", "fairness", "generator_capacity"),
                 *("memory", "parity", "profiling", "scaling", "soak"),
             )
         ),
