@@ -94,7 +94,7 @@ def _move(places: Mapping[Path, Path], previous: Mapping[Path, Path]) -> None:
             os.replace(partial, path)
         for folder in {partial.parent for partial in places}:
             _sync(folder)
-    except BaseException:
+    except BaseException:  # Ctrl-C must not leave some of the files new and others old
         for path, old in olds.items():
             if old is not None:
                 os.replace(old, path)
