@@ -3,185 +3,32 @@
 import base64
 import importlib.util
 import json
-import logging
-import math
-import shutil
-import struct
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
-from unittest.mock import Mock
 
 import pytest
-import torch
 
-import handler.torchserve_handler
-from handler.contract import Contract, ContractError
-from handler.hardware import fast_in_bfloat16
-from handler.integrity import HASHES, IntegrityError, listing, weights_identity
-from handler.pipeline import Pipeline
-from handler.settings import SettingsError
-from handler.torchserve_handler import TorchServeHandler
-from tests.archives import exported
-from tests.images import astronaut, encoded, scene
+from handler.integrity import weights_identity
+from tests.images import encoded, scene
+from tests.unit.handler.worker import (
+    FACE,
+    SCENE,
+    SOURCE,
+    all_responses,
+    ask,
+    by_grpc,
+    configured,
+    load,
+    request,
+)
 
 with warnings.catch_warnings(action="ignore"):
-    from ts.model_loader import TsModelLoader
     from ts.service import Service
 
-SOURCE = Path(handler.torchserve_handler.__file__)
-YAML = "batchSize: 4\nhandler:\n  max_pixels: 300000\n  min_face_size: 30\n"
 
-
-@pytest.fixture(scope="module")
-def archive(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An unpacked age.mar, without the package `handler` beside it."""
-    folder = tmp_path_factory.mktemp("archive")
-    (folder / "MAR-INF").mkdir()
-    model = {
-        "modelName": "age",
-        "modelVersion": "2.5",
-        "serializedFile": "age.pt",
-        "handler": "torchserve_handler.py",
-        "configFile": "model-config.yaml",
-    }
-    (folder / "MAR-INF" / "MANIFEST.json").write_text(json.dumps({"model": model}))
-    (folder / "model-config.yaml").write_text(YAML)
-    shutil.copy(model_file, folder / "age.pt")
-    shutil.copy(SOURCE, folder)
-    listed(folder)
-    return folder
-
-
-class Broken(torch.nn.Module):
-    """A model whose weights are not finite."""
-
-    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        age = faces.float().mean(dim=(1, 2, 3)) * float("nan")
-        return age, age
-
-
-def listed(archive: Path) -> None:
-    """Write the list of hashes of what is there."""
-    names = ("age.pt", SOURCE.name, "model-config.yaml")
-    (archive / HASHES).write_text(listing({name: archive / name for name in names}))
-
-
-def configured(archive: Path, folder: Path, config: str) -> Path:
-    """A copy of the archive with another model-config.yaml."""
-    copy = shutil.copytree(archive, folder / "copy")
-    (copy / "model-config.yaml").write_text(config)
-    listed(copy)
-    return copy
-
-
-@pytest.fixture(scope="module", autouse=True)
-def torchserve() -> Iterator[None]:
-    """What a worker changes of TorchServe is TorchServe's again."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TS_DECODE_INPUT_REQUEST", "true")
-        own = staticmethod(Service.retrieve_data_for_inference)
-        patch.setattr(Service, "retrieve_data_for_inference", own)
-        yield
-
-
-def load(archive: Path, module: ModuleType | None = handler.torchserve_handler) -> Service:
-    """What TorchServe's worker does with an archive; `module` None: its file at the root, too."""
-    with pytest.MonkeyPatch.context() as patch:
-        if module:  # whose lines are counted by the coverage
-            patch.setitem(sys.modules, "torchserve_handler", module)
-        else:
-            patch.syspath_prepend(archive)
-        service = TsModelLoader().load(
-            "age", str(archive), SOURCE.name, batch_size=4, metrics_cache=Mock()
-        )
-    if not module:
-        del sys.modules["torchserve_handler"]
-    service.set_cl_socket(None)
-    return service
-
-
-def worker(archive: Path, gpu: int | None) -> Service:
-    """A worker's context, before it is initialised; `gpu`: the one that is the worker's."""
-    manifest = json.loads((archive / "MAR-INF" / "MANIFEST.json").read_text())
-    return Service("age", str(archive), manifest, None, gpu, 1)
-
-
-class Loaded(Exception):
-    """Enough of an initialisation."""
-
-
-@pytest.fixture(scope="module")
-def service(archive: Path) -> Service:
-    return load(archive)
-
-
-def by_grpc(parts: dict[str, Any]) -> dict[str, Any]:
-    """A request without headers."""
-    return request(parts) | {"headers": []}
-
-
-def request(
-    parts: dict[str, Any], headers: dict[str, str] | None = None, kind: str = ""
-) -> dict[str, Any]:
-    """One request of the protocol between TorchServe's frontend and its worker."""
-    return {
-        "requestId": b"an-id",
-        "headers": [
-            {"name": name.encode(), "value": value.encode()}
-            for name, value in ({"explain": "False"} | (headers or {})).items()
-        ],
-        "parameters": [
-            {"name": name, "contentType": kind, "value": value} for name, value in parts.items()
-        ],
-    }
-
-
-def ask(service: Service, *requests: dict[str, Any]) -> list[tuple[int, str, str, Any]]:
-    """Status, phrase, content type and JSON of each response."""
-    return [
-        (status, phrase, kind, body)
-        for status, phrase, kind, _, body in all_responses(service, requests)
-    ]
-
-
-def all_responses(
-    service: Service, requests: Iterable[dict[str, Any]]
-) -> list[tuple[int, str, str, dict[str, str], Any]]:
-    """As `ask`, with each response's headers, read from the worker's bytes."""
-    message = bytes(service.predict(list(requests)))
-    at = 0
-
-    def number() -> int:
-        nonlocal at
-        at += 4
-        return int(struct.unpack_from("!i", message, at - 4)[0])
-
-    def text() -> bytes:
-        nonlocal at
-        length = number()
-        at += length
-        return message[at - length : at]
-
-    assert number() == 200
-    assert text() == b"Prediction success"
-    responses = []
-    while (length := number()) != -1:
-        assert message[at : at + length] == b"an-id"
-        at += length
-        kind = text().decode()
-        status, phrase = number(), text().decode()
-        headers = {text().decode(): text().decode() for _ in range(number())}
-        responses.append((status, phrase, kind, headers, json.loads(text())))
-    return responses
-
-
-FACE = bytearray(encoded(astronaut(), "JPEG", quality=95))
-SCENE = bytearray(encoded(scene(40, 60)))
+pytestmark = pytest.mark.usefixtures("torchserve")
 
 
 class TestHandle:
@@ -341,161 +188,6 @@ class TestHandle:
     def test_nothing(self, service: Service) -> None:
         assert service._entry_point(None, service.context) == []
         assert ask(service) == []
-
-
-class TestInitialize:
-    @pytest.fixture(autouse=True)
-    def warmed_up(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        """The batch sizes that were asked for."""
-        sizes: list[int] = []
-        monkeypatch.setattr(Pipeline, "warm_up", lambda pipeline, size: sizes.append(size))
-        return sizes
-
-    def test_warms_up(self, archive: Path, warmed_up: list[int]) -> None:
-        load(archive)
-        assert warmed_up == [4]
-
-    def test_from_the_root_of_an_archive(self, archive: Path) -> None:
-        service = load(archive, module=None)
-        assert service._entry_point.__func__.__code__.co_filename == str(archive / SOURCE.name)
-        ((status, *_),) = ask(service, request({"body": SCENE}))
-        assert status == 200
-
-    def test_says_what_was_loaded(
-        self, archive: Path, model_file: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        with caplog.at_level(logging.INFO, "handler"):
-            load(archive)
-        (line,) = [r.getMessage() for r in caplog.records if r.name == "handler.torchserve_handler"]
-        precision = "bfloat16" if fast_in_bfloat16(torch.device("cpu")) else "float32"
-        words = f"age 2.5, weights {weights_identity(model_file)}, on cpu in {precision}, "
-        assert line.startswith(f"{words}torch {torch.__version__} with 1 threads; ")
-        assert "size=64" in line
-        assert "thresholds=(0.6, 0.7, 0.7)" in line
-        assert "max_pixels=300000, min_face_size=30" in line
-
-    @pytest.mark.parametrize("config", ["", "handler:\n", "batchSize: 4\n"])
-    def test_without_settings(self, archive: Path, tmp_path: Path, config: str) -> None:
-        service = load(configured(archive, tmp_path, config))
-        ((status, *_),) = ask(service, request({"body": SCENE}))
-        assert status == 200
-
-    def test_settings_that_are_wrong(self, archive: Path, tmp_path: Path) -> None:
-        copy = configured(archive, tmp_path, "handler: {max_side: big}")
-        with pytest.raises(SettingsError, match=r"handler\.max_side must be a whole number"):
-            load(copy)
-
-    def test_a_file_that_was_exchanged(self, archive: Path, tmp_path: Path) -> None:
-        copy = shutil.copytree(archive, tmp_path / "copy")
-        (copy / "age.pt").write_bytes(b"another")
-        with pytest.raises(IntegrityError, match=r"^'age\.pt' is not the file that was packed$"):
-            load(copy)
-
-    def test_precision(
-        self, archive: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        copy = configured(archive, tmp_path, "handler: {precision: float32}")
-        with caplog.at_level(logging.INFO, "handler"):
-            load(copy)
-        (line,) = [r.getMessage() for r in caplog.records if r.name == "handler.torchserve_handler"]
-        assert ", on cpu in float32, " in line
-
-    def test_keeps_freed_memory(self, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        kept = Mock()
-        monkeypatch.setattr("handler.torchserve_handler.keep_freed_memory", kept)
-        load(archive)
-        kept.assert_called_once_with()
-
-    @pytest.mark.parametrize(
-        ("gpus", "cores", "setting", "threads"),
-        [
-            (0, 8, 0, 1),  # there is a worker for each core
-            (0, 8, 3, 3),
-            (1, 8, 0, 8),  # there is a worker for each GPU
-            (2, 7, 0, 3),
-            (4, 2, 0, 1),
-            (2, 8, 1, 1),
-            (0, 4, 64, 4),  # more would wait for each other
-        ],
-    )
-    def test_threads(
-        self,
-        archive: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        gpus: int,
-        cores: int,
-        setting: int,
-        threads: int,
-    ) -> None:
-        asked = Mock()
-        monkeypatch.setattr(torch, "set_num_threads", asked)
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-        monkeypatch.setattr("handler.torchserve_handler.cores", lambda: cores)
-        monkeypatch.setattr("handler.torchserve_handler.Pipeline.load", Mock(side_effect=Loaded))
-        service = worker(archive, gpu=0 if gpus else None)
-        service.context.model_yaml_config = {"handler": {"threads": setting}}
-        with pytest.raises(Loaded):
-            TorchServeHandler().initialize(service.context)
-        asked.assert_called_once_with(threads)
-
-    @pytest.mark.parametrize(
-        ("gpu", "available", "device"),
-        [(None, True, "cpu"), (0, False, "cpu"), (0, True, "cuda:0"), (3, True, "cuda:3")],
-    )
-    def test_device(
-        self,
-        archive: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        gpu: int | None,
-        available: bool,
-        device: str,
-    ) -> None:
-        def loaded(file: Path, settings: object, device: torch.device, progress: object) -> None:
-            raise Loaded(file.name, str(device))
-
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
-        monkeypatch.setattr("handler.torchserve_handler.Pipeline.load", loaded)
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-        monkeypatch.setattr(torch, "set_num_threads", Mock())
-        with pytest.raises(Loaded) as caught:
-            TorchServeHandler().initialize(worker(archive, gpu).context)
-        assert caught.value.args == ("age.pt", device)
-
-
-@pytest.mark.parametrize(
-    ("what", "words"),
-    [
-        ("contract", "has 'margin' in 'crop' as nan"),
-        ("weights", "the model gives ages that are NaN or infinite"),
-        ("list", "it has no hashes.json"),
-        ("settings", "handler has an unknown key 'a'"),
-    ],
-)
-def test_one_log_line_says_why_a_model_is_not_served(
-    archive: Path,
-    contract: Contract,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    what: str,
-    words: str,
-) -> None:
-    copy = configured(archive, tmp_path, "handler: {a: 1}\n" if what == "settings" else YAML)
-    if what in ("contract", "weights"):
-        values = json.loads(contract.to_json())
-        if what == "contract":
-            values["crop"]["margin"] = math.nan
-        exported(Broken(), json.dumps(values), copy / "age.pt")
-        listed(copy)
-    if what == "list":
-        (copy / HASHES).unlink()
-    with pytest.raises((ContractError, IntegrityError, SettingsError)):
-        load(copy)
-    (record,) = [r for r in caplog.records if r.name == handler.torchserve_handler.__name__]
-    assert record.levelno == logging.CRITICAL
-    (line,) = record.getMessage().splitlines()
-    assert line.startswith("the model cannot be served: ")
-    assert words in line
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

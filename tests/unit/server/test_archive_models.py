@@ -1,0 +1,146 @@
+"""scripts/archive.py: a model that gives no ages, or is none, is not packed."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from handler.contract import EXTRA_FILE, INT8_FILE, Contract
+from server import archive
+from server.archive import ArchiveError, Recipe, make
+from tests.archives import Brightness, exported
+
+
+def test_refuses_a_model_that_the_handler_refuses(
+    recipe: Recipe, tmp_path: Path, output: Path
+) -> None:
+    newer = tmp_path / "newer.pt"
+    model = torch.jit.script(torch.nn.Identity())
+    torch.jit.save(model, str(newer), _extra_files={EXTRA_FILE: '{"schema": 99}'})
+    with pytest.raises(ArchiveError, match=r"newer\.pt: the model's contract has schema 99"):
+        make(replace(recipe, model=newer), output)
+    assert not output.exists()
+
+
+class Flat(torch.nn.Module):
+    """Gives one row of ages and spreads for all faces."""
+
+    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        age = faces.float().mean(dim=(0, 1, 2))
+        return age, age
+
+
+class Misfit(torch.nn.Module):
+    """Has weights of another shape than it needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(5, 2))
+
+    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        age = (faces.float().mean(dim=(2, 3)) @ self.weight)[:, 0]
+        return age, age
+
+
+class Broken(torch.nn.Module):
+    """Has a weight that is no number."""
+
+    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        age = faces.float().mean(dim=(1, 2, 3)) * float("nan")
+        return age, age
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (Broken(), "they are NaN or infinite"),
+        (Flat(), r"the model gives \[64\] ages and \[64\] stds for 2 faces"),
+        (Misfit(), r"RuntimeError: mat1 and mat2 shapes cannot be multiplied \(2x3 and 5x2\)"),
+    ],
+)
+def test_refuses_a_model_that_gives_no_ages(
+    recipe: Recipe,
+    contract: Contract,
+    tmp_path: Path,
+    output: Path,
+    model: torch.nn.Module,
+    words: str,
+) -> None:
+    file = exported(model, contract, tmp_path / "other.pt")
+    with pytest.raises(ArchiveError) as refused:
+        make(replace(recipe, model=file), output)
+    found = rf"{file} gives no ages for faces of 64 px in float32: {words}; make it anew with .*"
+    assert re.fullmatch(found, str(refused.value))
+    assert not output.exists()
+
+
+def test_tries_the_model_in_8_bits_too(
+    recipe: Recipe, contract: Contract, model_file: Path, tmp_path: Path, output: Path
+) -> None:
+    def packed(int8: bytes) -> Recipe:
+        more = {INT8_FILE: int8}
+        return replace(recipe, model=exported(Brightness(), contract, tmp_path / "two.pt", more))
+
+    misfit = exported(Misfit(), contract, tmp_path / "misfit.pt")
+    with pytest.raises(ArchiveError, match=r"for faces of 64 px in int8: .*cannot be multiplied"):
+        make(packed(misfit.read_bytes()), output)
+    assert make(packed(model_file.read_bytes()), output) is True
+
+
+class TestWhatIsNoModel:
+    """One line says what to do."""
+
+    @pytest.fixture
+    def refused(self, recipe: Recipe, output: Path) -> Callable[[Path], str]:
+        def words(model: Path) -> str:
+            with pytest.raises(ArchiveError) as error:
+                make(replace(recipe, model=model), output)
+            (line,) = str(error.value).splitlines()
+            return line
+
+        return words
+
+    def test_a_fresh_clone(
+        self, refused: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(archive, "STORE", tmp_path)
+        (tmp_path / "age.safetensors").write_bytes(b"")
+        assert refused(tmp_path / "age.pt") == (
+            f"{tmp_path}/age.pt is no exported model: there is no such file; "
+            "python -m train.torchscript (or scripts/serve.sh) makes it"
+        )
+
+    def test_weights(
+        self, refused: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        weights = Path("my runs", "age.safetensors")
+        weights.parent.mkdir()
+        weights.write_bytes(b"")
+        how = "python -m train.torchscript --weights 'my runs/age.safetensors'"
+        assert refused(weights) == (
+            f"{weights} holds weights: {how} builds my runs/age.pt of them, to be packed"
+        )
+        assert refused(weights.with_suffix(".pt")) == (
+            f"my runs/age.pt is no exported model: there is no such file; {how} makes it"
+        )
+
+    def test_nothing_at_all(self, refused: Callable[[Path], str], tmp_path: Path) -> None:
+        for name in ("none.pt", "none.safetensors"):
+            assert refused(tmp_path / name) == (
+                f"{tmp_path}/{name} is no exported model: there is no such file; "
+                "python -m train.export makes it"
+            )
+
+    def test_an_archive(self, refused: Callable[[Path], str], tmp_path: Path) -> None:
+        assert refused(tmp_path / "mine.mar") == (
+            f"{tmp_path}/mine.mar is an archive: "
+            f"scripts/serve.sh --models age={tmp_path}/mine.mar serves it"
+        )
+
+    def test_a_folder(self, refused: Callable[[Path], str], tmp_path: Path) -> None:
+        words = f"{tmp_path} is a folder: name the model in it, {tmp_path}/age.pt say"
+        assert refused(tmp_path) == words
