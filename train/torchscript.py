@@ -98,4 +98,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    sys.argv[0] = "python -m train.torchscript"  # argparse would name the file alone
     sys.exit(main())

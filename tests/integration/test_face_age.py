@@ -6,7 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.commands.test_main import face_age
+from commands.main import CALLED
+
+FACE_AGE = Path(sys.executable).parent / "face-age"
+
+
+def face_age(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([FACE_AGE, *words], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_works_outside_of_the_repository(name: str, tmp_path: Path) -> None:
+    done = face_age(name, "--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: face-age {name} ")
+
+
+def test_its_exit_code_is_the_command_s(tmp_path: Path) -> None:
+    done = face_age("check", "none.mar", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: none.mar is missing: make it with scripts/archive.py\n"
 
 
 def test_a_training_command_is_the_module_s(tmp_path: Path) -> None:
