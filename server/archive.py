@@ -142,9 +142,9 @@ def _check_model(model: Path) -> None:
     if model.is_dir():
         raise ArchiveError(f"{model} is a folder: name the model in it, {model / MODEL} say")
     if model.is_file() and model == weights:
-        beside = os.path.relpath(weights.with_suffix(".pt"))
+        built = os.path.relpath(weights.with_suffix(".pt"))
         raise ArchiveError(
-            f"{model} holds weights: {shlex.join(command)} builds {beside} of them, to be packed"
+            f"{model} holds weights: {shlex.join(command)} builds {built} of them, to be packed"
         )
     if not model.exists():
         how = shlex.join(command) if weights.is_file() else "python -m train.export"
@@ -202,13 +202,13 @@ def try_model(model: Path) -> None:
 def find_fault(recipe: Recipe, archive: Path) -> str | None:
     """How an archive differs from its sources; None if all SHA-256 and the manifest match."""
     sources = recipe.files()
-    wanted = {*sources, HASHES, MANIFEST}
+    expected = {*sources, HASHES, MANIFEST}
     try:
         with archive.open("rb") as file, zipfile.ZipFile(file) as packed:
             check_zip(file, packed)
             names = {name for name in packed.namelist() if not name.endswith("/")}
-            if names != wanted:
-                return f"files that differ: {', '.join(sorted(names ^ wanted))}"
+            if names != expected:
+                return f"files that differ: {', '.join(sorted(names ^ expected))}"
             hashes = listing(sources)
             for name, ours in json.loads(hashes).items():
                 with packed.open(name) as inside:
@@ -226,8 +226,7 @@ def find_fault(recipe: Recipe, archive: Path) -> str | None:
 def _pack(recipe: Recipe, folder: Path) -> Path:
     """Run torch-model-archiver in `folder`, on copies: it expands characters in file names."""
     for name, source in recipe.files().items():
-        beside = name if "/" not in name else f"extra/{name}"
-        target = folder / beside
+        target = folder / (name if "/" not in name else f"extra/{name}")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     (folder / "extra" / HASHES).write_text(listing(recipe.files()))

@@ -127,7 +127,7 @@ def _device() -> torch.device:
 def show(results: Results) -> str:
     """Tables and warnings, for a terminal."""
     shown = [tables.sources(results), tables.decades(results), tables.people(results)]
-    shown += [tables.checks(results), tables.beside(results)]
+    shown += [tables.checks(results), tables.comparison(results)]
     parts = [table.text() for table in shown if table.rows]
     parts += [tables.compared(results), *(f"warning: {line}" for line in cautions(results))]
     return "\n\n".join(part for part in parts if part)

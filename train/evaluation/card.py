@@ -107,7 +107,7 @@ def _figures(results: Results) -> str:
         parts.append(tables.OF_PORTRAITS)
     if results.together:  # missing in metrics of older versions
         parts.append(tables.checks(results).markdown())
-    for table in (tables.decades(results), tables.people(results), tables.beside(results)):
+    for table in (tables.decades(results), tables.people(results), tables.comparison(results)):
         if table.rows:
             parts.append(table.markdown())
     if comparison := tables.compared(results):

@@ -76,12 +76,12 @@ def _calibration(results: Results) -> list[str]:
     if not results.calibrated_on:
         return []
     lines, counts = [], dict(results.calibrated_on)
-    total, wanted = counts.pop(ALL), results.calibration.coverage
+    total, target = counts.pop(ALL), results.calibration.coverage
     if total < CALIBRATING:
-        margin = 196 * math.sqrt(wanted * (1 - wanted) / (total + 2))
+        margin = 196 * math.sqrt(target * (1 - target) / (total + 2))
         lines.append(
             f"age_interval is calibrated on {total} validation faces: on other faces its coverage "
-            f"may be {margin:.0f} points above or below the target of {wanted:.0%}; with "
+            f"may be {margin:.0f} points above or below the target of {target:.0%}; with "
             f"{CALIBRATING}, 2 points"
         )
     if thin := [f"{decade} ({count})" for decade, count in counts.items() if count < FEW]:

@@ -30,11 +30,11 @@ def compared(config: DictConfig, faces: HeldOut) -> Comparison | None:
     The default is the shipped model or, if that fails, the start of the run. If no comparison is
     possible, the result has the reason; nothing is raised.
     """
-    wanted = config.evaluate.beside
-    if wanted is None:
+    other_model = config.evaluate.beside
+    if other_model is None:
         return None
-    others = [Path(wanted)] if wanted != "shipped" else [SHIPPED]
-    if wanted == "shipped" and config.fit.start:
+    others = [Path(other_model)] if other_model != "shipped" else [SHIPPED]
+    if other_model == "shipped" and config.fit.start:
         others.append(Path(config.fit.start))
     reasons = []
     for other in others:

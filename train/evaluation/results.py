@@ -27,7 +27,7 @@ class Check:
     """Whether the interval's coverage of a group of test faces is on target."""
 
     group: str
-    wanted: tuple[float, float]  # per cent
+    target: tuple[float, float]  # per cent
     coverage: Measured | None  # per cent; None without faces
 
     @property
@@ -35,7 +35,7 @@ class Check:
         """Whether the coverage is on target; None without faces."""
         if self.coverage is None:
             return None
-        return self.wanted[0] <= self.coverage.value <= self.wanted[1]
+        return self.target[0] <= self.coverage.value <= self.target[1]
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,12 @@ class Results:
 
     def checks(self) -> list[Check]:
         """Whether the coverage of `age_interval` is on target, overall and in each decade."""
-        wanted = {ALL: OVERALL} | dict.fromkeys(DECADES, DECADE)
+        targets = {ALL: OVERALL} | dict.fromkeys(DECADES, DECADE)
         return [
             Check(
                 group, bounds, self.together[group]["coverage"] if group in self.together else None
             )
-            for group, bounds in wanted.items()
+            for group, bounds in targets.items()
         ]
 
     def to_json(self) -> dict[str, Any]:

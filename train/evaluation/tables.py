@@ -82,7 +82,7 @@ def checks(results: Results) -> Table:
     )
 
 
-def beside(results: Results) -> Table:
+def comparison(results: Results) -> Table:
     """Each source's error and that of another model, and whether they differ significantly."""
     if results.beside is None or not results.beside.groups:
         return Table((), [])
@@ -117,11 +117,11 @@ def compared(results: Results) -> str:
 
 
 def _check(check: Check) -> tuple[str, ...]:
-    low, high = check.wanted
-    wanted = f"{low:g} to {high:g}" if high < 100 else f"{low:g} or more"
+    low, high = check.target
+    target = f"{low:g} to {high:g}" if high < 100 else f"{low:g} or more"
     group = check.group if check.group != ALL else "all together"
     count = "0" if check.coverage is None else str(check.coverage.count)
-    return group, count, wanted, str(check.coverage or "-"), _VERDICTS[check.holds]
+    return group, count, target, str(check.coverage or "-"), _VERDICTS[check.holds]
 
 
 def _named(groups: Mapping[str, Groups]) -> list[tuple[str, Figures]]:

@@ -55,7 +55,7 @@ class Report:
     def _sections(self) -> list[Section]:
         sections = [
             self._summary(),
-            *([self._beside()] if self.results.beside else []),
+            *([self._comparison()] if self.results.beside else []),
             self._predicted(),
             self._by_age(),
             self._people(),
@@ -86,8 +86,8 @@ class Report:
         parts += [table(Table(("", ""), [*self.facts])), table(self.steps)]
         return Section("The model and its figures", parts)
 
-    def _beside(self) -> Section:
-        parts, content = [paragraph(tables.compared(self.results))], tables.beside(self.results)
+    def _comparison(self) -> Section:
+        parts, content = [paragraph(tables.compared(self.results))], tables.comparison(self.results)
         if content.rows:
             parts.append(table(content))
         return Section("Comparison with another model", parts)

@@ -63,7 +63,7 @@ def test_it_names_unknown_terms(contract: Contract) -> None:
 
 def test_it_quotes_the_other_model_and_all_warnings(tuned: Provenance, contract: Contract) -> None:
     text = card(tuned, contract)
-    assert tables.beside(RESULTS).markdown() in text
+    assert tables.comparison(RESULTS).markdown() in text
     assert tables.compared(RESULTS) in text
     assert "- age_interval is calibrated on 40 validation faces: " in text
     assert "- 2 of 40 test faces of my faces have a near copy in another split: " in text

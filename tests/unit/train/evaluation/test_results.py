@@ -80,7 +80,7 @@ def test_an_interval_can_hold_too_much(coverage: float, holds: bool) -> None:
 
 
 def test_another_model_is_better_worse_or_not_told_apart() -> None:
-    rows = tables.beside(RESULTS).rows
+    rows = tables.comparison(RESULTS).rows
     assert [(row[0], row[1], row[-1]) for row in rows] == [
         ("my faces", "40", "better"),
         ("my", "3", "worse"),

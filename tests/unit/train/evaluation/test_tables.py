@@ -21,7 +21,7 @@ def test_markdown_escapes_bars_and_joins_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "value", "cells"),
+    ("target", "value", "cells"),
     [
         ((88.0, 92.0), 90.0, ("88 to 92", "90.00 [89.00, 91.00]", "yes")),
         ((88.0, 92.0), 93.0, ("88 to 92", "93.00 [89.00, 91.00]", "no")),
@@ -29,10 +29,10 @@ def test_markdown_escapes_bars_and_joins_lines() -> None:
         ((85.0, 100.0), None, ("85 or more", "-", "no such faces")),
     ],
 )
-def test_a_check(wanted: tuple[float, float], value: float | None, cells: tuple[str, ...]) -> None:
+def test_a_check(target: tuple[float, float], value: float | None, cells: tuple[str, ...]) -> None:
     coverage = None if value is None else Measured(value, 89.0, 91.0, 50)
     count = "0" if value is None else "50"
-    row = tables._check(Check("30-39", wanted, coverage))
+    row = tables._check(Check("30-39", target, coverage))
     assert row == ("30-39", count, *cells)
 
 
