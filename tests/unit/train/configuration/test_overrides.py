@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from tests.unit.train.conftest import configuration
 from train.configuration.overrides import escaped, quoted, split_elements
 
 TYPED = [
@@ -20,6 +19,8 @@ TYPED = [
     "key: value", "!tag", "*x", "&y", "%z", "@at", "`x`", "|", "?", "é\\\\${", "x'y\"z", "", "-1",
     "+1", "a;b", "<x>", "''a", "😀",
 ]  # fmt: skip
+
+
 # Quotes around the whole are no part of it; ??? is how OmegaConf says that a value is missing
 PATH = st.text(st.characters(exclude_characters="\0"), max_size=12).filter(
     lambda text: text != "???" and text[:1] + text[-1:] not in ("''", '""')
@@ -49,15 +50,6 @@ def test_any_text_is_a_path(path: str) -> None:
     if "${" not in path or escaped(path) != path:  # what is an interpolation, is one
         assert taken(f"data.sources.own={path}") == path
         assert taken(f"fit.start={path}") == (None if path == "null" else path)
-
-
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20
-)
-@given(PATH.filter(lambda text: "${" not in text))
-def test_any_path_goes_through_hydra(path: str) -> None:
-    config = configuration(["data=own", quoted(f"data.sources.own={path}")])
-    assert config.data.sources.own == path
 
 
 @given(st.lists(PATH.map(str.strip).filter(lambda t: t and not set(t) & set(",$'\"")), min_size=1))
