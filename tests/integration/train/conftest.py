@@ -12,9 +12,11 @@ from tests.unit.train.conftest import (
     utkface,
 )
 from tests.unit.train.test_faceres import theirs
+from tests.unit.train.test_torchscript import built, weights
 
 __all__ = [
     "appa_real",
+    "built",
     "evaluated",
     "portraits_folder",
     "prepared",
@@ -24,4 +26,5 @@ __all__ = [
     "tiny",
     "trained",
     "utkface",
+    "weights",
 ]

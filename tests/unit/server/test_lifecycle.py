@@ -181,9 +181,15 @@ def test_a_stop_ends_the_wait(
     monkeypatch.setattr(lifecycle, "await_ready", lambda _service, _torchserve: "ready: yes")
     monkeypatch.setattr(lifecycle, "FIRST_DELAY", 60.0)
     service = stub(state, DIES)
-    serves = Lifecycle(service, state)
-    timer = threading.Timer(3, os.kill, (os.getpid(), signal.SIGTERM))
-    timer.start()
+    serves, sleep = Lifecycle(service, state), time.sleep
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM))
+
+    def wait(seconds: float) -> None:
+        if seconds == lifecycle.FIRST_DELAY:
+            timer.start()
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", wait)
     since = time.monotonic()
     assert serves.run() == 0
     assert time.monotonic() - since < 10

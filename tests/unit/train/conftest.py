@@ -6,6 +6,8 @@ import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -116,9 +118,29 @@ def prepared(utkface: Path, appa_real: Path, tmp_path_factory: pytest.TempPathFa
     config = configuration(overrides)
     geometry, detector = contract_parts(config)
     maker = CropMaker(geometry, detector, min_face_size=20, max_side=1280)
-    for name, root in config.data.sources.items():
-        prepare(*read(name, Path(root)), maker, folder / name, processes=1, max_bad=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("multiprocessing.get_context", lambda _: SimpleNamespace(Pool=OwnProcess))
+        patch.setattr("signal.signal", lambda *_: None)  # Ctrl-C still ends the tests
+        for name, root in config.data.sources.items():
+            prepare(*read(name, Path(root)), maker, folder / name, processes=1, max_bad=0.0)
     return overrides
+
+
+class OwnProcess:
+    """A pool that works in this process: the imports of others take longer than the crops."""
+
+    imap_unordered = staticmethod(map)
+
+    def __init__(
+        self, processes: int, initializer: Callable[..., None], arguments: tuple[Any, ...]
+    ) -> None:
+        initializer(*arguments)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 def configuration(overrides: list[str]) -> DictConfig:

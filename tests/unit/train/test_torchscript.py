@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from handler.integrity import weights_identity
 from handler.predictor import Predictor
 from train import build_record, torchscript
 from train.modeling.network import AgeNetwork, Architecture
-from train.modeling.quantize import activation_ranges, quantized
 from train.modeling.weights import Weights, load_weights, save_weights
 
 ARCHITECTURE = Architecture("test_resnet", 64)
@@ -90,21 +88,6 @@ def test_the_file_gives_what_the_network_gives_at_any_batch_size(
     assert np.allclose(estimates.std, std, atol=1e-3)
     interval = prediction_intervals(age.numpy(), std.numpy(), contract.calibration)
     assert np.allclose(estimates.interval, interval, atol=1e-2)
-
-
-def test_the_file_has_an_int8_model_if_its_ranges_are_known(weights: Path, tmp_path: Path) -> None:
-    stored = load_weights(weights)
-    faces = np.random.default_rng(0).integers(0, 256, (7, 3, 64, 64), np.uint8)
-    ranges = activation_ranges(stored.network, torch.from_numpy(faces))
-    save_weights(replace(stored, ranges=ranges), weights)
-    torchscript.build(weights, tmp_path / "age.pt")
-    with torch.inference_mode():
-        age, _ = quantized(load_weights(weights).network, ranges)(torch.from_numpy(faces))
-        exact, _ = stored.network(torch.from_numpy(faces))
-    for precision, expected in (("int8", age), ("float32", exact)):
-        predictor = Predictor.load(tmp_path / "age.pt", torch.device("cpu"), precision)
-        assert predictor.precision == precision
-        assert np.allclose(predictor.predict(faces).age, expected, atol=0.01)
 
 
 def test_the_command_builds_one_from_the_other(

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -20,40 +19,6 @@ from train.evaluation.report import Report, curves, page, plots
 from train.evaluation.tables import Table
 
 SOURCES = ["wild & free", "cost$ and $"]  # with special characters of HTML and matplotlib
-
-
-TITLES = [
-    "The model and its figures",
-    "Predicted against true",
-    "Error by age",
-    "Error by gender and race group",
-    "The interval",
-    "Cumulative score",
-    "Portraits",
-    "The worst faces",
-    "Learning curves",
-    "Every decade",
-]
-
-
-class Page(HTMLParser):
-    """The tags and texts of a page, parsed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    def all(self, tag: str, attribute: str) -> list[str]:
-        """The values of an attribute of all tags of a name."""
-        return [str(a[attribute]) for name, a in self.tags if name == tag and attribute in a]
 
 
 def dataset(count: int, *, known: bool = True) -> CropDataset:
@@ -112,17 +77,6 @@ def test_figures_of_groups() -> None:
     assert results.genders[SOURCES[0]]["male"]["mae"].count == 23
     assert list(results.races[SOURCES[0]]) == ["White", "Black", "Asian", "Indian", "other"]
     assert results.races[SOURCES[1]] == results.genders[SOURCES[1]] == {}
-
-
-def test_a_page_without_portraits_labels_and_logs(tmp_path: Path) -> None:
-    file = tmp_path / "page.html"
-    faces = held_out(3, known=False)  # fewer than are shown of the worst
-    report(faces).write(file)
-    text = file.read_text(encoding="utf-8")
-    assert [t for t in TITLES if f">{t}</h2>" in text] == [t for t in TITLES if t != "Portraits"]
-    assert "No data set here has labels of either." in text
-    assert "The evaluated file has no TensorBoard log beside it." in text
-    assert len(Page(text).all("img", "src")) == 4 + 3
 
 
 def test_a_table_has_headers_for_rows_and_columns() -> None:
