@@ -9,10 +9,10 @@ import pytest
 
 from deploy import keys
 from tests.proxy.proxy import Proxy, proxied
-from tests.proxy.test_faults import nobody
+from tests.proxy.test_faults import unreachable
 from tests.torchserve import Service, await_logged
 
-__all__ = ["nobody"]  # a fixture
+__all__ = ["unreachable"]  # a fixture
 
 LINES = 50  # of the access log in a second, of one key or address
 STREAMS = 1500
@@ -22,8 +22,8 @@ PATH = "/predictions/age"
 
 
 @pytest.fixture
-def alone(nobody: Service) -> Iterator[Proxy]:
-    with proxied(nobody) as proxy:
+def proxy_alone(unreachable: Service) -> Iterator[Proxy]:
+    with proxied(unreachable) as proxy:
         yield proxy
 
 
@@ -69,25 +69,25 @@ def reset_rapidly(proxy: Proxy, key: str, streams: int) -> None:
 
 
 @pytest.mark.parametrize("with_key", [True, False])
-def test_it_stays_small(alone: Proxy, with_key: bool) -> None:
+def test_it_stays_small(proxy_alone: Proxy, with_key: bool) -> None:
     started = time.time()
-    reset_rapidly(alone, alone.new_key() if with_key else "", STREAMS)
+    reset_rapidly(proxy_alone, proxy_alone.new_key() if with_key else "", STREAMS)
     time.sleep(1.1)
     seconds = time.time() - started
-    assert alone.ask(path="/last", method="GET").status == 404
-    lines = await_logged(alone.folder / "access.log", "/last").splitlines()
+    assert proxy_alone.ask(path="/last", method="GET").status == 404
+    lines = await_logged(proxy_alone.folder / "access.log", "/last").splitlines()
     about = [line for line in lines if f"POST {PATH}" in line]
     assert 0 < len(about) <= LINES * (seconds + 2)
     assert len(about) < STREAMS / 2
-    assert (alone.folder / "error.log").stat().st_size < 1000
+    assert (proxy_alone.folder / "error.log").stat().st_size < 1000
 
 
-def test_another_s_lines_are_all_there(alone: Proxy) -> None:
-    flooding, other = alone.new_key(), alone.new_key()
-    reset_rapidly(alone, flooding, 500)
+def test_another_s_lines_are_all_there(proxy_alone: Proxy) -> None:
+    flooding, other = proxy_alone.new_key(), proxy_alone.new_key()
+    reset_rapidly(proxy_alone, flooding, 500)
     for _ in range(5):
-        assert alone.ask(b"x", key=other).status == 503
-    assert alone.ask(path="/last", method="GET").status == 404
-    name = keys.read(alone.keys)[-1].name
-    text = await_logged(alone.folder / "access.log", "/last")
+        assert proxy_alone.ask(b"x", key=other).status == 503
+    assert proxy_alone.ask(path="/last", method="GET").status == 404
+    name = keys.read(proxy_alone.keys)[-1].name
+    text = await_logged(proxy_alone.folder / "access.log", "/last")
     assert len(re.findall(rf"key={name} .* 503 ", text)) == 5

@@ -13,18 +13,18 @@ import pytest
 from face_age_client.errors import Refused
 from face_age_client.rest import RestClient
 from tests.proxy.proxy import Proxy, proxied
-from tests.proxy.test_faults import nobody
+from tests.proxy.test_faults import unreachable
 from tests.torchserve import Service
 
-__all__ = ["nobody"]  # a fixture
+__all__ = ["unreachable"]  # a fixture
 
 MANY = 10_000
 BYTES = {"Content-Type": "application/octet-stream"}
 
 
 @pytest.fixture(scope="module")
-def alone(nobody: Service) -> Iterator[Proxy]:
-    with proxied(nobody) as proxy:
+def proxy_alone(unreachable: Service) -> Iterator[Proxy]:
+    with proxied(unreachable) as proxy:
         yield proxy
 
 
@@ -65,42 +65,42 @@ def by_rename(file: Path, text: str) -> None:
 
 @pytest.mark.parametrize("change", [in_place, with_its_old_times, by_rename])
 def test_a_change_counts_for_the_next_request(
-    alone: Proxy, change: Callable[[Path, str], None]
+    proxy_alone: Proxy, change: Callable[[Path, str], None]
 ) -> None:
     """Of as many bytes, whatever the times say, and another one at once after it."""
     first, second = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-    alone.keys.write_text(line(first, "a"))
-    settle(alone)
-    assert let_in(alone, first)
+    proxy_alone.keys.write_text(line(first, "a"))
+    settle(proxy_alone)
+    assert let_in(proxy_alone, first)
     for _ in range(5):
-        change(alone.keys, line(second, "b"))
-        assert (let_in(alone, first), let_in(alone, second)) == (False, True)
-        change(alone.keys, line(first, "a"))
-        assert (let_in(alone, first), let_in(alone, second)) == (True, False)
+        change(proxy_alone.keys, line(second, "b"))
+        assert (let_in(proxy_alone, first), let_in(proxy_alone, second)) == (False, True)
+        change(proxy_alone.keys, line(first, "a"))
+        assert (let_in(proxy_alone, first), let_in(proxy_alone, second)) == (True, False)
 
 
-def test_who_cannot_read_the_file_lets_nobody_in(alone: Proxy) -> None:
+def test_who_cannot_read_the_file_lets_nobody_in(proxy_alone: Proxy) -> None:
     key = secrets.token_urlsafe(32)
-    alone.keys.write_text(line(key, "a"))
-    settle(alone)
-    assert let_in(alone, key)
+    proxy_alone.keys.write_text(line(key, "a"))
+    settle(proxy_alone)
+    assert let_in(proxy_alone, key)
     for mode in (0o000, 0o200):
-        alone.keys.chmod(mode)
-        assert not let_in(alone, key)
-        alone.keys.chmod(0o644)
-        assert let_in(alone, key)
-    alone.folder.chmod(0o700)
-    assert not let_in(alone, key)
-    alone.folder.chmod(0o755)
-    assert let_in(alone, key)
-    text = alone.keys.read_text()
-    alone.keys.unlink()
-    alone.keys.mkdir()
-    assert not let_in(alone, key)
-    alone.keys.rmdir()
-    assert not let_in(alone, key)
-    alone.keys.write_text(text)
-    assert let_in(alone, key)
+        proxy_alone.keys.chmod(mode)
+        assert not let_in(proxy_alone, key)
+        proxy_alone.keys.chmod(0o644)
+        assert let_in(proxy_alone, key)
+    proxy_alone.folder.chmod(0o700)
+    assert not let_in(proxy_alone, key)
+    proxy_alone.folder.chmod(0o755)
+    assert let_in(proxy_alone, key)
+    text = proxy_alone.keys.read_text()
+    proxy_alone.keys.unlink()
+    proxy_alone.keys.mkdir()
+    assert not let_in(proxy_alone, key)
+    proxy_alone.keys.rmdir()
+    assert not let_in(proxy_alone, key)
+    proxy_alone.keys.write_text(text)
+    assert let_in(proxy_alone, key)
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ def test_who_cannot_read_the_file_lets_nobody_in(alone: Proxy) -> None:
         ("", False),
     ],
 )
-def test_lines(alone: Proxy, written: str, inside: bool) -> None:
+def test_lines(proxy_alone: Proxy, written: str, inside: bool) -> None:
     key = secrets.token_urlsafe(32)
     own, more = line(key, "a"), "".join(line(secrets.token_urlsafe(32), "b") for _ in range(3))
-    alone.keys.write_text(
+    proxy_alone.keys.write_text(
         written.format(
             line=own,
             more=more,
@@ -127,18 +127,18 @@ def test_lines(alone: Proxy, written: str, inside: bool) -> None:
             line_of_capitals=own.upper(),
         )
     )
-    assert let_in(alone, key) == inside
+    assert let_in(proxy_alone, key) == inside
 
 
-def test_many_keys_cost_a_stranger_nothing(alone: Proxy) -> None:
+def test_many_keys_cost_a_stranger_nothing(proxy_alone: Proxy) -> None:
     """As much as one key: before, each request read and searched all of them, in 6 ms."""
     seconds = {}
     for count in (1, MANY):
-        alone.keys.write_text(
+        proxy_alone.keys.write_text(
             "".join(line(secrets.token_urlsafe(32), f"k{i}") for i in range(count))
         )
-        settle(alone)
-        client = RestClient(alone.url, api_key="x" * 43, ca_file=alone.certificate)
+        settle(proxy_alone)
+        client = RestClient(proxy_alone.url, api_key="x" * 43, ca_file=proxy_alone.certificate)
         seconds[count] = statistics.median(took(client) for _ in range(100))
         client.close()
     assert seconds[MANY] < seconds[1] + 0.002
