@@ -21,6 +21,7 @@ OF_DECODING: Final = {
     "ImageTooLarge": 413,
     "UnsupportedImageFormat": 415,
 }
+TASKS: Final = ("age", "emotion")  # that a request can choose from
 OF_REQUESTS: Final = {"InvalidRequest": 400, "InvalidOption": 400}
 
 
@@ -48,16 +49,22 @@ def check_request(message: bytes) -> None:
     row, headers = row_and_headers(message)
     with _bounded():
         try:
-            request = parse(row, headers)
+            request = parse(row, headers, (), TASKS)
         except Failure as failure:
             _check_failure(failure, OF_REQUESTS)
             return
     assert isinstance(request, Request)
     assert type(request.image) is bytes
     assert request.image
-    assert 0 <= request.options.min_confidence <= 1
-    assert type(request.options.max_faces) is int
-    assert 1 <= request.options.max_faces <= 1000
+    options = request.options
+    assert 0 <= options.min_confidence <= 1
+    for count in (options.max_faces, options.top_k):
+        assert type(count) is int
+        assert 1 <= count <= 1000
+    assert set(options.attributes) <= set(TASKS)
+    assert len(set(options.attributes)) == len(options.attributes)
+    for flag in (options.distribution, options.quality, options.relative):
+        assert type(flag) is bool
 
 
 def row_and_headers(message: bytes) -> tuple[dict[str, object], dict[str, str]]:

@@ -1,1 +1,1 @@
-"""From images to faces with ages: the serving half, everything that goes into a .mar."""
+"""From images to what models predict: the serving half, everything that goes into a .mar."""

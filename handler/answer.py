@@ -1,6 +1,39 @@
-"""The answer to one request: the image's size and the faces in it."""
+"""The answer to one request: the image's size, the faces in it, and what tasks predict of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class OrdinalPrediction:
+    """A number, in the unit of the task's output."""
+
+    value: float
+    interval: tuple[float, ...]  # low, high
+    low: int  # number of the first probability
+    distribution: tuple[float, ...] | None = None  # probability of each whole number, if asked for
+
+
+@dataclass(frozen=True)
+class CategoryPrediction:
+    """The most probable category, and others."""
+
+    label: str
+    probability: float  # calibrated, 0 to 1
+    scores: Mapping[str, float]  # probabilities of the `top_k` most probable, in that order
+    prediction_set: tuple[str, ...]  # the most probable first
+
+
+Attributes = Mapping[str, OrdinalPrediction | CategoryPrediction]  # by the tasks' names
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Properties of a face's crop; see `handler.faces.quality`."""
+
+    sharpness: float
+    brightness: float  # 0 to 1
+    roll: float  # degrees, clockwise
 
 
 @dataclass(frozen=True)
@@ -10,17 +43,19 @@ class Face:
     box: tuple[float, ...]  # x1, y1, x2, y2; may reach past the image
     confidence: float  # 0 to 1
     landmarks: tuple[tuple[float, ...], ...]  # x, y of the eyes, the nose, the mouth's corners
-    age: float  # years
-    interval: tuple[float, ...]  # years: low, high
+    attributes: Attributes
+    relative_box: tuple[float, ...] | None = None  # in fractions of width and height, if asked for
+    quality: Quality | None = None  # if asked for
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Size of the upright image and its faces, largest first."""
+    """Size of the upright image, its faces, largest first, and attributes of the whole image."""
 
     width: int  # pixels
     height: int
-    faces: tuple[Face, ...]
+    faces: tuple[Face, ...] | None  # None: no task is about faces
+    image: Attributes | None = None  # None: no task is about the whole image
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,23 @@ import math
 import reprlib
 import shlex
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from handler.task import (
+    Categories,
+    CropGeometry,
+    DetectorSettings,
+    FaceInput,
+    ImageInput,
+    Ordinal,
+    Task,
+)
 from handler.zip_check import ZIP_ERRORS
 
-SCHEMA = 2
-LARGEST_CROP = 4096  # side, pixels
-LARGEST_MARGIN = 10.0
+SCHEMA = 3
 EXTRA_FILE = "contract.json"  # name among the TorchScript archive's extra files
 INT8_FILE = "int8.pt"  # optional extra file: TorchScript of the same model in int8, for CPUs
 
@@ -26,97 +33,93 @@ class ContractError(ValueError):
 
 
 @dataclass(frozen=True)
-class CropGeometry:
-    """Geometry of a face's crop; see `handler.imaging.crop`."""
+class OrdinalCalibration:
+    """Quantiles of the standardized error by true value; see `handler.calibration`.
 
-    size: int  # side of the square crop, pixels
-    margin: float  # crop side = (1 + margin) * mean of the box's width and height; may be negative
-    fill: int  # grey level, 0 to 255, past the image's border
-
-    def __post_init__(self) -> None:
-        """Raise ContractError if a value is out of its range."""
-        if not 1 <= self.size <= LARGEST_CROP:
-            raise ContractError(
-                f"the model's crop has a size of {self.size}, not from 1 to {LARGEST_CROP}"
-            )
-        if not -1 < self.margin <= LARGEST_MARGIN:
-            raise ContractError(
-                f"the model's crop has a margin of {self.margin}, not above -1 and up to "
-                f"{LARGEST_MARGIN}"
-            )
-        if not 0 <= self.fill <= 255:
-            raise ContractError(f"the model's crop has a fill of {self.fill}, not from 0 to 255")
-
-
-@dataclass(frozen=True)
-class DetectorSettings:
-    """Settings of the detector that made the training crops; see `handler.faces.detector`."""
-
-    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)  # of P-, R- and O-Net
-    factor: float = 0.709  # ratio of two scales of the pyramid
-    border: float = 0.5  # of the canvas for frame-filling faces, as a fraction of the image's side
-
-    def __post_init__(self) -> None:
-        """Raise ContractError if a value is out of its range."""
-        if not all(0 <= threshold <= 1 for threshold in self.thresholds):
-            raise ContractError(
-                f"the model's detector has thresholds of {self.thresholds}, not from 0 to 1"
-            )
-        if not 0.1 <= self.factor <= 0.95:  # nearer to 1, the pyramid has hundreds of levels
-            raise ContractError(
-                f"the model's detector has a factor of {self.factor}, not from 0.1 to 0.95"
-            )
-        if not 0 <= self.border <= 2:
-            raise ContractError(
-                f"the model's detector has a border of {self.border}, not from 0 to 2"
-            )
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Quantiles of the standardized error by true age; see `handler.calibration`.
-
-    (true age - estimated age) / std of faces of `ages[i]` lies between `lower[i]` and `upper[i]`
-    with probability `coverage`.
+    (true value - prediction) / std of inputs whose value is `values[i]` lies between `lower[i]` and
+    `upper[i]` with probability `coverage`.
     """
 
     coverage: float
-    ages: tuple[float, ...]  # ascending, years; linear in between
+    values: tuple[float, ...]  # ascending, in the output's unit; linear in between
     lower: tuple[float, ...]  # 0 or less
     upper: tuple[float, ...]  # 0 or more
 
     def __post_init__(self) -> None:
-        """Raise ContractError if the values are invalid or inconsistent."""
-        if not 0 < self.coverage < 1:
-            raise ContractError(
-                f"the model's calibration has a coverage of {self.coverage}, not between 0 and 1"
-            )
-        rising = all(a < b for a, b in itertools.pairwise(self.ages))
-        if len(self.ages) < 2 or not rising:
-            raise ContractError("the model's calibration needs two ages or more, rising")
-        if not len(self.ages) == len(self.lower) == len(self.upper):
-            raise ContractError("the model's calibration has not one lower and upper for each age")
+        """Raise ValueError if the values are invalid or inconsistent."""
+        _check_coverage(self.coverage)
+        rising = all(a < b for a, b in itertools.pairwise(self.values))
+        if len(self.values) < 2 or not rising:
+            raise ValueError("the model's calibration needs two values or more, rising")
+        if not len(self.values) == len(self.lower) == len(self.upper):
+            raise ValueError("the model's calibration has not one lower and upper for each value")
         if max(self.lower) > 0 or min(self.upper) < 0:
-            raise ContractError("the model's calibration leaves the estimate out of its interval")
+            raise ValueError("the model's calibration leaves the estimate out of its interval")
+
+
+@dataclass(frozen=True)
+class CategoryCalibration:
+    """Temperature of the probabilities and threshold of the prediction set.
+
+    The true category's probability reaches `threshold` with probability `coverage`.
+    """
+
+    coverage: float
+    threshold: float  # of calibrated probabilities
+    temperature: float = 1.0  # above 1: less confident
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if a value is out of its range."""
+        _check_coverage(self.coverage)
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(
+                f"the model's calibration has a threshold of {self.threshold}, not from 0 to 1"
+            )
+        if not 0.01 <= self.temperature <= 100:
+            raise ValueError(
+                f"the model's calibration has a temperature of {self.temperature}, not from 0.01 "
+                "to 100"
+            )
+
+
+def _check_coverage(coverage: float) -> None:
+    if not 0 < coverage < 1:
+        raise ValueError(
+            f"the model's calibration has a coverage of {coverage}, not between 0 and 1"
+        )
+
+
+Calibration = OrdinalCalibration | CategoryCalibration
 
 
 @dataclass(frozen=True)
 class Contract:
     """Everything about a model, beyond its weights, that serving depends on."""
 
-    crop: CropGeometry
-    detector: DetectorSettings
+    task: Task
     calibration: Calibration
     data: tuple[str, ...] = ()  # names of the training data sets
-    metrics: Mapping[str, float] = field(default_factory=dict)  # on held-out faces
+    metrics: Mapping[str, float] = field(default_factory=dict)  # on held-out images
     # Origin of the weights, with all terms, written and read by `train.provenance`; serving does
     # not use it. None: unknown, as in files of earlier versions.
     provenance: Mapping[str, Any] | None = None
     schema: int = SCHEMA
 
+    def __post_init__(self) -> None:
+        """Raise ValueError if the calibration is not one of the task's output."""
+        if isinstance(self.task.output, Ordinal) != isinstance(
+            self.calibration, OrdinalCalibration
+        ):
+            raise ValueError("the model's calibration is of another kind than its output")
+
     def to_json(self) -> str:
         """One JSON object; `from_json` is its inverse."""
-        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True)
+        content = dataclasses.asdict(self)
+        task = content["task"]
+        for name, part in (("input", self.task.input), ("output", self.task.output)):
+            task[name] = {_KINDS[type(part)]: task[name]}
+        content["calibration"] = {_KINDS[type(self.calibration)]: content["calibration"]}
+        return json.dumps(content, indent=2, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Contract":
@@ -130,13 +133,57 @@ class Contract:
         if values.get("schema") != SCHEMA:
             raise ContractError(
                 f"the model's contract has schema {values.get('schema')!r}; this handler knows "
-                f"{SCHEMA}: export the model again, or serve it with the package it came from"
+                f"{SCHEMA}: build the model again from its weights (python -m train.torchscript "
+                "--weights FILE), or serve it with the package it came from"
             )
-        parts = {"crop": CropGeometry, "detector": DetectorSettings, "calibration": Calibration}
-        for key, part in parts.items():
-            values[key] = _strict(part, values.get(key), key)
+        values["task"] = _task(values.get("task"))
+        values["calibration"] = _one_of(
+            (OrdinalCalibration, CategoryCalibration), values.get("calibration"), "calibration"
+        )
         contract: Contract = _strict(cls, values, "contract")
         return contract
+
+
+# Names of the alternatives in a contract's JSON: {"input": {"faces": ...}}
+_KINDS: Mapping[type, str] = {
+    FaceInput: "faces",
+    ImageInput: "image",
+    Ordinal: "ordinal",
+    Categories: "categories",
+    OrdinalCalibration: "ordinal",
+    CategoryCalibration: "categories",
+}
+
+
+def _task(values: object) -> Task:
+    if not isinstance(values, Mapping):
+        raise ContractError("the model's contract lacks 'task'")
+    parts = dict(values)
+    given = parts.get("input")
+    if isinstance(given, Mapping) and isinstance(faces := given.get("faces"), Mapping):
+        inner = {
+            name: _strict(kind, faces.get(name), name)
+            for name, kind in (("detector", DetectorSettings), ("crop", CropGeometry))
+        }
+        parts["input"] = {**given, "faces": {**faces, **inner}}
+    parts["input"] = _one_of((FaceInput, ImageInput), parts.get("input"), "input")
+    parts["output"] = _one_of((Ordinal, Categories), parts.get("output"), "output")
+    task: Task = _strict(Task, parts, "task")
+    return task
+
+
+def _one_of(kinds: Sequence[type], values: object, name: str) -> Any:
+    """Build one of `kinds` from {its name in `_KINDS`: its values}."""
+    known = {_KINDS[kind]: kind for kind in kinds}
+    if not isinstance(values, Mapping):
+        raise ContractError(f"the model's contract lacks {name!r}")
+    if len(values) != 1 or not values.keys() <= known.keys():
+        raise ContractError(
+            f"the model's contract has {name!r} with {', '.join(map(repr, values)) or 'nothing'}, "
+            f"not with one of {', '.join(known)}"
+        )
+    ((key, inner),) = values.items()
+    return _strict(known[key], inner, name)
 
 
 def read_extra(model: Path, name: str, content: IO[bytes] | None = None) -> bytes | None:
@@ -160,8 +207,12 @@ def read_extra(model: Path, name: str, content: IO[bytes] | None = None) -> byte
 
 
 def _how_to_make(model: Path) -> str:
-    """The command that makes `model`: from the weights beside it, or by an export."""
-    for weights in (model.with_suffix(".safetensors"), model.with_name("age.safetensors")):
+    """The command that makes `model`: from the weights beside it, or by an export.
+
+    age-2.pt is made from age-2.safetensors or age.safetensors.
+    """
+    for stem in (model.stem, model.stem.partition("-")[0]):
+        weights = model.with_name(f"{stem}.safetensors")
         if weights.is_file():
             output = model if model != weights else model.with_suffix(".pt")
             command = ["python", "-m", "train.torchscript"]
@@ -184,6 +235,25 @@ def read_contract(model: Path, content: IO[bytes] | None = None) -> Contract:
         raise ContractError(f"{model}: {error}") from error
 
 
+def check_together(tasks: Sequence[Task]) -> DetectorSettings | None:
+    """The face detector of tasks that one archive serves; None if none is of faces.
+
+    Raises ContractError for two tasks of a name, and for different detectors: attributes would be
+    of different faces.
+    """
+    names = [task.name for task in tasks]
+    for name in names:
+        if names.count(name) > 1:
+            raise ContractError(f"two models predict {name}: an archive holds one of each task")
+    detectors = {task.input.detector for task in tasks if isinstance(task.input, FaceInput)}
+    if len(detectors) > 1:
+        raise ContractError(
+            f"the models of {', '.join(names)} find faces with different detector settings: train "
+            "them on crops of the same"
+        )
+    return next(iter(detectors), None)
+
+
 def _is_number(value: object) -> bool:
     """Whether `value` is a finite number within float's range; bool is none."""
     if type(value) is int:
@@ -194,6 +264,7 @@ def _is_number(value: object) -> bool:
 # Checks of JSON values by the type of their field.
 _CHECKS: Mapping[Any, Callable[[Any], bool]] = {
     int: lambda value: type(value) is int,
+    str: lambda value: isinstance(value, str),
     float: _is_number,
     tuple[float, float, float]: lambda value: (
         isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
@@ -226,3 +297,5 @@ def _strict(kind: Any, values: object, name: str) -> Any:
         return kind(**plain)
     except TypeError as error:
         raise ContractError(f"the model's contract, {name!r}: {error}") from error
+    except ValueError as error:
+        raise ContractError(str(error)) from error

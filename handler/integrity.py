@@ -1,7 +1,7 @@
 """Checks an archive, or the folder that TorchServe unpacked it into, against its hash list.
 
 `scripts/archive.py` tries the model and then writes the SHA-256 of every packed file into the
-archive. So a matching list means that the archive is complete and that its model gives ages. It
+archive. So a matching list means that the archive is complete and that its models give answers. It
 detects accidents and exchanged files, but no attacker, who can rewrite the list. `weights_identity`
 distinguishes models of the same name and version. Needs the standard library alone: it runs before
 TorchServe starts, and in each worker.
@@ -12,7 +12,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -20,15 +20,13 @@ from typing import IO
 from handler.contract import read_contract
 from handler.zip_check import ZIP_ERRORS, InconsistentZip, check_zip
 
-MODEL = "age.pt"  # the model's path in an archive
 HANDLER = "torchserve_handler.py"  # at the root, where TorchServe imports it
-HANDLER_BEFORE_1_1 = "age_handler.py"  # in archives that earlier versions packed
 CONFIG = "model-config.yaml"
 HASHES = "hashes.json"  # the hash list: a JSON object from file names to SHA-256
 MANIFEST = "MAR-INF/MANIFEST.json"  # written by torch-model-archiver, after the list
 # The only entries that the manifest may have: others let TorchServe load another file, install
 # packages, or start another program than Python.
-PARTS = {"serializedFile": MODEL, "handler": HANDLER, "configFile": CONFIG}
+PARTS = {"handler": HANDLER, "configFile": CONFIG}  # beside serializedFile, the first model
 RUNTIME = "python"
 LARGEST = 2 << 30  # bytes of an archive, unpacked; the shipped one has 57 MB
 DIGITS = 12  # length of a weights identity, hexadecimal
@@ -36,6 +34,7 @@ DIGITS = 12  # length of a weights identity, hexadecimal
 # earlier traces, neither of which identifies the weights.
 _TENSOR = re.compile(r"[^/]+/(data|constants)/\d+")
 _CODE = re.compile(r"[^/]+/code/.*\.py")
+_MODEL = re.compile(r"[a-z0-9_]+\.pt")  # a model's path in an archive: its task's name
 
 
 class IntegrityError(Exception):
@@ -44,11 +43,12 @@ class IntegrityError(Exception):
 
 @dataclass(frozen=True)
 class Packed:
-    """Name, version and weights of an archive's model."""
+    """Name, version, weights and tasks of an archive."""
 
     name: str  # in the manifest; TorchServe may register it by another
     version: str
-    weights: str  # see `weights_identity`
+    weights: str  # see `identity_of`
+    tasks: tuple[str, ...]
 
     def __str__(self) -> str:
         return described(self.name, self.version, self.weights)
@@ -76,6 +76,33 @@ def weights_identity(model: Path, content: IO[bytes] | None = None) -> str:
     except ZIP_ERRORS:
         return ""
     return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()[:DIGITS]
+
+
+def identity_of(files: Sequence[Path]) -> str:
+    """Identity of the weights of an archive's models; of one model, its `weights_identity`."""
+    return combined([weights_identity(file) for file in files])
+
+
+def combined(identities: Sequence[str]) -> str:
+    """The identity of several models' weights together, in any order."""
+    if len(identities) == 1:
+        return identities[0]
+    return hashlib.sha256("".join(sorted(identities)).encode()).hexdigest()[:DIGITS]
+
+
+def model_name(task: str) -> str:
+    """The path in an archive of the model of a task."""
+    return f"{task}.pt"
+
+
+def model_files(folder: Path, first: str) -> list[Path]:
+    """The models of an unpacked archive: the `first`, which its manifest names, then the others."""
+    return [folder / name for name in _ordered((path.name for path in folder.iterdir()), first)]
+
+
+def _ordered(names: Iterable[str], first: str) -> list[str]:
+    """The models among an archive's files, `first` before the others."""
+    return sorted(filter(_MODEL.fullmatch, names), key=lambda name: (name != first, name))
 
 
 def listing(files: Mapping[str, Path]) -> str:
@@ -109,14 +136,21 @@ def check_archive(archive: Path) -> Packed:
             _check_hashes(names, packed.open)
             if MANIFEST not in names:
                 raise IntegrityError(f"it has no {MANIFEST}")
-            name, version = _check_manifest(packed.read(MANIFEST))
-            model = packed.read(MODEL) if MODEL in names else b""
+            name, version, first = _check_manifest(packed.read(MANIFEST))
+            if first not in names:
+                raise IntegrityError(f"it lacks {first!r}, to which its {MANIFEST} points")
+            models = {name: packed.read(name) for name in _ordered(names, first)}
     except InconsistentZip as error:
         raise IntegrityError(str(error)) from error
     except ZIP_ERRORS as error:
         raise IntegrityError(f"it cannot be read: {_first_line(error)}") from error
-    read_contract(archive / MODEL, io.BytesIO(model))
-    return Packed(name, version, weights_identity(archive / MODEL, io.BytesIO(model)))
+    tasks, identities = [], []
+    for model, content in models.items():
+        tasks.append(read_contract(archive / model, io.BytesIO(content)).task.name)
+        if model != model_name(tasks[-1]):
+            raise IntegrityError(f"its model {model!r} is of the task {tasks[-1]}")
+        identities.append(weights_identity(archive / model, io.BytesIO(content)))
+    return Packed(name, version, combined(identities), tuple(tasks))
 
 
 def check_folder(folder: Path) -> None:
@@ -149,18 +183,18 @@ def _check_hashes(names: Collection[str], opened: Callable[[str], IO[bytes]]) ->
                 raise IntegrityError(f"{name!r} is not the file that was packed")
 
 
-def _check_manifest(text: bytes) -> tuple[str, str]:
-    """Name and version of the model."""
+def _check_manifest(text: bytes) -> tuple[str, str, str]:
+    """Name and version, and the file of the first model."""
     manifest = _parsed(MANIFEST, text)
     model = manifest.get("model")
     if not isinstance(model, dict) or manifest.get("runtime") != RUNTIME:
         raise IntegrityError(f"its {MANIFEST} names no model for {RUNTIME}")
-    entries = {
-        key: value for key, value in model.items() if key not in ("modelName", "modelVersion")
-    }
-    if entries not in (PARTS, PARTS | {"handler": HANDLER_BEFORE_1_1}):
+    own = ("modelName", "modelVersion", "serializedFile")
+    entries = {key: value for key, value in model.items() if key not in own}
+    first = model.get("serializedFile")
+    if entries != PARTS or not isinstance(first, str) or not _MODEL.fullmatch(first):
         raise IntegrityError(f"its {MANIFEST} points to other files than those that were packed")
-    return str(model.get("modelName")), str(model.get("modelVersion"))
+    return str(model.get("modelName")), str(model.get("modelVersion")), first
 
 
 def _parsed(name: str, text: bytes) -> dict[str, object]:

@@ -1,7 +1,7 @@
-"""From encoded images to faces with ages: `Pipeline.run` is the whole way."""
+"""From encoded images to predictions: `Pipeline.run` is the whole way."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch.profiler import record_function
 
-from handler.answer import Answer, Face
-from handler.contract import ContractError
+from handler.answer import Answer
+from handler.attributes import Crops, build_answer
+from handler.contract import ContractError, check_together
 from handler.device_errors import to_failure
 from handler.errors import Failure
 from handler.faces.detector import FaceDetector, Faces
-from handler.imaging.crop import crop_faces, square
+from handler.imaging.crop import RGBImage, central_square, crop_faces, square
 from handler.imaging.decode import DecodedImage, decode, decode_reduced
-from handler.predictor import Predictions, Predictor
-from handler.requests import Options, Request
+from handler.options import Options
+from handler.predictions import Predictions
+from handler.predictor import Predictor
+from handler.requests import Request
 from handler.settings import Settings
+from handler.task import FaceInput, ImageInput, Task
 
 FEW_FACES = 8  # most images have no more
 
@@ -34,20 +38,26 @@ class DecodedRequest:
 
 
 class Pipeline:
-    """Face detector and age predictor under one contract; stateless between batches."""
+    """Face detector and predictors of one archive; stateless between batches."""
 
     def __init__(
         self,
-        detector: FaceDetector,
-        predictor: Predictor,
+        predictors: Sequence[Predictor],
         settings: Settings,
+        device: torch.device,
         progress: Callable[[], object] = lambda: None,
     ) -> None:
-        """`progress` is called after each step of a batch; see `Settings.step_timeout`."""
-        self.contract = predictor.contract
-        self.precision = predictor.precision
-        self._detector = detector
-        self._predictor = predictor
+        """`progress` is called after each step of a batch; see `Settings.step_timeout`.
+
+        Raises ContractError for two tasks of a name, or faces found with different settings.
+        """
+        self._predictors = {predictor.task.name: predictor for predictor in predictors}
+        detector = check_together([predictor.task for predictor in predictors])
+        self._detector = None
+        if detector is not None:
+            self._detector = FaceDetector(
+                detector, settings.min_face_size, settings.max_side, device
+            )
         self._settings = settings
         self._progress = progress
         self._decoders = ThreadPoolExecutor(torch.get_num_threads(), "decode")
@@ -55,17 +65,19 @@ class Pipeline:
     @classmethod
     def load(
         cls,
-        model: Path,
+        models: Sequence[Path],
         settings: Settings,
         device: torch.device,
         progress: Callable[[], object] = lambda: None,
     ) -> "Pipeline":
-        """Load an exported model. Raises ContractError if its contract cannot be honoured."""
-        predictor = Predictor.load(model, device, settings.precision)
-        detector = FaceDetector(
-            predictor.contract.detector, settings.min_face_size, settings.max_side, device
-        )
-        return cls(detector, predictor, settings, progress)
+        """Load exported models. Raises ContractError if a contract cannot be honoured."""
+        predictors = [Predictor.load(model, device, settings.precision) for model in models]
+        return cls(predictors, settings, device, progress)
+
+    @property
+    def predictors(self) -> Mapping[str, Predictor]:
+        """The predictors, by the names of their tasks."""
+        return self._predictors
 
     def run(self, items: Sequence[Request | Failure]) -> list[Answer | Failure]:
         """One answer or failure for each item, in order.
@@ -80,19 +92,22 @@ class Pipeline:
         return [item if isinstance(item, Failure) else next(answers) for item in decoded]
 
     def warm_up(self, batch_size: int) -> None:
-        """Run the model with each number of faces: torch's first calls of a shape are slow.
+        """Run the models with each number of inputs: torch's first calls of a shape are slow.
 
         Covers batches of up to `batch_size` portraits, and images of up to `FEW_FACES` faces.
-        Raises ContractError if the model gives ages that are not finite.
+        Raises ContractError if a model gives probabilities that are not finite.
         """
-        noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
-        self._detector.detect([noise])
-        side = self.contract.crop.size
-        for faces in range(1, max(batch_size, FEW_FACES) + 1):
-            for _ in range(2):  # TorchScript profiles its first call, and optimises in its second
-                predictions = self._predictor.predict(np.zeros((faces, 3, side, side), np.uint8))
-                if not predictions.is_finite:
-                    raise ContractError("the model gives ages that are NaN or infinite")
+        if self._detector is not None:
+            noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+            self._detector.detect([noise])
+        for name, predictor in self._predictors.items():
+            side = predictor.task.input.size
+            few = FEW_FACES if predictor.task.is_of_faces else 1
+            for count in range(1, max(batch_size, few) + 1):
+                for _ in range(2):  # TorchScript profiles its first call, optimises in its second
+                    found = predictor.predict(np.zeros((count, 3, side, side), np.uint8))
+                    if not found.is_finite:
+                        raise ContractError(f"the model of {name} gives values that are not finite")
 
     def _decode_all(self, items: Sequence[Request | Failure]) -> list[DecodedRequest | Failure]:
         """Decode in parallel where torch has several threads: Pillow releases the GIL."""
@@ -129,62 +144,90 @@ class Pipeline:
         return [answer for request in requests for answer in self._predict_or_split([request])]
 
     def _predict_batch(self, requests: list[DecodedRequest]) -> list[Answer]:
-        """The faces of all images go through the model in one call."""
+        """The faces of all images go through each model in one call."""
         if not requests:
             return []
-        with record_function("detect"):
-            images = [r.decoded.image for r in requests]
-            detected = self._detector.detect(images, self._progress)
-        faces = [
-            _apply_options(f, r.request.options) for f, r in zip(detected, requests, strict=True)
-        ]
+        faces = self._detect(requests)
         with record_function("crop"):
             crops = []
             for request, found in zip(requests, faces, strict=True):
                 crops.append(self._crop(request, found))
                 self._progress()
         with record_function("estimate"):
-            predictions = self._predictor.predict(np.concatenate(crops), self._progress)
-        if not predictions.is_finite:
-            raise ArithmeticError("the model gave an age that is NaN or infinite")
-        ends = np.cumsum([len(f) for f in faces])
+            predictions = self._predict(requests, crops)
         return [
-            _build_answer(r.decoded, f, predictions[a:b])
-            for r, f, a, b in zip(requests, faces, [0, *ends], ends, strict=False)
+            build_answer(r.decoded, r.request.options, f, c, p)
+            for r, f, c, p in zip(requests, faces, crops, predictions, strict=True)
         ]
 
-    def _crop(self, request: DecodedRequest, faces: Faces) -> NDArray[np.uint8]:
-        """Crops uint8 [n, 3, S, S]; from the full-size image if a face has too few pixels."""
-        decoded, geometry = request.decoded, self.contract.crop
-        image, boxes = decoded.image, faces.boxes
-        if not decoded.is_full_size and any(
-            square(box, geometry.margin)[2] < geometry.size for box in boxes
-        ):
-            image = decode(request.request.image, self._settings.max_pixels)
-            boxes = faces.to_original(0, decoded.scale).boxes
-        return crop_faces(image, boxes, geometry)
+    def _tasks(self, request: DecodedRequest) -> list[Task]:
+        """The tasks that a request asks for."""
+        chosen = request.request.options.attributes
+        return [p.task for name, p in self._predictors.items() if not chosen or name in chosen]
+
+    def _detect(self, requests: list[DecodedRequest]) -> list[Faces | None]:
+        """The faces of each image; None where a request asks for no task of faces."""
+        asking = [any(task.is_of_faces for task in self._tasks(r)) for r in requests]
+        if self._detector is None or not any(asking):
+            return [None for _ in requests]
+        with record_function("detect"):
+            images = [r.decoded.image for r, asks in zip(requests, asking, strict=True) if asks]
+            detected = iter(self._detector.detect(images, self._progress))
+        return [
+            _apply_options(next(detected), r.request.options) if asks else None
+            for r, asks in zip(requests, asking, strict=True)
+        ]
+
+    def _crop(self, request: DecodedRequest, faces: Faces | None) -> Crops:
+        """The inputs of the tasks asked for; equal ones are made once.
+
+        A task's are from the full-size image if one would get too few pixels of the reduced one.
+        They do not depend on the other tasks.
+        """
+        decoded, full_size = request.decoded, None
+        crops = {}
+        for taken in {task.input for task in self._tasks(request)}:
+            image, geometry = decoded.image, taken.crop
+            boxes = _boxes(taken, image, faces)
+            if not decoded.is_full_size and any(
+                square(box, geometry.margin)[2] < geometry.size for box in boxes
+            ):
+                if full_size is None:
+                    full_size = decode(request.request.image, self._settings.max_pixels)
+                image = full_size
+                boxes = boxes * np.tile(np.array(decoded.scale, np.float32), 2)
+            crops[taken] = crop_faces(image, boxes, geometry)
+        return crops
+
+    def _predict(
+        self, requests: list[DecodedRequest], crops: Sequence[Crops]
+    ) -> list[list[tuple[Task, Predictions]]]:
+        """Each request's predictions, of each task that it asks for."""
+        found: list[list[tuple[Task, Predictions]]] = [[] for _ in requests]
+        for name, predictor in self._predictors.items():
+            asking = [i for i, r in enumerate(requests) if predictor.task in self._tasks(r)]
+            if not asking:
+                continue
+            inputs = [crops[i][predictor.task.input] for i in asking]
+            predictions = predictor.predict(np.concatenate(inputs), self._progress)
+            if not predictions.is_finite:
+                raise ArithmeticError(f"the model of {name} gave a value that is not finite")
+            ends = np.cumsum([len(each) for each in inputs])
+            for i, start, end in zip(asking, [0, *ends], ends, strict=False):
+                found[i].append((predictor.task, predictions[start:end]))
+        return found
+
+
+def _boxes(
+    taken: FaceInput | ImageInput, image: RGBImage, faces: Faces | None
+) -> NDArray[np.float32]:
+    """The boxes of a task's crops, [n, 4], in pixels of `image`."""
+    if isinstance(taken, ImageInput):
+        return central_square(image.shape, taken.crop_fraction)[None]
+    assert faces is not None  # nosec B101  # detected where a task of faces is asked for
+    return faces.boxes
 
 
 def _apply_options(faces: Faces, options: Options) -> Faces:
     confident = faces.select(faces.confidence >= options.min_confidence)
     return confident.select(slice(options.max_faces))  # faces are sorted, largest first
-
-
-def _build_answer(decoded: DecodedImage, faces: Faces, predictions: Predictions) -> Answer:
-    faces = faces.to_original(0, decoded.scale)
-    rows = zip(
-        faces.boxes.tolist(),
-        faces.confidence.tolist(),
-        faces.landmarks.tolist(),
-        predictions.age.tolist(),
-        predictions.interval.tolist(),
-        strict=True,
-    )
-    return Answer(
-        decoded.width,
-        decoded.height,
-        tuple(
-            Face(tuple(box), confidence, tuple(map(tuple, landmarks)), age, tuple(interval))
-            for box, confidence, landmarks, age, interval in rows
-        ),
-    )

@@ -1,46 +1,29 @@
-"""Runs the TorchScript model: crops of faces to ages and prediction intervals."""
+"""Runs the TorchScript model: inputs of a task to predictions."""
 
 import io
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from handler.calibration import prediction_intervals
 from handler.contract import INT8_FILE, Contract, ContractError, read_contract, read_extra
 from handler.hardware import disable_tf32, fast_in_bfloat16, fast_in_int8
+from handler.predictions import Predictions, predictions
 from handler.settings import Precision
+from handler.task import Task
 
 logger = logging.getLogger(__name__)
 
-FACES_PER_CALL = 64  # bounds the memory; more faces go through the model in several calls
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions for n faces, in years; slicing selects a subset."""
-
-    age: NDArray[np.float32]  # [n]
-    std: NDArray[np.float32]  # [n], standard deviation
-    interval: NDArray[np.float32]  # [n, 2]: holds the true age in `calibration.coverage` of cases
-
-    def __getitem__(self, part: slice) -> "Predictions":
-        return Predictions(self.age[part], self.std[part], self.interval[part])
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether no value is NaN or infinite. An interval alone may be finite by chance."""
-        each = (self.age, self.std, self.interval)
-        return all(bool(np.isfinite(values).all()) for values in each)
+INPUTS_PER_CALL = 64  # bounds the memory; more inputs go through the model in several calls
 
 
 class Predictor:
-    """An exported model, uint8 [n, 3, S, S] -> (age [n], std [n]), and its contract."""
+    """An exported model, uint8 [n, 3, S, S] -> probabilities [n, K], and its contract."""
 
     def __init__(
         self, model: Any, contract: Contract, device: torch.device, precision: str = "float32"
@@ -49,6 +32,11 @@ class Predictor:
         self.precision = precision
         self._model = model
         self._device = device
+
+    @property
+    def task(self) -> Task:
+        """What the model predicts."""
+        return self.contract.task
 
     @classmethod
     def load(cls, path: Path, device: torch.device, precision: Precision = "auto") -> "Predictor":
@@ -72,10 +60,11 @@ class Predictor:
             return cls(torch.jit.freeze(lower), contract, device, "int8")
         if precision == "bfloat16":
             lower = torch.jit.load(str(path), map_location=device).eval()
-            faces = torch.zeros(1, 3, contract.crop.size, contract.crop.size, dtype=torch.uint8)
+            size = contract.task.input.size
+            example = torch.zeros(1, 3, size, size, dtype=torch.uint8)
             try:
                 frozen = _for_inference(lower, torch.bfloat16)
-                frozen(faces.to(device))
+                frozen(example.to(device))
                 return cls(frozen, contract, device, "bfloat16")
             except RuntimeError as error:
                 # a model whose computation does not follow the dtype of its weights, as ours does
@@ -84,32 +73,38 @@ class Predictor:
         return cls(_for_inference(model, torch.float32), contract, device)
 
     def predict(
-        self, faces: NDArray[np.uint8], progress: Callable[[], object] = lambda: None
+        self, inputs: NDArray[np.uint8], progress: Callable[[], object] = lambda: None
     ) -> Predictions:
-        """Predictions for crops, uint8 [n, 3, S, S], made by the contract's geometry.
+        """Predictions for inputs, uint8 [n, 3, S, S], made as the contract's task says.
 
-        `progress` is called after each `FACES_PER_CALL` crops. Raises ContractError if the model
-        does not give an age and a std for each.
+        `progress` is called after each `INPUTS_PER_CALL` inputs. Raises ContractError if the model
+        does not give probabilities of the task's classes for each.
         """
         parts = []
-        for start in range(0, len(faces), FACES_PER_CALL):
-            parts.append(self._call(faces[start : start + FACES_PER_CALL]))
+        for start in range(0, len(inputs), INPUTS_PER_CALL):
+            parts.append(self._call(inputs[start : start + INPUTS_PER_CALL]))
             progress()
-        if not parts:
-            none = np.zeros(0, np.float32)
-            return Predictions(none, none, np.zeros((0, 2), np.float32))
-        age, std = (np.concatenate(each) for each in zip(*parts, strict=True))
-        return Predictions(age, std, prediction_intervals(age, std, self.contract.calibration))
+        none = torch.zeros(0, self.task.output.classes)
+        return predictions(torch.cat(parts) if parts else none, self.contract)
 
     @torch.inference_mode()
-    def _call(self, faces: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        age, std = self._model(torch.from_numpy(faces).to(self._device))
-        if not age.shape == std.shape == (len(faces),):
+    def _call(self, inputs: NDArray[np.uint8]) -> Tensor:
+        probabilities = self._model(torch.from_numpy(inputs).to(self._device))
+        expected = (len(inputs), self.task.output.classes)
+        if not isinstance(probabilities, Tensor) or probabilities.shape != expected:
             raise ContractError(
-                f"the model gives {list(age.shape)} ages and {list(std.shape)} stds for "
-                f"{len(faces)} faces"
+                f"the model gives {_described(probabilities)} for {expected[0]} inputs, not the "
+                f"probabilities of {expected[1]} classes"
             )
-        return age.float().cpu().numpy(), std.float().cpu().numpy()
+        return probabilities.float()
+
+
+def _described(output: object) -> str:
+    if isinstance(output, Tensor):
+        return f"a tensor of shape {list(output.shape)}"
+    if isinstance(output, tuple):
+        return f"a tuple of {len(output)}"
+    return f"a {type(output).__name__}"
 
 
 def _fastest(device: torch.device, *, has_int8: bool) -> Precision:

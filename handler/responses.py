@@ -3,7 +3,14 @@
 import json
 from collections.abc import Iterable
 
-from handler.answer import Answer, Face, Model
+from handler.answer import (
+    Answer,
+    Attributes,
+    CategoryPrediction,
+    Face,
+    Model,
+    OrdinalPrediction,
+)
 from handler.errors import Failure
 
 
@@ -13,28 +20,68 @@ def encode(outcome: Answer | Failure, model: Model) -> bytes:
     if isinstance(outcome, Failure):
         content = {"code": outcome.code, "type": outcome.type, "message": outcome.message}
     else:
-        content = {
-            "width": outcome.width,
-            "height": outcome.height,
-            "faces": [_face(face) for face in outcome.faces],
-            "model": {
-                "name": model.name,
-                "version": model.version,
-                "weights": model.weights,
-            },
+        content = {"width": outcome.width, "height": outcome.height}
+        if outcome.faces is not None:
+            content["faces"] = [_face(face) for face in outcome.faces]
+        if outcome.image is not None:
+            content["image"] = _attributes(outcome.image)
+        content["model"] = {
+            "name": model.name,
+            "version": model.version,
+            "weights": model.weights,
         }
     return json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def _face(face: Face) -> dict[str, object]:
+    content: dict[str, object] = {"box": _rounded(face.box)}
+    if face.relative_box is not None:
+        content["relative_box"] = _rounded(face.relative_box, 5)
+    content["confidence"] = round(face.confidence, 5)
+    content["landmarks"] = [_rounded(point) for point in face.landmarks]
+    content |= _attributes(face.attributes)
+    if (quality := face.quality) is not None:
+        content["quality"] = {
+            "sharpness": round(quality.sharpness, 1),
+            "brightness": round(quality.brightness, 3),
+            "roll": round(quality.roll, 1) + 0.0,
+        }
+    return content
+
+
+def _attributes(attributes: Attributes) -> dict[str, object]:
+    """Each task's keys, which begin with its name."""
+    content: dict[str, object] = {}
+    for name, prediction in attributes.items():
+        if isinstance(prediction, OrdinalPrediction):
+            values = _ordinal(prediction)
+        else:
+            values = _category(prediction)
+        content |= {name + ending: value for ending, value in values.items()}
+    return content
+
+
+def _ordinal(prediction: OrdinalPrediction) -> dict[str, object]:
+    content: dict[str, object] = {
+        "": round(prediction.value, 1),
+        "_interval": _rounded(prediction.interval),
+    }
+    if prediction.distribution is not None:
+        content["_distribution"] = {
+            "low": prediction.low,
+            "probabilities": _rounded(prediction.distribution, 5),
+        }
+    return content
+
+
+def _category(prediction: CategoryPrediction) -> dict[str, object]:
     return {
-        "box": _rounded(face.box),
-        "confidence": round(face.confidence, 5),
-        "landmarks": [_rounded(point) for point in face.landmarks],
-        "age": round(face.age, 1),
-        "age_interval": _rounded(face.interval),
+        "": prediction.label,
+        "_probability": round(prediction.probability, 4),
+        "_scores": {name: round(score, 4) for name, score in prediction.scores.items()},
+        "_set": list(prediction.prediction_set),
     }
 
 
-def _rounded(values: Iterable[float]) -> list[float]:
-    return [round(value, 1) + 0.0 for value in values]  # + 0.0: never -0.0
+def _rounded(values: Iterable[float], digits: int = 1) -> list[float]:
+    return [round(value, digits) + 0.0 for value in values]  # + 0.0: never -0.0

@@ -57,8 +57,8 @@ class Settings:
 
     step_timeout: int = 10
     """Timeout of one step of a batch, in seconds: decoding one image, detecting faces in one image
-    or in several of a megapixel together, ages of 64 faces. A worker that exceeds it ends and is
-    replaced. 0: only responseTimeout applies."""
+    or in several of a megapixel together, a model's predictions of 64 inputs. A worker that exceeds
+    it ends and is replaced. 0: only responseTimeout applies."""
 
     queue_timeout: int = 55
     """Seconds that a request may wait in the queue, counted from the header X-Request-Start, which
@@ -66,7 +66,7 @@ class Settings:
     timeout."""
 
     precision: Precision = "auto"
-    """Precision of the age model. auto: the fastest that the hardware and the model support; int8
+    """Precision of the models. auto: the fastest that the hardware and the model support; int8
     is for CPUs and needs a model that was exported with it."""
 
     @classmethod

@@ -24,7 +24,7 @@ try:
         InvalidRequest,
     )
     from handler.hardware import cores, disable_core_dumps
-    from handler.integrity import IntegrityError, check_folder, described, weights_identity
+    from handler.integrity import IntegrityError, check_folder, described, identity_of, model_files
     from handler.malloc import HeapLimit, keep_freed_memory
     from handler.open_inference import model_infer_response
     from handler.pipeline import Pipeline
@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 
 class TorchServeHandler:
-    """The handler that `age.mar` names."""
+    """The handler that an archive names."""
 
     def initialize(self, context: "Context") -> None:
         """Load the archive's model on the worker's device, with the settings of model-config.yaml.
@@ -79,31 +79,32 @@ class TorchServeHandler:
         patch_torchserve()
 
         archived = context.manifest["model"]
-        file = Path(properties["model_dir"], archived["serializedFile"])
-        weights = weights_identity(file)
+        files = model_files(Path(properties["model_dir"]), archived["serializedFile"])
+        weights = identity_of(files)
         self._model = Model(context.model_name, archived["modelVersion"], weights)
         self._queue_timeout = settings.queue_timeout
         self._watchdog = Watchdog(settings.step_timeout)
-        self._pipeline = Pipeline.load(file, settings, device, self._watchdog.progress)
+        self._pipeline = Pipeline.load(files, settings, device, self._watchdog.progress)
         self._pipeline.warm_up(properties.get("batch_size") or 1)
         self._heap = HeapLimit()
         self._heap.enforce()
         logger.info(
-            "%s, on %s in %s, torch %s with %d threads; %s; %s; %s",
+            "%s, on %s, torch %s with %d threads; %s; %s",
             described(self._model.name, self._model.version, weights),
             device,
-            self._pipeline.precision,
             torch.__version__,
             torch.get_num_threads(),
-            self._pipeline.contract.crop,
-            self._pipeline.contract.detector,
+            "; ".join(
+                f"{name} in {predictor.precision}, {predictor.task.input}"
+                for name, predictor in self._pipeline.predictors.items()
+            ),
             settings,
         )
 
     @property
     def precision(self) -> str:
-        """Precision of the age model."""
-        return self._pipeline.precision
+        """Precision of the models: float32, say."""
+        return ", ".join(sorted({p.precision for p in self._pipeline.predictors.values()}))
 
     def handle(self, data: "list[Mapping[str, object]] | None", context: "Context") -> list[bytes]:
         """A body for each row, in order, each with its own status.
@@ -145,7 +146,7 @@ class TorchServeHandler:
         try:
             if headers.get("explain") == "True":  # set by TorchServe itself, in each request
                 raise ExplanationsNotImplemented(
-                    "explanations of ages are not implemented; ask /predictions"
+                    "explanations are not implemented; ask /predictions"
                 )
             if headers.get("describe") == "True" and "explain" not in headers:
                 raise DescriptionNotImplemented(
@@ -154,7 +155,8 @@ class TorchServeHandler:
             if _is_model_infer(context, index):
                 raise InvalidRequest("ModelInfer takes no images here; call Predictions")
             check_queue_timeout(headers, self._queue_timeout, time.time())
-            return parse(row, headers, getattr(row, "repeated", ()))
+            repeated = getattr(row, "repeated", ())
+            return parse(row, headers, repeated, [*self._pipeline.predictors])
         except Failure as failure:
             return failure
 

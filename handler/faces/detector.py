@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from handler.contract import DetectorSettings
 from handler.faces.mtcnn import BatchedMTCNN
 from handler.imaging.crop import RGBImage
+from handler.task import DetectorSettings
 
 # An image in which MTCNN finds nothing gets a second pass if it may be a tight portrait: an aspect
 # ratio of at most 1.5 and a longer side of at most 640 pixels.

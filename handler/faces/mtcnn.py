@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.profiler import record_function
 
-from handler.contract import DetectorSettings
 from handler.faces.boxes import intersection
 from handler.faces.integral_image import CHANNELS, IntegralImages
 from handler.faces.mtcnn_layers import Networks
@@ -23,6 +22,7 @@ from handler.faces.nms import nms
 from handler.faces.pyramid import CELL, STRIDE, Canvas, Level, canvases
 from handler.hardware import disable_tf32
 from handler.imaging.crop import RGBImage
+from handler.task import DetectorSettings
 
 PROPOSALS = 4000  # best proposals of an image that R-Net gets; a crowd of 80 faces has 2,500
 # Pixels of the images of one chunk; detection takes some 60 bytes a pixel.

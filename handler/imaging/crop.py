@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from handler.contract import CropGeometry
+from handler.task import CropGeometry
 
 RGBImage = NDArray[np.uint8]  # [height, width, 3] RGB, upright
 
@@ -43,6 +43,17 @@ def square(box: NDArray[np.float32], margin: float) -> tuple[float, float, float
     x1, y1, x2, y2 = (round(float(v) * STEPS) / STEPS for v in box)
     side = max(1.0, (1 + margin) * (x2 - x1 + y2 - y1) / 2)
     return (x1 + x2 - side) / 2, (y1 + y2 - side) / 2, side
+
+
+def central_square(shape: tuple[int, ...], fraction: float) -> NDArray[np.float32]:
+    """The box, x1, y1, x2, y2, of a square in the centre of an image of `shape` [H, W, ...].
+
+    `fraction`: its side as a fraction of the shorter side.
+    """
+    height, width = shape[:2]
+    half = min(height, width) * fraction / 2
+    x, y = width / 2, height / 2
+    return np.array([x - half, y - half, x + half, y + half], np.float32)
 
 
 def padding(shape: tuple[int, ...], box: NDArray[np.float32], margin: float) -> float:

@@ -122,6 +122,9 @@ IN_JSON: Final = [
     _in_json("name that is not ASCII", BAD_OPTION, lambda p: as_json(p, größe=1)),
     *(_key("max_faces", v) for v in NO_COUNTS),
     *(_key("min_confidence", v) for v in (-1, 1.5, "0.5", None, False, math.nan, math.inf)),
+    *(_key("attributes", value) for value in ("mood", [], ["age", 1], None)),
+    _key("top_k", "5"),
+    *(_key(name, value) for name in ("distribution", "quality") for value in (1, "true", None)),
 ]
 TYPES: Final = [
     _of_type("text/plain", PORTRAIT),
@@ -195,7 +198,25 @@ MAPS: Final = [
         entries=lambda photo: {"data": photo, "explain": b"True"},
     ),
 ]
+EVERY: Final = {
+    "min_confidence": b"0.5",
+    "max_faces": b"9",
+    "attributes": b"age",
+    "top_k": b"3",
+    "distribution": b"true",
+    "quality": b"true",
+    "relative": b"true",
+}
 OPTIONS: Final = [
+    Message(
+        "every option",
+        PORTRAIT,
+        lambda photo: (
+            form([_data(photo), *((name, None, value) for name, value in EVERY.items())]),
+            FORM,
+        ),
+        lambda photo: {"data": photo, **EVERY},
+    ),
     *(
         _option("max_faces", value)
         for value in ("0", "1001", "-1", "1.5", "1e2", "", "many", "nan", "\u0663")
@@ -204,10 +225,14 @@ OPTIONS: Final = [
         _option("min_confidence", value)
         for value in ("-0.1", "1.1", "nan", "inf", "", "0,5", "1" * 50, "true")
     ),
+    *(_option("attributes", value) for value in ("mood", "", "age;mood", "age,")),
+    *(_option("top_k", value) for value in ("0", "1.5", "all")),
+    *(_option(name, "yes") for name in ("distribution", "quality", "relative")),
     _option("größe", "1"),
 ]
 HEADERS: Final = [
     *(_header(name) for name in ("X-Max-Face", "x_max_faces", "Max-Faces", "X-Min-Confidance")),
+    *(_header(name) for name in ("X-Attribute", "X-Top-N")),
     Message(
         "headers of proxies",
         PORTRAIT,

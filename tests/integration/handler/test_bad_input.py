@@ -36,7 +36,7 @@ Item = Request | Failure
 
 def item(row: dict[str, object], headers: dict[str, str] | None = None) -> Item:
     try:
-        return parse(row, headers or {})
+        return parse(row, headers or {}, (), ("age",))
     except Failure as failure:
         return failure
 
@@ -64,7 +64,7 @@ def cases() -> list[tuple[str, Item, Outcome]]:
 
 @pytest.fixture(scope="module")
 def pipeline(model_file: Path) -> Pipeline:
-    return Pipeline.load(model_file, Settings(), torch.device("cpu"))
+    return Pipeline.load([model_file], Settings(), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,9 @@ from handler.hardware import fast_in_int8
 from handler.imaging.crop import crop_faces
 from handler.predictor import Predictor
 from handler.settings import Precision
+from handler.task import FaceInput
 from tests.images import FACE_BOX, astronaut
+from tests.unit.handler.answers import ordinal
 from train.torchscript import build
 
 CPU = torch.device("cpu")
@@ -36,7 +38,9 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Predictor]:
 def portraits(shipped: dict[str, Predictor]) -> NDArray[np.uint8]:
     """One face, framed in several ways, in several lights."""
     boxes = np.random.default_rng(0).normal(FACE_BOX, 8, (48, 4)).astype(np.float32)
-    faces = crop_faces(astronaut(), boxes, shipped["float32"].contract.crop)
+    of = shipped["float32"].task.input
+    assert isinstance(of, FaceInput)
+    faces = crop_faces(astronaut(), boxes, of.crop)
     light = np.linspace(0.5, 1, len(faces))[:, None, None, None]
     return (faces * light).astype(np.uint8)
 
@@ -53,13 +57,13 @@ def test_rounding_changes_the_shipped_model_s_ages_little(
     most: float,
 ) -> None:
     assert [shipped[p].precision for p in PRECISIONS] == PRECISIONS
-    exact, rounded = (shipped[p].predict(portraits) for p in ("float32", precision))
-    difference = np.abs(exact.age - rounded.age)
+    exact, rounded = (ordinal(shipped[p].predict(portraits)) for p in ("float32", precision))
+    difference = np.abs(exact.value - rounded.value)
     # of what the model itself leaves open: surer weights have less to lose
     assert 0 < difference.mean() < mean * exact.std.mean()
     assert difference.max() < most
     assert np.abs(exact.std - rounded.std).max() < most
-    assert rounded.age.dtype == rounded.std.dtype == rounded.interval.dtype == np.float32
+    assert rounded.value.dtype == rounded.std.dtype == rounded.interval.dtype == np.float32
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -67,8 +71,8 @@ def test_one_face_does_not_change_another_s_age(
     shipped: dict[str, Predictor], portraits: NDArray[np.uint8], precision: str
 ) -> None:
     """The promise is 0.05 years."""
-    together = shipped[precision].predict(portraits)
+    together = ordinal(shipped[precision].predict(portraits))
     for count in (1, 3, 8):
-        part = shipped[precision].predict(portraits[:count])
-        assert part.age == pytest.approx(together.age[:count], abs=0.01)
+        part = ordinal(shipped[precision].predict(portraits[:count]))
+        assert part.value == pytest.approx(together.value[:count], abs=0.01)
         assert part.interval == pytest.approx(together.interval[:count], abs=0.02)

@@ -35,6 +35,18 @@ def archive(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def several(
+    archive: Path, tint_file: Path, colour_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """As `archive`, with two models more."""
+    folder = shutil.copytree(archive, tmp_path_factory.mktemp("several") / "archive")
+    for file in (tint_file, colour_file):
+        shutil.copy(file, folder)
+    listed(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def torchserve() -> Iterator[None]:
     """What a worker changes of TorchServe is TorchServe's again."""
     with pytest.MonkeyPatch.context() as patch:

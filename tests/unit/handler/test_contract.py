@@ -1,53 +1,75 @@
 import dataclasses
 import json
 import math
-import shlex
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from handler.contract import (
-    EXTRA_FILE,
-    Calibration,
+    CategoryCalibration,
     Contract,
     ContractError,
+    OrdinalCalibration,
+)
+from handler.task import (
+    Categories,
     CropGeometry,
     DetectorSettings,
-    read_contract,
-    read_extra,
+    FaceInput,
+    ImageInput,
+    Ordinal,
+    Task,
 )
 
+FACES = FaceInput(
+    DetectorSettings(thresholds=(0.5, 0.6, 0.8), factor=0.8, border=0.25),
+    CropGeometry(size=128, margin=-0.02, fill=7),
+)
+YEARS = Ordinal(0, 116, "years")
+AGES = OrdinalCalibration(0.9, values=(0, 50, 116), lower=(-1, -2.5, -2), upper=(2, 1.5, 0))
 FULL = Contract(
-    crop=CropGeometry(size=128, margin=-0.02, fill=7),
-    detector=DetectorSettings(thresholds=(0.5, 0.6, 0.8), factor=0.8, border=0.25),
-    calibration=Calibration(0.9, ages=(0, 50, 116), lower=(-1, -2.5, -2), upper=(2, 1.5, 0)),
+    task=Task("age", FACES, YEARS),
+    calibration=AGES,
     data=("utkface", "appa_real"),
     metrics={"mae": 4.9},
     provenance={"steps": [{"name": "a", "start": []}]},
 )
-EXPORT = "python -m train.export"
 
 
-def changed(path: str, value: Any) -> str:
-    """The JSON of `FULL` with the value at `path` ("crop.size") replaced."""
-    content = json.loads(FULL.to_json())
-    *parents, key = path.split(".")
-    inner = content
+CATEGORIES = Contract(
+    task=Task("bird", ImageInput(224, 0.875), Categories(("robin", "wren", "grey heron"))),
+    calibration=CategoryCalibration(0.9, threshold=0.15, temperature=1.4),
+)
+# Where the parts of `FULL` are in its JSON.
+PLACES = {
+    "crop": "task.input.faces.crop",
+    "detector": "task.input.faces.detector",
+    "calibration": "calibration.ordinal",
+    "ordinal": "task.output.ordinal",
+    "sets": "calibration.categories",
+}
+
+
+def place(content: Any, path: str) -> tuple[Any, str]:
+    """The object that holds the value at `path` ("crop.size"), and its key."""
+    first, *rest = path.split(".")
+    *parents, key = [*PLACES.get(first, first).split("."), *rest]
     for parent in parents:
-        inner = inner[parent]
+        content = content[parent]
+    return content, key
+
+
+def changed(path: str, value: Any, contract: Contract = FULL) -> str:
+    """The JSON of a contract with the value at `path` replaced."""
+    content = json.loads(contract.to_json())
+    inner, key = place(content, path)
     inner[key] = value
     return json.dumps(content)
 
 
 def lacking(path: str) -> str:
     content = json.loads(FULL.to_json())
-    *parents, key = path.split(".")
-    inner = content
-    for parent in parents:
-        inner = inner[parent]
+    inner, key = place(content, path)
     del inner[key]
     return json.dumps(content)
 
@@ -63,20 +85,69 @@ def refused(text: str | bytes) -> str:
 def test_round_trip() -> None:
     assert Contract.from_json(FULL.to_json()) == FULL
     assert Contract.from_json(FULL.to_json().encode()) == FULL
-    plain = Contract(FULL.crop, DetectorSettings(), FULL.calibration)
+    plain = Contract(FULL.task, FULL.calibration)
     assert Contract.from_json(plain.to_json()) == plain
+
+
+@pytest.mark.parametrize("of", [FACES, ImageInput(32, 1.0)])
+@pytest.mark.parametrize(
+    ("output", "calibration"),
+    [(YEARS, AGES), (Categories(("ä", "b c")), CategoryCalibration(0.8, 0.0, 0.5))],
+)
+def test_round_trip_of_every_kind(of: Any, output: Any, calibration: Any) -> None:
+    contract = Contract(Task("any_2", of, output), calibration)
+    assert Contract.from_json(contract.to_json()) == contract
+
+
+def test_the_json_names_the_alternatives() -> None:
+    content = json.loads(CATEGORIES.to_json())
+    assert content["schema"] == 3
+    assert content["task"] == {
+        "name": "bird",
+        "input": {"image": {"size": 224, "crop_fraction": 0.875}},
+        "output": {"categories": {"names": ["robin", "wren", "grey heron"]}},
+    }
+    assert content["calibration"] == {
+        "categories": {"coverage": 0.9, "threshold": 0.15, "temperature": 1.4}
+    }
+    assert json.loads(FULL.to_json())["task"]["input"].keys() == {"faces"}
 
 
 def test_what_has_defaults_may_be_absent() -> None:
     assert Contract.from_json(lacking("data")) == dataclasses.replace(FULL, data=())
     assert Contract.from_json(lacking("provenance")).provenance is None  # of earlier versions
-    assert Contract.from_json(lacking("detector.factor")).detector.factor == 0.709
+    of = Contract.from_json(lacking("detector.factor")).task.input
+    assert isinstance(of, FaceInput)
+    assert of.detector.factor == 0.709
+    text = json.loads(CATEGORIES.to_json())
+    del text["calibration"]["categories"]["temperature"]
+    assert Contract.from_json(json.dumps(text)).calibration == CategoryCalibration(0.9, 0.15, 1.0)
 
 
-@pytest.mark.parametrize("schema", [0, 1, "2", None])
+@pytest.mark.parametrize("schema", [0, 1, 2, 4, "3", None])
 def test_another_schema(schema: Any) -> None:
     message = refused(changed("schema", schema))
-    assert f"has schema {schema!r}; this handler knows 2" in message
+    assert message == (
+        f"the model's contract has schema {schema!r}; this handler knows 3: build the model again "
+        "from its weights (python -m train.torchscript --weights FILE), or serve it with the "
+        "package it came from"
+    )
+
+
+def test_of_an_earlier_version() -> None:
+    """It says so before it says anything of the parts, which are others."""
+    earlier = {
+        "schema": 2,
+        "crop": {"size": 224, "margin": 0.2, "fill": 0},
+        "detector": {"thresholds": [0.6, 0.7, 0.7], "factor": 0.709, "border": 0.5},
+        "calibration": {"coverage": 0.9, "ages": [0, 116], "lower": [-2, -2], "upper": [2, 2]},
+        "data": [],
+        "metrics": {},
+        "provenance": None,
+    }
+    assert "has schema 2; this handler knows 3: build the model again" in refused(
+        json.dumps(earlier)
+    )
 
 
 def test_without_schema() -> None:
@@ -86,7 +157,8 @@ def test_without_schema() -> None:
 @pytest.mark.parametrize(
     ("path", "part"),
     [("align", "contract"), ("crop.align", "crop"), ("detector.x", "detector"),
-     ("calibration.x", "calibration")],
+     ("calibration.x", "calibration"), ("task.x", "task"), ("task.input.faces.x", "input"),
+     ("ordinal.x", "output")],
 )  # fmt: skip
 def test_unknown_key(path: str, part: str) -> None:
     key = path.split(".")[-1]
@@ -95,10 +167,43 @@ def test_unknown_key(path: str, part: str) -> None:
     )
 
 
-@pytest.mark.parametrize("part", ["crop", "detector", "calibration"])
-def test_missing_part(part: str) -> None:
-    assert refused(lacking(part)) == f"the model's contract lacks {part!r}"
-    assert refused(changed(part, 5)) == f"the model's contract lacks {part!r}"
+@pytest.mark.parametrize(
+    "parents", ["task.input.faces.crop", "task.input.faces.detector", "task.input", "task.output",
+                "task", "calibration"],
+)  # fmt: skip
+def test_missing_part(parents: str) -> None:
+    content = inner = json.loads(FULL.to_json())
+    *parts, part = parents.split(".")
+    for key in parts:
+        inner = inner[key]
+    message = f"the model's contract lacks {part!r}"
+    inner[part] = 5
+    assert refused(json.dumps(content)) == message
+    del inner[part]
+    assert refused(json.dumps(content)) == message
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("task.input", {}, "'input' with nothing, not with one of faces, image"),
+        ("task.input", {"face": {}}, "'input' with 'face', not with one of faces, image"),
+        (
+            "task.output",
+            {"ordinal": {}, "categories": {}},
+            "'output' with 'ordinal', 'categories', not with one of ordinal, categories",
+        ),
+    ],
+)
+def test_an_unknown_alternative(path: str, value: Any, message: str) -> None:
+    assert refused(changed(path, value)) == f"the model's contract has {message}"
+
+
+def test_a_calibration_of_another_kind_than_the_output() -> None:
+    content = json.loads(FULL.to_json())
+    content["calibration"] = json.loads(CATEGORIES.to_json())["calibration"]
+    message = refused(json.dumps(content))
+    assert message == "the model's calibration is of another kind than its output"
 
 
 @pytest.mark.parametrize("path", ["crop.size", "crop.margin", "calibration.upper"])
@@ -128,8 +233,11 @@ def test_not_an_object(text: str) -> None:
         ("detector.thresholds", 0.6),
         ("detector.thresholds", [0.6, 0.7]),
         ("detector.factor", "big"),
+        ("ordinal.low", 0.5),
+        ("ordinal.unit", 5),
+        ("task.name", None),
         ("calibration.coverage", []),
-        ("calibration.ages", 5),
+        ("calibration.values", 5),
         ("calibration.lower", ["-1"]),
         ("data", 5),
         ("metrics", 5),
@@ -141,7 +249,7 @@ def test_not_an_object(text: str) -> None:
         ("detector.thresholds", [0.6, math.nan, 0.7]),
         ("detector.border", -math.inf),
         ("calibration.coverage", math.nan),
-        ("calibration.ages", [0, math.nan, 116]),
+        ("calibration.values", [0, math.nan, 116]),
         ("calibration.lower", [-1, -math.inf, -1]),
         ("metrics", {"mae": math.nan}),
     ],
@@ -164,92 +272,49 @@ def test_value_of_a_wrong_type(path: str, value: Any) -> None:
         ("detector.factor", 0, "detector has a factor of 0, not from 0.1 to 0.95"),
         ("detector.border", -0.1, "detector has a border of -0.1, not from 0 to 2"),
         ("calibration.coverage", 1, "calibration has a coverage of 1, not between 0 and 1"),
-        ("calibration.ages", [0], "calibration needs two ages or more, rising"),
-        ("calibration.ages", [0, 50, 50], "calibration needs two ages or more, rising"),
-        ("calibration.lower", [-1, -1], "calibration has not one lower and upper for each age"),
+        ("calibration.values", [0], "calibration needs two values or more, rising"),
+        ("calibration.values", [0, 50, 50], "calibration needs two values or more, rising"),
+        ("calibration.lower", [-1, -1], "calibration has not one lower and upper for each value"),
         ("calibration.lower", [-1, 0.1, -1], "calibration leaves the estimate out of its interval"),
         ("calibration.upper", [1, -0.1, 1], "calibration leaves the estimate out of its interval"),
+        (
+            "ordinal.high",
+            0,
+            "output has values from 0 to 0: 2 to 10000 are possible",
+        ),
     ],
 )
 def test_a_value_that_cannot_be(path: str, value: Any, message: str) -> None:
     assert refused(changed(path, value)) == f"the model's {message}"
 
 
-class TestFiles:
-    """What is read out of an exported model."""
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("task.input.image.size", 0, "crop has a size of 0, not from 1 to 4096"),
+        ("task.input.image.crop_fraction", 2.1, "crop_fraction is 2.1, not from 0.1 to 2"),
+        ("task.output.categories.names", ["a"], "output has 1 names: 2 to 10000 are possible"),
+        ("task.output.categories.names", ["a", "a"], "output names a category twice"),
+        (
+            "task.output.categories.names",
+            ["a", "b\n"],
+            "output has a name that is empty or cannot be printed",
+        ),
+        (
+            "sets.threshold",
+            -0.1,
+            "calibration has a threshold of -0.1, not from 0 to 1",
+        ),
+        (
+            "sets.temperature",
+            0,
+            "calibration has a temperature of 0, not from 0.01 to 100",
+        ),
+    ],
+)
+def test_a_value_of_categories_that_cannot_be(path: str, value: Any, message: str) -> None:
+    assert refused(changed(path, value, CATEGORIES)) == f"the model's {message}"
 
-    def test_the_contract(self, model_file: Path, contract: Contract) -> None:
-        assert read_contract(model_file) == contract
 
-    def test_any_extra_file(self, tmp_path: Path) -> None:
-        file = tmp_path / "age.pt"
-        model = torch.jit.script(torch.nn.Identity())
-        torch.jit.save(model, str(file), _extra_files={"one": b"\x00\xff", "other": "text"})
-        assert read_extra(file, "one") == b"\x00\xff"
-        assert read_extra(file, "other") == b"text"
-        assert read_extra(file, "ther") is None
-
-    def test_refuses_a_truncated_file(self, model_file: Path, tmp_path: Path) -> None:
-        half = tmp_path / "half.pt"
-        half.write_bytes(model_file.read_bytes()[:1000])
-        with pytest.raises(ContractError, match=r"half\.pt is no exported model"):
-            read_contract(half)
-
-    @pytest.mark.parametrize(
-        ("kind", "cut"), [(zipfile.ZIP_LZMA, 0), (zipfile.ZIP_LZMA, 9), (zipfile.ZIP_DEFLATED, 9)]
-    )
-    def test_refuses_a_file_whose_contract_cannot_be_unpacked(
-        self, kind: int, cut: int, tmp_path: Path
-    ) -> None:
-        file = tmp_path / "age.pt"
-        with zipfile.ZipFile(file, "w", kind) as archive:
-            archive.writestr(f"age/extra/{EXTRA_FILE}", FULL.to_json())
-        content = bytearray(file.read_bytes())
-        begin = 30 + len(f"age/extra/{EXTRA_FILE}") + 9
-        content[begin + cut : begin + cut + 200] = bytes(200)
-        file.write_bytes(content)
-        with pytest.raises(ContractError) as caught:
-            read_contract(file)
-        (line,) = str(caught.value).splitlines()
-        assert line.startswith(f"{file} is no exported model: ")
-
-    def test_refuses_a_missing_file(self, tmp_path: Path) -> None:
-        with pytest.raises(ContractError) as caught:
-            read_contract(tmp_path / "age.pt")
-        assert str(caught.value) == f"{tmp_path}/age.pt is no file: make it with {EXPORT}"
-
-    @pytest.mark.parametrize(
-        ("beside", "asked", "made"),
-        [
-            ("age.safetensors", "age.pt", "age.pt"),
-            ("mine.safetensors", "mine.pt", "mine.pt"),
-            ("age.safetensors", "age-1.pt", "age-1.pt"),
-            ("age.safetensors", "age.safetensors", "age.pt"),  # weights are no model yet
-        ],
-    )
-    def test_says_how_a_missing_file_is_made_of_weights(
-        self, beside: str, asked: str, made: str, tmp_path: Path
-    ) -> None:
-        folder = tmp_path / "my model"
-        folder.mkdir()
-        (folder / beside).write_bytes(b"weights")
-        with pytest.raises(ContractError) as caught:
-            read_contract(folder / asked)
-        _, _, command = str(caught.value).partition(" with python ")
-        assert shlex.split(command) == [
-            *("-m", "train.torchscript", "--weights", str(folder / beside)),
-            *("--output", str(folder / made)),
-        ]
-
-    def test_refuses_a_model_without_contract(self, tmp_path: Path) -> None:
-        bare = tmp_path / "bare.pt"
-        torch.jit.save(torch.jit.script(torch.nn.Identity()), str(bare))
-        with pytest.raises(ContractError, match=r"bare\.pt has no contract\.json"):
-            read_contract(bare)
-
-    def test_names_the_file_whose_contract_is_refused(self, tmp_path: Path) -> None:
-        newer = tmp_path / "newer.pt"
-        model = torch.jit.script(torch.nn.Identity())
-        torch.jit.save(model, str(newer), _extra_files={EXTRA_FILE: '{"schema": 99}'})
-        with pytest.raises(ContractError, match=r"newer\.pt: the model's contract has schema 99"):
-            read_contract(newer)
+def test_a_task_that_cannot_be_a_key_of_an_answer() -> None:
+    assert refused(changed("task.name", "box")).startswith("a task cannot be named 'box': use ")

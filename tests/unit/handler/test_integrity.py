@@ -1,6 +1,5 @@
 """Any difference from the packed archive is detected."""
 
-import hashlib
 import io
 import json
 import shutil
@@ -16,19 +15,20 @@ from handler import integrity
 from handler.contract import SCHEMA, ContractError
 from handler.integrity import (
     HANDLER,
-    HANDLER_BEFORE_1_1,
     HASHES,
     MANIFEST,
-    MODEL,
     IntegrityError,
     Packed,
     check_archive,
     check_folder,
+    identity_of,
     listing,
+    model_files,
     weights_identity,
 )
-from tests.archives import Brightness, Darkness, exported, rewritten
+from tests.archives import exported, rewritten
 
+MODEL = "age.pt"
 Changes = dict[str, bytes | None]
 CHANGES: list[tuple[Changes, str]] = [
     ({"handler/errors.py": b"x"}, "'handler/errors.py' is not the file that was packed"),
@@ -74,75 +74,18 @@ def test_listing_has_each_hash(tmp_path: Path) -> None:
     }
 
 
-class Weighted(torch.nn.Module):
-    """A model with weights, one of which is given."""
+class Spread(torch.nn.Module):
+    """A model as earlier versions served them."""
 
-    def __init__(self, last: float = 4.0) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.tensor([1.0, 2.0, 3.0, last]))
-        self.register_buffer("offset", torch.arange(3))
-
-    def forward(self, faces: torch.Tensor) -> torch.Tensor:
-        return faces * self.weight.sum() + self.offset.sum()
-
-
-class TestWeights:
-    """The identity of a model's weights."""
-
-    def saved(self, model: torch.nn.Module, file: Path) -> Path:
-        return exported(model, "{}", file)
-
-    def test_are_twelve_digits_that_stay(self, tmp_path: Path) -> None:
-        file = self.saved(Weighted(), tmp_path / "age.pt")
-        stored = (struct.pack("<4f", 1, 2, 3, 4), struct.pack("<3q", 0, 1, 2))
-        hashes = sorted(hashlib.sha256(tensor).hexdigest() for tensor in stored)
-        expected = hashlib.sha256("".join(hashes).encode()).hexdigest()[:12]
-        assert weights_identity(file) == expected == "824025161dab"
-
-    def test_are_the_same_under_another_name_and_contract(
-        self, tmp_path: Path, model_file: Path
-    ) -> None:
-        file = self.saved(Weighted(), tmp_path / "age.pt")
-        extra = {"int8.pt": model_file.read_bytes(), "data/0": b"x"}
-        other = exported(Weighted(), '{"x": 1}', tmp_path / "other name.pt", extra)
-        assert other.read_bytes() != file.read_bytes()
-        assert weights_identity(other) == weights_identity(file)
-
-    def test_are_others_where_one_number_is(self, tmp_path: Path) -> None:
-        file = self.saved(Weighted(), tmp_path / "age.pt")
-        other = self.saved(Weighted(4.0000005), tmp_path / "other.pt")
-        assert weights_identity(other) != weights_identity(file)
-
-    def test_of_a_model_that_is_frozen_or_traced(self, tmp_path: Path) -> None:
-        def identities(last: float) -> list[str]:
-            model = Weighted(last).eval()
-            frozen = torch.jit.freeze(torch.jit.script(model), optimize_numerics=False)
-            found = []
-            for made in (frozen, torch.jit.trace(model, torch.ones(2, 3))):
-                torch.jit.save(made, str(tmp_path / "made.pt"))
-                found.append(weights_identity(tmp_path / "made.pt"))
-            return found
-
-        one, same, other = identities(4), identities(4), identities(5)
-        assert one == same
-        assert all(first != second for first, second in zip(one, other, strict=True))
-
-    def test_of_a_model_without_a_tensor_its_code_decides(self, tmp_path: Path) -> None:
-        bright = self.saved(Brightness(), tmp_path / "bright.pt")
-        again = self.saved(Brightness(), tmp_path / "again.pt")
-        dark = self.saved(Darkness(), tmp_path / "dark.pt")
-        assert weights_identity(bright) == weights_identity(again) != weights_identity(dark)
-
-    def test_of_another_file_are_not_known(self, tmp_path: Path) -> None:
-        (tmp_path / "age.pt").write_bytes(b"PK")
-        assert weights_identity(tmp_path / "age.pt") == ""
-        assert weights_identity(tmp_path / "none.pt") == ""
+    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        age = faces.float().mean(dim=(1, 2, 3))
+        return age, age
 
 
 class TestArchive:
     def test_as_it_was_packed(self, archive: Path, model_file: Path) -> None:
         packed = check_archive(archive)
-        assert packed == Packed("age", "1.0", weights_identity(model_file))
+        assert packed == Packed("age", "1.0", weights_identity(model_file), ("age",))
         assert str(packed) == f"age 1.0, weights {packed.weights}"
 
     @pytest.mark.parametrize(("changes", "words"), CHANGES)
@@ -225,10 +168,7 @@ class TestArchive:
 
     def test_a_contract_that_is_not_known(self, archive: Path, tmp_path: Path) -> None:
         other = exported(torch.nn.Identity(), '{"schema": 99}', tmp_path / "other.pt")
-        with zipfile.ZipFile(archive) as packed:
-            hashes = json.loads(packed.read(HASHES))
-        hashes |= json.loads(listing({MODEL: other}))
-        rewritten(archive, {MODEL: other.read_bytes(), HASHES: json.dumps(hashes).encode()})
+        self.packed_over(archive, {MODEL: other})
         words = (
             f"{archive}/age.pt: the model's contract has schema 99; this handler knows {SCHEMA}: "
         )
@@ -248,7 +188,12 @@ class TestArchive:
             ),
             (
                 "model",
-                {"serializedFile": "other.pt"},
+                {"serializedFile": "handler/errors.py"},
+                "points to other files than those that were packed",
+            ),
+            (
+                "model",
+                {"serializedFile": None},
                 "points to other files than those that were packed",
             ),
             (
@@ -269,16 +214,41 @@ class TestArchive:
         rewritten(archive, {MANIFEST: json.dumps(manifest).encode()})
         assert refused(check_archive, archive) == f"its {MANIFEST} {words}"
 
-    def test_an_archive_of_an_earlier_version(self, archive: Path) -> None:
+    def test_a_manifest_of_a_model_that_is_not_there(self, archive: Path) -> None:
         with zipfile.ZipFile(archive) as packed:
             manifest = json.loads(packed.read(MANIFEST))
-            hashes = json.loads(packed.read(HASHES))
-            content = packed.read(HANDLER)
-        manifest["model"]["handler"] = HANDLER_BEFORE_1_1
-        hashes[HANDLER_BEFORE_1_1] = hashes.pop(HANDLER)
-        changes = {MANIFEST: json.dumps(manifest).encode(), HASHES: json.dumps(hashes).encode()}
-        rewritten(archive, changes | {HANDLER: None, HANDLER_BEFORE_1_1: content})
-        assert check_archive(archive).version == "1.0"
+        manifest["model"]["serializedFile"] = "other.pt"
+        rewritten(archive, {MANIFEST: json.dumps(manifest).encode()})
+        words = f"it lacks 'other.pt', to which its {MANIFEST} points"
+        assert refused(check_archive, archive) == words
+
+    def test_an_archive_of_an_earlier_version(self, archive: Path, tmp_path: Path) -> None:
+        """It holds an age and a spread, and the handler of then: it is packed again, or kept."""
+        self.packed_over(archive, {MODEL: exported(Spread(), '{"schema": 2}', tmp_path / MODEL)})
+        assert refused(check_archive, archive) == (
+            f"{archive}/age.pt: the model's contract has schema 2; this handler knows 3: build the "
+            "model again from its weights (python -m train.torchscript --weights FILE), or serve "
+            "it with the package it came from"
+        )
+
+    def packed_over(self, archive: Path, models: dict[str, Path]) -> None:
+        """Replace or add models, as a list of hashes has them."""
+        with zipfile.ZipFile(archive) as packed:
+            hashes = json.loads(packed.read(HASHES)) | json.loads(listing(models))
+        changes = {name: file.read_bytes() for name, file in models.items()}
+        rewritten(archive, {**changes, HASHES: json.dumps(hashes).encode()})
+
+    def test_a_model_of_another_task_than_its_name_says(
+        self, archive: Path, model_file: Path
+    ) -> None:
+        self.packed_over(archive, {"tint.pt": model_file})
+        assert refused(check_archive, archive) == "its model 'tint.pt' is of the task age"
+
+    def test_several_models(self, model_store: Path, model_file: Path, tint_file: Path) -> None:
+        packed = check_archive(model_store / "faces.mar")
+        assert packed == Packed("faces", "1.0", identity_of([tint_file, model_file]), packed.tasks)
+        assert packed.tasks == ("age", "tint")
+        assert packed.weights not in (weights_identity(tint_file), weights_identity(model_file))
 
     def test_a_manifest_that_is_no_json(self, archive: Path) -> None:
         rewritten(archive, {MANIFEST: b"{"})
@@ -289,8 +259,15 @@ class TestArchive:
         with zipfile.ZipFile(archive) as packed:
             names = packed.namelist()
         rewritten(archive, dict.fromkeys(set(names) - {HASHES, MANIFEST}))
-        words = f"{archive}/age.pt is no exported model: "
-        assert refused(check_archive, archive).startswith(words)
+        words = f"it lacks 'age.pt', to which its {MANIFEST} points"
+        assert refused(check_archive, archive) == words
+
+
+def test_models_of_a_folder_begin_with_the_manifests(tmp_path: Path) -> None:
+    for name in ("tint.pt", "age.pt", "colour.pt", "hashes.json", "Other.pt", "pt"):
+        (tmp_path / name).touch()
+    files = model_files(tmp_path, "colour.pt")
+    assert [file.name for file in files] == ["colour.pt", "age.pt", "tint.pt"]
 
 
 class TestFolder:

@@ -24,10 +24,12 @@ from handler.errors import (
 from handler.imaging import decode
 from handler.imaging.crop import crop_faces
 from handler.imaging.decode import DecodedImage, decode_reduced
+from handler.options import Options
 from handler.pipeline import Pipeline
-from handler.predictor import Predictions
-from handler.requests import Options, Request
+from handler.predictions import Predictions
+from handler.requests import Request
 from handler.settings import Settings
+from handler.task import FaceInput
 from tests.images import (
     FACE_BOX,
     FACE_LANDMARKS,
@@ -39,14 +41,14 @@ from tests.images import (
     side_by_side,
     turned,
 )
-from tests.unit.handler.answers import answered
+from tests.unit.handler.answers import age_of, answered, faces_of
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def pipeline(model_file: Path) -> Pipeline:
-    return Pipeline.load(model_file, Settings(max_pixels=1_000_000), CPU)
+    return Pipeline.load([model_file], Settings(max_pixels=1_000_000), CPU)
 
 
 class TestOneImage:
@@ -54,13 +56,19 @@ class TestOneImage:
         body = encoded(astronaut())
         (answer,) = map(answered, pipeline.run([Request(body)]))
         assert (answer.width, answer.height) == (512, 512)
-        (face,) = answer.faces
+        (face,) = faces_of(answer)
+        assert answer.image is None
         assert face.box == pytest.approx(FACE_BOX, abs=3)
         assert np.array(face.landmarks) == pytest.approx(np.array(FACE_LANDMARKS), abs=3)
         assert face.confidence > 0.999
-        crop = crop_faces(astronaut(), np.array([face.box], np.float32), contract.crop)
-        assert face.age == pytest.approx(crop.mean() * 100 / 255, abs=1e-3)
-        assert face.interval == pytest.approx((face.age - 10, face.age + 10), abs=1e-4)
+        assert isinstance(contract.task.input, FaceInput)
+        geometry = contract.task.input.crop
+        crop = crop_faces(astronaut(), np.array([face.box], np.float32), geometry)
+        age = age_of(face)
+        assert age.value == pytest.approx(crop.mean() * 100 / 255, abs=1e-3)
+        assert age.interval == pytest.approx((age.value - 10, age.value + 10), abs=1e-4)
+        assert (age.low, age.distribution) == (0, None)
+        assert (face.relative_box, face.quality) == (None, None)
 
     def test_no_face(self, pipeline: Pipeline) -> None:
         assert pipeline.run([Request(encoded(scene(90, 160)))]) == [Answer(160, 90, ())]
@@ -89,23 +97,23 @@ def crowd() -> bytes:
 class TestOptions:
     def test_largest_first(self, pipeline: Pipeline, crowd: bytes) -> None:
         (answer,) = map(answered, pipeline.run([Request(crowd)]))
-        widths = [face.box[2] - face.box[0] for face in answer.faces]
+        widths = [face.box[2] - face.box[0] for face in faces_of(answer)]
         assert widths == pytest.approx([87, 61, 44], rel=0.1)
 
     def test_max_faces(self, pipeline: Pipeline, crowd: bytes) -> None:
         (whole, cut) = map(
             answered, pipeline.run([Request(crowd), Request(crowd, Options(max_faces=2))])
         )
-        assert cut.faces == whole.faces[:2]
+        assert cut.faces == faces_of(whole)[:2]
 
     def test_min_confidence(self, pipeline: Pipeline, crowd: bytes) -> None:
         (whole,) = map(answered, pipeline.run([Request(crowd, Options(min_confidence=0))]))
-        middle = sorted(face.confidence for face in whole.faces)[1]
+        middle = sorted(face.confidence for face in faces_of(whole))[1]
         (cut,) = map(
             answered, pipeline.run([Request(crowd, Options(min_confidence=middle - 1e-6))])
         )
-        assert cut.faces == tuple(f for f in whole.faces if f.confidence >= middle)
-        assert 0 < len(cut.faces) < len(whole.faces)
+        assert cut.faces == tuple(f for f in faces_of(whole) if f.confidence >= middle)
+        assert 0 < len(faces_of(cut)) < len(faces_of(whole))
 
 
 def assert_alike(answers: Sequence[Answer], others: Sequence[Answer]) -> None:
@@ -115,12 +123,12 @@ def assert_alike(answers: Sequence[Answer], others: Sequence[Answer]) -> None:
     """
     for answer, other in zip(answers, others, strict=True):
         assert (answer.width, answer.height) == (other.width, other.height)
-        for face, same in zip(answer.faces, other.faces, strict=True):
+        for face, same in zip(faces_of(answer), faces_of(other), strict=True):
             assert face.box == pytest.approx(same.box, abs=1e-3)
             assert np.array(face.landmarks) == pytest.approx(np.array(same.landmarks), abs=1e-3)
             assert face.confidence == pytest.approx(same.confidence, abs=1e-5)
-            assert face.age == pytest.approx(same.age, abs=1e-3)
-            assert face.interval == pytest.approx(same.interval, abs=1e-3)
+            assert age_of(face).value == pytest.approx(age_of(same).value, abs=1e-3)
+            assert age_of(face).interval == pytest.approx(age_of(same).interval, abs=1e-3)
 
 
 class TestBatch:
@@ -150,7 +158,7 @@ class TestBatch:
             Answer,
         ]
         assert outcomes[1] is refused
-        assert [len(o.faces) for o in outcomes if isinstance(o, Answer)][:3] == [1, 0, 1]
+        assert [len(faces_of(o)) for o in outcomes if isinstance(o, Answer)][:3] == [1, 0, 1]
         answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
         alone = [outcome for item in items for outcome in pipeline.run([item])]
         for others in (alone, pipeline.run(items[::-1])[::-1]):
@@ -164,13 +172,14 @@ class TestBatch:
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         calls = []
-        estimate = pipeline._predictor.predict
+        predictor = pipeline.predictors["age"]
+        predict = predictor.predict
 
         def counted(faces: NDArray[np.uint8], progress: Callable[[], object]) -> Predictions:
             calls.append(len(faces))
-            return estimate(faces, progress)
+            return predict(faces, progress)
 
-        monkeypatch.setattr(pipeline._predictor, "predict", counted)
+        monkeypatch.setattr(predictor, "predict", counted)
         face, two = encoded(astronaut()), encoded(side_by_side(astronaut(), astronaut()))
         pipeline.run([Request(face), Request(encoded(scene(50, 50))), Request(two)])
         assert calls == [3]
@@ -182,7 +191,7 @@ class TestThreads:
     @pytest.fixture
     def several(self, monkeypatch: pytest.MonkeyPatch, model_file: Path) -> Iterator[Pipeline]:
         monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-        pipeline = Pipeline.load(model_file, Settings(max_pixels=1_000_000), CPU)
+        pipeline = Pipeline.load([model_file], Settings(max_pixels=1_000_000), CPU)
         yield pipeline
         pipeline._decoders.shutdown()
 
@@ -262,5 +271,5 @@ def test_stages_have_names_in_a_profile(pipeline: Pipeline) -> None:
 
 
 def test_settings_reach_the_detector(model_file: Path) -> None:
-    blind = Pipeline.load(model_file, Settings(min_face_size=400), CPU)
+    blind = Pipeline.load([model_file], Settings(min_face_size=400), CPU)
     assert blind.run([Request(encoded(bordered(astronaut(), 50)))]) == [Answer(612, 612, ())]

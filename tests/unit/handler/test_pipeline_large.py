@@ -13,9 +13,11 @@ from handler.errors import (
 )
 from handler.imaging.crop import RGBImage, crop_faces
 from handler.imaging.decode import decode
+from handler.options import Options
 from handler.pipeline import Pipeline
-from handler.requests import Options, Request
+from handler.requests import Request
 from handler.settings import Settings
+from handler.task import FaceInput
 from tests.images import (
     FACE_BOX,
     FACE_LANDMARKS,
@@ -25,7 +27,7 @@ from tests.images import (
     scene,
     turned,
 )
-from tests.unit.handler.answers import answered
+from tests.unit.handler.answers import age_of, answered, faces_of
 
 CPU = torch.device("cpu")
 
@@ -47,7 +49,7 @@ class TestLargeImage:
 
     @pytest.fixture
     def pipeline(self, model_file: Path) -> Pipeline:
-        return Pipeline.load(model_file, Settings(min_face_size=30), CPU)
+        return Pipeline.load([model_file], Settings(min_face_size=30), CPU)
 
     @pytest.fixture
     def whole(self, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
@@ -71,8 +73,8 @@ class TestLargeImage:
         # a face that would have less than the model's 64 pixels
         assert whole == ([body] if "small" in names else [])
         assert (answer.width, answer.height) == (3000, 2400)
-        assert len(answer.faces) == len(names)
-        for face, name in zip(answer.faces, names, strict=True):
+        assert len(faces_of(answer)) == len(names)
+        for face, name in zip(faces_of(answer), names, strict=True):
             picture, left, top = PLACES[name]
             factor = len(picture) / 512
             place = np.array([left, top])
@@ -80,8 +82,10 @@ class TestLargeImage:
             assert np.array(face.landmarks) == pytest.approx(points, abs=6 * factor)
             box = np.tile(place, 2) + factor * np.array(FACE_BOX)
             assert face.box == pytest.approx(box, abs=8 * factor)
-            crop = crop_faces(photograph, np.array([face.box], np.float32), contract.crop)
-            assert face.age == pytest.approx(crop.mean() * 100 / 255, abs=0.2)
+            assert isinstance(contract.task.input, FaceInput)
+            geometry = contract.task.input.crop
+            crop = crop_faces(photograph, np.array([face.box], np.float32), geometry)
+            assert age_of(face).value == pytest.approx(crop.mean() * 100 / 255, abs=0.2)
 
     @pytest.mark.parametrize("name", PLACES)
     def test_as_another_format_that_comes_whole(
@@ -91,9 +95,9 @@ class TestLargeImage:
         bodies = [encoded(photograph, "JPEG", quality=95), encoded(photograph, "BMP")]
         ours, theirs = map(answered, pipeline.run([Request(body) for body in bodies]))
         assert set(whole) <= {bodies[0]}
-        (face,), (same,) = ours.faces, theirs.faces
+        (face,), (same,) = faces_of(ours), faces_of(theirs)
         assert face.box == pytest.approx(same.box, abs=4)
-        assert face.age == pytest.approx(same.age, abs=1)
+        assert age_of(face).value == pytest.approx(age_of(same).value, abs=1)
 
     @pytest.mark.parametrize("name", PLACES)
     def test_turned(self, pipeline: Pipeline, whole: list[bytes], name: str) -> None:
@@ -102,9 +106,9 @@ class TestLargeImage:
         upright, photo = (answered(pipeline.run([Request(body)])[0]) for body in bodies)
         assert whole == (bodies if name == "small" else [])
         assert (photo.width, photo.height) == (upright.width, upright.height) == (3000, 2400)
-        (face,), (same,) = photo.faces, upright.faces
+        (face,), (same,) = faces_of(photo), faces_of(upright)
         assert face.box == pytest.approx(same.box, abs=4)
-        assert face.age == pytest.approx(same.age, abs=1)
+        assert age_of(face).value == pytest.approx(age_of(same).value, abs=1)
 
     def test_small_faces_that_nobody_wants(self, pipeline: Pipeline, whole: list[bytes]) -> None:
         body = encoded(canvas(*PLACES.values()), "JPEG")
@@ -122,9 +126,10 @@ class TestLargeImage:
         items.insert(1, Request(encoded(astronaut(), "JPEG")))
         together = [answered(outcome) for outcome in pipeline.run(items)]
         for item, outcome in zip(items, together, strict=True):
-            (face,), (same,) = outcome.faces, answered(pipeline.run([item])[0]).faces
+            alone = answered(pipeline.run([item])[0])
+            (face,), (same,) = faces_of(outcome), faces_of(alone)
             assert face.box == pytest.approx(same.box, abs=0.1)
-            assert face.age == pytest.approx(same.age, abs=0.01)
+            assert age_of(face).value == pytest.approx(age_of(same).value, abs=0.01)
 
     def test_without_the_memory_for_the_whole(
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
@@ -136,4 +141,4 @@ class TestLargeImage:
         items = [Request(encoded(canvas(place), "JPEG")) for place in PLACES.values()]
         large, small = pipeline.run(items)
         assert type(small) is OutOfMemory
-        assert len(answered(large).faces) == 1
+        assert len(faces_of(answered(large))) == 1

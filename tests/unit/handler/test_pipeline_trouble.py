@@ -24,12 +24,12 @@ from handler.faces.detector import FaceDetector, Faces
 from handler.imaging.crop import RGBImage
 from handler.imaging.decode import DecodedImage, decode_reduced
 from handler.pipeline import FEW_FACES, Pipeline
-from handler.predictor import Predictions, Predictor
+from handler.predictions import OrdinalPredictions
+from handler.predictor import Predictor
 from handler.requests import Request
 from handler.settings import Settings
-from tests.images import (
-    encoded,
-)
+from tests.images import encoded
+from tests.unit.handler.answers import age_of, faces_of
 
 CPU = torch.device("cpu")
 Progress = Callable[[], object]
@@ -61,16 +61,26 @@ class Estimator(Predictor):
         self.contract, self.most, self.error = contract, most, error
         self.precision = "float32"
 
-    def predict(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Predictions:
+    def predict(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> OrdinalPredictions:
         age = faces.mean(axis=(1, 2, 3), dtype=np.float32) * np.float32(100 / 255)
         if self.error and (len(faces) > self.most or not age.all()):
             kind, text = self.error
             raise kind(text)
-        return Predictions(age, np.zeros_like(age), np.stack([age, age], axis=1))
+        none = np.zeros((len(age), 117), np.float32)
+        return OrdinalPredictions(age, np.zeros_like(age), np.stack([age, age], axis=1), none)
+
+
+def pipeline_of(predictor: Predictor, detector: Detector | None = None) -> Pipeline:
+    """A pipeline with this detector in the place of its own."""
+    pipeline = Pipeline([predictor], Settings(), CPU)
+    pipeline._detector = detector or Detector()
+    return pipeline
 
 
 def ages(outcomes: Sequence[Answer | Failure]) -> list[float | str]:
-    return [o.type if isinstance(o, Failure) else round(o.faces[0].age) for o in outcomes]
+    return [
+        o.type if isinstance(o, Failure) else round(age_of(faces_of(o)[0]).value) for o in outcomes
+    ]
 
 
 def grey(level: int) -> Request:
@@ -91,13 +101,13 @@ class TestTrouble:
     def test_out_of_memory_then_one_at_a_time(
         self, contract: Contract, error: tuple[type[Exception], str]
     ) -> None:
-        pipeline = Pipeline(Detector(), Estimator(contract, most=1, error=error), Settings())
+        pipeline = pipeline_of(Estimator(contract, most=1, error=error))
         items: list[Request | Failure] = [grey(51), InvalidRequest("?"), grey(0), grey(255)]
         assert ages(pipeline.run(items)) == [20, "InvalidRequest", "OutOfMemory", 100]
 
     def test_out_of_memory_says_what_to_do(self, contract: Contract) -> None:
         estimator = Estimator(contract, most=0, error=OUT_OF_MEMORY[0])
-        (failure,) = Pipeline(Detector(), estimator, Settings()).run([grey(9)])
+        (failure,) = pipeline_of(estimator).run([grey(9)])
         assert type(failure) is OutOfMemory
         assert "send it later, or scaled down" in failure.message
         assert "CUDA" not in failure.message
@@ -109,7 +119,7 @@ class TestTrouble:
             if picture[0, 0, 0] == 102:
                 raise ZeroDivisionError("a secret of the inside")
 
-        pipeline = Pipeline(Detector(trouble), Estimator(contract), Settings())
+        pipeline = pipeline_of(Estimator(contract), Detector(trouble))
         with caplog.at_level(logging.ERROR):
             outcomes = pipeline.run([grey(51), grey(102), grey(153)])
         assert ages(outcomes) == [20, "InternalError", 60]
@@ -123,12 +133,12 @@ class TestTrouble:
         class Broken(Estimator):
             def predict(
                 self, faces: NDArray[np.uint8], progress: Progress = nothing
-            ) -> Predictions:
+            ) -> OrdinalPredictions:
                 found = super().predict(faces, progress)
-                found.interval[found.age == 0] = np.nan
+                found.interval[found.value == 0] = np.nan
                 return found
 
-        pipeline = Pipeline(Detector(), Broken(contract), Settings())
+        pipeline = pipeline_of(Broken(contract))
         assert ages(pipeline.run([grey(0), grey(255)])) == ["InternalError", 100]
 
     def test_decoding(self, contract: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +149,7 @@ class TestTrouble:
             return reduced
 
         monkeypatch.setattr("handler.pipeline.decode_reduced", hungry)
-        pipeline = Pipeline(Detector(), Estimator(contract), Settings())
+        pipeline = pipeline_of(Estimator(contract))
         assert ages(pipeline.run([grey(102), grey(255)])) == ["OutOfMemory", 100]
 
     def test_a_failed_batch_is_not_kept_alive(
@@ -154,13 +164,13 @@ class TestTrouble:
         class Watched(Estimator):
             def predict(
                 self, faces: NDArray[np.uint8], progress: Progress = nothing
-            ) -> Predictions:
+            ) -> OrdinalPredictions:
                 assert [ref() for ref in held] == [None] * len(held)
                 held.append(weakref.ref(faces))
                 return super().predict(faces, progress)
 
         estimator = Watched(contract, most=1, error=OUT_OF_MEMORY[0])
-        pipeline = Pipeline(Detector(), estimator, Settings())
+        pipeline = pipeline_of(estimator)
         gc.disable()
         try:
             assert ages(pipeline.run([grey(51), grey(255)])) == [20, 100]
@@ -184,11 +194,11 @@ class TestDeviceLost:
         class Watched(Estimator):
             def predict(
                 self, faces: NDArray[np.uint8], progress: Progress = nothing
-            ) -> Predictions:
+            ) -> OrdinalPredictions:
                 calls.append(len(faces))
                 return super().predict(faces, progress)
 
-        pipeline = Pipeline(Detector(), Watched(contract, 1, (RuntimeError, text)), Settings())
+        pipeline = pipeline_of(Watched(contract, 1, (RuntimeError, text)))
         with pytest.raises(DeviceLost):
             pipeline.run([grey(51), InvalidRequest("?"), grey(255)])
         assert calls == [2]
@@ -202,7 +212,7 @@ class TestDeviceLost:
         monkeypatch.setattr(torch.cuda, "empty_cache", broken)
         error = (RuntimeError, "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
         with pytest.raises(DeviceLost):
-            Pipeline(Detector(), Estimator(contract, 0, error), Settings()).run([grey(51)])
+            pipeline_of(Estimator(contract, 0, error)).run([grey(51)])
 
 
 @pytest.mark.parametrize(("batch", "most"), [(1, FEW_FACES), (10, 10)])
@@ -210,24 +220,28 @@ def test_warm_up_goes_through_every_size(contract: Contract, batch: int, most: i
     sizes = []
 
     class Counting(Estimator):
-        def predict(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Predictions:
+        def predict(
+            self, faces: NDArray[np.uint8], progress: Progress = nothing
+        ) -> OrdinalPredictions:
             sizes.append(faces.shape)
             return super().predict(faces, progress)
 
     detected = []
     detector = Detector(lambda picture: detected.append(picture.shape))
-    Pipeline(detector, Counting(contract), Settings()).warm_up(batch)
+    pipeline_of(Counting(contract), detector).warm_up(batch)
     assert {shape[0] for shape in sizes} == {*range(1, most + 1)}
     assert all(shape[1:] == (3, 64, 64) for shape in sizes)
     assert detected
 
 
-def test_warm_up_refuses_a_model_that_gives_no_ages(contract: Contract) -> None:
+def test_warm_up_refuses_a_model_that_gives_no_numbers(contract: Contract) -> None:
     class Broken(Estimator):
-        def predict(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> Predictions:
+        def predict(
+            self, faces: NDArray[np.uint8], progress: Progress = nothing
+        ) -> OrdinalPredictions:
             given = super().predict(faces, progress)
             return replace(given, interval=np.full_like(given.interval, np.nan))
 
-    broken = Pipeline(Detector(lambda picture: None), Broken(contract), Settings())
-    with pytest.raises(ContractError, match=r"^the model gives ages that are NaN or infinite$"):
+    broken = pipeline_of(Broken(contract))
+    with pytest.raises(ContractError, match=r"^the model of age gives values that are not finite$"):
         broken.warm_up(1)

@@ -1,24 +1,32 @@
-import io
-import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from handler import predictor
-from handler.contract import EXTRA_FILE, INT8_FILE, Calibration, Contract, ContractError
+from handler import predictor as module
+from handler.contract import (
+    Contract,
+    ContractError,
+    OrdinalCalibration,
+)
+from handler.predictions import OrdinalPredictions
 from handler.predictor import Predictor
-from handler.settings import Precision
+from tests.archives import COLOURS, Brightness, exported, of_ages
+from tests.unit.handler.answers import categorical, ordinal
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def estimator(model_file: Path) -> Predictor:
+def predictor(model_file: Path) -> Predictor:
     return Predictor.load(model_file, CPU)
+
+
+@pytest.fixture(scope="module")
+def tint(tint_file: Path) -> Predictor:
+    return Predictor.load(tint_file, CPU)
 
 
 def greys(*levels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -26,40 +34,45 @@ def greys(*levels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return np.repeat(np.array(levels, np.uint8), 3 * 64 * 64).reshape(-1, 3, 64, 64)
 
 
-def test_contract_comes_with_the_model(estimator: Predictor, contract: Contract) -> None:
-    assert estimator.contract == contract
+def test_contract_comes_with_the_model(predictor: Predictor, contract: Contract) -> None:
+    assert predictor.contract == contract
 
 
-def test_ages_and_intervals(estimator: Predictor) -> None:
-    found = estimator.predict(greys(51, 255, 0))
-    assert found.age == pytest.approx(np.array([20, 100, 0]), abs=1e-4)
+def test_ages_and_intervals(predictor: Predictor) -> None:
+    found = ordinal(predictor.predict(greys(51, 255, 17)))
+    assert found.value == pytest.approx(np.array([20, 100, 20 / 3]), abs=1e-4)
     # the stand-in's std is 5 years and the contract's scale 2; no age is below 0
-    expected = np.array([[10, 30], [90, 110], [0, 10]])
+    expected = np.array([[10, 30], [90, 110], [0, 20 / 3 + 10]])
     assert found.interval == pytest.approx(expected, abs=1e-4)
-    assert found.age.dtype == found.interval.dtype == np.float32
+    assert found.value.dtype == found.interval.dtype == np.float32
+    assert found.probabilities.shape == (3, 117)
+    assert found.probabilities.sum(axis=1) == pytest.approx(np.ones(3))
+    assert len(found[1:]) == 2
+    assert found[1:].value.tolist() == found.value[1:].tolist()
 
 
-@pytest.mark.parametrize("what", ["age", "std", "interval"])
+@pytest.mark.parametrize("what", ["value", "std", "interval"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_known(estimator: Predictor, what: str, value: float) -> None:
-    given = estimator.predict(greys(10, 20))
+def test_what_is_not_finite_is_known(predictor: Predictor, what: str, value: float) -> None:
+    given = predictor.predict(greys(10, 20))
     assert given.is_finite
     getattr(given, what)[-1] = value
     assert not given.is_finite
 
 
-def test_no_faces(estimator: Predictor) -> None:
-    found = estimator.predict(greys())
-    assert found.age.shape == (0,)
+def test_no_faces(predictor: Predictor) -> None:
+    found = ordinal(predictor.predict(greys()))
+    assert found.value.shape == (0,)
+    assert found.probabilities.shape == (0, 117)
     assert found.interval.shape == (0, 2)
 
 
-def test_many_faces_in_several_calls(estimator: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_faces_in_several_calls(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     faces = greys(*range(7))
-    whole = estimator.predict(faces)
-    monkeypatch.setattr(predictor, "FACES_PER_CALL", 3)
-    parts = estimator.predict(faces)
-    assert parts.age == pytest.approx(whole.age)
+    whole = ordinal(predictor.predict(faces))
+    monkeypatch.setattr(module, "INPUTS_PER_CALL", 3)
+    parts = ordinal(predictor.predict(faces))
+    assert parts.value == pytest.approx(whole.value)
     assert parts.interval == pytest.approx(whole.interval)
 
 
@@ -69,7 +82,8 @@ def test_a_model_that_is_frozen_already(
     frozen = torch.jit.freeze(torch.jit.load(str(model_file)).eval())  # type: ignore[no-untyped-call]
     file = tmp_path / "frozen.pt"
     torch.jit.save(frozen, str(file), _extra_files={"contract.json": contract.to_json()})
-    assert Predictor.load(file, CPU).predict(greys(51)).age == pytest.approx(20, abs=1e-4)
+    found = ordinal(Predictor.load(file, CPU).predict(greys(51)))
+    assert found.value == pytest.approx(20, abs=1e-4)
 
 
 def test_a_model_without_a_contract(model_file: Path, tmp_path: Path) -> None:
@@ -83,167 +97,93 @@ def test_a_model_with_another_contract(
     model_file: Path, contract: Contract, tmp_path: Path
 ) -> None:
     file = tmp_path / "newer.pt"
-    text = contract.to_json().replace('"schema": 2', '"schema": 3')
+    text = contract.to_json().replace('"schema": 3', '"schema": 4')
     model = torch.jit.load(str(model_file))  # type: ignore[no-untyped-call]
     torch.jit.save(model, str(file), _extra_files={"contract.json": text})
-    with pytest.raises(ContractError, match="schema 3; this handler knows 2"):
+    with pytest.raises(ContractError, match="schema 4; this handler knows 3"):
         Predictor.load(file, CPU)
 
 
 def test_calibration_is_the_contracts(model_file: Path, contract: Contract) -> None:
-    assert contract.calibration == Calibration(0.9, (0, 120), (-2, -2), (2, 2))
-    estimates = Predictor.load(model_file, CPU).predict(greys(128))
-    assert estimates.std[0] == 5
-    low, high = estimates.interval[0]
-    assert high - low == pytest.approx(2 * 2.0 * 5.0)
+    assert contract.calibration == OrdinalCalibration(0.9, (0, 120), (-2, -2), (2, 2))
+    found = ordinal(Predictor.load(model_file, CPU).predict(greys(128)))
+    assert found.std[0] == pytest.approx(5, abs=1e-5)
+    low, high = found.interval[0]
+    assert high - low == pytest.approx(2 * 2.0 * 5.0, abs=1e-4)
 
 
-class Stubborn(nn.Module):
-    """Has weights, and gives them float32 whatever their precision."""
+class TestCategories:
+    def test_probabilities_are_calibrated(self, tint: Predictor) -> None:
+        inputs = np.zeros((2, 3, 48, 48), np.uint8)
+        inputs[0, 0], inputs[1, 2] = 102, 51  # red at level 4 of 10, blue at level 2
+        found = categorical(tint.predict(inputs))
+        powers = np.exp(np.array([[4, 0, 0], [0, 0, 2]]) / 2)  # the contract's temperature is 2
+        expected = powers / powers.sum(axis=1, keepdims=True)
+        assert found.probabilities == pytest.approx(expected, abs=1e-6)
+        assert found.probabilities.dtype == np.float32
+        # the contract's threshold is 0.2: 0.79, 0.11, 0.11 and 0.21, 0.21, 0.58
+        assert found.prediction_set.tolist() == [[True, False, False], [True, True, True]]
+        assert len(found) == 2
+        assert found[1:].probabilities.tolist() == found.probabilities[1:].tolist()
+        assert found[1:].prediction_set.tolist() == [[True, True, True]]
 
-    def __init__(self) -> None:
+    def test_none(self, tint: Predictor) -> None:
+        found = categorical(tint.predict(np.zeros((0, 3, 48, 48), np.uint8)))
+        assert found.probabilities.shape == found.prediction_set.shape == (0, len(COLOURS))
+
+    def test_what_is_not_finite_is_known(self, tint: Predictor) -> None:
+        found = categorical(tint.predict(np.zeros((2, 3, 48, 48), np.uint8)))
+        assert found.is_finite
+        found.probabilities[1, 2] = np.nan
+        assert not found.is_finite
+
+
+class Tuple(nn.Module):
+    """Gives an age and a std, as models of earlier versions did."""
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        age = faces.float().mean(dim=(1, 2, 3))
+        return age, torch.full_like(age, 5.0)
+
+
+class Scores(nn.Module):
+    """Gives probabilities of as many classes as `classes` says."""
+
+    def __init__(self, classes: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, 2, 5, stride=3)
-        self.norm = nn.BatchNorm2d(2)
-        self.head = nn.Linear(2, 1)
+        self.classes = classes
 
-    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        found = self.norm(self.conv(faces.float() / 255)).relu().mean(dim=(2, 3))
-        age = 50 + 20 * self.head(found)[:, 0]
-        return age, torch.full_like(age, 5.0)
+    def forward(self, faces: Tensor) -> Tensor:
+        return torch.full((len(faces), self.classes), 1 / self.classes)
 
 
-class Willing(Stubborn):
-    """Follows its weights' precision."""
-
-    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
-        pixels = (faces.float() / 255).type_as(self.conv.weight)
-        found = self.norm(self.conv(pixels)).relu().mean(dim=(2, 3))
-        age = 50 + 20 * self.head(found).float()[:, 0]
-        return age, torch.full_like(age, 5.0)
-
-
-def saved(
-    network: nn.Module, contract: Contract, folder: Path, int8: nn.Module | None = None
-) -> Path:
-    """The network as a file that can be served, and one inside that stands for it in 8 bits."""
-    file = folder / "age.pt"
-    extra: dict[str, str | bytes] = {EXTRA_FILE: contract.to_json()}
-    if int8 is not None:
-        inner = io.BytesIO()
-        torch.jit.save(torch.jit.script(int8.eval()), inner)
-        extra[INT8_FILE] = inner.getvalue()
-    torch.jit.save(torch.jit.script(network.eval()), str(file), _extra_files=extra)
-    return file
-
-
-def noise(count: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(count).integers(0, 256, (count, 3, 64, 64), np.uint8)
-
-
-class TestPrecision:
-    @pytest.mark.parametrize("asked", ["auto", "float32", "bfloat16"])
-    @pytest.mark.parametrize(
-        ("bfloat16", "int8", "exported", "auto"),
-        [
-            (False, False, True, "float32"),
-            (True, False, True, "bfloat16"),
-            (True, True, True, "int8"),
-            (False, True, True, "int8"),
-            (True, True, False, "bfloat16"),
-            (False, True, False, "float32"),
-        ],
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (Tuple(), "a tuple of 2"),
+        (Scores(116), "a tensor of shape [2, 116]"),
+    ],
+)
+def test_a_model_that_gives_something_else(
+    contract: Contract, tmp_path: Path, network: nn.Module, words: str
+) -> None:
+    file = exported(network, contract, tmp_path / "age.pt")
+    with pytest.raises(ContractError) as caught:
+        Predictor.load(file, CPU).predict(greys(1, 2))
+    assert str(caught.value) == (
+        f"the model gives {words} for 2 inputs, not the probabilities of 117 classes"
     )
-    def test_auto_is_what_is_fast_and_there(
-        self,
-        contract: Contract,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        asked: Precision,
-        bfloat16: bool,
-        int8: bool,
-        exported: bool,
-        auto: str,
-    ) -> None:
-        monkeypatch.setattr(predictor, "fast_in_bfloat16", lambda device: bfloat16)
-        monkeypatch.setattr(predictor, "fast_in_int8", lambda device: int8)
-        file = saved(Willing(), contract, tmp_path, int8=Stubborn() if exported else None)
-        assert Predictor.load(file, CPU, asked).precision == (auto if asked == "auto" else asked)
 
-    def test_int8_is_the_model_within(self, contract: Contract, tmp_path: Path) -> None:
-        lower = Stubborn()
-        file = saved(Willing(), contract, tmp_path, int8=lower)
-        estimator = Predictor.load(file, CPU, "int8")
-        with torch.inference_mode():
-            expected, _ = lower(torch.from_numpy(noise(3)))
-        assert estimator.contract == contract
-        assert estimator.predict(noise(3)).age == pytest.approx(expected.numpy(), abs=1e-4)
 
-    @pytest.mark.parametrize("where", ["cpu", "cuda"])
-    def test_int8_that_is_not_there(
-        self, contract: Contract, tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        file = saved(Willing(), contract, tmp_path, int8=Stubborn() if where == "cuda" else None)
-        load = torch.jit.load
-        monkeypatch.setattr(
-            torch.jit, "load", lambda file, map_location=None, **rest: load(file, **rest)
-        )
-        with pytest.raises(ContractError) as caught:
-            Predictor.load(file, torch.device(where), "int8")
-        assert str(caught.value) == (
-            "precision int8 is for CPUs, and for a model exported with export.int8=true: "
-            f"age.pt on {where} can be served with precision auto"
-        )
+def test_a_model_in_half_precision_gives_float32(contract: Contract, tmp_path: Path) -> None:
+    class Half(Brightness):
+        def forward(self, faces: Tensor) -> Tensor:
+            return of_ages(faces.float().mean(dim=(1, 2, 3)) * (100 / 255)).to(torch.bfloat16)
 
-    def test_weights_are_rounded_and_norms_are_not(
-        self, contract: Contract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        models = []
-
-        def noted(model: nn.Module) -> nn.Module:
-            models.append(model)
-            return model
-
-        monkeypatch.setattr(torch.jit, "freeze", noted)
-        file = saved(Willing(), contract, tmp_path)
-        Predictor.load(file, CPU, "float32")
-        Predictor.load(file, CPU, "bfloat16")
-        exact, rounded = ({n: p.dtype for n, p in m.named_parameters()} for m in models)
-        assert set(exact.values()) == {torch.float32}
-        assert rounded == {
-            "conv.weight": torch.bfloat16,
-            "conv.bias": torch.bfloat16,
-            "norm.weight": torch.float32,
-            "norm.bias": torch.float32,
-            "head.weight": torch.bfloat16,
-            "head.bias": torch.bfloat16,
-        }
-        for model in models:
-            assert model.conv.weight.is_contiguous(memory_format=torch.channels_last)
-            assert {b.dtype for b in model.norm.buffers() if b.ndim} == {torch.float32}
-
-    def test_a_model_that_cannot_is_taken_as_it_is(
-        self, contract: Contract, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        file = saved(Stubborn(), contract, tmp_path)
-        with caplog.at_level(logging.WARNING, "handler"):
-            estimator = Predictor.load(file, CPU, "bfloat16")
-        assert estimator.precision == "float32"
-        (line,) = [record.getMessage() for record in caplog.records]
-        assert line.startswith("the model cannot compute in bfloat16: ")
-        exact = Predictor.load(file, CPU, "float32").predict(noise(3))
-        assert np.array_equal(estimator.predict(noise(3)).age, exact.age)
-
-    @pytest.mark.filterwarnings("ignore:TF32 acceleration")
-    def test_without_the_hardware_for_it(self, contract: Contract, tmp_path: Path) -> None:
-        """oneDNN, which is turned off here, is what knows of it on the CPU."""
-        file = saved(Willing(), contract, tmp_path)
-        exact = Predictor.load(file, CPU, "float32").predict(noise(3))
-        with torch.backends.mkldnn.flags(enabled=False):
-            estimator = Predictor.load(file, CPU, "bfloat16")
-            found = estimator.predict(noise(3))
-        assert estimator.precision == "bfloat16"
-        assert found.age == pytest.approx(exact.age, abs=0.5)
+    found = Predictor.load(exported(Half(), contract, tmp_path / "age.pt"), CPU).predict(greys(51))
+    assert isinstance(found, OrdinalPredictions)
+    assert found.probabilities.dtype == np.float32
+    assert found.value == pytest.approx(20, abs=0.5)
 
 
 @pytest.mark.usefixtures("rounded")

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handler.errors import Failure, InvalidOption, InvalidRequest
-from handler.requests import Options, Request, parse
+from handler.options import Options
+from handler.requests import Request, parse
 from tests.unit.handler.request_rows import BASE64, JPEG, JSON_TYPE, PHOTO, PNG, failed
 
 

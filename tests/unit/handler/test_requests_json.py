@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handler.errors import InvalidOption
-from handler.requests import Options, Request, parse
+from handler.options import Options
+from handler.requests import Request, parse
 from tests.unit.handler.request_rows import BASE64, JSON_TYPE, PHOTO, failed
 
 
@@ -48,7 +49,8 @@ class TestJson:
     def test_unknown_key(self) -> None:
         row = {"body": {"data": BASE64, "min_confidance": 0.5}}
         assert failed(row, JSON_TYPE, InvalidOption) == (
-            "there is no option 'min_confidance'; known are data, min_confidence, max_faces"
+            "there is no option 'min_confidance'; known are data, min_confidence, max_faces, "
+            "attributes, top_k, distribution, quality, relative"
         )
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from handler.errors import InvalidOption
-from handler.requests import Options, Request, parse
+from handler.options import Options
+from handler.requests import Request, parse
 from tests.unit.handler.request_rows import BASE64, JSON_TYPE, PHOTO, failed
 
 
@@ -34,7 +35,8 @@ class TestHeaders:
     def test_what_looks_like_an_option_and_is_none(self, name: str) -> None:
         message = failed({"body": PHOTO}, {name: "1", "X-Max-Faces": "2"}, InvalidOption)
         assert message == (
-            f"there is no option {name.lower()!r}; known headers are X-Min-Confidence, X-Max-Faces"
+            f"there is no option {name.lower()!r}; known headers are X-Min-Confidence, "
+            "X-Max-Faces, X-Attributes, X-Top-K, X-Distribution, X-Quality, X-Relative"
         )
 
     @pytest.mark.parametrize(
@@ -96,3 +98,36 @@ class TestOptionValues:
     @pytest.mark.parametrize("value", ["5", True, 5.0, 0, 1001])
     def test_json_faces_must_be_whole(self, value: Any) -> None:
         failed({"body": {"data": BASE64, "max_faces": value}}, JSON_TYPE, InvalidOption)
+
+
+class TestTasks:
+    """The options of tasks, by each way in; their values are tested in test_options."""
+
+    TASKS = ("age", "tint")
+    CHOSEN = Options(attributes=("tint",), top_k=2, distribution=True, relative=True)
+
+    def test_in_headers(self) -> None:
+        headers = {"X-Attributes": "tint", "X-TOP-K": "2", "X-Distribution": "true"}
+        headers["x-relative"] = "true"
+        assert parse({"body": PHOTO}, headers, (), self.TASKS).options == self.CHOSEN
+
+    def test_in_parts(self) -> None:
+        parts = {"data": PHOTO, "attributes": b"tint", "top_k": b"2", "relative": b"true"}
+        assert parse(parts | {"distribution": b"true"}, {}, (), self.TASKS).options == self.CHOSEN
+
+    def test_in_json(self) -> None:
+        body = {"data": BASE64, "attributes": ["tint"], "top_k": 2, "distribution": True}
+        body["relative"] = True
+        assert parse({"body": body}, JSON_TYPE, (), self.TASKS).options == self.CHOSEN
+
+    def test_the_body_wins(self) -> None:
+        row = {"data": PHOTO, "attributes": b"tint"}
+        headers = {"X-Attributes": "nonsense", "X-Top-K": "9"}
+        options = parse(row, headers, (), self.TASKS).options
+        assert (options.attributes, options.top_k) == (("tint",), 9)
+
+    def test_of_another_archive(self) -> None:
+        message = failed({"body": PHOTO}, {"X-Attributes": "emotion"}, InvalidOption)
+        assert message == (
+            "attributes must be one or more of none, with commas between them, not 'emotion'"
+        )

@@ -3,6 +3,7 @@
 import base64
 import importlib.util
 import json
+import shutil
 import sys
 import time
 import warnings
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from handler.integrity import weights_identity
+from handler.integrity import IntegrityError, identity_of, weights_identity
 from tests.images import encoded, scene
 from tests.unit.handler.worker import (
     FACE,
@@ -188,6 +189,55 @@ class TestHandle:
     def test_nothing(self, service: Service) -> None:
         assert service._entry_point(None, service.context) == []
         assert ask(service) == []
+
+
+@pytest.fixture(scope="module")
+def of_several(several: Path, torchserve: None) -> Service:
+    return load(several)
+
+
+class TestSeveralModels:
+    def test_each_item_chooses_its_own(self, of_several: Service) -> None:
+        picture = base64.b64encode(FACE).decode()
+        responses = ask(
+            of_several,
+            request({"body": FACE}),
+            request({"body": FACE}, {"X-Attributes": "tint", "X-Top-K": "1"}),
+            by_grpc({"data": FACE, "attributes": bytearray(b"age"), "quality": bytearray(b"true")}),
+            request({"body": {"data": picture, "attributes": ["colour"]}}),
+            request({"data": FACE, "attributes": bytearray(b"emotion")}),
+            by_grpc({"data": FACE, "distribution": bytearray(b"yes")}),
+        )
+        assert [status for status, *_ in responses] == [200, 200, 200, 200, 400, 400]
+        whole, tint, age, colour, *refused = [body for *_, body in responses]
+        assert list(whole) == ["width", "height", "faces", "image", "model"]
+        place = ["box", "confidence", "landmarks"]
+        ages = ["age", "age_interval"]
+        tints = ["tint", "tint_probability", "tint_scores", "tint_set"]
+        assert list(whole["faces"][0]) == [*place, *ages, *tints]
+        assert list(tint["faces"][0]) == [*place, *tints]
+        assert len(tint["faces"][0]["tint_scores"]) == 1
+        assert list(age["faces"][0]) == [*place, *ages, "quality"]
+        assert list(colour) == ["width", "height", "image", "model"]
+        assert colour["image"] == whole["image"]
+        assert [body["type"] for body in refused] == ["InvalidOption"] * 2
+        assert refused[0]["message"] == (
+            "attributes must be one or more of age, colour, tint, with commas between them, not "
+            "'emotion'"
+        )
+        assert refused[1]["message"] == "distribution must be true or false, not 'yes'"
+
+    def test_weights_are_those_of_all(
+        self, of_several: Service, model_file: Path, tint_file: Path, colour_file: Path
+    ) -> None:
+        ((*_, body),) = ask(of_several, request({"body": SCENE}))
+        assert body["model"]["weights"] == identity_of([model_file, tint_file, colour_file])
+
+    def test_a_model_that_was_exchanged(self, several: Path, tmp_path: Path) -> None:
+        copy = shutil.copytree(several, tmp_path / "copy")
+        (copy / "tint.pt").write_bytes(b"another")
+        with pytest.raises(IntegrityError, match=r"^'tint\.pt' is not the file that was packed$"):
+            load(copy)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,9 +41,8 @@ pytestmark = pytest.mark.usefixtures("torchserve")
 class Broken(torch.nn.Module):
     """A model whose weights are not finite."""
 
-    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        age = faces.float().mean(dim=(1, 2, 3)) * float("nan")
-        return age, age
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(faces), 117), float("nan"))
 
 
 class Loaded(Exception):
@@ -75,8 +74,9 @@ class TestInitialize:
             load(archive)
         (line,) = [r.getMessage() for r in caplog.records if r.name == "handler.torchserve_handler"]
         precision = "bfloat16" if fast_in_bfloat16(torch.device("cpu")) else "float32"
-        words = f"age 2.5, weights {weights_identity(model_file)}, on cpu in {precision}, "
-        assert line.startswith(f"{words}torch {torch.__version__} with 1 threads; ")
+        words = f"age 2.5, weights {weights_identity(model_file)}, on cpu, "
+        words += f"torch {torch.__version__} with 1 threads; age in {precision}, FaceInput("
+        assert line.startswith(words)
         assert "size=64" in line
         assert "thresholds=(0.6, 0.7, 0.7)" in line
         assert "max_pixels=300000, min_face_size=30" in line
@@ -105,7 +105,7 @@ class TestInitialize:
         with caplog.at_level(logging.INFO, "handler"):
             load(copy)
         (line,) = [r.getMessage() for r in caplog.records if r.name == "handler.torchserve_handler"]
-        assert ", on cpu in float32, " in line
+        assert "; age in float32, " in line
 
     def test_keeps_freed_memory(self, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         kept = Mock()
@@ -158,8 +158,10 @@ class TestInitialize:
         available: bool,
         device: str,
     ) -> None:
-        def loaded(file: Path, settings: object, device: torch.device, progress: object) -> None:
-            raise Loaded(file.name, str(device))
+        def loaded(
+            files: list[Path], settings: object, device: torch.device, progress: object
+        ) -> None:
+            raise Loaded([file.name for file in files], str(device))
 
         monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
         monkeypatch.setattr("handler.torchserve_handler.Pipeline.load", loaded)
@@ -167,14 +169,14 @@ class TestInitialize:
         monkeypatch.setattr(torch, "set_num_threads", Mock())
         with pytest.raises(Loaded) as caught:
             TorchServeHandler().initialize(worker(archive, gpu).context)
-        assert caught.value.args == ("age.pt", device)
+        assert caught.value.args == (["age.pt"], device)
 
 
 @pytest.mark.parametrize(
     ("what", "words"),
     [
         ("contract", "has 'margin' in 'crop' as nan"),
-        ("weights", "the model gives ages that are NaN or infinite"),
+        ("weights", "the model of age gives values that are not finite"),
         ("list", "it has no hashes.json"),
         ("settings", "handler has an unknown key 'a'"),
     ],
@@ -191,7 +193,7 @@ def test_one_log_line_says_why_a_model_is_not_served(
     if what in ("contract", "weights"):
         values = json.loads(contract.to_json())
         if what == "contract":
-            values["crop"]["margin"] = math.nan
+            values["task"]["input"]["faces"]["crop"]["margin"] = math.nan
         exported(Broken(), json.dumps(values), copy / "age.pt")
         listed(copy)
     if what == "list":

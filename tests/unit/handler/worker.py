@@ -31,7 +31,8 @@ SCENE = bytearray(encoded(scene(40, 60)))
 
 def listed(archive: Path) -> None:
     """Write the list of hashes of what is there."""
-    names = ("age.pt", SOURCE.name, "model-config.yaml")
+    models = (file.name for file in archive.glob("*.pt"))
+    names = (*models, SOURCE.name, "model-config.yaml")
     (archive / HASHES).write_text(listing({name: archive / name for name in names}))
 
 

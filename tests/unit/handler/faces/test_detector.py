@@ -5,10 +5,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from handler.contract import DetectorSettings
 from handler.faces.boxes import iou
 from handler.faces.detector import FaceDetector, Faces, needs_border
 from handler.imaging.crop import RGBImage
+from handler.task import DetectorSettings
 from tests.images import (
     FACE_BOX,
     FACE_LANDMARKS,

@@ -5,10 +5,10 @@ import pytest
 import torch
 from facenet_pytorch import MTCNN
 
-from handler.contract import DetectorSettings
 from handler.faces.integral_image import IntegralImages
 from handler.faces.mtcnn import PIXELS_AT_ONCE, BatchedMTCNN, _chunks, _top_scores
 from handler.imaging.crop import RGBImage
+from handler.task import DetectorSettings
 from tests.images import astronaut, bordered, scaled, scene, side_by_side
 
 CPU = torch.device("cpu")

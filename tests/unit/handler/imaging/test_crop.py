@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from handler.contract import CropGeometry
 from handler.imaging import crop
 from handler.imaging.crop import crop_faces, padding, square
+from handler.task import CropGeometry
 from tests.images import FACE_BOX, astronaut, bordered, scaled, scene
 
 PLAIN = CropGeometry(size=32, margin=0.0, fill=0)
