@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from handler import errors, settings
-from train.evaluation.metrics import Measured
-from train.evaluation.results import ALL, Results
+from train.evaluation.metrics import ALL, Measured
+from train.evaluation.results import Results
 from train.evaluation.tables import Table
 from train.extras import exit_if_missing
 

@@ -9,14 +9,16 @@ usage() {
     cat << 'END'
 usage: scripts/serve.sh [--background | --stop] [--model FILE | --models NAME=ARCHIVE ...]
 
-Makes .venv, installs what serving needs, and serves ages over REST and gRPC until Ctrl-C: what
-lies in model_store/age.mar. That is packed of the shipped weights where it is missing, and anew
-where what it was packed from has changed since; an archive from elsewhere is served as it is.
+Makes .venv, installs what serving needs, and serves over REST and gRPC until Ctrl-C what lies in
+model_store/age.mar: ages of faces. That is packed of the shipped weights where it is missing, and
+anew where what it was packed from has changed since; an archive from elsewhere is served as it is.
 
   --model FILE              pack this model (age.pt of train.export) into model_store/age.mar first;
                             from then on it is served without the option too
   --models NAME=ARCHIVE ... serve these archives instead, wherever they lie; the first version of a
                             name is its default: --models age=model_store/age.mar age=other/age-2.mar
+                            One of model_store that is missing is packed of the weights beside it:
+                            --models age=age.mar emotion=emotion.mar
   --background              return as soon as it is ready
   --stop                    end the one in the background
 

@@ -1,44 +1,46 @@
-"""Packs the model and the package `handler` into an archive that TorchServe loads.
+"""Packs models and the package `handler` into an archive that TorchServe loads.
 
-    python scripts/archive.py
-    python scripts/archive.py --model age-2.pt --version 2.0 --output model_store/age-2.0.mar
+    face-age archive
+    face-age archive --model age-2.pt --version 2.0 --output model_store/age-2.0.mar
+    face-age archive --model age.pt emotion.pt --name faces
 
-The archive needs torch, torchvision, facenet-pytorch and Pillow, but not this repository. The
-model is run before it is packed. The archive lists every file's SHA-256 (`handler/integrity.py`),
-and each file is compared with its source before the archive replaces the old one. An archive that
-is up to date is not written. Its record, `age.mar.json` beside it, names its sources:
-`server/ensure_archives.py` rebuilds it from these and from nothing else.
+The archive needs torch, torchvision, facenet-pytorch and Pillow, but not this repository. Each
+model is run before it is packed, and is named by its task in the archive. The archive lists every
+file's SHA-256 (`handler/integrity.py`), and each file is compared with its source before the
+archive replaces the old one. An archive that is up to date is not written. Its record,
+`age.mar.json` beside `age.mar`, names its sources: `server/ensure_archives.py` rebuilds it from
+these and from nothing else.
 """
 
 import argparse
+import itertools
 import json
 import os
-import shlex
 import shutil
 import subprocess  # nosec B404
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from handler.contract import INT8_FILE, ContractError, read_contract, read_extra
+from handler.contract import read_contract
 from handler.integrity import (
     CONFIG,
     HANDLER,
     HASHES,
     MANIFEST,
-    MODEL,
     PARTS,
     described,
+    identity_of,
     listing,
+    model_name,
     sha256,
-    weights_identity,
 )
-from handler.settings import Precision
 from handler.zip_check import ZIP_ERRORS, InconsistentZip, check_zip
-from server.errors import CommandError, exit_code_of
+from server.errors import ArchiveError, exit_code_of
+from server.model_check import check_models, try_model
 from train import build_record
 from train.atomic_write import atomic_write_all
 from train.files import error_text
@@ -46,64 +48,81 @@ from train.files import error_text
 ROOT = Path(__file__).resolve().parent.parent
 
 STORE = ROOT / "model_store"
-ARCHIVE, NAME, VERSION = "age.mar", "age", "1.0"  # served by default
-MODEL_SHA256 = "model_sha256"  # a record's key: the hash of the packed model
-
-
-class ArchiveError(CommandError):
-    """The archive cannot be made, or differs from its sources."""
+MODEL, ARCHIVE, VERSION = "age.pt", "age.mar", "1.0"  # packed and served by default
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The sources of an archive, its name and version."""
 
-    model: Path
+    models: tuple[Path, ...]  # of different tasks
     package: Path = ROOT / "handler"
     config: Path = STORE / CONFIG
-    name: str = NAME
+    given_name: str = ""  # empty: the name of the only task
     version: str = VERSION
+
+    @property
+    def name(self) -> str:
+        """The model's name in the manifest. Raises ArchiveError if several models have none."""
+        if not self.given_name and len(self.models) > 1:
+            raise ArchiveError("an archive of several models needs a name: --name faces, say")
+        return self.given_name or read_contract(self.models[0]).task.name
+
+    def packed_models(self) -> dict[str, Path]:
+        """The models' names in the archive, and their files; TorchServe knows of the first."""
+        return {model_name(read_contract(model).task.name): model for model in self.models}
 
     def files(self) -> dict[str, Path]:
         """Names in the archive, without the list of hashes, and their sources."""
         modules = sorted(self.package.rglob("*.py"))
         files = {f"handler/{path.relative_to(self.package).as_posix()}": path for path in modules}
-        return files | {
-            HANDLER: self.package / HANDLER,
-            MODEL: self.model,
-            CONFIG: self.config,
-        }
+        return files | self.packed_models() | {HANDLER: self.package / HANDLER, CONFIG: self.config}
 
     def manifest(self) -> dict[str, object]:
         """The entry `model` of the manifest."""
-        return {"modelName": self.name, "modelVersion": self.version, **PARTS}
+        own = {"modelName": self.name, "modelVersion": self.version}
+        return {**own, "serializedFile": next(iter(self.packed_models())), **PARTS}
 
     def to_record(self, output: Path) -> dict[str, str]:
         """The record of the archive `output`; `recipe_from_record` is the inverse."""
-        paths = {
-            name: build_record.source_path(getattr(self, name), output)
-            for name in ("model", "config")
-        }
-        record = {**paths, "name": self.name, "version": self.version}
-        return record | {
-            MODEL_SHA256: build_record.digest(self.model),
+        record = {
+            "config": build_record.source_path(self.config, output),
+            "name": self.name,
+            "version": self.version,
             build_record.BUILT_AT: os.path.abspath(output),
         }
+        for key, model in zip(_model_keys(), self.models, strict=False):
+            record[key] = build_record.source_path(model, output)
+            record[key + _SHA256] = build_record.digest(model)
+        return record
+
+    def is_of(self, record: Mapping[str, str]) -> bool:
+        """Whether the models are still those that were packed."""
+        pairs = zip(_model_keys(), self.models, strict=False)
+        return all(record.get(key + _SHA256) == build_record.digest(m) for key, m in pairs)
 
     def __str__(self) -> str:
-        weights = weights_identity(self.model)
-        return f"{described(self.name, self.version, weights)}, from {os.path.relpath(self.model)}"
+        sources = ", ".join(map(os.path.relpath, self.models))
+        return f"{described(self.name, self.version, identity_of(self.models))}, from {sources}"
+
+
+_SHA256 = "_sha256"  # ending of a record's key: the hash of a packed model
+
+
+def _model_keys() -> Iterator[str]:
+    """A record's keys of models: model, model_2, model_3 ..."""
+    yield "model"
+    yield from (f"model_{number}" for number in itertools.count(2))
 
 
 def recipe_from_record(record: Mapping[str, str], archive: Path) -> Recipe | None:
     """The sources of an archive by its record; None if the record is incomplete."""
-    try:
-        model, config = (
-            build_record.resolve_source(record[name], archive) for name in ("model", "config")
-        )
-        return Recipe(model, config=config, name=record["name"], version=record["version"])
-    except KeyError:
+    keys = itertools.takewhile(record.__contains__, _model_keys())
+    models = tuple(build_record.resolve_source(record[key], archive) for key in keys)
+    if not models or not {"config", "name", "version"} <= record.keys():
         return None
+    config = build_record.resolve_source(record["config"], archive)
+    return Recipe(models, config=config, given_name=record["name"], version=record["version"])
 
 
 def make(recipe: Recipe, output: Path) -> bool:
@@ -112,7 +131,7 @@ def make(recipe: Recipe, output: Path) -> bool:
     Raises ArchiveError if a source is missing or damaged, or the archiver's output differs from
     the sources; an existing archive is then unchanged.
     """
-    _check_model(recipe.model)
+    check_models(recipe.models, STORE / MODEL)
     for source in recipe.files().values():
         if not source.is_file():
             raise ArchiveError(f"{source} is missing")
@@ -121,40 +140,14 @@ def make(recipe: Recipe, output: Path) -> bool:
         output.parent.stat()  # raises if the folder is missing: it may be mistyped
         record = recipe.to_record(output)
         if is_old:
-            try_model(recipe.model)
+            for model in recipe.models:
+                try_model(model)
             _replace(recipe, output, record)
         elif not record.items() <= build_record.read_current(output).items():
             build_record.write(output, record)
     except OSError as error:
         raise ArchiveError(f"{output} cannot be written: {error_text(error)}") from error
     return is_old
-
-
-def _check_model(model: Path) -> None:
-    """Raise ArchiveError if the file is no exported model; names the command that makes one."""
-    weights = model.with_suffix(".safetensors")
-    command = ["python", "-m", "train.torchscript"]
-    if weights.resolve() != (STORE / MODEL).with_suffix(weights.suffix).resolve():
-        command += ["--weights", os.path.relpath(weights)]
-    if model.suffix == ".mar":
-        word = shlex.quote(f"{NAME}={model}")
-        raise ArchiveError(f"{model} is an archive: scripts/serve.sh --models {word} serves it")
-    if model.is_dir():
-        raise ArchiveError(f"{model} is a folder: name the model in it, {model / MODEL} say")
-    if model.is_file() and model == weights:
-        built = os.path.relpath(weights.with_suffix(".pt"))
-        raise ArchiveError(
-            f"{model} holds weights: {shlex.join(command)} builds {built} of them, to be packed"
-        )
-    if not model.exists():
-        how = shlex.join(command) if weights.is_file() else "python -m train.export"
-        if weights.is_file() and model.resolve() == (STORE / MODEL).resolve():
-            how += " (or scripts/serve.sh)"
-        raise ArchiveError(f"{model} is no exported model: there is no such file; {how} makes it")
-    try:
-        read_contract(model)
-    except ContractError as error:
-        raise ArchiveError(str(error)) from error
 
 
 def _replace(recipe: Recipe, output: Path, record: Mapping[str, str]) -> None:
@@ -170,45 +163,16 @@ def _replace(recipe: Recipe, output: Path, record: Mapping[str, str]) -> None:
             partials[file].write_text(build_record.render(output, record, partials[output]))
 
 
-def try_model(model: Path) -> None:
-    """Run a model on the CPU in each precision that it holds.
-
-    Raises ArchiveError, in one line, if it fails or gives NaN or infinity.
-    """
-    # torch takes seconds to import, and an archive that is up to date does not need it
-    import numpy as np
-    import torch
-
-    from handler.predictor import Predictor
-
-    size = read_contract(model).crop.size
-    faces = np.zeros((2, 3, size, size), np.uint8)
-    precisions: list[Precision] = ["float32"]
-    if read_extra(model, INT8_FILE) is not None:
-        precisions.append("int8")
-    for precision in precisions:
-        try:
-            given = Predictor.load(model, torch.device("cpu"), precision).predict(faces)
-            if not given.is_finite:
-                raise ContractError("they are NaN or infinite")
-        except Exception as error:  # anyone's exported file may raise anything
-            words = str(error).strip().splitlines() or [type(error).__name__]
-            raise ArchiveError(
-                f"{model} gives no ages for faces of {size} px in {precision}: {words[-1]}; "
-                "make it anew with train.export"
-            ) from error
-
-
 def find_fault(recipe: Recipe, archive: Path) -> str | None:
     """How an archive differs from its sources; None if all SHA-256 and the manifest match."""
     sources = recipe.files()
-    expected = {*sources, HASHES, MANIFEST}
+    wanted = {*sources, HASHES, MANIFEST}
     try:
         with archive.open("rb") as file, zipfile.ZipFile(file) as packed:
             check_zip(file, packed)
             names = {name for name in packed.namelist() if not name.endswith("/")}
-            if names != expected:
-                return f"files that differ: {', '.join(sorted(names ^ expected))}"
+            if names != wanted:
+                return f"files that differ: {', '.join(sorted(names ^ wanted))}"
             hashes = listing(sources)
             for name, ours in json.loads(hashes).items():
                 with packed.open(name) as inside:
@@ -225,8 +189,9 @@ def find_fault(recipe: Recipe, archive: Path) -> str | None:
 
 def _pack(recipe: Recipe, folder: Path) -> Path:
     """Run torch-model-archiver in `folder`, on copies: it expands characters in file names."""
+    first = next(iter(recipe.packed_models()))
     for name, source in recipe.files().items():
-        target = folder / (name if "/" not in name else f"extra/{name}")
+        target = folder / (name if name in (first, HANDLER, CONFIG) else f"extra/{name}")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     (folder / "extra" / HASHES).write_text(listing(recipe.files()))
@@ -234,7 +199,7 @@ def _pack(recipe: Recipe, folder: Path) -> Path:
     (folder / "tmp").mkdir()
     command = [sys.executable, "-m", "model_archiver.model_packaging"]
     command += ["--model-name", recipe.name, "--version", recipe.version]
-    command += ["--serialized-file", MODEL, "--handler", HANDLER]
+    command += ["--serialized-file", first, "--handler", HANDLER]
     command += ["--extra-files", "extra", "--config-file", CONFIG, "--export-path", "."]
     done = subprocess.run(  # nosec B603  # no shell, no user input
         command,
@@ -262,18 +227,35 @@ def summary(recipe: Recipe, output: Path, written: bool) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Make the archive that TorchServe loads.")
-    parser.add_argument("--model", type=Path, default=STORE / MODEL, help="from train.export")
-    parser.add_argument("--output", type=Path, default=STORE / ARCHIVE)
-    parser.add_argument("--name", default=NAME, help="the model's name in the URL")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        nargs="+",
+        default=[STORE / MODEL],
+        metavar="FILE",
+        help="from train.export; several, each of another task, answer together",
+    )
+    parser.add_argument("--output", type=Path, help="default: model_store/NAME.mar")
+    parser.add_argument(
+        "--name",
+        default="",
+        help="the model's name in the URL; default: its task's name, of several models that of the "
+        "output",
+    )
     parser.add_argument("--version", default=VERSION, help="the version's name in the URL")
     arguments = parser.parse_args()
-    recipe = Recipe(arguments.model, name=arguments.name, version=arguments.version)
-    before = build_record.read_current(arguments.output).get("model")
 
     def command() -> int:
-        line = summary(recipe, arguments.output, make(recipe, arguments.output))
-        if before not in (None, recipe.to_record(arguments.output)["model"]):
-            line += f", replaces {build_record.resolve_source(before, arguments.output)}"
+        models = tuple(arguments.model)
+        check_models(models, STORE / MODEL)
+        stem = arguments.output.stem if arguments.output and len(models) > 1 else ""
+        recipe = Recipe(models, given_name=arguments.name or stem, version=arguments.version)
+        output = arguments.output or STORE / f"{recipe.name}.mar"
+        before = recipe_from_record(build_record.read_current(output), output)
+        line = summary(recipe, output, make(recipe, output))
+        now = recipe_from_record(recipe.to_record(output), output)
+        if before and now and before.models != now.models:
+            line += f", replaces {', '.join(map(str, before.models))}"
         print(line)
         return 0
 

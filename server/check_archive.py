@@ -35,7 +35,8 @@ def main() -> int:
     failed = 0
     for archive in parser.parse_args().archives:
         try:
-            print(f"{archive}: as it was packed, {checked(archive)}")
+            packed = checked(archive)
+            print(f"{archive}: as it was packed, {packed}, predicts {', '.join(packed.tasks)}")
         except CommandError as error:
             print(f"error: {error}", file=sys.stderr)
             failed += 1

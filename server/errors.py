@@ -8,6 +8,10 @@ class CommandError(Exception):
     """A command cannot continue; the message is one line for the user."""
 
 
+class ArchiveError(CommandError):
+    """The archive cannot be made, or differs from its sources."""
+
+
 def exit_code_of(command: Callable[[], int]) -> int:
     """The command's exit code; 1, with one line on stderr, if it raises CommandError or OSError."""
     try:

@@ -173,13 +173,42 @@ def _probe(rest: Address, version: Version, timeout: float) -> str:
     url = f"{rest.url}/predictions/{version.model}/{version.version}"
     answer = _ask(url, timeout, PROBE_IMAGE.read_bytes())
     try:
-        ages = [face["age"] for face in answer["faces"]]
+        found = _found(answer, who)
         weights = answer.get("model", {}).get("weights", "unknown")  # a foreign handler's answer
     except (KeyError, TypeError, AttributeError) as error:
-        raise WrongAnswer(f"{who}'s answer to the probe photo holds no list of faces") from error
-    if len(ages) != 1:
-        raise WrongAnswer(f"{who} found {len(ages)} faces in the probe photo, which shows one")
-    return f"{who}, weights {weights}, {version.ready} worker(s), age of the probe photo {ages[0]}"
+        raise WrongAnswer(
+            f"{who}'s answer to the probe photo holds no list of faces, and nothing of the image"
+        ) from error
+    values = ", ".join(found)
+    return f"{who}, weights {weights}, {version.ready} worker(s), probe photo: {values}"
+
+
+def _found(answer: Any, who: str) -> list[str]:
+    """What an answer says of the one face in the probe photo, and of the whole image.
+
+    Raises WrongAnswer, or one of KeyError, TypeError and AttributeError if it says nothing.
+    """
+    faces = answer["faces"] if "image" not in answer else answer.get("faces")
+    if faces is not None and len(faces) != 1:
+        raise WrongAnswer(f"{who} found {len(faces)} faces in the probe photo, which shows one")
+    regions = [*(faces or ()), *([answer["image"]] if "image" in answer else [])]
+    found = [_attributes(region) for region in regions]
+    if not found or not all(found):
+        raise KeyError("attributes")
+    return [words for attributes in found for words in attributes]
+
+
+def _attributes(region: Mapping[str, Any]) -> list[str]:
+    """The attributes of a face or an image in words: age 31.2, or emotion neutral 0.93."""
+    words = []
+    for name, value in region.items():
+        if name.endswith("_probability") or name == "confidence" or type(value) is bool:
+            continue
+        if isinstance(value, str | int | float):
+            probability = region.get(f"{name}_probability")
+            how_sure = f" {probability:.2f}" if isinstance(probability, float) else ""
+            words.append(f"{name} {value}{how_sure}")
+    return words
 
 
 def _ask(url: str, timeout: float, body: bytes | None = None) -> Any:

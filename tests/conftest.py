@@ -9,9 +9,18 @@ import pytest
 import torch
 import yaml
 
-from handler.contract import Calibration, Contract, CropGeometry, DetectorSettings
+from handler.contract import CategoryCalibration, Contract, OrdinalCalibration
+from handler.task import (
+    Categories,
+    CropGeometry,
+    DetectorSettings,
+    FaceInput,
+    ImageInput,
+    Ordinal,
+    Task,
+)
 from server import archive
-from tests.archives import Brightness, Darkness, exported
+from tests.archives import COLOURS, Brightness, Colour, Darkness, exported
 from tests.torchserve import FEW_WORKERS, Service, running
 
 # Small tensors are faster so, and much faster on a machine that has other work.
@@ -36,11 +45,33 @@ def rounded() -> Iterator[None]:
 def contract() -> Contract:
     """A contract with round numbers."""
     return Contract(
-        crop=CropGeometry(size=64, margin=-0.02, fill=0),
-        detector=DetectorSettings(),
-        calibration=Calibration(coverage=0.9, ages=(0, 120), lower=(-2, -2), upper=(2, 2)),
+        task=Task(
+            "age",
+            FaceInput(DetectorSettings(), CropGeometry(size=64, margin=-0.02, fill=0)),
+            Ordinal(0, 116, "years"),
+        ),
+        calibration=OrdinalCalibration(0.9, values=(0, 120), lower=(-2, -2), upper=(2, 2)),
         data=("made",),
         metrics={"mae": 5.0},
+    )
+
+
+@pytest.fixture(scope="session")
+def tint_contract(contract: Contract) -> Contract:
+    """A contract of categories of the faces that `contract` is about."""
+    crop = CropGeometry(size=48, margin=0.2, fill=0)
+    return Contract(
+        task=Task("tint", FaceInput(DetectorSettings(), crop), Categories(COLOURS)),
+        calibration=CategoryCalibration(0.9, threshold=0.2, temperature=2.0),
+    )
+
+
+@pytest.fixture(scope="session")
+def colour_contract() -> Contract:
+    """A contract of categories of the whole image."""
+    return Contract(
+        task=Task("colour", ImageInput(size=32, crop_fraction=0.9), Categories(COLOURS)),
+        calibration=CategoryCalibration(0.9, threshold=0.2),
     )
 
 
@@ -51,24 +82,48 @@ def model_file(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
+def tint_file(tint_contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exported model: `Colour` of faces."""
+    return exported(Colour(), tint_contract, tmp_path_factory.mktemp("model") / "tint.pt")
+
+
+@pytest.fixture(scope="session")
+def colour_file(colour_contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exported model: `Colour` of the whole image."""
+    return exported(Colour(), colour_contract, tmp_path_factory.mktemp("model") / "colour.pt")
+
+
+@pytest.fixture(scope="session")
 def model_store(
-    model_file: Path, contract: Contract, tmp_path_factory: pytest.TempPathFactory
+    model_file: Path,
+    tint_file: Path,
+    colour_file: Path,
+    contract: Contract,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """age.mar, version 1.0, and age-2.0.mar, which waits for eight concurrent requests."""
+    """age.mar, version 1.0; age-2.0.mar, which waits for eight concurrent requests; other tasks.
+
+    faces.mar answers with age and tint of the same faces, colour.mar with that of the whole image;
+    each has one worker, which waits like that of age-2.0.mar.
+    """
     store = tmp_path_factory.mktemp("model_store")
     other = exported(Darkness(), contract, store / "darkness.pt")
     patient = store / "model-config.yaml"
-    shipped = yaml.safe_load(archive.Recipe(model_file).config.read_text())
+    shipped = yaml.safe_load(archive.Recipe((model_file,)).config.read_text())
     patient.write_text(yaml.safe_dump(shipped | PATIENCE))
-    archive.make(archive.Recipe(model_file), store / "age.mar")
-    archive.make(archive.Recipe(other, config=patient, version="2.0"), store / "age-2.0.mar")
+    archive.make(archive.Recipe((model_file,)), store / "age.mar")
+    archive.make(archive.Recipe((other,), config=patient, version="2.0"), store / "age-2.0.mar")
+    faces = archive.Recipe((model_file, tint_file), config=patient, given_name="faces")
+    archive.make(faces, store / "faces.mar")
+    archive.make(archive.Recipe((colour_file,), config=patient), store / "colour.mar")
     return store
 
 
 @pytest.fixture(scope="session")
 def service(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The session's one TorchServe, with versions 1.0, the default, and 2.0 of `age`."""
+    """The session's one TorchServe: 1.0, the default, and 2.0 of `age`, then `faces`, `colour`."""
     models = ["--models", "age=age.mar", "age=age-2.0.mar"]
+    models += ["faces=faces.mar", "colour=colour.mar"]
     state = tmp_path_factory.mktemp("state")
     with running(model_store, state, *models, environ=FEW_WORKERS) as service:
         yield service

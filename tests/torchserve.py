@@ -100,7 +100,7 @@ def running_model(model: Path, config: Mapping[str, object], folder: Path) -> It
     store.mkdir()
     file = store / "model-config.yaml"
     file.write_text(yaml.safe_dump(dict(config)))
-    archive.make(archive.Recipe(model, config=file), store / "age.mar")
+    archive.make(archive.Recipe((model,), config=file), store / "age.mar")
     with running(store, folder / "state") as service:
         yield service
 

@@ -43,9 +43,9 @@ def store(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Making:
         """`changes`: of the shipped model-config.yaml."""
         folder = tmp_path_factory.mktemp("store")
         config = folder / "model-config.yaml"
-        shipped = yaml.safe_load(archive.Recipe(model).config.read_text())
+        shipped = yaml.safe_load(archive.Recipe((model,)).config.read_text())
         config.write_text(yaml.safe_dump(shipped | changes))
-        archive.make(archive.Recipe(model, config=config), folder / "age.mar")
+        archive.make(archive.Recipe((model,), config=config), folder / "age.mar")
         return folder
 
     return make

@@ -17,7 +17,7 @@ import torch
 from face_age_client.errors import ClientError
 from face_age_client.rest import RestClient
 from handler.contract import SCHEMA, Contract
-from handler.integrity import HASHES, MODEL, listing
+from handler.integrity import HASHES, listing
 from server import readiness
 from tests.archives import exported, rewritten
 from tests.clones import cloned
@@ -31,10 +31,11 @@ from tests.torchserve import (
     await_logged,
     private_addresses,
 )
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import Weights, save_weights
 
 USERS = 8
+MODEL = "age.pt"
 
 
 def truncated(archive: Path) -> None:
@@ -80,7 +81,8 @@ ANEW = "age.mar is damaged: make it anew with scripts/archive.py ("
         (
             of_another_contract,
             f"age.mar/age.pt: the model's contract has schema 99; this handler knows {SCHEMA}: "
-            "export the model again, or serve it with the package it came from",
+            "build the model again from its weights (python -m train.torchscript --weights FILE), "
+            "or serve it with the package it came from",
         ),
     ],
 )
@@ -107,20 +109,20 @@ def test_entrypoint_refuses(
 def clone(tmp_path: Path, contract: Contract) -> Path:
     """The project with another model in it, and this environment installed."""
     clone = cloned(tmp_path)
-    save(AgeNetwork(ARCHITECTURE), contract, clone / "model_store")
+    save(Network(ARCHITECTURE), contract, clone / "model_store")
     return clone
 
 
 ARCHITECTURE = Architecture("test_resnet", 64)
 
 
-def save(network: AgeNetwork, contract: Contract, store: Path) -> None:
+def save(network: Network, contract: Contract, store: Path) -> None:
     weights = Weights(network.eval(), ARCHITECTURE, contract)
     save_weights(weights, store / "age.safetensors")
 
 
 def weights_of_another_shape(store: Path, contract: Contract) -> str:
-    network = AgeNetwork(ARCHITECTURE)
+    network = Network(ARCHITECTURE)
     kernel = next(p for p in network.parameters() if p.ndim == 4)
     kernel.data = kernel.data[:, :, :1, :1]
     save(network, contract, store)
@@ -133,13 +135,13 @@ def weights_of_another_shape(store: Path, contract: Contract) -> str:
 def model_of_another_contract(store: Path, contract: Contract) -> str:
     exported(torch.nn.Identity(), '{"schema": 99}', store / "age.pt")
     return (
-        f"{store}/age.pt: the model's contract has schema 99; this handler knows {SCHEMA}: export "
+        f"{store}/age.pt: the model's contract has schema 99; this handler knows {SCHEMA}: build "
     )
 
 
 def model_without_ages(store: Path, contract: Contract) -> str:
     exported(torch.nn.Identity(), contract, store / "age.pt")
-    return f"{store}/age.pt gives no ages for faces of 64 px in float32: "
+    return f"{store}/age.pt gives no age for faces of 64 px in float32: "
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_serve_script_refuses(
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {words}")
-    assert "train.export" in line or "export the model again" in line
+    assert "train.export" in line or "build the model again" in line
     assert not (clone / ".serve" / "logs").exists()
 
 

@@ -10,15 +10,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
+import numpy as np
 import pytest
 import torch
 
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.inference_pb2_grpc import InferenceAPIsServiceStub
 from handler.answer import Answer, Model
-from handler.integrity import weights_identity
+from handler.integrity import identity_of
+from handler.options import Options
 from handler.pipeline import Pipeline
-from handler.requests import Options, Request
+from handler.requests import Request
 from handler.responses import encode
 from handler.settings import Settings
 from tests.torchserve import Service
@@ -60,9 +62,10 @@ def over_grpc(
     entries: Mapping[str, bytes],
     version: str = "",
     metadata: Sequence[tuple[str, str]] = (),
+    model: str = "age",
 ) -> Any:
     """The JSON that one gRPC call gives."""
-    request = PredictionsRequest(model_name="age", model_version=version, input=entries)
+    request = PredictionsRequest(model_name=model, model_version=version, input=entries)
     with grpc.insecure_channel(service.grpc) as channel:
         predict = InferenceAPIsServiceStub(channel).Predictions
         return json.loads(predict(request, timeout=60, metadata=metadata).prediction)
@@ -82,26 +85,62 @@ def multipart(parts: Mapping[str, tuple[bytes, str | None]]) -> tuple[bytes, dic
 
 def expected(model: Path, image: bytes, options: Options = Options()) -> Any:  # noqa: B008
     """What version 1.0 should answer, computed in this process."""
-    (answer,) = _pipeline(model).run([Request(image, options)])
+    return expected_of("age", (model,), image, options)
+
+
+def expected_of(
+    name: str,
+    models: tuple[Path, ...],
+    image: bytes,
+    options: Options = Options(),  # noqa: B008
+) -> Any:
+    """What version 1.0 of an archive of these models should answer, computed in this process."""
+    (answer,) = _pipeline(models).run([Request(image, options)])
     assert isinstance(answer, Answer)
-    return json.loads(encode(answer, Model("age", "1.0", weights_identity(model))))
+    return json.loads(encode(answer, Model(name, "1.0", identity_of(models))))
 
 
 @cache
-def _pipeline(model: Path) -> Pipeline:
-    return Pipeline.load(model, Settings(), torch.device("cpu"))
+def _pipeline(models: tuple[Path, ...]) -> Pipeline:
+    return Pipeline.load(models, Settings(), torch.device("cpu"))
 
 
 def assert_same(content: Any, wanted: Any) -> None:
     """Two answers agree as the API promises: 0.05 years and 0.5 pixels, after rounding to 0.1."""
-    assert content.keys() == wanted.keys() == {"width", "height", "faces", "model"}
+    assert content.keys() == wanted.keys()
+    assert content.keys() - {"faces", "image"} == {"width", "height", "model"}
     assert (content["width"], content["height"]) == (wanted["width"], wanted["height"])
-    assert len(content["faces"]) == len(wanted["faces"])
-    for face, other in zip(content["faces"], wanted["faces"], strict=True):
-        assert face.keys() == other.keys()
+    faces, others = content.get("faces", []), wanted.get("faces", [])
+    assert len(faces) == len(others)
+    for face, other in zip(faces, others, strict=True):
         assert face["box"] == pytest.approx(other["box"], abs=0.5)
         for point, same in zip(face["landmarks"], other["landmarks"], strict=True):
             assert point == pytest.approx(same, abs=0.5)
         assert face["confidence"] == pytest.approx(other["confidence"], abs=1e-3)
-        assert face["age"] == pytest.approx(other["age"], abs=0.1001)
-        assert face["age_interval"] == pytest.approx(other["age_interval"], abs=0.1001)
+        _assert_same_attributes(face, other)
+    _assert_same_attributes(content.get("image", {}), wanted.get("image", {}))
+
+
+def _assert_same_attributes(region: Any, other: Any) -> None:
+    assert region.keys() == other.keys()
+    for name in region.keys() - {"box", "landmarks", "confidence", "quality"}:
+        value, wanted = region[name], other[name]
+        if name.endswith(("_probability", "_scores")):
+            assert value == pytest.approx(wanted, abs=2e-3)
+        elif name.endswith("_distribution"):
+            assert value["low"] == wanted["low"]
+            assert np.cumsum(value["probabilities"]) == pytest.approx(
+                np.cumsum(wanted["probabilities"]), abs=0.05
+            )
+        elif name == "relative_box":
+            assert value == pytest.approx(wanted, abs=1e-3)
+        elif isinstance(value, str) or name.endswith("_set"):
+            assert value == wanted
+        else:
+            assert value == pytest.approx(wanted, abs=0.1001)
+    if "quality" in region:
+        value, wanted = region["quality"], other["quality"]
+        assert value.keys() == wanted.keys()
+        assert value["sharpness"] == pytest.approx(wanted["sharpness"], rel=0.05)
+        assert value["brightness"] == pytest.approx(wanted["brightness"], abs=0.005)
+        assert value["roll"] == pytest.approx(wanted["roll"], abs=0.3)

@@ -47,7 +47,7 @@ class Faulty(torch.nn.Module):
         super().__init__()
         self.answered = False
 
-    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
         mean = faces.float().mean(dim=(2, 3))
         while bool(((mean[:, 2] < 1) & (mean[:, 0] > 20)).any()):
             mean = torch.maximum(mean, mean)  # which TorchScript does not leave out
@@ -55,7 +55,7 @@ class Faulty(torch.nn.Module):
             if self.answered:
                 raise RuntimeError("this model fails")
             self.answered = True
-        return mean[:, 0], mean[:, 1]
+        return torch.full((len(faces), 117), 1 / 117)
 
 
 def given_up(service: Service, marker: Marker) -> None:

@@ -5,11 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from face_age_client.aio import AsyncRestClient
-from face_age_client.answer import Answer
+from face_age_client.answer import Answer, Category, Ordinal
 from face_age_client.errors import Refused
 from face_age_client.rest import RestClient
 from face_age_client.rpc import AsyncGrpcClient, GrpcClient
@@ -65,6 +66,68 @@ def test_four_clients(service: Service, model_file: Path) -> None:
         assert (invalid.type, invalid.code) == ("InvalidImage", 400)
         assert isinstance(large, Refused)
         assert large.type in ("HTTP 413", "CANCELLED")
+
+
+async def answer_async(client: AsyncRestClient | AsyncGrpcClient, **options: Any) -> Answer:
+    async with client:
+        return await client.predict(JPEG, **options)
+
+
+def of_four_clients(service: Service, model: str, **options: Any) -> Answer:
+    """Their answer to one face, which must be the same."""
+    with (
+        RestClient(service.rest, model=model) as rest,
+        GrpcClient(service.grpc, model=model) as rpc,
+    ):
+        answers = [rest.predict(JPEG, **options), rpc.predict(JPEG, **options)]
+    for client in (
+        AsyncRestClient(service.rest, model=model),
+        AsyncGrpcClient(service.grpc, model=model),
+    ):
+        answers.append(asyncio.run(answer_async(client, **options)))
+    first, *others = answers
+    assert others == [first] * 3
+    return first
+
+
+def test_a_category_with_all_options(service: Service) -> None:
+    options = {"attributes": ["tint"], "top_k": 2, "quality": True, "relative": True}
+    (face,) = of_four_clients(service, "faces", **options).faces
+    tint = face.predictions["tint"]
+    assert face.predictions == {"tint": tint}
+    assert isinstance(tint, Category)
+    assert len(tint.scores) == 2
+    assert next(iter(tint.scores.items())) == (tint.label, tint.probability)
+    assert tint.prediction_set[0] == tint.label
+    assert face.quality is not None
+    assert 0 < face.quality.brightness < 1
+    assert face.relative_box is not None
+    assert face.relative_box == pytest.approx([x / 512 for x in face.box], abs=1e-3)
+    with pytest.raises(AttributeError, match="no age in years"):
+        _ = face.age
+
+
+def test_two_attributes_and_a_distribution(service: Service) -> None:
+    (face,) = of_four_clients(service, "faces", distribution=True).faces
+    assert list(face.predictions) == ["age", "tint"]
+    age = face.predictions["age"]
+    assert isinstance(age, Ordinal)
+    assert (face.age, face.age_interval) == (age.value, age.interval)
+    assert age.distribution is not None
+    assert list(age.distribution) == list(range(117))
+    assert sum(age.distribution.values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_whole_image(service: Service) -> None:
+    answer = of_four_clients(service, "colour")
+    assert answer.faces == ()
+    assert answer.image is not None
+    assert list(answer.image) == ["colour"]
+
+
+def test_an_attribute_that_the_model_has_not(service: Service) -> None:
+    with RestClient(service.rest) as client, pytest.raises(Refused, match="attributes must be"):
+        client.predict(JPEG, attributes="tint")
 
 
 def test_readme(service: Service, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_registration_is_off(service: Service, model_store: Path) -> None:
     for url in ("age.mar", f"file://{model_store}/age.mar", *ELSEWHERE):
         assert register(service, url).status == 405
     assert managed(service, "DELETE", "/models/age/2.0").status == 405
-    assert names(service) == {"age"}
+    assert names(service) == {"age", "colour", "faces"}
 
 
 @pytest.mark.parametrize("call", ["RegisterModel", "UnregisterModel"])
@@ -100,7 +100,7 @@ def test_registration_is_off_over_grpc(service: Service, call: str) -> None:
     ):
         channel.unary_unary(f"{MANAGEMENT}/{call}")(message, timeout=60)
     assert error.value.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED)
-    assert names(service) == {"age"}
+    assert names(service) == {"age", "colour", "faces"}
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_explanations_are_refused(service: Service) -> None:
     assert reply.content == {
         "code": 501,
         "type": "NotImplemented",
-        "message": "explanations of ages are not implemented; ask /predictions",
+        "message": "explanations are not implemented; ask /predictions",
     }
     version = rest(service, JPEG, path="/explanations/age/2.0")
     assert version.content == reply.content

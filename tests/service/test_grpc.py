@@ -11,7 +11,7 @@ import pytest
 from face_age_client.errors import Refused
 from face_age_client.inference_pb2 import PredictionsRequest
 from face_age_client.rpc import GrpcClient
-from handler.requests import Options
+from handler.options import Options
 from tests.images import astronaut, encoded
 from tests.service.exchange import assert_same, expected, over_grpc, rest
 from tests.service.test_rest import JPEG, TWO_FACES

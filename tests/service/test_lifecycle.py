@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from handler.hardware import cores
-from handler.integrity import weights_identity
+from handler.integrity import identity_of, weights_identity
 from server import archive, readiness
 from server.batching import GPU_BATCH_SIZE, batch_size
 from server.processes import find_processes
@@ -112,16 +112,25 @@ class TestReady:
         }
         return readiness.Addresses.read(ROOT / "config.properties", variables)
 
-    def test_names_each_version_and_the_age_that_it_gives(
-        self, addresses: readiness.Addresses, model_file: Path
+    def test_names_each_version_and_what_it_gives(
+        self,
+        addresses: readiness.Addresses,
+        model_file: Path,
+        tint_file: Path,
+        colour_file: Path,
     ) -> None:
         line = readiness.check(addresses)
         weights = f"weights {weights_identity(model_file)}"
-        one, two = sorted(line.removeprefix("ready: ").split("; "))
-        pattern = r"worker\(s\), age of the probe photo \d+\.\d"
+        one, two, colour, faces = sorted(line.removeprefix("ready: ").split("; "))
+        pattern = r"worker\(s\), probe photo: age \d+\.\d"
         assert re.fullmatch(rf"age 1\.0, {weights}, [1-{WORKERS}] {pattern}", one)
         assert re.fullmatch(rf"age 2\.0, weights [0-9a-f]{{12}}, 1 {pattern}", two)
         assert weights not in two
+        tint = r"(red|green|blue) 0\.\d\d"
+        both = identity_of([model_file, tint_file])
+        assert re.fullmatch(rf"faces 1\.0, weights {both}, 1 {pattern}, tint {tint}", faces)
+        words = rf"weights {identity_of([colour_file])}, 1 worker\(s\), probe photo: colour {tint}"
+        assert re.fullmatch(rf"colour 1\.0, {words}", colour)
         ages = [float(each.rsplit(" ", 1)[1]) for each in (one, two)]
         assert sum(ages) == pytest.approx(100, abs=0.2)  # brightness, and what it lacks
 
@@ -132,7 +141,7 @@ class TestReady:
         other.write_bytes(images.encoded(images.scene(700, 700)))
         monkeypatch.setattr(readiness, "PROBE_IMAGE", other)
         with pytest.raises(
-            readiness.WrongAnswer, match=r"age \d\.0 found 0 faces in the probe photo"
+            readiness.WrongAnswer, match=r"(age|faces) \d\.0 found 0 faces in the probe photo"
         ):
             readiness.check(addresses)
 
@@ -175,7 +184,7 @@ def test_from_background_to_stop(own: Own, model_store: Path, model_file: Path) 
     weights = f"age 1.0, weights {weights_identity(model_file)}"
     assert start == f"starting {weights}, from {model_store}/age.mar"
     rest = own.environ["TS_INFERENCE_ADDRESS"]
-    pattern = r"[1-9] worker\(s\), age of the probe photo \d+\.\d, after \d+ s"
+    pattern = r"[1-9] worker\(s\), probe photo: age \d+\.\d, after \d+ s"
     assert re.fullmatch(f"ready: {weights}, {pattern}", first)
     assert second.startswith(f"serving: REST {rest}, gRPC 127.0.0.1:")
     assert curl == f"curl -T {shlex.quote(str(readiness.PROBE_IMAGE))} {rest}/predictions/age"
@@ -297,9 +306,9 @@ def test_a_worker_that_dies_at_start_is_reported_at_once(
     own: Own, model_file: Path, tmp_path: Path
 ) -> None:
     config = tmp_path / "model-config.yaml"
-    text = archive.Recipe(model_file).config.read_text()
+    text = archive.Recipe((model_file,)).config.read_text()
     config.write_text(text.replace("min_face_size", "min_face_sise"))
-    archive.make(archive.Recipe(model_file, config=config), tmp_path / "age.mar")
+    archive.make(archive.Recipe((model_file,), config=config), tmp_path / "age.mar")
     done = own.run("--model-store", str(tmp_path), "--background")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1

@@ -84,6 +84,14 @@ def test_an_end_after_so_many_requests(service: Service, tmp_path):
     assert 20 <= kinds[""] < 200
 
 
+@pytest.mark.parametrize("model", ["faces", "colour"])
+def test_models_of_other_tasks(service: Service, tmp_path, model):
+    words = ["--requests", "10", "-t", "600s", "--model-name", model, "--csv", "load"]
+    done = locust(tmp_path, *addresses(service), *words)
+    assert done.returncode == 0, done.stderr
+    assert {row["Type"] for row in rows_of(tmp_path)} >= {"REST", "gRPC"}
+
+
 @pytest.mark.parametrize(
     ("words", "code", "reason"),
     [

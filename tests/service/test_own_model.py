@@ -17,7 +17,7 @@ from server import readiness
 from tests.archives import Brightness, Darkness, exported
 from tests.clones import cloned
 from tests.torchserve import ROOT, private_addresses
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import Weights, save_weights
 
 PROBE_IMAGE = readiness.PROBE_IMAGE.read_bytes()
@@ -74,7 +74,7 @@ def clone(contract: Contract, tmp_path: Path) -> Iterator[Clone]:
     folder.mkdir()
     cloned(folder)
     architecture = Architecture("test_resnet", 64)
-    weights = Weights(AgeNetwork(architecture).eval(), architecture, contract)
+    weights = Weights(Network(architecture).eval(), architecture, contract)
     save_weights(weights, folder / "model_store" / "age.safetensors")
     clone = Clone(folder, os.environ | private_addresses() | ONE_WORKER)
     yield clone
@@ -101,7 +101,7 @@ def test_a_model_that_was_packed_is_served_and_reported(clone: Clone, bright: Pa
     assert first.startswith(f"ready: age 1.0, weights {own}, 1 worker(s), ")
     answer = clone.ask()
     assert (answer.model_name, answer.model_version, answer.model_weights) == ("age", "1.0", own)
-    assert first.split(" age of the probe photo ")[1].startswith(f"{answer.faces[0].age},")
+    assert first.split(" probe photo: age ")[1].startswith(f"{answer.faces[0].age},")
     assert f"age 1.0, weights {own}, on " in clone.logged()
     assert not (clone.folder / "model_store" / "age.pt").exists()
 

@@ -7,7 +7,7 @@ import pytest
 
 from face_age_client.errors import Refused
 from face_age_client.rest import RestClient
-from handler.requests import Options
+from handler.options import Options
 from tests.images import astronaut, encoded, scaled, side_by_side
 from tests.service.exchange import assert_same, expected, multipart, rest
 from tests.torchserve import Service

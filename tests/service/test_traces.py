@@ -74,8 +74,8 @@ def own(
     faulty = exported(Faulty(), contract, tmp_path_factory.mktemp("faulty") / "faulty.pt")
     config = faulty.with_name("model-config.yaml")
     config.write_text(yaml.safe_dump(HINDERED))
-    archive.make(archive.Recipe(model_file), store / "age.mar")
-    archive.make(archive.Recipe(faulty, config=config, version=FAULTY), store / "age-9.mar")
+    archive.make(archive.Recipe((model_file,)), store / "age.mar")
+    archive.make(archive.Recipe((faulty,), config=config, version=FAULTY), store / "age-9.mar")
     models = ["--models", "age=age.mar", "age=age-9.mar"]
     started = time.time()
     environ = {"TS_DEFAULT_WORKERS_PER_MODEL": "1"}

@@ -21,7 +21,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(archive, "STORE", store)
     monkeypatch.setattr(ensure_archives, "STORE", store)
     monkeypatch.setattr(
-        Recipe.__init__, "__defaults__", (package, store / "model-config.yaml", "age", "1.0")
+        Recipe.__init__, "__defaults__", (package, store / "model-config.yaml", "", "1.0")
     )
     return store
 

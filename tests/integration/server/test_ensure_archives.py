@@ -9,7 +9,8 @@ import pytest
 from handler.contract import Contract
 from handler.integrity import check_archive, weights_identity
 from server import archive, ensure_archives
-from server.archive import ArchiveError, Recipe
+from server.archive import Recipe
+from server.errors import ArchiveError
 from tests.archives import Brightness, exported
 from tests.integration.server.packing import changed, packed_model, trained, weights_in
 from train import build_record
@@ -47,7 +48,7 @@ class TestOnesOwn:
     @pytest.fixture(autouse=True)
     def own(self, store: Path, output: Path, mine: Path, contract: Contract) -> None:
         trained(store / "age.safetensors", contract, 0.1)
-        archive.make(Recipe(mine, version="7"), output)
+        archive.make(Recipe((mine,), version="7"), output)
 
     def test_is_served(self, output: Path, mine: Path) -> None:
         before = output.read_bytes()
@@ -158,8 +159,8 @@ class TestCommandLine:
         self, run: Callable[..., tuple[int, str, str]], store: Path, mine: Path, tmp_path: Path
     ) -> None:
         first, second = store / "first.mar", tmp_path / "second 2.mar"
-        archive.make(Recipe(mine), first)
-        archive.make(Recipe(mine, version="2.0"), second)
+        archive.make(Recipe((mine,)), first)
+        archive.make(Recipe((mine,), version="2.0"), second)
         changed(store.parent / "handler" / "errors.py")
         code, lines, errors = run("--models", "age=first.mar", f"age={second}", "age=none.mar")
         assert (code, errors) == (0, "")

@@ -26,7 +26,7 @@ class TestFromElsewhere:
     ) -> None:
         """Over one that was packed here, whose record still lies there, or alone."""
         other = tmp_path / "other.mar"
-        archive.make(Recipe(mine), other)
+        archive.make(Recipe((mine,)), other)
         shutil.copy(other, output)
         if not recorded:
             build_record.record_path(output).unlink()
@@ -42,7 +42,7 @@ class TestFromElsewhere:
         run = store.parent / "runs"
         run.mkdir()
         exported(Darkness(), contract, run / "age.pt")
-        archive.make(Recipe(run / "age.pt"), run / "age.mar")
+        archive.make(Recipe((run / "age.pt",)), run / "age.mar")
         for name in ("age.mar", "age.mar.json"):
             shutil.copy(run / name, store)
         assert ": served as it is, packed elsewhere; " in ensure_archives.ensure_archive(output)

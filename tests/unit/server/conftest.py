@@ -17,7 +17,7 @@ def recipe(model_file: Path, tmp_path: Path) -> Recipe:
     model, config = tmp_path / "model.pt", tmp_path / "model-config.yaml"
     shutil.copyfile(model_file, model)
     shutil.copyfile(archive.ROOT / "model_store" / "model-config.yaml", config)
-    return Recipe(model, package=package, config=config, version="3.1")
+    return Recipe((model,), package=package, config=config, version="3.1")
 
 
 @pytest.fixture

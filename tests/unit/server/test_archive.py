@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from handler.integrity import weights_identity
+from handler.integrity import MANIFEST, weights_identity
 from server import archive
-from server.archive import ArchiveError, Recipe, find_fault, make, recipe_from_record
+from server.archive import Recipe, find_fault, make, recipe_from_record
+from server.errors import ArchiveError
 from tests.archives import rewritten
 from train import build_record
 
@@ -39,7 +40,7 @@ def test_holds_the_package_the_model_and_the_configuration(recipe: Recipe, outpu
     }
     assert contents == modules | {
         "torchserve_handler.py": (recipe.package / "torchserve_handler.py").read_bytes(),
-        "age.pt": recipe.model.read_bytes(),
+        "age.pt": recipe.models[0].read_bytes(),
         "model-config.yaml": recipe.config.read_bytes(),
     }
     assert {path.name for path in output.parent.iterdir()} == {output.name, f"{output.name}.json"}
@@ -83,8 +84,8 @@ def test_replaces_a_truncated_archive(recipe: Recipe, output: Path) -> None:
         ({"age.pt": None}, r"files that differ: age\.pt"),
         ({"hashes.json": None}, r"files that differ: hashes\.json"),
         ({"hashes.json": b"{}"}, r"hashes\.json does not match the files"),
-        ({archive.MANIFEST: b'{"model": {}}'}, r"its manifest says \{\}"),
-        ({archive.MANIFEST: b"{"}, "it cannot be read"),
+        ({MANIFEST: b'{"model": {}}'}, r"its manifest says \{\}"),
+        ({MANIFEST: b"{"}, "it cannot be read"),
     ],
 )
 def test_sees_what_is_wrong_with_an_archive(
@@ -118,7 +119,7 @@ def test_refuses_what_the_archiver_packed_wrongly(
 
 def test_says_why_the_archiver_failed(recipe: Recipe, output: Path) -> None:
     with pytest.raises(ArchiveError, match=r"torch-model-archiver failed: .*regular expression"):
-        make(replace(recipe, name="a b"), output)
+        make(replace(recipe, given_name="a b"), output)
     assert not output.exists()
 
 
@@ -185,18 +186,18 @@ class TestRecord:
             "config": "../model-config.yaml",
             "name": "age",
             "version": "3.1",
-            "model_sha256": hashlib.sha256(recipe.model.read_bytes()).hexdigest(),
+            "model_sha256": hashlib.sha256(recipe.models[0].read_bytes()).hexdigest(),
             "at": str(output),
         }
         found = recipe_from_record(build_record.read_current(output), output)
-        assert found == replace(recipe, package=archive.ROOT / "handler")
+        assert found == replace(recipe, package=archive.ROOT / "handler", given_name="age")
 
     def test_follows_a_model_that_is_the_same_elsewhere(
         self, recipe: Recipe, output: Path, tmp_path: Path
     ) -> None:
         make(recipe, output)
-        copy = Path(shutil.copy(recipe.model, tmp_path / "copy.pt"))
-        assert make(replace(recipe, model=copy), output) is False
+        copy = Path(shutil.copy(recipe.models[0], tmp_path / "copy.pt"))
+        assert make(replace(recipe, models=(copy,)), output) is False
         assert build_record.read_current(output)["model"] == "../copy.pt"
 
     def test_is_written_where_there_was_none(self, recipe: Recipe, output: Path) -> None:

@@ -1,4 +1,4 @@
-"""scripts/archive.py: a model that gives no ages, or is none, is not packed."""
+"""scripts/archive.py: a model that gives no predictions, or is none, is not packed."""
 
 import re
 from collections.abc import Callable
@@ -10,7 +10,8 @@ import torch
 
 from handler.contract import EXTRA_FILE, INT8_FILE, Contract
 from server import archive
-from server.archive import ArchiveError, Recipe, make
+from server.archive import Recipe, make
+from server.errors import ArchiveError
 from tests.archives import Brightness, exported
 
 
@@ -21,15 +22,22 @@ def test_refuses_a_model_that_the_handler_refuses(
     model = torch.jit.script(torch.nn.Identity())
     torch.jit.save(model, str(newer), _extra_files={EXTRA_FILE: '{"schema": 99}'})
     with pytest.raises(ArchiveError, match=r"newer\.pt: the model's contract has schema 99"):
-        make(replace(recipe, model=newer), output)
+        make(replace(recipe, models=(newer,)), output)
     assert not output.exists()
 
 
 class Flat(torch.nn.Module):
-    """Gives one row of ages and spreads for all faces."""
+    """Gives one distribution for all faces."""
+
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        return torch.full((117,), 1 / 117)
+
+
+class Spread(torch.nn.Module):
+    """Gives ages and spreads, as models of earlier versions did."""
 
     def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        age = faces.float().mean(dim=(0, 1, 2))
+        age = faces.float().mean(dim=(1, 2, 3))
         return age, age
 
 
@@ -38,27 +46,37 @@ class Misfit(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(5, 2))
+        self.weight = torch.nn.Parameter(torch.zeros(5, 117))
 
-    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        age = (faces.float().mean(dim=(2, 3)) @ self.weight)[:, 0]
-        return age, age
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        return faces.float().mean(dim=(2, 3)) @ self.weight
 
 
 class Broken(torch.nn.Module):
     """Has a weight that is no number."""
 
-    def forward(self, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        age = faces.float().mean(dim=(1, 2, 3)) * float("nan")
-        return age, age
+    def __init__(self, classes: int = 117) -> None:
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(faces), self.classes), float("nan"))
 
 
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (Broken(), "they are NaN or infinite"),
-        (Flat(), r"the model gives \[64\] ages and \[64\] stds for 2 faces"),
-        (Misfit(), r"RuntimeError: mat1 and mat2 shapes cannot be multiplied \(2x3 and 5x2\)"),
+        (Broken(), "it is NaN or infinite"),
+        (
+            Flat(),
+            r"the model gives a tensor of shape \[117\] for 2 inputs, not the probabilities of 117 "
+            "classes",
+        ),
+        (
+            Spread(),
+            "the model gives a tuple of 2 for 2 inputs, not the probabilities of 117 classes",
+        ),
+        (Misfit(), r"RuntimeError: mat1 and mat2 shapes cannot be multiplied \(2x3 and 5x117\)"),
     ],
 )
 def test_refuses_a_model_that_gives_no_ages(
@@ -71,9 +89,21 @@ def test_refuses_a_model_that_gives_no_ages(
 ) -> None:
     file = exported(model, contract, tmp_path / "other.pt")
     with pytest.raises(ArchiveError) as refused:
-        make(replace(recipe, model=file), output)
-    found = rf"{file} gives no ages for faces of 64 px in float32: {words}; make it anew with .*"
+        make(replace(recipe, models=(file,)), output)
+    found = rf"{file} gives no age for faces of 64 px in float32: {words}; make it anew with .*"
     assert re.fullmatch(found, str(refused.value))
+    assert not output.exists()
+
+
+def test_tries_every_model(
+    recipe: Recipe, model_file: Path, colour_contract: Contract, tmp_path: Path, output: Path
+) -> None:
+    file = exported(Broken(3), colour_contract, tmp_path / "broken.pt")
+    with pytest.raises(ArchiveError) as refused:
+        make(replace(recipe, models=(model_file, file), given_name="both"), output)
+    assert str(refused.value).startswith(
+        f"{file} gives no colour for images of 32 px in float32: it is NaN or infinite; "
+    )
     assert not output.exists()
 
 
@@ -82,7 +112,9 @@ def test_tries_the_model_in_8_bits_too(
 ) -> None:
     def packed(int8: bytes) -> Recipe:
         more = {INT8_FILE: int8}
-        return replace(recipe, model=exported(Brightness(), contract, tmp_path / "two.pt", more))
+        return replace(
+            recipe, models=(exported(Brightness(), contract, tmp_path / "two.pt", more),)
+        )
 
     misfit = exported(Misfit(), contract, tmp_path / "misfit.pt")
     with pytest.raises(ArchiveError, match=r"for faces of 64 px in int8: .*cannot be multiplied"):
@@ -97,7 +129,7 @@ class TestWhatIsNoModel:
     def refused(self, recipe: Recipe, output: Path) -> Callable[[Path], str]:
         def words(model: Path) -> str:
             with pytest.raises(ArchiveError) as error:
-                make(replace(recipe, model=model), output)
+                make(replace(recipe, models=(model,)), output)
             (line,) = str(error.value).splitlines()
             return line
 

@@ -23,8 +23,12 @@ def test_command_line(model_store: Path, model_file: Path, tmp_path: Path) -> No
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout.splitlines(), done.stderr.splitlines()
 
-    whole = f"{good}: as it was packed, age 1.0, weights {weights_identity(model_file)}"
+    words = f"as it was packed, age 1.0, weights {weights_identity(model_file)}, predicts age"
+    whole = f"{good}: {words}"
     assert run(good) == (0, [whole], [])
+    code, (faces,), errors = run(model_store / "faces.mar")
+    assert (code, errors) == (0, [])
+    assert faces.endswith(", predicts age, tint")
     code, lines, errors = run(bad, good, tmp_path / "none.mar")
     assert (code, lines) == (1, [whole])
     assert errors == [
@@ -71,7 +75,7 @@ def test_the_container_takes_the_archive_that_lies_in_the_store(
     store.mkdir()
     shutil.copy(ROOT / "model_store" / "model-config.yaml", store)
     model = Path(shutil.copy(model_file, tmp_path / "mine.pt"))
-    archive.make(archive.Recipe(model), store / "age.mar")
+    archive.make(archive.Recipe((model,)), store / "age.mar")
     model.unlink()
     content = (store / "age.mar").read_bytes()
     command = [sys.executable, "-m", "server.ensure_archives"]

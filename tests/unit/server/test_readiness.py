@@ -136,12 +136,32 @@ def check() -> Iterator[Callable[[Stand], str]]:
 
 Check = Callable[[Stand], str]
 
+NOTHING = "holds no list of faces, and nothing of the image"
+PLACE = {"box": [1, 2, 3, 4], "confidence": 0.99, "landmarks": [[1, 2]]}
+NOTHING_FOUND: list[Any] = [
+    [],
+    {},
+    "faces",
+    5,
+    None,
+    {"faces": None},
+    {"faces": 5},
+    {"faces": [{}]},
+    {"faces": [None]},
+    {"faces": [PLACE]},
+    {"image": None},
+    {"image": {}},
+    {"image": ["red"]},
+    {"faces": [{"age": 30}], "image": {}},
+    {"faces": [PLACE], "image": {"colour": "red"}},
+]
+
 
 class TestCheck:
     def test_names_every_version_of_every_model(self, check: Check) -> None:
         workers = {"age": {"1.0": ["READY", "READY"], "2.0": ["READY", "LOADING"]}}
         stand = Stand(workers | {"mine": {"7": ["READY"]}}, {"age/2.0": answer(51, "0123456789ab")})
-        words = "worker(s), age of the probe photo"
+        words = "worker(s), probe photo: age"
         assert check(stand) == (
             f"ready: age 1.0, weights 3f9a0c1b2d4e, 2 {words} 30.5; "
             f"age 2.0, weights 0123456789ab, 1 {words} 51; "
@@ -171,9 +191,14 @@ class TestCheck:
         ("content", "words"),
         [
             ({"faces": []}, "age 2.0 found 0 faces in the probe photo, which shows one"),
-            ([], "age 2.0's answer to the probe photo holds no list of faces"),
-            ({}, "age 2.0's answer to the probe photo holds no list of faces"),
-            ({"faces": [{}]}, "age 2.0's answer to the probe photo holds no list of faces"),
+            (
+                {"faces": [], "image": {"colour": "red"}},
+                "age 2.0 found 0 faces in the probe photo, which shows one",
+            ),
+            *(
+                (content, f"age 2.0's answer to the probe photo {NOTHING}")
+                for content in NOTHING_FOUND
+            ),
         ],
     )
     def test_one_version_with_a_wrong_answer_is_enough(
@@ -183,6 +208,29 @@ class TestCheck:
         with pytest.raises(WrongAnswer) as broken:
             check(stand)
         assert str(broken.value) == words
+
+    def test_says_what_each_task_found(self, check: Check) -> None:
+        tint = {
+            "tint": "red",
+            "tint_probability": 0.93421,
+            "tint_scores": {"red": 0.9},
+            "tint_set": ["red"],
+        }
+        colour = {"colour": "blue", "colour_probability": 0.5}
+        face = {**PLACE, "age": 31.2, "age_interval": [20.0, 40.0], **tint}
+        model = {"model": {"weights": "3f9a0c1b2d4e"}}
+        answers = {
+            "faces/1.0": {"faces": [face], **model},
+            "colour/1.0": {"image": colour, **model},
+            "all/1.0": {"faces": [face], "image": colour, **model},
+        }
+        names = [name.partition("/")[0] for name in answers]
+        line = check(Stand({name: {"1.0": ["READY"]} for name in names}, answers))
+        weights = "1.0, weights 3f9a0c1b2d4e, 1 worker(s), probe photo:"
+        assert line == (
+            f"ready: faces {weights} age 31.2, tint red 0.93; colour {weights} colour blue 0.50; "
+            f"all {weights} age 31.2, tint red 0.93, colour blue 0.50"
+        )
 
     def test_another_handler_may_tell_no_weights(self, check: Check) -> None:
         line = check(Stand({"age": {"1": ["READY"]}}, {"age/1": {"faces": [{"age": 3}]}}))
