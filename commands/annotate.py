@@ -1,4 +1,4 @@
-"""Draws faces and their ages on an image, legibly at any size."""
+"""Draws faces and what is predicted of them on an image, legibly at any size."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from face_age_client.answer import Face
+from commands.image_search import shown
+from face_age_client.answer import Category, Face, Ordinal, Predictions
 from handler.faces.boxes import intersection
 from handler.imaging.crop import RGBImage
 
@@ -20,17 +21,25 @@ LARGEST_TEXT: Final = 1 / 14
 READABLE: Final = 10  # pixels: smaller text is unreadable
 
 
-def annotated(image: RGBImage, faces: Sequence[Face]) -> Image.Image:
-    """A copy of the upright RGB image with a box, an age and an interval for each face."""
+def annotated(
+    image: RGBImage, faces: Sequence[Face], of_image: Predictions | None = None
+) -> Image.Image:
+    """A copy of the upright RGB image with a box and predictions for each face.
+
+    Predictions of the whole image stand at its top.
+    """
     pil_image = Image.fromarray(image)
     draw = ImageDraw.Draw(pil_image)
     line = max(1, round(max(pil_image.size) / 400))
     for face in faces:
         draw.rectangle(_outline(face.box, line), outline=BOX, width=line)
+    labelled = [(face.box, face.predictions) for face in faces]
+    if of_image is not None:
+        labelled.insert(0, ((0.0, 0.0, float(pil_image.width), 0.0), of_image))
     taken: list[Area] = []
-    for face in faces:  # largest first: the labels of small faces move
-        text, font = _label(draw, face, pil_image.size)
-        taken.append(_place(_size(draw, text, font), face.box, taken, pil_image.size))
+    for box, predictions in labelled:  # largest first: the labels of small faces move
+        text, font = _label(draw, predictions, box[2] - box[0], pil_image.size)
+        taken.append(_place(_size(draw, text, font), box, taken, pil_image.size))
         draw.rectangle(taken[-1], fill=BOX)
         left, top, right, bottom = taken[-1]
         draw.text(((left + right) / 2, (top + bottom) / 2), text, TEXT, font, "mm")
@@ -44,17 +53,28 @@ def _outline(box: Area, line: int) -> Area:
 
 
 def _label(
-    draw: ImageDraw.ImageDraw, face: Face, size: tuple[int, int]
+    draw: ImageDraw.ImageDraw, predictions: Predictions, width: float, size: tuple[int, int]
 ) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
-    """Text and font: age and interval, or only the age if that is much wider than the face."""
-    width = face.box[2] - face.box[0]
-    low, high = face.age_interval
+    """Text and font, of a face of this width: without the details if that is much wider."""
     smallest, largest = (max(READABLE, part * max(size)) for part in (SMALLEST_TEXT, LARGEST_TEXT))
     font = ImageFont.load_default(min(max(width / 6, smallest), largest))
-    whole = f"{face.age:.0f} ({low:.0f}-{high:.0f})"
+    whole = ", ".join(map(_detailed, predictions.values()))
     if _size(draw, whole, font)[0] <= min(1.5 * width, size[0]):
         return whole, font
-    return f"{face.age:.0f}", font
+    return ", ".join(map(_brief, predictions.values())), font
+
+
+def _detailed(prediction: Ordinal | Category) -> str:
+    if isinstance(prediction, Ordinal):
+        low, high = prediction.interval
+        return f"{_brief(prediction)} ({low:.0f}-{high:.0f})"
+    return f"{_brief(prediction)} {prediction.probability:.2f}"
+
+
+def _brief(prediction: Ordinal | Category) -> str:
+    if isinstance(prediction, Ordinal):
+        return f"{prediction.value:.0f}"
+    return shown(prediction.label)
 
 
 def _size(

@@ -14,7 +14,11 @@ SERVING: Final[Mapping[str, tuple[str, str, str]]] = {
     "serve": ("server.cli", "main", "serve the archive in model_store, until Ctrl-C"),
     "stop": ("server.cli", "stop", "stop the service in the background"),
     "ready": ("server.readiness", "main", "check that every model answers a photo"),
-    "predict": ("commands.predict", "main", "predict ages in photos and folders"),
+    "predict": (
+        "commands.predict",
+        "main",
+        "predict ages, or other attributes, in photos and folders",
+    ),
     "archive": ("server.archive", "main", "pack a model into an archive"),
     "check": ("server.check_archive", "main", "check that archives are as they were packed"),
 }
@@ -28,6 +32,7 @@ TRAINING: Final[Mapping[str, tuple[str, str]]] = {
     "same-person": ("train.same_person", "estimate how many people are in two splits"),
     "contact-sheet": ("train.contact_sheet", "show augmented training crops"),
     "variants": ("train.variants", "compare smaller and faster models"),
+    "baselines": ("train.baselines", "compare with classifiers of frozen features"),
 }
 # Called like those of serving: they have options, no configuration, and train nothing.
 FILES: Final[Mapping[str, tuple[str, str, str]]] = {

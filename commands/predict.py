@@ -1,9 +1,10 @@
-"""Predicts ages in photos with a running service.
+"""Predicts ages, or what else a model predicts, in photos with a running service.
 
     face-age predict photo.jpg
     face-age predict photo.jpg holiday/ --json > ages.jsonl
     face-age predict photo.jpg --annotate out.png
     face-age predict --grpc photo.jpg
+    face-age predict --model-name faces --attributes age,emotion photo.jpg
     FACE_AGE_KEY=... face-age predict --url https://ages.example.org photo.jpg
 
 Folders are searched recursively for JPEG, PNG, WebP, BMP and GIF files: by suffix, and by the first
@@ -17,17 +18,16 @@ the key for a proxy.
 """
 
 import argparse
-import base64
 import errno
 import io
-import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 from tqdm import tqdm
 
@@ -35,9 +35,11 @@ from commands import annotated_files
 from commands.annotate import annotated
 from commands.image_search import search, shown
 from commands.option_types import real, whole
+from commands.render import as_json, as_text
 from face_age_client.address import GRPC_ADDRESS, REST_URL
 from face_age_client.answer import Answer
 from face_age_client.errors import ClientError, Unreachable
+from face_age_client.options import Options
 from face_age_client.pool import Client, in_parallel
 from face_age_client.rest import RestClient
 from handler.errors import Failure
@@ -45,6 +47,11 @@ from handler.imaging.decode import decode
 from train.extras import exit_if_missing
 
 LARGEST: Final = 256 * 2**20  # bytes: far more than any service accepts
+JSON_ONLY: Final = {
+    "distribution": "with --json: the probability of each number, such as each age",
+    "quality": "with --json: sharpness, brightness and roll of each face",
+    "relative": "with --json: boxes in fractions of width and height, too",
+}
 EXIT_TIMEOUT: Final = 5.0  # seconds to finish writing an annotated image before the exit
 
 
@@ -68,15 +75,15 @@ class Done:
     trouble: str = ""  # why the annotated image was not written
 
 
-def do(client: Client, job: Job, min_confidence: float | None, max_faces: int | None) -> Done:
+def do(client: Client, job: Job, options: Options) -> Done:
     """Raises ClientError, or OSError if the image cannot be read."""
     body = _read(job.image)
-    answer = client.predict(body, min_confidence=min_confidence, max_faces=max_faces)
+    answer = client.predict(body, **options)
     if job.annotated is None:
         return Done(answer)
     try:
         image = decode(body, max_pixels=answer.width * answer.height)
-        annotated_files.save(annotated(image, answer.faces), job.annotated)
+        annotated_files.save(annotated(image, answer.faces, answer.image), job.annotated)
     except (OSError, ValueError, Failure, MemoryError) as error:
         return Done(answer, f"{shown(job.annotated)} is not written: {reason(error)}")
     return Done(answer)
@@ -95,26 +102,6 @@ def reason(error: BaseException) -> str:
     return shown(getattr(error, "strerror", None) or str(error) or type(error).__name__)
 
 
-def as_json(image: Path, answer: Answer) -> str:
-    """A JSON line: the answer with the file's name, and its bytes in base64 if not UTF-8."""
-    raw = os.fsencode(image)
-    try:
-        file = {"file": raw.decode()}  # independent of the locale
-    except UnicodeDecodeError:
-        file = {"file": shown(image), "file_base64": base64.b64encode(raw).decode()}
-    return json.dumps({**file, **answer.content}, ensure_ascii=False)
-
-
-def as_text(image: Path, answer: Answer) -> str:
-    """A line for a person."""
-    faces = [
-        f"{face.age:.1f} ({face.age_interval[0]:.0f} to {face.age_interval[1]:.0f})"
-        for face in answer.faces
-    ]
-    count = {0: "no face", 1: "1 face"}.get(len(faces), f"{len(faces)} faces")
-    return f"{shown(image)}: {count}{': ' if faces else ''}{', '.join(faces)}"
-
-
 def _name(text: str) -> str:
     if not text:  # an unset shell variable; Path would read it as the current folder
         raise argparse.ArgumentTypeError("an empty name is no file")
@@ -128,6 +115,18 @@ def _path(text: str) -> Path:
 def _version(text: str) -> str:
     if not text.isprintable():
         raise argparse.ArgumentTypeError(f"{shown(text)} is no version")
+    return text
+
+
+def _model(text: str) -> str:
+    if not text or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{shown(text) or 'an empty name'} is no model's name")
+    return text
+
+
+def _attributes(text: str) -> str:
+    if not re.fullmatch(r"\w+(,\w+)*", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not of the form age,emotion")
     return text
 
 
@@ -147,12 +146,23 @@ def arguments() -> argparse.Namespace:
         "--certificates", type=Path, metavar="PEM", help="trust these, not the system's authorities"
     )
     parser.add_argument(
+        "--model-name", type=_model, default="age", help="of the service's models (default: age)"
+    )
+    parser.add_argument(
         "--model-version", type=_version, default="", help="default: the service's default"
     )
     parser.add_argument(
         "--min-confidence", type=real(0, 1), help="leave out faces below it, 0 to 1"
     )
     parser.add_argument("--max-faces", type=whole(1, 1000), help="keep the largest ones, 1 to 1000")
+    parser.add_argument(
+        "--attributes", type=_attributes, metavar="TASKS", help="age,emotion; default: all"
+    )
+    parser.add_argument(
+        "--top-k", type=whole(1, 1000), help="print so many scores of a category, 1 to 1000"
+    )
+    for name, meaning in JSON_ONLY.items():
+        parser.add_argument(f"--{name}", action="store_true", default=None, help=meaning)
     parser.add_argument(
         "--json",
         action="store_true",
@@ -162,9 +172,13 @@ def arguments() -> argparse.Namespace:
         "--annotate",
         type=_name,
         metavar="OUT",
-        help="write boxes and ages into this image, or into a folder for several photos",
+        help="draw boxes and predictions into this image, or into a folder for several photos",
     )
-    return parser.parse_args()
+    given = parser.parse_args()
+    for name in JSON_ONLY:
+        if getattr(given, name) and not given.json:
+            parser.error(f"argument --{name}: it needs --json")
+    return given
 
 
 def connector(given: argparse.Namespace) -> Callable[[], Client]:
@@ -173,6 +187,7 @@ def connector(given: argparse.Namespace) -> Callable[[], Client]:
     Raises ValueError on an invalid address, OSError on certificates that cannot be read.
     """
     words = {
+        "model": given.model_name,
         "model_version": given.model_version,
         "api_key": os.environ.get("FACE_AGE_KEY", ""),
         "ca_file": given.certificates,
@@ -191,8 +206,9 @@ def connector(given: argparse.Namespace) -> Callable[[], Client]:
 
 def ask_all(connect: Callable[[], Client], jobs: list[Job], given: argparse.Namespace) -> bool:
     """Print each answer as it arrives; whether all jobs succeeded. Raises Unwritable."""
-    ask = partial(do, min_confidence=given.min_confidence, max_faces=given.max_faces)
-    render = as_json if given.json else as_text
+    options = cast(Options, {name: getattr(given, name) for name in Options.__annotations__})
+    ask = partial(do, options=options)
+    render = as_json if given.json else partial(as_text, scores=given.top_k is not None)
     well = True
 
     # A progress bar is for a person who waits: not for a log, and not for one photo.

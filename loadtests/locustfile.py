@@ -2,6 +2,7 @@
 
     locust -f loadtests/locustfile.py --headless -u 8 -r 8 -t 30s --html report.html RestUser
     locust -f loadtests/locustfile.py --photos FOLDER --host http://127.0.0.1:8080
+    locust -f loadtests/locustfile.py --headless -u 8 -t 30s --model-name emotion
     locust -f loadtests/locustfile.py --headless -u 10 -t 60s -s 60 --arrivals 4
     locust -f loadtests/locustfile.py --headless -u 40 -t 10m --shape spike --max-p95 500
 
@@ -29,7 +30,7 @@ from locust.stats import CSV_STATS_INTERVAL_SEC
 from face_age_client.address import REST_URL, Address
 from face_age_client.answer import Answer, parse
 from face_age_client.errors import ClientError, Interrupted, Unreachable
-from face_age_client.rest import refusal
+from face_age_client.rest import predictions_path, refusal
 from loadtests import distributed, mix, shapes
 from loadtests.checks import check
 from loadtests.distributed import punctuality
@@ -151,7 +152,7 @@ def judge(environment: Environment, **_: Any) -> None:
     quit_event.add_listener(lambda **_: [print(line, file=sys.stderr) for line in lines])
 
 
-class AgeUser(User):
+class ImageUser(User):
     """Sends images and checks the answers, closed loop or at its own arrival times."""
 
     abstract = True
@@ -236,7 +237,7 @@ class AgeUser(User):
         return failure
 
 
-class RestUser(AgeUser, FastHttpUser):
+class RestUser(ImageUser, FastHttpUser):
     """Sends images over REST."""
 
     host = REST_URL
@@ -250,6 +251,7 @@ class RestUser(AgeUser, FastHttpUser):
             self.client.base_url = Address.rest(str(self.host)).url
         except ValueError as error:
             raise StopTest(str(error)) from None
+        self.path = predictions_path(self.environment.parsed_options.model_name, "")
 
     def disconnect(self) -> None:
         """Close its connections."""
@@ -259,7 +261,7 @@ class RestUser(AgeUser, FastHttpUser):
         """Send an image. Raises ClientError."""
         session: Any = self.client
         response = session.post(  # reported by `exchange`: this context manager is not entered
-            "/predictions/age",
+            self.path,
             data=body,
             headers={"Content-Type": "application/octet-stream"},
             catch_response=True,
@@ -275,15 +277,17 @@ class RestUser(AgeUser, FastHttpUser):
         raise Interrupted(f"{self.host} broke off: {error or type(error).__name__}")
 
 
-class GrpcUser(AgeUser):
+class GrpcUser(ImageUser):
     """Sends images over gRPC."""
 
     protocol = "gRPC"
 
     def connect(self) -> None:
         """Open a channel over a connection of its own."""
-        host = self.environment.parsed_options.grpc_host
-        self.client = GrpcClient(host, timeout=TIMEOUT, own_connection=True)
+        options = self.environment.parsed_options
+        self.client = GrpcClient(
+            options.grpc_host, model=options.model_name, timeout=TIMEOUT, own_connection=True
+        )
 
     def disconnect(self) -> None:
         """Close the client."""

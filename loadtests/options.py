@@ -17,6 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"where gRPC users ask ({GRPC_ADDRESS})",
     )
     add("--grpc-share", type=real(0, 1), default=0.5, help="of the users, 0 to 1 (0.5)")
+    add("--model-name", default="age", help="of the service's models (age)")
     add("--photos", default="", help="folder to make images from, in none/, one/ and many/")
     add(
         "--mix",

@@ -1,4 +1,4 @@
-"""Client of a face-age service: ages of the faces in an image.
+"""Client of a face-age service: ages, or what else its models predict of faces and images.
 
 `RestClient` needs only the standard library. `face_age_client.aio.AsyncRestClient` needs the extra
 `async`, `face_age_client.rpc.GrpcClient` and `AsyncGrpcClient` the extra `grpc`.
@@ -6,16 +6,19 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from face_age_client.answer import Answer, Face
+from face_age_client.answer import Answer, Category, Face, Ordinal, Quality
 from face_age_client.errors import ClientError, Interrupted, Malformed, Refused, Unreachable
 from face_age_client.rest import RestClient
 
 __all__ = [
     "Answer",
+    "Category",
     "ClientError",
     "Face",
     "Interrupted",
     "Malformed",
+    "Ordinal",
+    "Quality",
     "Refused",
     "RestClient",
     "Unreachable",

@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Self
+from typing import Self, Unpack
 
 try:
     import aiohttp
@@ -16,6 +16,7 @@ except ModuleNotFoundError as error:
 from face_age_client.address import REST_URL, Address
 from face_age_client.answer import Answer
 from face_age_client.errors import Interrupted, Unreachable
+from face_age_client.options import Options
 from face_age_client.rest import (
     auth_headers,
     predictions_path,
@@ -59,11 +60,9 @@ class AsyncRestClient:
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
 
-    async def predict(
-        self, image: bytes, *, min_confidence: float | None = None, max_faces: int | None = None
-    ) -> Answer:
+    async def predict(self, image: bytes, **options: Unpack[Options]) -> Answer:
         """As `RestClient.predict`."""
-        headers = self._auth | request_headers(min_confidence=min_confidence, max_faces=max_faces)
+        headers = self._auth | request_headers(options)
         return await retry_async(lambda: self._predict(image, headers), self._timeout)
 
     async def close(self) -> None:

@@ -1,12 +1,47 @@
 """Answers of the service, parsed and checked."""
 
 import json
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from face_age_client.errors import Malformed, Refused
 
-MAX_AGE: Final = 116  # years: the last of the model's classes
+_INTERVAL: Final = "_interval"  # an ordinal task's key ends so
+_PROBABILITY: Final = "_probability"  # a category's
+
+
+@dataclass(frozen=True)
+class Ordinal:
+    """A number, such as an age in years."""
+
+    value: float
+    interval: tuple[float, float]  # low, high
+    # probability of each whole number, if asked for
+    distribution: Mapping[int, float] | None = field(default=None, hash=False)
+
+
+@dataclass(frozen=True)
+class Category:
+    """The most probable of several names, such as an emotion."""
+
+    label: str
+    probability: float  # 0 to 1
+    scores: Mapping[str, float] = field(hash=False)  # of the most probable, in that order
+    prediction_set: tuple[str, ...]  # names that are likely to hold the true one
+
+
+Predictions = Mapping[str, Ordinal | Category]  # by the tasks' names
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Properties of a face's crop."""
+
+    sharpness: float  # variance of the Laplacian; 0 for a flat area
+    brightness: float  # 0 to 1
+    roll: float  # degrees, clockwise
 
 
 @dataclass(frozen=True)
@@ -16,21 +51,41 @@ class Face:
     box: tuple[float, float, float, float]  # x1, y1, x2, y2
     confidence: float  # 0 to 1
     landmarks: tuple[tuple[float, float], ...]  # eyes, nose, corners of the mouth
-    age: float  # years
-    age_interval: tuple[float, float]  # years: low, high
+    predictions: Predictions = field(hash=False)
+    relative_box: tuple[float, float, float, float] | None = None  # if asked for
+    quality: Quality | None = None  # if asked for
+
+    @property
+    def age(self) -> float:
+        """Years; raises AttributeError if the answer has no age."""
+        return self._age.value
+
+    @property
+    def age_interval(self) -> tuple[float, float]:
+        """Years, low and high; raises AttributeError if the answer has no age."""
+        return self._age.interval
+
+    @property
+    def _age(self) -> Ordinal:
+        age = self.predictions.get("age")
+        if not isinstance(age, Ordinal):
+            given = ", ".join(self.predictions)
+            raise AttributeError(f"the answer has no age in years; face.predictions has {given}")
+        return age
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The faces in one image, largest first."""
+    """The faces in one image, largest first, and what is predicted of the whole image."""
 
     width: int  # pixels, of the upright image
     height: int
-    faces: tuple[Face, ...]
+    faces: tuple[Face, ...]  # () from a model of whole images
     model_name: str
     model_version: str
     content: dict[str, Any]  # the JSON as it came
     model_weights: str = ""  # 12 hex digits, a checksum; "" from a service older than 1.1
+    image: Predictions | None = None  # None from a model of faces
 
 
 def parse(body: bytes) -> Answer:
@@ -44,38 +99,116 @@ def parse(body: bytes) -> Answer:
         content = json.loads(body)
         if content.keys() >= {"code", "type", "message"}:
             raise Refused(content["type"], content["message"], content["code"])
+        image = content.get("image")
         return Answer(
-            width=_whole(content["width"]),
-            height=_whole(content["height"]),
-            faces=tuple(_face(face) for face in content["faces"]),
+            width=_pixels(content["width"]),
+            height=_pixels(content["height"]),
+            faces=tuple(
+                map(_face, content["faces"] if image is None else content.get("faces", ()))
+            ),
             model_name=content["model"]["name"],
             model_version=content["model"]["version"],
             content=content,
             model_weights=content["model"].get("weights", ""),
+            image=None if image is None else _predictions(image),
         )
     except KeyError as error:
         raise Malformed(f"the answer has no {error}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise Malformed(f"the answer is not what was promised: {error}") from error
 
 
-def _whole(value: object) -> int:
+def _face(content: dict[str, Any]) -> Face:
+    landmarks = tuple((_number(x), _number(y)) for x, y in content["landmarks"])
+    if len(landmarks) != 5:
+        raise ValueError(f"{len(landmarks)} landmarks, not 5")
+    return Face(
+        _box(content["box"]),
+        _fraction(content["confidence"], "a confidence"),
+        landmarks,
+        _predictions(content),
+        _box(content["relative_box"]) if "relative_box" in content else None,
+        _quality(content["quality"]) if "quality" in content else None,
+    )
+
+
+def _box(content: list[object]) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = map(_number, content)
+    if not (x1 < x2 and y1 < y2):
+        raise ValueError(f"the box {content} is empty")
+    return x1, y1, x2, y2
+
+
+def _quality(content: dict[str, Any]) -> Quality:
+    return Quality(
+        _number(content["sharpness"]),
+        _fraction(content["brightness"], "a brightness"),
+        _number(content["roll"]),
+    )
+
+
+def _predictions(content: dict[str, Any]) -> Predictions:
+    """The tasks, found by their keys; other keys are ignored."""
+    found: dict[str, Ordinal | Category] = {}
+    for key in content:
+        if key.endswith(_INTERVAL):
+            name = key.removesuffix(_INTERVAL)
+            found[name] = _ordinal(content, name)
+        elif key.endswith(_PROBABILITY):
+            name = key.removesuffix(_PROBABILITY)
+            found[name] = _category(content, name)
+    if not found:
+        raise ValueError("nothing is predicted of a face or an image")
+    return found
+
+
+def _ordinal(content: dict[str, Any], name: str) -> Ordinal:
+    value = _number(content[name])
+    low, high = map(_number, content[name + _INTERVAL])
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {value} in the interval {low} to {high}")
+    distribution = content.get(f"{name}_distribution")
+    if distribution is None:
+        return Ordinal(value, (low, high))
+    first = distribution["low"]
+    if type(first) is not int:
+        raise ValueError(f"{first!r} is no whole number")
+    found = (_fraction(p, "a probability") for p in distribution["probabilities"])
+    return Ordinal(value, (low, high), dict(enumerate(found, start=first)))
+
+
+def _category(content: dict[str, Any], name: str) -> Category:
+    return Category(
+        _label(content[name]),
+        _fraction(content[name + _PROBABILITY], "a probability"),
+        {
+            _label(label): _fraction(score, "a score")
+            for label, score in content[f"{name}_scores"].items()
+        },
+        tuple(_label(label) for label in content[f"{name}_set"]),
+    )
+
+
+def _pixels(value: object) -> int:
     if type(value) is not int or value < 1:
         raise ValueError(f"{value!r} is no number of pixels")
     return value
 
 
-def _face(content: dict[str, Any]) -> Face:
-    x1, y1, x2, y2 = map(float, content["box"])
-    landmarks = tuple((float(x), float(y)) for x, y in content["landmarks"])
-    low, high = map(float, content["age_interval"])
-    age, confidence = float(content["age"]), float(content["confidence"])
-    if not (x1 < x2 and y1 < y2):
-        raise ValueError(f"the box {content['box']} is empty")
-    if len(landmarks) != 5:
-        raise ValueError(f"{len(landmarks)} landmarks, not 5")
-    if not 0 <= confidence <= 1:
-        raise ValueError(f"a confidence of {confidence}")
-    if not (0 <= age <= MAX_AGE and low <= age <= high):
-        raise ValueError(f"an age of {age} in the interval {low} to {high}")
-    return Face((x1, y1, x2, y2), confidence, landmarks, age, (low, high))
+def _number(value: object) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
+        raise ValueError(f"{value!r} is no number")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _fraction(value: object, what: str) -> float:
+    number = _number(value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{what} of {number}")
+    return number
+
+
+def _label(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r} is no name of a category")
+    return value

@@ -5,10 +5,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, Unpack
 
 from face_age_client.answer import Answer
 from face_age_client.errors import Unreachable
+from face_age_client.options import Options
 
 MAX_CONCURRENCY: Final = 8  # what one batch of the service takes
 # Jobs in flight or waiting for an earlier one: a slow job does not stop the others, and memory is
@@ -22,10 +23,8 @@ Result = TypeVar("Result")
 class Client(Protocol):
     """What `RestClient` and `GrpcClient` have in common."""
 
-    def predict(
-        self, image: bytes, *, min_confidence: float | None = None, max_faces: int | None = None
-    ) -> Answer:
-        """The faces in an image file; raises ClientError."""
+    def predict(self, image: bytes, **options: Unpack[Options]) -> Answer:
+        """The answer to an image file; raises ClientError."""
         ...
 
     def close(self) -> None:

@@ -8,11 +8,12 @@ import ssl
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Self, Unpack
 
 from face_age_client.address import REST_URL, Address, bearer
 from face_age_client.answer import Answer, parse
 from face_age_client.errors import Interrupted, Refused, Unreachable
+from face_age_client.options import Options, texts
 from face_age_client.retry import parse_retry_after, retry
 
 _DISCONNECTED = (ConnectionError, ssl.SSLEOFError)
@@ -36,7 +37,7 @@ class RestClient:
 
         Args:
             url: The service's, without /predictions: https://example.org/faces, for instance.
-            model: Its name.
+            model: Its name in the service: "emotion", for instance.
             model_version: "" for the service's default.
             timeout: Seconds, for the connection, for the answer, and for all retries together.
             api_key: For a proxy that asks for one.
@@ -58,20 +59,18 @@ class RestClient:
         self._auth = auth_headers(api_key)
         self._path = address.path + predictions_path(model, model_version)
 
-    def predict(
-        self, image: bytes, *, min_confidence: float | None = None, max_faces: int | None = None
-    ) -> Answer:
-        """The faces in an image file, largest first.
+    def predict(self, image: bytes, **options: Unpack[Options]) -> Answer:
+        """The answer to an image file.
 
         Args:
             image: JPEG, PNG, WebP, BMP or GIF.
-            min_confidence: Leave out faces below it, 0 to 1; None for the service's default.
-            max_faces: Keep only the largest ones; None for the service's default.
+            options: See `face_age_client.options.Options`.
 
         Raises:
             ClientError: There is no answer; refusals with a Retry-After have been retried.
+            TypeError: There is no such option.
         """
-        headers = self._auth | request_headers(min_confidence=min_confidence, max_faces=max_faces)
+        headers = self._auth | request_headers(options)
         return retry(lambda: self._predict(image, headers), self._timeout)
 
     def close(self) -> None:
@@ -128,14 +127,11 @@ def predictions_path(model: str, model_version: str) -> str:
     return f"/predictions/{'/'.join(names)}"
 
 
-def request_headers(**options: float | None) -> dict[str, str]:
-    """Headers of an image with these options; None leaves an option out."""
+def request_headers(options: Options) -> dict[str, str]:
+    """Headers of an image with these options."""
+    named = {f"X-{name.replace('_', '-')}": text for name, text in texts(options).items()}
     # Without a type TorchServe takes some bodies for a form.
-    headers = {"Content-Type": "application/octet-stream"}
-    for name, value in options.items():
-        if value is not None:
-            headers[f"X-{name.replace('_', '-')}"] = str(value)
-    return headers
+    return {"Content-Type": "application/octet-stream", **named}
 
 
 def ssl_context(ca_file: Path | None) -> ssl.SSLContext:

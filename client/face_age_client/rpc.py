@@ -2,7 +2,7 @@
 
 import threading
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, Unpack
 
 try:
     import grpc
@@ -16,6 +16,7 @@ except ModuleNotFoundError as error:
 from face_age_client.address import GRPC_ADDRESS, Address, bearer
 from face_age_client.answer import Answer, parse
 from face_age_client.errors import ClientError, Interrupted, Refused, Unreachable
+from face_age_client.options import Options, texts
 from face_age_client.retry import parse_retry_after, retry, retry_async
 
 MAX_MESSAGE_SIZE: Final = 32 * 2**20  # bytes: more than the 20 MB that the service takes
@@ -39,7 +40,7 @@ class _Client:
 
         Args:
             address: 127.0.0.1:7070, or https://example.org:443 for TLS.
-            model: Its name.
+            model: Its name in the service: "emotion", for instance.
             model_version: "" for the service's default.
             timeout: Seconds, for each attempt, and for all retries together.
             api_key: For a proxy that asks for one.
@@ -81,10 +82,8 @@ class _Client:
                 self._call = stub.Predictions
             return self._call
 
-    def _request(self, image: bytes, **options: float | None) -> PredictionsRequest:
-        entries = {
-            name: str(value).encode() for name, value in options.items() if value is not None
-        }
+    def _request(self, image: bytes, options: Options) -> PredictionsRequest:
+        entries = {name: text.encode() for name, text in texts(options).items()}
         return PredictionsRequest(
             model_name=self._model,
             model_version=self._model_version,
@@ -107,20 +106,18 @@ class _Client:
 class GrpcClient(_Client):
     """A channel to the service, for any number of threads."""
 
-    def predict(
-        self, image: bytes, *, min_confidence: float | None = None, max_faces: int | None = None
-    ) -> Answer:
-        """The faces in an image file, largest first.
+    def predict(self, image: bytes, **options: Unpack[Options]) -> Answer:
+        """The answer to an image file.
 
         Args:
             image: JPEG, PNG, WebP, BMP or GIF.
-            min_confidence: Leave out faces below it, 0 to 1; None for the service's default.
-            max_faces: Keep only the largest ones; None for the service's default.
+            options: See `face_age_client.options.Options`.
 
         Raises:
             ClientError: There is no answer; refusals with a retry-after have been retried.
+            TypeError: There is no such option.
         """
-        request = self._request(image, min_confidence=min_confidence, max_faces=max_faces)
+        request = self._request(image, options)
         return retry(lambda: self._predict(request), self._timeout)
 
     def close(self) -> None:
@@ -149,11 +146,9 @@ class GrpcClient(_Client):
 class AsyncGrpcClient(_Client):
     """A channel to the service, for any number of tasks of one event loop."""
 
-    async def predict(
-        self, image: bytes, *, min_confidence: float | None = None, max_faces: int | None = None
-    ) -> Answer:
+    async def predict(self, image: bytes, **options: Unpack[Options]) -> Answer:
         """As `GrpcClient.predict`."""
-        request = self._request(image, min_confidence=min_confidence, max_faces=max_faces)
+        request = self._request(image, options)
         return await retry_async(lambda: self._predict(request), self._timeout)
 
     async def close(self) -> None:

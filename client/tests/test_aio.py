@@ -15,6 +15,13 @@ from face_age_client.errors import Interrupted, Malformed, Refused, Unreachable
 from face_age_client.testing import ANSWER, Server, send
 
 Use = Callable[[AsyncRestClient], Coroutine[Any, Any, Any]]
+OPTIONS = {
+    "attributes": ("age", "emotion"),
+    "top_k": 2,
+    "distribution": True,
+    "quality": False,
+    "relative": True,
+}
 
 
 def using(server: Server, use: Use, **settings: Any) -> Any:
@@ -40,6 +47,18 @@ def test_request(server):
     assert headers["content-type"] == "application/octet-stream"
     assert headers["content-length"] == "5"
     assert (headers["x-max-faces"], headers["x-min-confidence"]) == ("3", "0.5")
+
+
+def test_options_are_headers(server):
+    using(server, lambda client: client.predict(b"x", **OPTIONS))
+    ((_, headers, _),) = server.requests
+    assert {name: text for name, text in headers.items() if name.startswith("x-")} == {
+        "x-attributes": "age,emotion",
+        "x-top-k": "2",
+        "x-distribution": "true",
+        "x-quality": "false",
+        "x-relative": "true",
+    }
 
 
 def test_an_unknown_option(server):

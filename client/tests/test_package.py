@@ -18,10 +18,13 @@ def python(*lines: str) -> subprocess.CompletedProcess[str]:
 def test_public_names():
     assert sorted(face_age_client.__all__) == [
         "Answer",
+        "Category",
         "ClientError",
         "Face",
         "Interrupted",
         "Malformed",
+        "Ordinal",
+        "Quality",
         "Refused",
         "RestClient",
         "Unreachable",

@@ -11,10 +11,17 @@ from face_age_client.testing import send
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 FACE = {"box": [1, 2, 30, 40], "confidence": 1.0, "landmarks": [[1, 2]] * 5, "age": 39.7}
+AGE = {"age_interval": [29.1, 58.9]}
+EMOTION = {
+    "emotion": "happy",
+    "emotion_probability": 0.93,
+    "emotion_scores": {"happy": 0.93, "sad": 0.05, "fear": 0.01},
+    "emotion_set": ["happy"],
+}
 ANSWER = {
     "width": 50,
     "height": 50,
-    "faces": [FACE | {"age_interval": [29.1, 58.9]}],
+    "faces": [FACE | AGE],
     "model": {"name": "age", "version": "1.0"},
 }
 REFUSAL = {"code": 415, "type": "UnsupportedImageFormat", "message": "send JPEG"}
@@ -23,6 +30,8 @@ REFUSAL = {"code": 415, "type": "UnsupportedImageFormat", "message": "send JPEG"
 def test_all_blocks(server, servicer, address, tmp_path):
     def respond(handler, body):
         status, content = (415, REFUSAL) if body == b"text" else (200, ANSWER)
+        if handler.path == "/predictions/faces":
+            content = ANSWER | {"faces": [FACE | AGE | EMOTION]}
         send(handler, status, json.dumps(content).encode())
 
     server.respond, servicer.body = respond, json.dumps(ANSWER).encode()
@@ -41,8 +50,9 @@ def test_all_blocks(server, servicer, address, tmp_path):
         )
         assert (done.returncode, done.stderr) == (0, "")
         printed.append(done.stdout)
-    first, second, third, fourth = printed
+    first, others, second, third, fourth = printed
     assert first == "39.7 (29.1, 58.9) (1.0, 2.0, 30.0, 40.0)\n"
+    assert others == "age 39.7 (29.1, 58.9)\nemotion happy 0.93 ('happy',)\n"
     assert second == "[39.7]\n[39.7]\n"
     assert third.startswith("(Face(box=(1.0, 2.0, 30.0, 40.0), confidence=1.0, ")
     assert fourth == "UnsupportedImageFormat 415\n"

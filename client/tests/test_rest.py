@@ -8,6 +8,14 @@ from face_age_client.errors import Interrupted, Malformed, Refused, Unreachable
 from face_age_client.rest import RestClient
 from face_age_client.testing import ANSWER, Server, send
 
+OPTIONS = {
+    "attributes": ("age", "emotion"),
+    "top_k": 2,
+    "distribution": True,
+    "quality": False,
+    "relative": True,
+}
+
 
 @pytest.fixture
 def client(server: Server) -> Iterator[RestClient]:
@@ -23,6 +31,18 @@ def test_request(server, client):
     assert (path, body) == ("/predictions/age", b"image")
     assert headers["content-type"] == "application/octet-stream"
     assert (headers["x-max-faces"], headers["x-min-confidence"]) == ("3", "0.5")
+
+
+def test_options_are_headers(server, client):
+    client.predict(b"x", **OPTIONS)
+    ((_, headers, _),) = server.requests
+    assert {name: text for name, text in headers.items() if name.startswith("x-")} == {
+        "x-attributes": "age,emotion",
+        "x-top-k": "2",
+        "x-distribution": "true",
+        "x-quality": "false",
+        "x-relative": "true",
+    }
 
 
 def test_model_and_version_behind_a_path(server):

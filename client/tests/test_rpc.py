@@ -14,6 +14,13 @@ from face_age_client.errors import Interrupted, Refused, Unreachable
 from face_age_client.inference_pb2 import PredictionResponse, PredictionsRequest
 from face_age_client.rpc import GrpcClient
 
+OPTIONS = {
+    "attributes": ("age", "emotion"),
+    "top_k": 2,
+    "distribution": True,
+    "quality": False,
+    "relative": True,
+}
 CLIENT = Path(__file__).resolve().parents[1]
 
 
@@ -29,6 +36,19 @@ def test_request(servicer, client):
     (request,) = servicer.requests
     assert (request.model_name, request.model_version) == ("age", "2.0")
     assert dict(request.input) == {"data": b"image", "max_faces": b"3"}
+
+
+def test_options_are_entries(servicer, client):
+    client.predict(b"x", **OPTIONS)
+    (request,) = servicer.requests
+    assert dict(request.input) == {
+        "data": b"x",
+        "attributes": b"age,emotion",
+        "top_k": b"2",
+        "distribution": b"true",
+        "quality": b"false",
+        "relative": b"true",
+    }
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -14,6 +14,13 @@ from face_age_client.errors import Interrupted, Malformed, Refused, Unreachable
 from face_age_client.rpc import AsyncGrpcClient
 
 Use = Callable[[AsyncGrpcClient], Coroutine[Any, Any, Any]]
+OPTIONS = {
+    "attributes": ("age", "emotion"),
+    "top_k": 2,
+    "distribution": True,
+    "quality": False,
+    "relative": True,
+}
 
 
 def using(address: str, use: Use, **settings: Any) -> Any:
@@ -39,6 +46,19 @@ def test_request(servicer, address):
     assert (request.model_name, request.model_version) == ("age", "2.0")
     entries = {"data": b"image", "max_faces": b"3", "min_confidence": b"0.5"}
     assert dict(request.input) == entries
+
+
+def test_options_are_entries(servicer, address):
+    using(address, lambda client: client.predict(b"x", **OPTIONS))
+    (request,) = servicer.requests
+    assert dict(request.input) == {
+        "data": b"x",
+        "attributes": b"age,emotion",
+        "top_k": b"2",
+        "distribution": b"true",
+        "quality": b"false",
+        "relative": b"true",
+    }
 
 
 def test_large_image(servicer, address):

@@ -1,7 +1,8 @@
 // Validates the protobuf message of a gRPC Predictions call before TorchServe parses it: TorchServe's
 // memory and time grow with every field of a message.
 
-const FIELDS = 8; // of a message or a map entry; a call has a model, a version, `data` and two options
+// of a message or a map entry; a call has a model, a version, `data` and one entry for each option
+const FIELDS = 10;
 const KEY = 64; // bytes of a name
 const NAME = /^[\w.-]*$/;
 const PREFIX = 5; // bytes before a message: the compression flag and the length

@@ -12,23 +12,27 @@ const PART_HEADERS = {
     'content-length': /^\d{1,8}$/,
     'content-transfer-encoding': /^(7bit|8bit|binary)$/i,
 };
-const OPTIONS = ['x-min-confidence', 'x-max-faces']; // the headers that go on, with api.conf
-// Misspelt options, as in handler/requests.py: the proxy would drop these headers silently.
+// The options' headers, which api.conf passes on.
+const OPTIONS = [
+    'X-Min-Confidence', 'X-Max-Faces', 'X-Attributes', 'X-Top-K', 'X-Distribution', 'X-Quality', 'X-Relative',
+];
+const OPTION_LENGTH = 1024; // letters of an option; only X-Attributes has more than a few
+// Misspelt options, as in handler/options.py: the proxy would drop these headers silently.
 const LIKE_AN_OPTION = new RegExp(
     '^(?:(x[-_])?((min|mim|max|minimum|maximum|num|number|of|count|score|limit|face|detection)[-_]?)*' +
     '(faces|c(?=[a-z]{0,9}f)(?=[a-z]{0,9}n)[onfideac]{3,11})' +
     '([-_]?(min|max|minimum|maximum|num|number|count|score|threshold|limit|size))*' +
     '|(x[-_])?(min|max)(imum)?[-_]?((num|number|of)[-_])*(fac|f[aces]{4}|conf(?!ig)).*' +
-    '|x[-_](min|max)(imum)?[-_]?(detect|score|prob|thresh|result|people|person|count|num).*)$'
+    '|x[-_](min|max)(imum)?[-_]?(detect|score|prob|thresh|result|people|person|count|num).*' +
+    '|x[-_](attr[a-z]{0,9}|top[-_]?[kn]|distribution[s]?|relative([-_]?box(es)?)?))$'
 );
 
-// Passes a request to TorchServe; refuses a misspelt option header, and a form
-// that is expensive to parse.
+// Passes a request to TorchServe; refuses a misspelt or long option header, and a
+// form that is expensive to parse.
 function inspect(r) {
-    const option = unknownOption(r.headersIn);
+    const option = faultOfOptions(r.headersIn);
     if (option) {
-        const known = 'known headers are X-Min-Confidence, X-Max-Faces';
-        refuse(r, 'InvalidOption', `there is no option '${option}'; ${known}`);
+        refuse(r, 'InvalidOption', option);
         return;
     }
     const type = r.variables.content_type || ''; // the one that TorchServe gets
@@ -45,12 +49,17 @@ function refuse(r, type, message) {
     r.return(400, JSON.stringify({ code: 400, type: type, message: message }));
 }
 
-// The name of a misspelt option header; empty if there is none.
-function unknownOption(headers) {
+// The fault of an option's header, misspelt or long; empty if there is none.
+function faultOfOptions(headers) {
+    const known = OPTIONS.map((option) => option.toLowerCase());
     for (const name in headers) {
         const lower = name.toLowerCase();
-        if (OPTIONS.indexOf(lower) < 0 && lower.length <= 64 && LIKE_AN_OPTION.test(lower)) {
-            return lower;
+        const at = known.indexOf(lower);
+        if (at >= 0 && headers[name].length > OPTION_LENGTH) {
+            return `${OPTIONS[at]} has at most ${OPTION_LENGTH} letters`;
+        }
+        if (at < 0 && lower.length <= 64 && LIKE_AN_OPTION.test(lower)) {
+            return `there is no option '${lower}'; known headers are ${OPTIONS.join(', ')}`;
         }
     }
     return '';

@@ -1,11 +1,13 @@
 """What is too much: of a body, of headers, of parts, of requests."""
 
+import dataclasses
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from face_age_client.rest import RestClient
+from handler.options import Options
 from tests.proxy.proxy import Proxy
 from tests.service.exchange import multipart
 from tests.service.test_rest import JPEG, as_json, base64_of
@@ -90,13 +92,56 @@ def test_two_images(proxy: Proxy, key):
         assert "send one image a request" in reply.content["message"]
 
 
-@pytest.mark.parametrize("name", ["X-Max-Face", "x_max_faces", "Max-Faces", "X-Min-Confidance"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("X-Max-Face", "x_max_faces", "Max-Faces", "X-Min-Confidance"),
+        *("X-Attribute", "X_Top_K", "X-Distributions", "X-Relative-Box"),
+    ],
+)
 def test_header_that_is_meant_for_an_option(proxy: Proxy, key, name):
     reply = proxy.ask(CHEAP, BYTES | {name: "1", "X-Max-Faces": "2"}, key=key)
     assert reply.failure == (400, "InvalidOption")
     assert reply.content["message"] == (
-        f"there is no option '{name.lower()}'; known headers are X-Min-Confidence, X-Max-Faces"
+        f"there is no option '{name.lower()}'; known headers are X-Min-Confidence, X-Max-Faces, "
+        "X-Attributes, X-Top-K, X-Distribution, X-Quality, X-Relative"
     )
+
+
+OPTIONS = {
+    "min_confidence": "0.5",
+    "max_faces": "300",
+    "attributes": "age",
+    "top_k": "3",
+    "distribution": "true",
+    "quality": "true",
+    "relative": "true",
+}
+
+
+@pytest.mark.parametrize("way", ["headers", "form"])
+def test_all_options(proxy: Proxy, key, way):
+    """As headers, and in the largest form that passes."""
+    assert OPTIONS.keys() == {field.name for field in dataclasses.fields(Options)}
+    if way == "form":
+        parts = {name: (text.encode(), None) for name, text in OPTIONS.items()}
+        body, headers = multipart({"data": (JPEG, "image/jpeg")} | parts)
+    else:
+        headers = {f"X-{name.replace('_', '-')}": text for name, text in OPTIONS.items()}
+        body, headers = JPEG, BYTES | headers
+    reply = proxy.ask(body, headers, key=key)
+    assert reply.status == 200
+    (face,) = reply.content["faces"]
+    assert face.keys() >= {"age", "age_distribution", "quality", "relative_box"}
+
+
+@pytest.mark.parametrize("name", ["X-Attributes", "X-Top-K"])
+def test_option_that_is_too_long(proxy: Proxy, key, name):
+    reply = proxy.ask(CHEAP, BYTES | {name: "1" * 1025}, key=key)
+    assert reply.failure == (400, "InvalidOption")
+    assert reply.content["message"] == f"{name} has at most 1024 letters"
+    passed = proxy.ask(CHEAP, BYTES | {name: "1" * 1024}, key=key)
+    assert " must be " in passed.content["message"]  # the service's own words
 
 
 def test_headers_of_others(proxy: Proxy, key):

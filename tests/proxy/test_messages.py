@@ -41,7 +41,7 @@ EMPTY_ENTRY = field(3, b"")
 REFUSED = {
     "empty entries": MODEL + EMPTY_ENTRY * (6 * MEGABYTE),
     "small entries": MODEL + b"".join(entry(b"%d" % i, b"") for i in range(500_000)),
-    "nine entries": MODEL + b"".join(entry(b"k%d" % i, b"1") for i in range(8)) + ENTRY_OF_IMAGE,
+    "eleven fields": MODEL + b"".join(entry(b"k%d" % i, b"1") for i in range(9)) + ENTRY_OF_IMAGE,
     "an entry of many fields": MODEL + entry(b"data", JPEG, field(9, b"") * (4 * MEGABYTE)),
     "unknown fields": MODEL + ENTRY_OF_IMAGE + field(9, b"") * (4 * MEGABYTE),
     "numbers": MODEL + ENTRY_OF_IMAGE + b"\x48\x01" * (4 * MEGABYTE),
@@ -108,7 +108,16 @@ def test_options_and_a_version_pass(channel, key, model_file):
     message = PredictionsRequest(
         model_name="age",
         model_version="1.0",
-        input={"data": JPEG, "min_confidence": b"0.5", "max_faces": b"5"},
+        input={
+            "data": JPEG,
+            "min_confidence": b"0.5",
+            "max_faces": b"5",
+            "attributes": b"age",
+            "top_k": b"3",
+            "distribution": b"false",
+            "quality": b"false",
+            "relative": b"false",
+        },
     ).SerializeToString()
     answer = PredictionResponse.FromString(ask(channel, key, message))
     assert_same(json.loads(answer.prediction), expected(model_file, JPEG))

@@ -46,6 +46,20 @@ def test_address_that_is_none(tmp_path):
     assert done.stderr == "error: localhost is not of the form http://127.0.0.1:8080\n"
 
 
+def test_options_reach_the_service(server, folder):
+    words = ["--attributes", "age,emotion", "--top-k", "3", "--distribution", "--quality"]
+    done = run("--url", server.url, folder / "a.jpg", "--model-name", "faces", *words, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    ((path, headers, _),) = server.requests
+    assert path == "/predictions/faces"
+    assert {name: text for name, text in headers.items() if name.startswith("x-")} == {
+        "x-attributes": "age,emotion",
+        "x-top-k": "3",
+        "x-distribution": "true",
+        "x-quality": "true",
+    }
+
+
 def test_files_that_are_no_images_are_reported(server, folder):
     (folder / "c.heic").write_bytes(b"\0\0\0\x18ftypheic")
     (folder / "notes.txt").write_text("")

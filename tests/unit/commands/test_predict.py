@@ -1,45 +1,18 @@
-import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ImageDraw
 
 from commands import annotate, predict
 from commands.annotate import BOX, annotated
-from face_age_client.answer import Answer, Face
-from handler import requests
+from face_age_client.answer import Category, Face, Ordinal
+from handler import options
 from tests.images import scene
 
 
 def face(box, age=38.24, interval=(30.9, 46.0)) -> Face:
-    return Face(box, 0.999, ((0.0, 0.0),) * 5, age, interval)
-
-
-@pytest.mark.parametrize(
-    ("faces", "line"),
-    [
-        ((), "a.jpg: no face"),
-        ((face((0, 0, 9, 9)),), "a.jpg: 1 face: 38.2 (31 to 46)"),
-        ((face((0, 0, 9, 9)),) * 2, "a.jpg: 2 faces: 38.2 (31 to 46), 38.2 (31 to 46)"),
-    ],
-)
-def test_line_for_a_person(faces, line):
-    answer = Answer(10, 10, faces, "age", "1.0", {})
-    assert predict.as_text(Path("a.jpg"), answer) == line
-
-
-def test_json_line():
-    answer = Answer(10, 20, (), "age", "1.0", {"width": 10, "height": 20, "faces": []})
-    line = predict.as_json(Path("für\nuns.jpg"), answer)
-    assert "\n" not in line
-    content = {"file": "für\nuns.jpg", "width": 10, "height": 20, "faces": []}
-    assert json.loads(line) == content
-
-
-def test_json_line_of_a_name_that_is_not_utf_8():
-    line = predict.as_json(Path("b\udce9.jpg"), Answer(10, 20, (), "age", "1.0", {}))
-    assert json.loads(line.encode()) == {"file": r"b\xe9.jpg", "file_base64": "YukuanBn"}
+    return Face(box, 0.999, ((0.0, 0.0),) * 5, {"age": Ordinal(age, interval)})
 
 
 def ended_with(capsys, monkeypatch, *words: str) -> str:
@@ -57,6 +30,25 @@ def test_an_empty_name_is_not_the_folder_that_one_is_in(capsys, monkeypatch):
     assert line == "--annotate: an empty name is no file"
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--model-name", ""], "--model-name: an empty name is no model's name"),
+        (["--model-name", "a\n"], "--model-name: a\\n is no model's name"),
+        (["--attributes", ""], "--attributes:  is not of the form age,emotion"),
+        (
+            ["--attributes", "age, emotion"],
+            "--attributes: age, emotion is not of the form age,emotion",
+        ),
+        (["--distribution"], "--distribution: it needs --json"),
+        (["--quality"], "--quality: it needs --json"),
+        (["--relative"], "--relative: it needs --json"),
+    ],
+)
+def test_words_that_make_no_sense(words, line, capsys, monkeypatch):
+    assert ended_with(capsys, monkeypatch, "a.jpg", *words) == line
+
+
 def test_an_empty_address_is_not_the_default(monkeypatch):
     for words in ([], ["--grpc"]):
         monkeypatch.setattr(sys, "argv", ["predict.py", "a.jpg", "--url", "", *words])
@@ -69,10 +61,11 @@ def test_an_empty_address_is_not_the_default(monkeypatch):
     [
         ("--max-faces", ("0", "1001", "5000", "1.5", "nan"), "max_faces"),
         ("--min-confidence", ("-0.1", "7", "nan", "sure"), "min_confidence"),
+        ("--top-k", ("0", "1001", "x"), "top_k"),
     ],
 )
 def test_options_have_the_ranges_of_the_service(option, numbers, key, capsys, monkeypatch):
-    allowed = requests._RANGES[key]
+    allowed = options._KINDS[key]
     for number in numbers:
         line = ended_with(capsys, monkeypatch, "a.jpg", option, number)
         assert line == f"{option}: {number} is not {allowed}"
@@ -112,6 +105,39 @@ def test_annotation_does_not_change_the_image_it_is_given():
     before = image.copy()
     annotated(image, [face((-10.0, -10.0, 120.0, 130.0))])
     assert (image == before).all()
+
+
+EMOTION = Category("happy", 0.934, {"happy": 0.934, "sad": 0.05}, ("happy",))
+
+
+def labels(monkeypatch, faces, of_image=None) -> list[str]:
+    """What `annotated` writes on an image of 400 pixels."""
+    written = []
+    draw = ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw,
+        "text",
+        lambda self, at, text, *a: written.append(text) or draw(self, at, text, *a),
+    )
+    annotated(scene(400, 400), faces, of_image)
+    return written
+
+
+def test_labels_of_any_task(monkeypatch):
+    several = {"age": Ordinal(38.24, (30.9, 46.0)), "emotion": EMOTION}
+    large, small = (
+        Face((40.0, 40.0, 40.0 + side, 200.0), 1.0, ((0.0, 0.0),) * 5, several)
+        for side in (300.0, 20.0)
+    )
+    assert labels(monkeypatch, [large, small]) == ["38 (31-46), happy 0.93", "38, happy"]
+
+
+def test_label_of_the_whole_image(monkeypatch):
+    assert labels(monkeypatch, [], {"asl": EMOTION}) == ["happy 0.93"]
+    drawn = np.asarray(annotated(scene(400, 400), [], {"asl": EMOTION}))
+    label = (drawn == BOX).all(axis=2)
+    assert label[0, 200]
+    assert not label[100:].any()
 
 
 def test_labels_of_neighbours_do_not_cover_each_other():

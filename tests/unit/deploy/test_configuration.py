@@ -4,17 +4,32 @@ import re
 
 import yaml
 
-from handler.requests import LIKE_AN_OPTION
+from handler.options import HEADERS, LIKE_AN_OPTION, NAMES
 from tests.torchserve import ROOT
 
 MAX_REQUEST = 20 * 2**20  # bytes
 MODEL = yaml.safe_load((ROOT / "model_store" / "model-config.yaml").read_text())
 
 
+REQUESTS_JS = (ROOT / "deploy/nginx/requests.js").read_text()
+
+
 def test_misspelt_options_are_those_of_the_handler():
-    script = (ROOT / "deploy/nginx/requests.js").read_text()
-    (pattern,) = re.findall(r"LIKE_AN_OPTION = new RegExp\((.*?)\);", script, re.DOTALL)
+    (pattern,) = re.findall(r"LIKE_AN_OPTION = new RegExp\((.*?)\);", REQUESTS_JS, re.DOTALL)
     assert "".join(re.findall("'(.*)'", pattern)) == f"^(?:{LIKE_AN_OPTION.pattern})$"
+
+
+def test_all_options_pass():
+    """By header, as a part of a form beside `data`, as an entry beside it, a model, a version."""
+    (names,) = re.findall(r"OPTIONS = \[(.*?)\];", REQUESTS_JS, re.DOTALL)
+    headers = re.findall("'(.*?)'", names)
+    assert [header.lower() for header in headers] == list(HEADERS)
+    routes = (ROOT / "deploy/nginx/api.conf").read_text()
+    passed = dict(re.findall(r"proxy_set_header (X-\S+) \$(http_\S+);", routes))
+    assert passed == {h: "http_" + h.lower().replace("-", "_") for h in headers}
+    assert f"PARTS = {len(NAMES) + 1};" in REQUESTS_JS
+    messages = (ROOT / "deploy/nginx/messages.js").read_text()
+    assert f"FIELDS = {len(NAMES) + 3};" in messages
 
 
 def test_limits_agree_with_torchserve_s():

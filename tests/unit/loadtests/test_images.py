@@ -1,11 +1,12 @@
 import io
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from face_age_client.answer import Answer, Face
+from face_age_client.answer import Answer, Face, Ordinal
 from face_age_client.errors import Malformed
 from loadtests.checks import check
 from loadtests.images import EncodedImage, find, variants
@@ -68,14 +69,29 @@ def test_what_is_no_image_is_named(tmp_path):
         next(variants([tmp_path / "a.jpg"], None, 1))
 
 
+AGE = Ordinal(30.0, (20.0, 40.0))
+
+
 def answer(width: int = 100, height: int = 80, *boxes: tuple[float, float, float, float]) -> Answer:
-    faces = tuple(Face(box, 1.0, ((0.0, 0.0),) * 5, 30.0, (20.0, 40.0)) for box in boxes)
-    return Answer(width, height, faces, "age", "1.0", {})
+    faces = tuple(Face(box, 1.0, ((0.0, 0.0),) * 5, {"age": AGE}) for box in boxes)
+    return Answer(width, height, faces, "age", "1.0", {"faces": [...] * len(boxes)})
 
 
 @pytest.mark.parametrize("faces", [1, None])
 def test_good_answer(faces):
     check(answer(100, 80, (-5, 10, 60, 70)), EncodedImage(b"", 100, 80, faces))
+
+
+def test_good_answer_of_a_model_of_whole_images():
+    check(Answer(100, 80, (), "asl", "1.0", {"image": ...}), EncodedImage(b"", 100, 80, 1))
+
+
+def test_faces_with_different_attributes():
+    given = answer(100, 80, (10, 10, 60, 70), (20, 10, 60, 70))
+    one, other = given.faces
+    given = replace(given, faces=(one, replace(other, predictions={"year": AGE})))
+    with pytest.raises(Malformed, match="faces with different attributes"):
+        check(given, EncodedImage(b"", 100, 80, 2))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,33 @@
+"""Options of `predict`, and their text in headers and gRPC entries."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+
+class Options(TypedDict, total=False):
+    """Options of one image; None, as if left out, for the service's default."""
+
+    min_confidence: float | None  # leave out faces below it, 0 to 1
+    max_faces: int | None  # keep only the largest ones
+    attributes: str | Sequence[str] | None  # names of tasks; none: all that the model has
+    top_k: int | None  # how many scores a category has
+    distribution: bool | None  # give the distribution of each number
+    quality: bool | None  # give the quality of each face's crop
+    relative: bool | None  # give boxes in fractions of the image's width and height, too
+
+
+def texts(options: Options) -> dict[str, str]:
+    """The options that are given, as text. Raises TypeError for an unknown name."""
+    for name in options:
+        if name not in Options.__annotations__:
+            raise TypeError(f"predict() got an unexpected keyword argument {name!r}")
+    given = {name: _text(value) for name, value in options.items()}
+    return {name: text for name, text in given.items() if text}
+
+
+def _text(value: object) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, Sequence) else str(value)
