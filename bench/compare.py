@@ -35,7 +35,8 @@ from bench.comparison.rounds import Broken, Plan, measure, survey
 from bench.comparison.systems import SYSTEMS, Running, Share
 from bench.torchserve import StartError
 from commands.option_types import real, whole
-from server import archive, batching
+from server import batching
+from server.errors import ArchiveError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -158,7 +159,7 @@ def main() -> int:
     except Ended:
         say("stopped")
         return 130
-    except (archive.ArchiveError, StartError, Broken, ValueError) as error:
+    except (ArchiveError, StartError, Broken, ValueError) as error:
         say(f"error: {error}")
         return 1
     summaries = [result.summary() for result in results]

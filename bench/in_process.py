@@ -13,6 +13,7 @@ import yaml
 from handler.integrity import HASHES, listing
 from handler.settings import Precision
 from handler.torchserve_handler import TorchServeHandler
+from server.archive import Recipe
 from server.batching import batch_size
 
 with warnings.catch_warnings(action="ignore"):  # TorchServe's own imports
@@ -29,13 +30,13 @@ class Worker:
 
     def __init__(
         self,
-        model: Path = MODEL,
+        models: Sequence[Path] = (MODEL,),
         config: Path = CONFIG,
         *,
         threads: int | None = None,
         precision: Precision | None = None,
     ) -> None:
-        """`threads` and `precision` override the config unless None.
+        """`models` are of one archive; `threads` and `precision` override the config unless None.
 
         Raises OSError on a missing file, and what the handler raises on a wrong one.
         """
@@ -44,13 +45,13 @@ class Worker:
         settings["handler"] = (settings.get("handler") or {}) | {
             name: value for name, value in overrides.items() if value is not None
         }
-        archived = {"modelName": "age", "modelVersion": "1.0", "serializedFile": MODEL.name}
+        recipe = Recipe(tuple(model.resolve(strict=True) for model in models), given_name="age")
         with tempfile.TemporaryDirectory() as folder:
-            _unpacked(model.resolve(strict=True), Path(folder))
+            _unpacked(recipe.packed_models(), Path(folder))
             self._context = Context(
                 "age",
                 folder,
-                {"model": archived},
+                {"model": recipe.manifest()},
                 batch_size(),
                 0 if torch.cuda.is_available() else None,
                 "1.0",
@@ -61,12 +62,13 @@ class Worker:
 
     @property
     def precision(self) -> str:
-        """The precision of the age model."""
+        """The precision of the models."""
         return self._handler.precision
 
-    def ask(self, images: Sequence[bytes]) -> list[bytes]:
-        """The answers to a batch, as bytes, in order."""
-        headers = {"content-type": "application/octet-stream"}
+    def ask(self, images: Sequence[bytes], **options: str) -> list[bytes]:
+        """The answers to a batch, as bytes, in order; `options` as in headers."""
+        headers = {f"x-{name.replace('_', '-')}": text for name, text in options.items()}
+        headers["content-type"] = "application/octet-stream"
         self._context.request_processor = [RequestProcessor(headers) for _ in images]
         rows: list[Mapping[str, object]] = [{"body": bytearray(image)} for image in images]
         return self._handler.handle(rows, self._context)
@@ -76,7 +78,8 @@ class Worker:
         return [json.loads(body) for body in self.ask(images)]
 
 
-def _unpacked(model: Path, folder: Path) -> None:
+def _unpacked(models: Mapping[str, Path], folder: Path) -> None:
     """The files that the handler reads from an unpacked archive."""
-    (folder / MODEL.name).symlink_to(model)
-    (folder / HASHES).write_text(listing({MODEL.name: model}))
+    for name, model in models.items():
+        (folder / name).symlink_to(model)
+    (folder / HASHES).write_text(listing(models))

@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from commands.image_search import search, shown
 from commands.option_types import whole
-from handler.contract import DetectorSettings
 from handler.errors import Failure
 from handler.faces.boxes import iou
 from handler.faces.detector import Faces, downscale, needs_border
@@ -31,6 +30,7 @@ from handler.imaging.crop import RGBImage
 from handler.imaging.decode import decode
 from handler.malloc import keep_freed_memory
 from handler.settings import Settings
+from handler.task import DetectorSettings
 
 Boxes = NDArray[np.float32]  # [n, 4] x1, y1, x2, y2
 

@@ -137,9 +137,10 @@ def operator_table(found: Sequence[Operator], most: int) -> str:
 
 def outcome(content: Mapping[str, Any]) -> str:
     """One line about an answer, or a failure."""
-    if "faces" not in content:
+    if "width" not in content:
         return f"{content['type']}: {content['message']}"
-    return f"{content['width']} x {content['height']} pixels, faces: {len(content['faces'])}"
+    faces = len(content.get("faces", ()))
+    return f"{content['width']} x {content['height']} pixels, faces: {faces}"
 
 
 def main() -> int:
@@ -170,9 +171,9 @@ def main() -> int:
     try:
         bodies = [path.read_bytes() for path in arguments.images]
         model, config, threads = arguments.model, arguments.config, arguments.threads
-        worker = Worker(model, config, threads=threads)
+        worker = Worker((model,), config, threads=threads)
         if arguments.peak:
-            counted = Worker(model, config, threads=threads, precision="float32")
+            counted = Worker((model,), config, threads=threads, precision="float32")
             peaks = {"float32": peak_flops.peak("float32")}
             peaks |= {worker.precision: peak_flops.peak(worker.precision)}
     except OSError as error:

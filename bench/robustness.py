@@ -23,17 +23,19 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tqdm import tqdm
 
+from bench.ages import age, face_input
 from commands import annotated_files
 from commands.image_search import search, shown
-from handler.contract import CropGeometry
 from handler.errors import Failure
 from handler.faces.boxes import iou
 from handler.imaging.crop import RGBImage, crop_faces
 from handler.imaging.decode import decode
 from handler.pipeline import Pipeline
+from handler.predictions import OrdinalPredictions
 from handler.predictor import Predictor
 from handler.requests import Request
 from handler.settings import Settings
+from handler.task import CropGeometry
 
 Boxes = NDArray[np.float32]  # [n, 4] x1, y1, x2, y2
 
@@ -109,7 +111,7 @@ class Prober:
     def __init__(self, model: Path) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         settings = Settings(max_pixels=4 * MAX_PIXELS)
-        self._pipeline = Pipeline.load(model, settings, device)
+        self._pipeline = Pipeline.load([model], settings, device)
         self._predictor = Predictor.load(model, device)
 
     def measure(self, path: Path) -> Measured:
@@ -132,13 +134,15 @@ class Prober:
         (answer,) = self._pipeline.run([Request(image)])
         if isinstance(answer, Failure):
             raise answer
-        boxes = np.array([face.box for face in answer.faces], np.float32).reshape(-1, 4)
-        return boxes, np.array([face.age for face in answer.faces], np.float32)
+        faces = answer.faces or ()
+        boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
+        return boxes, np.array([age(face) for face in faces], np.float32)
 
     def _estimate(self, image: RGBImage, boxes: Boxes) -> Ages:
-        crops = crop_faces(image, boxes, self._predictor.contract.crop)
-        ages: Ages = self._predictor.predict(crops).age
-        return ages
+        crops = crop_faces(image, boxes, face_input(self._predictor.task).crop)
+        predictions = self._predictor.predict(crops)
+        assert isinstance(predictions, OrdinalPredictions)  # nosec B101  # as `age` has checked
+        return predictions.value
 
 
 def moved(boxes: Boxes, move: tuple[float, float]) -> Boxes:
@@ -177,17 +181,17 @@ def sheet(measured: Sequence[Measured], columns: int = 10, side: int = 128) -> I
     """A contact sheet of the faces with a margin, their ages and file names."""
     around = CropGeometry(size=side, margin=0.5, fill=0)
     faces = [
-        (face, f"{age:.0f}", m.name)
+        (face, f"{years:.0f}", m.name)
         for m in measured
-        for face, age in zip(crop_faces(m.image, m.boxes, around), m.ages, strict=True)
+        for face, years in zip(crop_faces(m.image, m.boxes, around), m.ages, strict=True)
     ]
     rows = -(-len(faces) // columns)
     page = Image.new("RGB", (columns * side, rows * (side + 34)), "white")
     draw = ImageDraw.Draw(page)
-    for i, (face, age, name) in enumerate(faces):
+    for i, (face, years, name) in enumerate(faces):
         x, y = i % columns * side, i // columns * (side + 34)
         page.paste(Image.fromarray(face.transpose(1, 2, 0)), (x, y))
-        draw.text((x + 3, y + side), age, "black", ImageFont.load_default(18))
+        draw.text((x + 3, y + side), years, "black", ImageFont.load_default(18))
         draw.text((x + 3, y + side + 20), name[: side // 6], "black", ImageFont.load_default(10))
     return page
 

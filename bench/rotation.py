@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from bench.ages import age
 from handler.answer import Answer, Face
 from handler.errors import Failure
 from handler.imaging.decode import decode
@@ -58,7 +59,7 @@ def turned_face(pipeline: Pipeline, image: Image.Image, face: Face, degrees: int
     x, y = x - image.width / 2, y - image.height / 2
     wanted = (x * cosine + y * sine + turned.width / 2, -x * sine + y * cosine + turned.height / 2)
     off = SAME * (face.box[2] - face.box[0])
-    found = answer(pipeline, turned).faces
+    found = answer(pipeline, turned).faces or ()
     return next((f for f in found if math.dist(centre(f), wanted) < off), None)
 
 
@@ -66,12 +67,12 @@ def table(
     pipeline: Pipeline, images: Sequence[Image.Image], step: int
 ) -> Iterator[tuple[int, int, int, list[float], float]]:
     """Degrees, number of faces, faces found, changes of their ages, lowest confidence."""
-    upright = [(image, answer(pipeline, image).faces) for image in images]
+    upright = [(image, answer(pipeline, image).faces or ()) for image in images]
     single = [(image, faces[0]) for image, faces in upright if len(faces) == 1]
     for degrees in range(0, 360, step):
         pairs = [(face, turned_face(pipeline, image, face, degrees)) for image, face in single]
         seen = [(before, after) for before, after in pairs if after is not None]
-        moved = [abs(after.age - before.age) for before, after in seen]
+        moved = [abs(age(after) - age(before)) for before, after in seen]
         least = min((after.confidence for _, after in seen), default=math.nan)
         yield degrees, len(single), len(seen), moved, least
 
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--step is 1 to 180 degrees, not {options.step}")
     try:
         bodies = [file.read_bytes() for file in files(options.images)]
-        pipeline = Pipeline.load(options.model, Settings(), torch.device("cpu"))
+        pipeline = Pipeline.load([options.model], Settings(), torch.device("cpu"))
         images = [Image.fromarray(decode(body, MAX_PIXELS)) for body in bodies]
     except (OSError, Failure) as error:
         parser.exit(1, f"error: {error}\n")

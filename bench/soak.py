@@ -30,7 +30,7 @@ from bench.segments import SEGMENTS, segment
 from bench.torchserve import StartError, TorchServe, found, started
 from commands.option_types import real, whole
 from loadtests import mix
-from server import archive
+from server.errors import ArchiveError
 from train.extras import require
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -173,7 +173,7 @@ def main() -> int:
             folder = Path(name)
             with _service(options, folder) as torchserve:
                 return run(torchserve, options, folder)
-    except (archive.ArchiveError, StartError, ValueError, OSError) as error:
+    except (ArchiveError, StartError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

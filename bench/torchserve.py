@@ -15,7 +15,7 @@ from typing import Final
 
 from server.state_folder import StateError, StateFolder
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+ROOT: Final = Path(__file__).resolve().parents[1]
 STARTUP: Final = 180.0  # seconds
 GRACE: Final = 10.0  # seconds to end
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import yaml
 
+from bench.ages import age
 from bench.comparison.workloads import read
 from handler.answer import Answer
 from handler.errors import Failure
@@ -44,7 +45,7 @@ class Worker:
 def _content(outcome: Answer | Failure) -> dict[str, Any]:
     if isinstance(outcome, Failure):
         return {"type": outcome.type, "message": outcome.message}
-    faces = [{"box": face.box, "age": face.age} for face in outcome.faces]
+    faces = [{"box": face.box, "age": age(face)} for face in outcome.faces or ()]
     return {"width": outcome.width, "height": outcome.height, "faces": faces}
 
 
@@ -59,7 +60,7 @@ def main() -> None:
     torch.set_num_threads(settings.threads)
     keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    pipeline = Pipeline.load(arguments.model, settings, device)
+    pipeline = Pipeline.load([arguments.model], settings, device)
     pipeline.warm_up(config["batchSize"])
     worker = Worker(pipeline)
     with socket.socket(socket.AF_UNIX) as listener:

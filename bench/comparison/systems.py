@@ -18,11 +18,12 @@ from typing import Any, Final
 
 import yaml
 
+from bench.ages import face_input
 from bench.comparison.generator import Direct, Http, Place
 from bench.torchserve import GRACE, STARTUP, StartError, free_ports, started
 from handler.contract import read_contract
 from handler.integrity import CONFIG
-from handler.requests import Options
+from handler.options import Options
 from handler.settings import Settings
 from server import archive
 from server.batching import batch_size
@@ -139,7 +140,7 @@ SYSTEMS: Final[Mapping[str, System]] = {
 
 def shipped(share: Share) -> dict[str, Any]:
     """Our model-config.yaml with the batches of this machine, the share's workers and threads."""
-    config: dict[str, Any] = yaml.safe_load(archive.Recipe(share.model).config.read_text())
+    config: dict[str, Any] = yaml.safe_load(archive.Recipe((share.model,)).config.read_text())
     config |= {"minWorkers": share.workers, "maxWorkers": share.workers}
     config |= {"batchSize": batch_size()}
     config["handler"] |= {"threads": share.threads}
@@ -151,19 +152,19 @@ def packed(share: Share, folder: Path) -> Path:
     store = folder / "store"
     store.mkdir()
     config = _write(folder / CONFIG, shipped(share))
-    archive.make(archive.Recipe(share.model, config=config), store / "age.mar")
+    archive.make(archive.Recipe((share.model,), config=config), store / "age.mar")
     return store
 
 
 def _detector(share: Share) -> dict[str, Any]:
     """The naive detector's settings that equal ours."""
-    contract = read_contract(share.model)
+    detector = face_input(read_contract(share.model).task).detector
     settings = Settings.from_mapping(shipped(share)["handler"])
     return {
         "min_face_size": settings.min_face_size,
         "max_side": settings.max_side,
-        "thresholds": list(contract.detector.thresholds),
-        "factor": contract.detector.factor,
+        "thresholds": list(detector.thresholds),
+        "factor": detector.factor,
         "min_confidence": Options().min_confidence,
     }
 

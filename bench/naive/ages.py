@@ -15,7 +15,7 @@ import torch
 from facenet_pytorch import MTCNN
 from PIL import Image, ImageOps
 
-NORMAL = 1.645  # standard deviations that hold 90 % of a normal distribution
+PARTS = (0.05, 0.5, 0.95)  # of a distribution that lie below the interval, the age, its end
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Ages:
         self._model: Any = torch.jit.load(str(model), map_location=device, _extra_files=extra)
         self._model.eval()
         contract = json.loads(extra["contract.json"])
-        self._size = contract["crop"]["size"]
-        self._margin = contract["crop"]["margin"]
+        crop = contract["task"]["input"]["faces"]["crop"]
+        self._size, self._margin = crop["size"], crop["margin"]
+        self._youngest = contract["task"]["output"]["ordinal"]["low"]
         self._detector = detector
         self._device = device
         self._mtcnn = MTCNN(
@@ -58,13 +59,12 @@ class Ages:
         if len(boxes):
             faces = np.stack([self._crop(image, box) for box in boxes])
             with torch.no_grad():
-                ages, spreads = self._model(torch.from_numpy(faces).to(self._device))
-            for box, sure, age, spread in zip(
-                boxes.tolist(), confidence.tolist(), ages.tolist(), spreads.tolist(), strict=True
+                probabilities = self._model(torch.from_numpy(faces).to(self._device)).cpu().numpy()
+            for box, sure, of_years in zip(
+                boxes.tolist(), confidence.tolist(), probabilities, strict=True
             ):
-                half = NORMAL * spread
-                interval = [max(age - half, 0), age + half]
-                face = {"box": box, "confidence": sure, "age": age, "age_interval": interval}
+                low, age, high = self._quantiles(of_years)
+                face = {"box": box, "confidence": sure, "age": age, "age_interval": [low, high]}
                 found.append(face)
         return {"width": image.width, "height": image.height, "faces": found}
 
@@ -80,6 +80,13 @@ class Ages:
             return np.zeros((0, 4)), np.zeros(0)
         sure = confidence >= self._detector.min_confidence
         return boxes[sure].astype(float) * scale, confidence[sure].astype(float)
+
+    def _quantiles(self, probabilities: Any) -> list[float]:
+        """The years at `PARTS` of a distribution [K]; a year lasts from half a year before it."""
+        ends = np.arange(len(probabilities) + 1) - 0.5
+        years = np.interp(PARTS, np.append(0, probabilities.cumsum()), ends)
+        quantiles: list[float] = (years.clip(0, ends[-1] - 0.5) + self._youngest).tolist()
+        return quantiles
 
     def _crop(self, image: Image.Image, box: Any) -> Any:
         """Uint8 [3, size, size]: a square around the box; what lies past the border is black."""

@@ -243,7 +243,7 @@ class TestCommand:
 
 
 def test_the_worker_in_process_is_the_handler(model_file: Path) -> None:
-    worker = in_process.Worker(model_file, threads=1)
+    worker = in_process.Worker((model_file,), threads=1)
     face, none, broken = worker.contents(
         [encoded(astronaut(), "JPEG"), encoded(scene(40, 60)), b"%PDF"]
     )

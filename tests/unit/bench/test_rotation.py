@@ -14,7 +14,7 @@ from tests.images import FACE_BOX, astronaut, scene
 
 @pytest.fixture(scope="module")
 def pipeline(model_file: Path) -> Pipeline:
-    return Pipeline.load(model_file, Settings(), torch.device("cpu"))
+    return Pipeline.load([model_file], Settings(), torch.device("cpu"))
 
 
 def test_where_a_turned_face_is(pipeline: Pipeline) -> None:

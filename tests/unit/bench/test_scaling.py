@@ -49,7 +49,7 @@ class TestImages:
 
 @pytest.fixture
 def worker(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> in_process.Worker:
-    worker = in_process.Worker(model_file, threads=1)
+    worker = in_process.Worker((model_file,), threads=1)
     monkeypatch.setattr(scaling, "Worker", lambda: worker)
     return worker
 
