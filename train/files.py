@@ -1,8 +1,16 @@
-"""Checks of files before reading, printable file names, and messages of errors."""
+"""Folders of models, checks of files before reading, printable names, messages of errors."""
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
+
+STORE = Path("model_store")  # of exported models
+
+
+def default_store(task: str) -> Path:
+    """The folder of a task's exported files; those of ages have been in `STORE` itself."""
+    return STORE if task == "age" else STORE / task
 
 
 def regular_file(path: Path) -> Path:
@@ -27,6 +35,11 @@ def regular_file(path: Path) -> Path:
 def printable(name: str) -> str:
     """A file's name as valid Unicode; bytes that are not UTF-8 become \\xNN."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def shortened(names: Sequence[str], shown: int = 8) -> str:
+    """The first names of a long list, for a message."""
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
 
 
 def error_text(error: BaseException) -> str:

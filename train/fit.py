@@ -3,10 +3,11 @@
     python -m train.fit run=runs/mine fit.epochs=20
     torchrun --nproc-per-node 2 -m train.fit run=runs/mine   # several GPUs, or machines
 
-Writes `best.ckpt` (lowest validation MAE), `last.ckpt`, the one before it as `previous.ckpt`, logs
-and the configuration into the run's folder. `fit.resume=true` continues from `last.ckpt` with the
-run's own configuration (`train/fitting/resume.py`). All randomness is a function of seed, epoch and
-step, so that an interrupted run ends with the same weights as an uninterrupted one.
+Writes `best.ckpt` (the epoch with the lowest validation MAE of a number, or the highest accuracy of
+categories), `last.ckpt`, the one before it as `previous.ckpt`, logs and the configuration into the
+run's folder. `fit.resume=true` continues from `last.ckpt` with the run's own configuration
+(`train/fitting/resume.py`). All randomness is a function of seed, epoch and step, so that an
+interrupted run ends with the same weights as an uninterrupted one.
 """
 
 import logging
@@ -23,9 +24,11 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from handler.task import Ordinal
 from train.atomic_write import atomic_write, clean
 from train.configuration.command_line import command
-from train.configuration.runs import run_file
+from train.configuration.runs import load_run_config, run_file
+from train.configuration.tasks import task_of, with_categories
 from train.data.dataset import CropBatches
 from train.data.readers import warn_of_repeats
 from train.fitting.build import crop_batches, learner
@@ -34,13 +37,14 @@ from train.fitting.resume import Progress, describe_epochs, resumed, write_conti
 from train.fitting.trainer import callbacks, make_trainer, one_line, quiet
 from train.modeling.checkpoint import LAST, PREVIOUS, read_checkpoint
 from train.modeling.finite import NotFiniteError
+from train.modeling.metric import metric_of
 from train.provenance.runs import run_provenance
 
 log = logging.getLogger(__name__)
 
 
 def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
-    """Train and return the best validation MAE, years.
+    """Train and return the best validation metric.
 
     `given` are the overrides of the command line, for `fit.resume`.
 
@@ -61,12 +65,14 @@ def fit(config: DictConfig, given: Sequence[str] = ()) -> float:
     else:
         refuse_another(run)
     warn_of_repeats(config.data.sources)
+    config = with_categories(config)
+    metric = metric_of(task_of(config).output)
     lightning.seed_everything(config.seed)
     module = learner(config)
     module.provenance = run_provenance(config)
     batches = crop_batches(config)
     batches.setup("fit")
-    best = RunCheckpoint(run, "best", monitor="val/mae")
+    best = RunCheckpoint(run, "best", monitor=metric.key, mode=metric.mode)
     trainer = make_trainer(config, [best, *callbacks(config)])
     steps = steps_of_epoch(config, batches, trainer.world_size)
     if progress:
@@ -105,7 +111,7 @@ def refuse_another(run: Path) -> None:
 
 
 def finished(run: Path, progress: Progress) -> float:
-    """The best validation MAE of a complete run, years.
+    """The best validation metric of a complete run.
 
     Raises FileNotFoundError if its checkpoint is missing.
     """
@@ -168,17 +174,29 @@ def main(config: DictConfig) -> float:
         if job.mode != RunMode.MULTIRUN:
             raise
         log.error("%s: %s", config.run, error)
-        return math.inf  # the worst score; a sweep continues with its other runs
+        return worst_score(config)  # a sweep continues with its other runs
     announce(score, config)
     return score
 
 
+def worst_score(config: DictConfig) -> float:
+    """The score of a run that diverged."""
+    return metric_of(task_of(config).output).worst
+
+
+def described(score: float, config: DictConfig) -> str:
+    """A score in words: MAE 5.01 years."""
+    output = task_of(config).output
+    unit = f"{score:.2f} {output.unit}" if isinstance(output, Ordinal) else f"{score:.1%}"
+    return f"{metric_of(output).title} {unit}"
+
+
 @rank_zero_only
 def announce(score: float, config: DictConfig) -> None:
-    """Print the best epoch's error and the path of its checkpoint."""
-    best, trained = Path(config.run, "best.ckpt"), OmegaConf.load(run_file(config))
-    epoch, epochs = read_checkpoint(best)["epoch"] + 1, describe_epochs(cast("DictConfig", trained))
-    print(f"best validation MAE {score:.2f} years, after epoch {epoch} of {epochs}: {best}")
+    """Print the best epoch's metric and the path of its checkpoint."""
+    best, trained = Path(config.run, "best.ckpt"), load_run_config(run_file(config))
+    epoch, epochs = read_checkpoint(best)["epoch"] + 1, describe_epochs(trained)
+    print(f"best validation {described(score, trained)}, after epoch {epoch} of {epochs}: {best}")
 
 
 if __name__ == "__main__":

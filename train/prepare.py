@@ -1,4 +1,4 @@
-"""Prepare cached face crops from labelled images, with the handler's own detection and cropping.
+"""Prepare cached crops of labelled images, with the handler's own detection and cropping.
 
     python -m train.prepare data.sources.utkface=FOLDER data.sources.appa_real=FOLDER
     python -m train.prepare data=[appa_real,own] data.sources.own=FACES.csv
@@ -27,15 +27,15 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from handler.contract import CropGeometry, DetectorSettings
 from handler.errors import Failure
 from handler.faces.detector import FaceDetector, Faces
-from handler.imaging.crop import crop_faces, padding
+from handler.imaging.crop import RGBImage, central_square, crop_faces, padding
 from handler.imaging.decode import decode
 from handler.settings import Settings
+from handler.task import FaceInput, ImageInput
 from train.atomic_write import atomic_write
 from train.configuration.command_line import command
-from train.configuration.settings import contract_parts
+from train.configuration.tasks import task_input, task_labels
 from train.data import main_face
 from train.data.cache import (
     CROP_VERSION,
@@ -62,43 +62,56 @@ SHARD = 256  # samples
 class CropMaker:
     """Makes the crop of one sample; pickled for the worker processes."""
 
-    geometry: CropGeometry  # of the served crop
-    detector: DetectorSettings
+    input: FaceInput | ImageInput  # as it is served
     min_face_size: int
     max_side: int
 
     def fingerprint(self, samples: Sequence[Sample]) -> str:
         """A hash of everything that the crops depend on; another one makes a cache stale."""
-        inputs = [(r.file, r.age, r.split, *(r.box or ())) for r in samples]
+        inputs = [
+            (r.file, r.label, r.split, r.tight, sorted(r.auxiliary.items()), r.box) for r in samples
+        ]
         parts = [asdict(self), inputs, CROP_VERSION]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
-    def build_detector(self) -> FaceDetector:
-        """A detector on the CPU, one per process."""
+    def build_detector(self) -> FaceDetector | None:
+        """A detector on the CPU, one per process; None for whole images."""
+        if isinstance(self.input, ImageInput):
+            return None
         cpu = torch.device("cpu")
-        return FaceDetector(self.detector, self.min_face_size, self.max_side, cpu)
+        return FaceDetector(self.input.detector, self.min_face_size, self.max_side, cpu)
 
-    def make(self, sample: Sample, detector: FaceDetector) -> tuple[NDArray[np.uint8], CropLabel]:
-        """The stored crop, uint8 [3, W, W], of the sample's face, and its label.
+    def make(
+        self, sample: Sample, detector: FaceDetector | None
+    ) -> tuple[NDArray[np.uint8], CropLabel]:
+        """The stored crop, uint8 [3, W, W], of the sample's face or image, and its label.
 
         Raises OSError or Failure if the image cannot be read, and ValueError if no face is found.
         """
         image = decode(regular_file(sample.path).read_bytes(), Settings.max_pixels)
-        height, width = image.shape[:2]
-        faces = (detector.detect_with_border if sample.tight else detector.detect)([image])[0]
-        box = self._box(sample, faces, width, height)
-        stored = stored_geometry(self.geometry)
+        box, is_found = self._region(sample, image, detector)
+        stored = stored_geometry(self.input.crop)
         label = CropLabel(
             file=sample.file,
-            age=sample.age,
+            label=sample.label,
             split=sample.split,
             source=sample.source,
-            gender=-1 if sample.gender is None else sample.gender,
-            race=-1 if sample.race is None else sample.race,
-            found=len(faces) > 0,
-            padding=round(padding(image.shape, box, self.geometry.margin), 4),
+            auxiliary=dict(sample.auxiliary),
+            found=is_found,
+            padding=round(padding(image.shape, box, self.input.crop.margin), 4),
         )
         return crop_faces(image, box[None], stored)[0], label
+
+    def _region(
+        self, sample: Sample, image: RGBImage, detector: FaceDetector | None
+    ) -> tuple[NDArray[np.float32], bool]:
+        """The box of the sample's crop, and whether it was found or is given."""
+        if isinstance(self.input, ImageInput):
+            return central_square(image.shape, self.input.crop_fraction), True
+        assert detector is not None  # nosec B101  # `build_detector` made it
+        height, width = image.shape[:2]
+        faces = (detector.detect_with_border if sample.tight else detector.detect)([image])[0]
+        return self._box(sample, faces, width, height), len(faces) > 0
 
     def _box(self, sample: Sample, faces: Faces, width: int, height: int) -> NDArray[np.float32]:
         """The box of the sample's face; raises ValueError if it is not found."""
@@ -117,7 +130,7 @@ class CropMaker:
 
     def _whole(self, width: int, height: int) -> NDArray[np.float32]:
         """The box whose served crop is the largest centred square of the image."""
-        half = min(width, height) / 2 / (1 + self.geometry.margin)
+        half = min(width, height) / 2 / (1 + self.input.crop.margin)
         x, y = width / 2, height / 2
         return np.array([x - half, y - half, x + half, y + half], np.float32)
 
@@ -197,7 +210,7 @@ def _claim(folder: Path, fingerprint: str) -> None:
         partial.write_text(fingerprint)
 
 
-_worker: tuple[CropMaker, FaceDetector, Path]  # of this worker process
+_worker: tuple[CropMaker, FaceDetector | None, Path]  # of this worker process
 
 
 def _start(maker: CropMaker, folder: Path) -> None:
@@ -210,7 +223,7 @@ def _start(maker: CropMaker, folder: Path) -> None:
 def _make_shard(job: tuple[int, Sequence[Sample]]) -> int:
     maker, detector, folder = _worker
     index, samples = job
-    side = stored_geometry(maker.geometry).size
+    side = stored_geometry(maker.input.crop).size
     crops = [np.zeros((0, 3, side, side), np.uint8)]
     labels: list[CropLabel] = []
     rejected: dict[str, str] = {}
@@ -259,15 +272,17 @@ def main(config: DictConfig) -> None:
 
     Raises ValueError with the errors of all of them before any image is cropped.
     """
-    geometry, detector = contract_parts(config)
-    maker = CropMaker(geometry, detector, config.crop.min_face_size, config.crop.max_side)
+    maker = CropMaker(task_input(config), config.crop.min_face_size, config.crop.max_side)
+    labels = task_labels(config)
     data, prepared = config.data, Path(config.data.prepared)
     warn_of_repeats(data.sources)
     gathered: dict[str, Gathered] = {}
     errors: list[str] = []
     for name, root in data.sources.items():
         try:
-            gathered[name] = samples, problems = read(name, Path(root))
+            gathered[name] = samples, problems = read(
+                name, Path(root), labels, tight=bool(data.tight.get(name))
+            )
             log.info(
                 "%s: %d labelled images, %d without a label", name, len(samples), len(problems)
             )

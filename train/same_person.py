@@ -23,6 +23,7 @@ from train import faceres
 from train.atomic_write import atomic_write
 from train.configuration.command_line import command
 from train.configuration.settings import prepared_folders
+from train.configuration.tasks import task_of
 from train.data.dataset import CropDataset
 from train.modeling.distill import Teacher, load_teacher
 from train.modeling.network import resized
@@ -106,14 +107,15 @@ def main(config: DictConfig) -> None:
     if not network.is_file():
         raise FileNotFoundError(f"{network} is missing: run python -m train.faceres first")
     teacher = load_teacher(network)
-    training = [CropDataset([folder], "train", config.crop.size) for folder in folders]
+    output, size = task_of(config).output, config.crop.size
+    training = [CropDataset([folder], "train", output, size) for folder in folders]
     known = [features(teacher, dataset.crops) for dataset in training]
     middle = torch.cat(known).mean(dim=0)  # the component common to all faces identifies nobody
     rows: list[tuple[float, Sequence[str]]] = []
     for number, folder in enumerate(folders):
         strangers = torch.cat([each for other, each in enumerate(known) if other != number])
         for split in ("val", "test"):
-            held_out = CropDataset([folder], split, config.crop.size)
+            held_out = CropDataset([folder], split, output, size)
             seen = features(teacher, held_out.crops)
             found = recurrence(seen - middle, known[number] - middle, strangers - middle)
             print(

@@ -1,9 +1,12 @@
 """Build the served TorchScript file from weights.
 
     python -m train.torchscript
+    python -m train.torchscript --task emotion
     python -m train.torchscript --weights runs/mine/age.safetensors --output mine.pt
 
-Needs neither Lightning nor Hydra, so that a serving machine can build its model.
+The weights of a task lie in model_store/TASK, and those of ages in model_store; older ones get a
+contract of today's schema on the way. Needs neither Lightning nor Hydra, so that a serving machine
+can build its model.
 """
 
 import argparse
@@ -19,8 +22,8 @@ from handler.contract import EXTRA_FILE, INT8_FILE
 from handler.integrity import weights_identity
 from train import build_record
 from train.atomic_write import atomic_write, atomic_write_all
-from train.files import error_text
-from train.modeling.network import AgeNetwork
+from train.files import default_store, error_text
+from train.modeling.network import Network
 from train.modeling.quantize import quantized
 from train.modeling.weights import Weights, load_weights
 
@@ -28,7 +31,7 @@ from train.modeling.weights import Weights, load_weights
 def build(weights: Path, output: Path) -> None:
     """Write the model in `weights` to `output` as TorchScript, with a record beside it.
 
-    Raises ValueError if `weights` holds no age model.
+    Raises ValueError if `weights` holds no model.
     """
     content = serialized(load_weights(weights))
     record = build_record.record_path(output)
@@ -55,7 +58,7 @@ def serialized(stored: Weights) -> bytes:
     return _traced(stored.network, faces, extra)
 
 
-def _traced(network: AgeNetwork, faces: Tensor, extra: dict[str, str | bytes]) -> bytes:
+def _traced(network: Network, faces: Tensor, extra: dict[str, str | bytes]) -> bytes:
     """The TorchScript file of `network`, traced with the example `faces`."""
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
@@ -75,10 +78,20 @@ def built(weights: Path, output: Path) -> str:
 def main() -> int:
     """Build the file; returns 1 after an error of one line."""
     parser = argparse.ArgumentParser(description="Build the served TorchScript from weights.")
-    parser.add_argument("--weights", type=Path, default=Path("model_store/age.safetensors"))
-    parser.add_argument("--output", type=Path, help="default: age.pt beside age.safetensors")
+    parser.add_argument("--task", default="age", help="whose weights in model_store (default: age)")
+    parser.add_argument("--weights", type=Path, help="default: those of the task in model_store")
+    parser.add_argument("--output", type=Path, help="default: TASK.pt beside TASK.safetensors")
     arguments = parser.parse_args()
-    output = arguments.output or arguments.weights.with_suffix(".pt")
+    task: str = arguments.task
+    weights: Path = arguments.weights or default_store(task) / f"{task}.safetensors"
+    if weights.suffix == ".pt":
+        print(
+            f"error: {weights} is TorchScript, which is built from weights: name these, a file "
+            "TASK.safetensors of python -m train.export or python -m train.evaluate",
+            file=sys.stderr,
+        )
+        return 1
+    output: Path = arguments.output or weights.with_suffix(".pt")
     if arguments.output is None and output.exists() and not build_record.read_current(output):
         print(
             f"error: {output} was not built by this command and may be your own: to overwrite it, "
@@ -87,7 +100,7 @@ def main() -> int:
         )
         return 1
     try:
-        print(built(arguments.weights, output))
+        print(built(weights, output))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

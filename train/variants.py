@@ -1,4 +1,4 @@
-"""Compare smaller and faster variants of a model: size, speed, error.
+"""Compare smaller and faster variants of a model: size, speed, error or accuracy.
 
     python -m train.variants run=runs/mine
     python -m train.variants variants.weights=model_store/age.safetensors variants.limit=64
@@ -28,37 +28,40 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch.fx.proxy import TraceError
 
-from handler.contract import INT8_FILE, read_contract, read_extra
+from handler.contract import INT8_FILE, Contract, read_contract, read_extra
+from handler.predictions import Predictions, predictions
 from handler.predictor import Predictor, round_weights
 from handler.settings import Precision
 from train import torchscript
 from train.configuration.command_line import command
 from train.configuration.runs import run_config
 from train.data.dataset import CropDataset, model_crops
+from train.evaluation.kind import AnyKind
+from train.evaluation.kinds import kind_of
 from train.evaluation.tables import Table
 from train.extras import exit_if_missing
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 from train.modeling.quantize import activation_ranges
 from train.modeling.weights import Weights, load_weights
 from train.provenance.provenance import Provenance, Step, contract_provenance, join, read_provenance
 from train.provenance.terms import data_sets
 
 CPU = torch.device("cpu")
-BATCHES = (1, 16)  # faces in a call
+BATCHES = (1, 16)  # inputs in a call
 CALLS = 5  # timed calls of a variant in each round, after one that warms the caches
 INT8_CROPS = 512  # validation crops for the ranges of int8
 
-Faces = NDArray[np.uint8]  # [n, 3, S, S]
+Inputs = NDArray[np.uint8]  # [n, 3, S, S]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to compute the ages of faces."""
+    """A way to compute a task's predictions."""
 
     name: str
-    ages: Callable[[Faces], NDArray[np.float32]]  # [n], years
+    predict: Callable[[Inputs], Predictions]
     size: int | None  # bytes of its TorchScript; None: no such file
-    measured: bool  # whether the table has its error; an untrained network's means nothing
+    measured: bool  # whether the table has its figure; an untrained network's means nothing
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,17 @@ class Row:
     """The measurements of a variant."""
 
     variant: Variant
-    milliseconds: Sequence[float]  # per face, for each of `BATCHES`
-    mae: float | None  # years
+    milliseconds: Sequence[float]  # per input, for each of `BATCHES`
+    figure: float | None  # mean absolute error, or accuracy in per cent
 
     def cells(self) -> tuple[str, ...]:
         """The row's texts, for a table."""
-        size, mae = self.variant.size, self.mae
+        size = self.variant.size
         return (
             self.variant.name,
             "-" if size is None else f"{size / 1e6:.1f}",
             *(f"{each:.2f}" for each in self.milliseconds),
-            "-" if mae is None else f"{mae:.2f}",
+            "-" if self.figure is None else f"{self.figure:.2f}",
         )
 
 
@@ -90,11 +93,7 @@ def of_file(name: str, file: Path, measured: bool = True) -> Iterator[Variant]:
         if predictor.precision != precision:  # the model cannot compute in it
             continue
         size = stored_size(file, precision)
-        yield Variant(f"{name}, {precision}", _ages_of(predictor), size, measured)
-
-
-def _ages_of(predictor: Predictor) -> Callable[[Faces], NDArray[np.float32]]:
-    return lambda faces: predictor.predict(faces).age
+        yield Variant(f"{name}, {precision}", predictor.predict, size, measured)
 
 
 def stored_size(file: Path, precision: Precision) -> int:
@@ -108,57 +107,58 @@ def stored_size(file: Path, precision: Precision) -> int:
     return len(written.getvalue())
 
 
-def compiled(name: str, network: AgeNetwork, dtype: torch.dtype) -> Variant:
+def compiled(name: str, network: Network, contract: Contract, dtype: torch.dtype) -> Variant:
     """`network` with torch.compile, its weights frozen, for each batch size."""
     lower = copy.deepcopy(network)
     round_weights(lower, dtype)
     model = torch.compile(lower, dynamic=False, options={"freezing": True})
 
     @torch.no_grad()  # Inductor does not fold under inference mode
-    def ages(faces: Faces) -> NDArray[np.float32]:
-        age: NDArray[np.float32] = model(torch.from_numpy(faces))[0].numpy()
-        return age
+    def predict(inputs: Inputs) -> Predictions:
+        return predictions(model(torch.from_numpy(inputs)), contract)
 
     precision = str(dtype).removeprefix("torch.")
-    return Variant(f"{name}, {precision}, torch.compile", ages, None, measured=False)
+    return Variant(f"{name}, {precision}, torch.compile", predict, None, measured=False)
 
 
-def measure(variants: Sequence[Variant], test: CropDataset, rounds: int) -> list[Row]:
-    """Measure errors, and speeds in interleaved rounds, so that other load affects all alike."""
+def measure(
+    variants: Sequence[Variant], test: CropDataset, kind: AnyKind, rounds: int
+) -> list[Row]:
+    """Measure figures, and speeds in interleaved rounds, so that other load affects all alike."""
     crops = test.crops.numpy()
-    faces = [np.resize(crops, (count, *crops.shape[1:])) for count in BATCHES]
+    batches = [np.resize(crops, (count, *crops.shape[1:])) for count in BATCHES]
     for variant in variants:
-        for batch in faces:
+        for batch in batches:
             for _ in range(2):  # TorchScript optimises on its second call
-                variant.ages(batch)
+                variant.predict(batch)
     seconds = [
-        [[_seconds(variant, batch) / len(batch) for batch in faces] for variant in variants]
+        [[_seconds(variant, batch) / len(batch) for batch in batches] for variant in variants]
         for _ in range(rounds)
     ]
     rows = []
     for variant, *of_rounds in zip(variants, *seconds, strict=True):
         medians = [1e3 * median(times) for times in zip(*of_rounds, strict=True)]
-        rows.append(Row(variant, medians, _mae(variant, test) if variant.measured else None))
+        figure = None
+        if variant.measured:
+            figure = float(kind.scores(variant.predict(crops), test.target.numpy()).mean())
+        rows.append(Row(variant, medians, figure))
     return rows
 
 
-def _seconds(variant: Variant, faces: Faces) -> float:
+def _seconds(variant: Variant, inputs: Inputs) -> float:
     """Mean duration of a call."""
-    variant.ages(faces)
+    variant.predict(inputs)
     start = time.perf_counter()
     for _ in range(CALLS):
-        variant.ages(faces)
+        variant.predict(inputs)
     return (time.perf_counter() - start) / CALLS
 
 
-def _mae(variant: Variant, test: CropDataset) -> float:
-    return float(np.abs(variant.ages(test.crops.numpy()) - test.age.numpy()).mean())
-
-
-def table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[Row], kind: AnyKind) -> Table:
     """The table of all rows."""
-    speeds = [f"ms per face, batch {count}" for count in BATCHES]
-    return Table(("network", "MB", *speeds, "MAE, years"), [row.cells() for row in rows])
+    speeds = [f"ms per {kind.items.removesuffix('s')}, batch {count}" for count in BATCHES]
+    head = ("network", "MB", *speeds, kind.columns[kind.main])
+    return Table(head, [row.cells() for row in rows])
 
 
 def make(model: Weights, config: DictConfig) -> list[Variant]:
@@ -170,12 +170,12 @@ def make(model: Weights, config: DictConfig) -> list[Variant]:
     if wanted.prune:
         with exit_if_missing():  # imported here: only pruning needs this extra
             from train.fitting.prune import pruned, retrained
-    observed = model_crops(config, "val", model.contract.crop)
+    observed = model_crops(config, "val", model.contract.task)
     observed.thin_out(INT8_CROPS)
     origin = contract_provenance(model.contract, "the original model")
 
     def exported(
-        name: str, network: AgeNetwork, origin: Provenance, measured: bool = True
+        name: str, network: Network, origin: Provenance, measured: bool = True
     ) -> Iterator[Variant]:
         file = Path(wanted.output) / f"{name}.pt"
         contract = replace(
@@ -192,7 +192,7 @@ def make(model: Weights, config: DictConfig) -> list[Variant]:
     variants = list(exported(name, model.network, origin))
     if wanted.compile:
         dtypes = (torch.float32, torch.bfloat16)
-        variants += [compiled(name, model.network, dtype) for dtype in dtypes]
+        variants += [compiled(name, model.network, model.contract, dtype) for dtype in dtypes]
     for part in wanted.prune:
         smaller = pruned(model.network, part)
         if wanted.steps:
@@ -200,14 +200,17 @@ def make(model: Weights, config: DictConfig) -> list[Variant]:
         new_name = f"{name}-pruned-{round(100 * part)}"
         variants += exported(new_name, smaller, of_pruned(origin, new_name, part, config))
     for backbone in wanted.untrained:
-        architecture = Architecture.of_timm(backbone, model.architecture.size)
-        other = AgeNetwork(replace(architecture, shift=model.architecture.shift)).eval()
+        of_model = model.architecture
+        architecture = Architecture.of_timm(
+            backbone, of_model.size, of_model.classes, mirror=of_model.mirror
+        )
+        other = Network(replace(architecture, shift=of_model.shift)).eval()
         new_name = f"{backbone}-untrained"
         untrained = Provenance((Step("derived", new_name, "not trained"),))
         variants += exported(new_name, other, untrained, measured=False)
     for file in map(Path, wanted.files):
-        if read_contract(file).crop != model.contract.crop:
-            raise ValueError(f"{file} takes other crops than the model it is compared with")
+        if read_contract(file).task != model.contract.task:
+            raise ValueError(f"{file} takes other crops than the model, or predicts other things")
         variants += of_file(str(file), file)
     return variants
 
@@ -222,7 +225,7 @@ def of_pruned(origin: Provenance, name: str, part: float, config: DictConfig) ->
     return join(Step("derived", name, words, data=data_sets(config)), [origin], teachers)
 
 
-def _ranges(network: AgeNetwork, observed: CropDataset) -> dict[str, tuple[float, int]] | None:
+def _ranges(network: Network, observed: CropDataset) -> dict[str, tuple[float, int]] | None:
     """Ranges of int8; None if torch's FX cannot trace the backbone."""
     try:
         return dict(activation_ranges(network, observed.crops))
@@ -239,13 +242,17 @@ def compare(config: DictConfig) -> Table:
     wanted = config.variants
     if wanted.weights is None:
         config = run_config(config)
-    model = load_weights(Path(wanted.weights or Path(config.run, "age.safetensors")))
-    test = model_crops(config, wanted.split, model.contract.crop)
+    model = load_weights(
+        Path(wanted.weights or Path(config.run, f"{config.task.name}.safetensors"))
+    )
+    task = model.contract.task
+    test = model_crops(config, wanted.split, task)
     variants = make(model, config)
     if wanted.limit is not None:
         test.thin_out(wanted.limit)
     torch.set_num_threads(wanted.threads)
-    return table(measure(variants, test, wanted.rounds))
+    kind = kind_of(task)
+    return table(measure(variants, test, kind, wanted.rounds), kind)
 
 
 @command

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 log = logging.getLogger(__name__)
 ALIASES: Mapping[str, str] = {
+    "fit.balance.age": "fit.balance.target",
     "fit.blend": "fit.mixup",
     "fit.helper_weight": "fit.auxiliary_weight",
     "fit.hint_weight": "fit.feature_weight",

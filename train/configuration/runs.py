@@ -8,6 +8,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from train.configuration.aliases import key_of, rename_keys
 from train.configuration.settings import CONFIG
+from train.configuration.tasks import shipped_task
 
 
 def load_run_config(file: Path) -> DictConfig:
@@ -18,6 +19,8 @@ def load_run_config(file: Path) -> DictConfig:
     config = OmegaConf.load(file)
     if isinstance(config, ListConfig):
         raise ValueError(f"{file}: keys are expected, not a list")
+    if "task" not in config:  # of version 1, which had the age task alone
+        config.task = shipped_task("age")
     return rename_keys(config, str(file))
 
 

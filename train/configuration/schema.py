@@ -61,6 +61,7 @@ class Data:
     processes: Count
     max_bad: Part
     terms: dict[str, Any]
+    tight: dict[str, bool]
 
 
 @dataclass
@@ -96,7 +97,7 @@ class Crop:
 class Balance:
     """As `train.data.sampling.Balance`."""
 
-    age: Part
+    target: Part
     source: Part
 
 
@@ -115,9 +116,11 @@ class Fit:
     clip: Weight | None
     ema: Part | None
     patience: Count | None
-    loss: Annotated[str, one_of("dldl_v2", "cross_entropy", "l1")]
+    loss: Annotated[str, one_of("auto", "dldl_v2", "cross_entropy", "l1")]
     sigma: Positive
     expectation_weight: Weight
+    label_smoothing: Part
+    class_weight: Part
     auxiliary_weight: Weight
     teachers: Paths
     teacher_weight: Part
@@ -160,6 +163,38 @@ class Augment:
     compress: Part
     sharpen: Part
     erase: Part
+
+
+@dataclass
+class Output:
+    """As `handler.task.Ordinal` or `handler.task.Categories`."""
+
+    low: int | None
+    high: int | None
+    unit: str
+    names: list[str] | None
+
+
+@dataclass
+class TaskSection:
+    """A task; its prose is for the model card."""
+
+    name: Text
+    title: Text
+    input: Annotated[str, one_of("faces", "image")]
+    crop_fraction: Annotated[
+        float, Constraint("a number from 0.1 to 2", lambda value: 0.1 <= value <= 2)
+    ]
+    output: Output
+    auxiliary: dict[str, list[str]]
+    mirror: Flag
+    grey: Flag
+    tolerance: Positive
+    int8_cost: Positive
+    predicts: Text
+    intended: list[str]
+    prohibited: list[str]
+    limits: list[str]
 
 
 @dataclass
@@ -224,6 +259,15 @@ class Variants:
 
 
 @dataclass
+class Baselines:
+    """Classifiers of frozen features to compare a run with."""
+
+    features: Text | None
+    limit: Count | None
+    output: Text
+
+
+@dataclass
 class Model:
     """The backbone."""
 
@@ -244,6 +288,7 @@ class Config:
     run: Text
     data: Data
     model: Model
+    task: TaskSection
     crop: Crop
     fit: Fit
     trainer: dict[str, Any]
@@ -252,5 +297,6 @@ class Config:
     sheet: Sheet
     export: Export
     variants: Variants
+    baselines: Baselines
     logger: Any
     profiler: Any = None

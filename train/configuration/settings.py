@@ -6,8 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from handler.contract import CropGeometry, DetectorSettings
 from train.data.cache import refuse_unfinished
+from train.files import default_store
 
 CONFIG: dict[str, Any] = {
     "version_base": "1.3",
@@ -18,14 +18,10 @@ OmegaConf.register_new_resolver(
     "first_process",  # of those that torchrun numbers; only this one writes files
     lambda value, otherwise=None: value if int(os.environ.get("RANK", 0)) == 0 else otherwise,
 )
-
-
-def contract_parts(config: DictConfig) -> tuple[CropGeometry, DetectorSettings]:
-    """Crop geometry and detector settings for the exported model's contract."""
-    crop = config.crop
-    detector: Any = OmegaConf.to_container(crop.detector, resolve=True)
-    detector["thresholds"] = tuple(detector["thresholds"])
-    return CropGeometry(crop.size, crop.margin, crop.fill), DetectorSettings(**detector)
+OmegaConf.register_new_resolver("store", lambda task: str(default_store(task)))
+OmegaConf.register_new_resolver(
+    "years", lambda low, high: [str(year) for year in range(int(low), int(high) + 1)]
+)
 
 
 def prepared_folders(config: DictConfig) -> list[Path]:

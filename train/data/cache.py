@@ -10,14 +10,15 @@ once all shards are complete.
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.contract import CropGeometry
+from handler.task import CropGeometry
 from train.atomic_write import atomic_write
 
 SUMMARY = "summary.json"
@@ -32,11 +33,10 @@ class CropLabel:
     """The labels of one stored crop."""
 
     file: str
-    age: float  # years
+    label: str  # in the normal form of `train.data.labels`
     split: str
     source: str
-    gender: int  # -1: unknown
-    race: int  # -1: unknown
+    auxiliary: Mapping[str, str]  # further labels, by their names
     found: bool  # by the detector; False: the whole image was taken as the face
     padding: float  # fraction of the served crop outside of the image
 
@@ -116,9 +116,30 @@ def write_shard(folder: Path, index: int, shard: Shard) -> None:
         partial.write_text(json.dumps(content))
 
 
+def read_labels(folder: Path) -> Iterator[CropLabel]:
+    """The labels of all complete shards of a folder.
+
+    Raises ValueError for the shards of another version.
+    """
+    for path in sorted(folder.glob("crops-*.json")):
+        yield from _labels(path, json.loads(path.read_text()))
+
+
+def _labels(path: Path, content: Mapping[str, Any]) -> list[CropLabel]:
+    try:
+        return [CropLabel(**label) for label in content["labels"]]
+    except TypeError:
+        raise ValueError(
+            f"{path} is of another version of this package: run python -m train.prepare again"
+        ) from None
+
+
 def read_shards(folder: Path) -> Iterator[Shard]:
-    """All complete shards of a folder, in order, with memory-mapped crops."""
+    """All complete shards of a folder, in order, with memory-mapped crops.
+
+    Raises ValueError for the shards of another version.
+    """
     for path in sorted(folder.glob("crops-*.json")):
         content = json.loads(path.read_text())
         crops = np.load(path.with_suffix(".npy"), mmap_mode="r")
-        yield Shard(crops, [CropLabel(**label) for label in content["labels"]], content["rejected"])
+        yield Shard(crops, _labels(path, content), content["rejected"])

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,49 +16,52 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from handler.contract import CropGeometry
-from train.configuration.settings import contract_parts, prepared_folders
-from train.data.cache import CONTEXT, CropLabel, read_shards, served_part, widened
-from train.data.samples import MAX_AGE, SPLITS
+from handler.task import Categories, FaceInput, ImageInput, Ordinal, Task
+from train.configuration.settings import prepared_folders
+from train.configuration.tasks import auxiliary_names, task_input, widened_input
+from train.data.cache import CONTEXT, CropLabel, read_shards, served_part
+from train.data.coverage import check_classes
+from train.data.labels import target
+from train.data.samples import SPLITS
 from train.data.sampling import Balance, BalancedSampler, balancing_weights
 
 Batch = dict[str, Tensor]
 log = logging.getLogger(__name__)
+_NO_AUXILIARY: Mapping[str, Sequence[str]] = {}
 
 
 class CropDataset(Dataset[Batch]):
     """The crops of one split of several prepared data sets, in memory.
 
-    An item is {"crop": uint8 [3, W, W], "age": float32, "gender": int64, "race": int64}.
+    An item is {"crop": uint8 [3, W, W], "target": float32, and int64 for each auxiliary label}.
     """
 
-    def __init__(self, folders: Sequence[Path], split: str, size: int | None = None) -> None:
-        """`size`: side of the served crop to keep; None keeps the whole stored crop.
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        split: str,
+        output: Ordinal | Categories,
+        size: int | None = None,
+        auxiliary: Mapping[str, Sequence[str]] = _NO_AUXILIARY,
+    ) -> None:
+        """The crops of a split.
 
-        Raises ValueError if a folder has no crop of the split, or an age is out of range.
+        Args:
+            output: of the task; gives each label its target.
+            size: side of the served crop to keep; None keeps the whole stored crop.
+            auxiliary: names of the classes of each auxiliary label.
+
+        Raises ValueError if a folder has no crop of the split, or a label is none of the output.
         """
-        self.labels: list[CropLabel] = []
-        parts: list[NDArray[np.uint8]] = []
-        for folder in folders:
-            counts: Counter[str] = Counter()
-            for shard in read_shards(folder):
-                counts.update(label.split for label in shard.labels)
-                chosen = [i for i, label in enumerate(shard.labels) if label.split == split]
-                self.labels += [shard.labels[i] for i in chosen]
-                crops = shard.crops[chosen]
-                parts.append(crops if size is None else served_part(crops, size))
-            if not counts[split]:
-                raise ValueError(_missing_split(folder, split, counts))
-        self.crops = torch.from_numpy(np.concatenate(parts))
-        self.age = torch.tensor([label.age for label in self.labels], dtype=torch.float32)
-        wrong = [x for x in self.labels if not 0 <= x.age <= MAX_AGE]  # true for NaN too
-        if wrong:
-            raise ValueError(
-                f"{len(wrong)} {split} crops have no age from 0 to {MAX_AGE}, {wrong[0].file} of "
-                f"{wrong[0].source} is {wrong[0].age}: correct the labels and prepare again"
+        self.labels, crops = stored_crops(folders, split, size)
+        self.crops = torch.from_numpy(crops)
+        self.target = torch.tensor(_targets(self.labels, output), dtype=torch.float32)
+        self.auxiliary = {
+            name: torch.tensor(
+                [_index(names, label.auxiliary.get(name, "")) for label in self.labels]
             )
-        self.gender = torch.tensor([label.gender for label in self.labels])
-        self.race = torch.tensor([label.race for label in self.labels])
+            for name, names in auxiliary.items()
+        }
         sources = sorted({label.source for label in self.labels})
         self.source = torch.tensor([sources.index(label.source) for label in self.labels])
 
@@ -66,8 +69,8 @@ class CropDataset(Dataset[Batch]):
         """Keep at most `count` crops, evenly spaced."""
         chosen = torch.linspace(0, len(self) - 1, min(count, len(self))).long()
         self.labels = [self.labels[i] for i in chosen.tolist()]
-        self.crops, self.age = self.crops[chosen], self.age[chosen]
-        self.gender, self.race = self.gender[chosen], self.race[chosen]
+        self.crops, self.target = self.crops[chosen], self.target[chosen]
+        self.auxiliary = {name: codes[chosen] for name, codes in self.auxiliary.items()}
         self.source = self.source[chosen]
 
     def __len__(self) -> int:
@@ -80,10 +83,57 @@ class CropDataset(Dataset[Batch]):
         """A batch; DataLoader calls this instead of `__getitem__`."""
         return {
             "crop": self.crops[indices],
-            "age": self.age[indices],
-            "gender": self.gender[indices],
-            "race": self.race[indices],
+            "target": self.target[indices],
+            **{name: codes[indices] for name, codes in self.auxiliary.items()},
         }
+
+
+def stored_crops(
+    folders: Sequence[Path], split: str, size: int | None = None
+) -> tuple[list[CropLabel], NDArray[np.uint8]]:
+    """Labels and crops, uint8 [n, 3, W, W], of one split; arguments as in `CropDataset`.
+
+    Raises ValueError if a folder has no crop of the split.
+    """
+    labels: list[CropLabel] = []
+    parts: list[NDArray[np.uint8]] = []
+    for folder in folders:
+        counts: Counter[str] = Counter()
+        for shard in read_shards(folder):
+            counts.update(label.split for label in shard.labels)
+            chosen = [i for i, label in enumerate(shard.labels) if label.split == split]
+            labels += [shard.labels[i] for i in chosen]
+            crops = shard.crops[chosen]
+            parts.append(crops if size is None else served_part(crops, size))
+        if not counts[split]:
+            raise ValueError(_missing_split(folder, split, counts))
+    return labels, np.concatenate(parts)
+
+
+def _targets(labels: Sequence[CropLabel], output: Ordinal | Categories) -> list[float]:
+    """The target of each label; raises ValueError, naming the first, if some have none."""
+    targets, wrong = [], []
+    for label in labels:
+        try:
+            targets.append(target(label.label, output))
+        except ValueError:
+            wrong.append(label)
+    if wrong:
+        expected = (
+            f"number from {output.low} to {output.high}"
+            if isinstance(output, Ordinal)
+            else "category of the task"
+        )
+        raise ValueError(
+            f"{len(wrong)} {wrong[0].split} crops have no {expected}, {wrong[0].file} of "
+            f"{wrong[0].source} is {wrong[0].label}: correct the labels and prepare again"
+        )
+    return targets
+
+
+def _index(names: Sequence[str], name: str) -> int:
+    """The index of `name`; -1 for another one."""
+    return names.index(name) if name in names else -1
 
 
 def _missing_split(folder: Path, split: str, counts: Counter[str]) -> str:
@@ -97,19 +147,32 @@ def _missing_split(folder: Path, split: str, counts: Counter[str]) -> str:
     )
 
 
-def model_crops(config: DictConfig, split: str, model: CropGeometry) -> CropDataset:
-    """The prepared crops of a split, at the geometry of a model.
+def model_crops(config: DictConfig, split: str, task: Task) -> CropDataset:
+    """The prepared crops of a split, as the inputs of a model of `task`.
 
-    Raises ValueError if the prepared crops do not contain that geometry.
+    Raises ValueError if the prepared crops do not contain them.
     """
-    prepared, _ = contract_parts(config)
-    margin = widened(prepared, model.size).margin
-    if model.size > CONTEXT * prepared.size or not math.isclose(margin, model.margin, abs_tol=1e-6):
+    prepared, taken = task_input(config), task.input
+    fits = taken.size <= CONTEXT * prepared.size and _same_scale(
+        widened_input(prepared, taken.size), taken
+    )
+    if not fits:
         raise ValueError(
-            f"the model takes {model.size} px crops, {1 + model.margin:.2f} times the box: set "
-            "crop.size and crop.margin to what it was trained with, and prepare again"
+            f"the model takes crops of another size or scale than the prepared ones, {taken}: set "
+            "crop.size, crop.margin and task.crop_fraction to what it was trained with, and "
+            "prepare again"
         )
-    return CropDataset(prepared_folders(config), split, model.size)
+    return CropDataset(
+        prepared_folders(config), split, task.output, taken.size, auxiliary_names(config)
+    )
+
+
+def _same_scale(prepared: FaceInput | ImageInput, taken: FaceInput | ImageInput) -> bool:
+    if isinstance(prepared, FaceInput) and isinstance(taken, FaceInput):
+        return math.isclose(prepared.crop.margin, taken.crop.margin, abs_tol=1e-6)
+    if isinstance(prepared, ImageInput) and isinstance(taken, ImageInput):
+        return math.isclose(prepared.crop_fraction, taken.crop_fraction, abs_tol=1e-6)
+    return False
 
 
 class CropBatches(lightning.LightningDataModule):
@@ -118,24 +181,41 @@ class CropBatches(lightning.LightningDataModule):
     def __init__(
         self,
         folders: Sequence[Path],
+        output: Ordinal | Categories,
         size: int,
         batch_size: int,
         balance: Balance,
         seed: int,
+        auxiliary: Mapping[str, Sequence[str]] = _NO_AUXILIARY,
     ) -> None:
         """`size`: side of the served crop, pixels; `batch_size`: per process."""
         super().__init__()
         self.folders = folders
+        self.output = output
         self.size = size
+        self.auxiliary = auxiliary
         self.batch_size = batch_size
         self.balance = balance
         self.seed = seed
 
     def setup(self, stage: str) -> None:
-        """Load both splits once."""
+        """Load both splits once.
+
+        Raises ValueError where the crops were prepared for another size, and as `CropDataset` and
+        `check_classes`.
+        """
         if not hasattr(self, "train"):
-            self.train = CropDataset(self.folders, "train")
-            self.val = CropDataset(self.folders, "val", self.size)
+            self.train = CropDataset(self.folders, "train", self.output, None, self.auxiliary)
+            width, expected = self.train.crops.shape[-1], round(self.size * CONTEXT)
+            if width != expected:
+                raise ValueError(
+                    f"the prepared crops have {width} pixels, and crop.size={self.size} needs "
+                    f"{expected}: prepare again with it, or set crop.size={width / CONTEXT:g}"
+                )
+            self.val = CropDataset(self.folders, "val", self.output, self.size)
+            if isinstance(self.output, Categories):
+                labels = ([each.label for each in part.labels] for part in (self.train, self.val))
+                check_classes(self.output, *labels)
             self.prepared = {folder.name: _fingerprint(folder) for folder in self.folders}
 
     def batch(self, processes: int) -> int:
@@ -171,7 +251,7 @@ class CropBatches(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The order depends on seed and epoch only, so that runs can be resumed exactly."""
-        weights = balancing_weights(self.train.age, self.train.source, self.balance)
+        weights = balancing_weights(self.train.target, self.train.source, self.balance, self.output)
         ranks, rank = self._ranks()
         sampler = BalancedSampler(weights, ranks, rank, self.seed)
         batch = self.batch(ranks)

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from train.atomic_write import atomic_write
 from train.data.cache import CropLabel
-from train.data.dataset import CropDataset
+from train.data.dataset import stored_crops
 
 MAX_BITS = 10  # Hamming distance between the hashes of copies
 MIN_CORRELATION = 0.95  # between their greyscale images
@@ -95,8 +96,8 @@ def find(folders: Sequence[Path], size: int) -> list[Copy]:
     """
     splits = {}
     for name in ("train", "val", "test"):
-        dataset = CropDataset(folders, name, size)
-        splits[name] = HashedImages.of(dataset.labels, dataset.crops)
+        labels, crops = stored_crops(folders, name, size)
+        splits[name] = HashedImages.of(labels, torch.from_numpy(crops))
     found = [
         copy
         for name, other in (("test", "train"), ("test", "val"), ("val", "train"))
@@ -110,11 +111,14 @@ def write(found: Sequence[Copy], path: Path) -> None:
     with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(
-            ["held_out", "split", "age", "other", "split", "age", "bits", "correlation", "mirrored"]
+            [
+                *("held_out", "split", "label", "other", "split", "label"),
+                *("bits", "correlation", "mirrored"),
+            ]
         )
         for copy in found:
             sides = [
-                [f"{label.source}/{label.file}", label.split, f"{label.age:g}"]
+                [f"{label.source}/{label.file}", label.split, label.label]
                 for label in (copy.held_out, copy.other)
             ]
             table.writerow(

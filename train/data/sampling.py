@@ -1,4 +1,4 @@
-"""Balanced sampling of crops over ages and data sets."""
+"""Balanced sampling of crops over targets and data sets."""
 
 import math
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from train.data.samples import MAX_AGE
+from handler.task import Categories, Ordinal
 
-KERNEL_STD = 3.0  # years; of the smoothing of the age histogram
+KERNEL_STD = 3.0  # of the smoothing of an ordinal's histogram, in its unit
 MAX_WEIGHT = 6.0  # mean number of times that a crop is drawn per epoch, at most
 
 
@@ -18,24 +18,38 @@ MAX_WEIGHT = 6.0  # mean number of times that a crop is drawn per epoch, at most
 class Balance:
     """The degree of balancing in an epoch: 0 none, 1 uniform."""
 
-    age: float = 0.0
+    target: float = 0.0  # number or category
     source: float = 0.0  # the data set
 
 
-def balancing_weights(ages: Tensor, sources: Tensor, balance: Balance) -> Tensor:
+def balancing_weights(
+    targets: Tensor, sources: Tensor, balance: Balance, output: Ordinal | Categories
+) -> Tensor:
     """The mean number of times that each crop is drawn per epoch, float64 [N] with mean 1.
 
-    The weight of a crop is the smoothed count of its age to the power of -`balance.age` (Yang et
-    al., Delving into Deep Imbalanced Regression, ICML 2021), times the count of its source to the
-    power of -`balance.source`. `ages` [N] in years, `sources` int64 [N] from 0.
+    The weight of a crop is the count of its target to the power of -`balance.target`, times the
+    count of its source to the power of -`balance.source`. Counts of numbers are smoothed over their
+    neighbours (Yang et al., Delving into Deep Imbalanced Regression, ICML 2021).
+
+    Args:
+        targets: [N], numbers or indices of categories.
+        sources: int64 [N], from 0.
     """
-    years = torch.arange(MAX_AGE + 1, dtype=torch.float64)
-    counts = torch.bincount(ages.round().long(), minlength=MAX_AGE + 1).double()
-    kernel = torch.exp(-((years[:, None] - years) ** 2) / (2 * KERNEL_STD**2))
-    density = (kernel / kernel.sum(dim=1, keepdim=True)) @ counts
-    of_age = density[ages.round().long()] ** -balance.age
+    classes = class_indices(targets, output)
+    counts = torch.bincount(classes, minlength=output.classes).double()
+    if isinstance(output, Ordinal):
+        numbers = torch.arange(output.classes, dtype=torch.float64)
+        kernel = torch.exp(-((numbers[:, None] - numbers) ** 2) / (2 * KERNEL_STD**2))
+        counts = (kernel / kernel.sum(dim=1, keepdim=True)) @ counts
+    of_target = counts[classes] ** -balance.target
     of_source = torch.bincount(sources).double()[sources] ** -balance.source
-    return _limited(of_age * of_source)
+    return _limited(of_target * of_source)
+
+
+def class_indices(targets: Tensor, output: Ordinal | Categories) -> Tensor:
+    """The index of each target's class in a distribution, int64 [N]."""
+    low = output.low if isinstance(output, Ordinal) else 0
+    return targets.round().long() - low
 
 
 def _limited(weights: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Calibration of the prediction interval, by age."""
+"""Calibration of the prediction interval of ordinals, by true value."""
 
 from bisect import bisect_left
 
@@ -6,66 +6,68 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.calibration import prediction_intervals
-from handler.contract import Calibration
-from train.data.samples import MAX_AGE
+from handler.contract import OrdinalCalibration
+from handler.task import Ordinal
 
 Floats = NDArray[np.floating]
 
-STEP = 5  # years between the ages of a calibration
-REACH = STEP / 2  # years on either side of an age whose faces count for it
-LEAST = 150  # nearest faces that count where fewer are within reach
+LEAST = 150  # nearest images that count where fewer are within reach
 LEVELS = np.arange(0.5, 1, 0.0025)  # candidate levels of the interval's ends
 YOUNG = 20  # years
 
 
-def neutral(coverage: float) -> Calibration:
-    """Of an uncalibrated model: the interval is age ± standard deviation."""
-    return Calibration(coverage, (0, MAX_AGE), (-1, -1), (1, 1))
+def neutral(coverage: float, output: Ordinal) -> OrdinalCalibration:
+    """Of an uncalibrated model: the interval is the median ± standard deviation."""
+    return OrdinalCalibration(coverage, (output.low, output.high), (-1, -1), (1, 1))
 
 
 def calibrated(
-    age: Floats,
+    value: Floats,
     std: Floats,
     truth: Floats,
     coverage: float,
     spare: float,
+    *,
+    output: Ordinal,
+    step: int,
     young: float = 0.0,
-) -> Calibration:
-    """Calibrate on estimates, standard deviations and true ages [n] of held-out faces, in years.
+) -> OrdinalCalibration:
+    """Calibrate on estimates, standard deviations and true values [n] of held-out images.
 
     The ends of the interval are split-conformal quantiles, with the correction for a finite sample
-    (Lei et al., JASA 2018), of the residuals of faces of each age. An interval reaches to the last
-    age inside, over gaps, and so holds more faces than the level of its ends: this is the lowest
-    level at which it holds `coverage + spare` of these faces, and at least `young` for ages up to
-    `YOUNG`.
+    (Lei et al., JASA 2018), of the residuals of images of each value, `step` apart. An interval
+    reaches to the last value inside, over gaps, and so holds more images than the level of its
+    ends: this is the lowest level at which it holds `coverage + spare` of these images, and at
+    least `young` for ages up to `YOUNG`.
     """
+    knots = (*range(output.low, output.high, step), output.high)
+    residuals = (truth - value) / np.maximum(std, 1e-6)
+
+    def at(level: float) -> OrdinalCalibration:
+        """With ends that hold `level` of the residuals of each value; at least `young` if young."""
+        ends = [
+            _ends(
+                residuals[_near(truth, knot, step / 2)],
+                max(level, young) if knot <= YOUNG else level,
+            )
+            for knot in knots
+        ]
+        return OrdinalCalibration(
+            coverage, knots, tuple(e[0] for e in ends), tuple(e[1] for e in ends)
+        )
 
     def coverage_at(level: float) -> float:
-        calibration = _at_level(age, std, truth, level, young, coverage)
-        low, high = prediction_intervals(age.astype("f4"), std.astype("f4"), calibration).T
+        low, high = prediction_intervals(value.astype("f4"), std.astype("f4"), at(level)).T
         return float(((low <= truth) & (truth <= high)).mean())
 
     lowest = bisect_left(LEVELS, coverage + spare, hi=len(LEVELS) - 1, key=coverage_at)
-    return _at_level(age, std, truth, LEVELS[lowest], young, coverage)
+    return at(LEVELS[lowest])
 
 
-def _at_level(
-    age: Floats, std: Floats, truth: Floats, level: float, young: float, coverage: float
-) -> Calibration:
-    """With ends that hold `level` of the residuals of each age; at young ages at least `young`."""
-    residuals = (truth - age) / np.maximum(std, 1e-6)
-    ages = (*range(0, MAX_AGE, STEP), MAX_AGE)
-    ends = [
-        _ends(residuals[_near(truth, year)], max(level, young) if year <= YOUNG else level)
-        for year in ages
-    ]
-    return Calibration(coverage, ages, tuple(e[0] for e in ends), tuple(e[1] for e in ends))
-
-
-def _near(truth: Floats, year: float) -> NDArray[np.int64]:
-    """Indices of the faces with an age near `year`."""
-    distance = np.abs(truth - year)
-    count = max(int((distance <= REACH).sum()), min(LEAST, len(truth)))
+def _near(truth: Floats, knot: float, reach: float) -> NDArray[np.int64]:
+    """Indices of the images with a true value near `knot`."""
+    distance = np.abs(truth - knot)
+    count = max(int((distance <= reach).sum()), min(LEAST, len(truth)))
     return np.argsort(distance, kind="stable")[:count]
 
 

@@ -1,4 +1,4 @@
-"""Warnings about the figures: too few faces, or test faces that training has seen."""
+"""Warnings about the figures: too few images, or test images that training has seen."""
 
 import csv
 import math
@@ -12,16 +12,20 @@ from train.data.cache import read_shards, served_part
 from train.data.dataset import CropDataset
 from train.data.duplicates import HashedImages, copies
 from train.data.samples import Split
-from train.evaluation.results import ALL, DECADES, FEW, Figures, Results
+from train.evaluation.kind import names_in
+from train.evaluation.metrics import ALL, FEW, Figures
+from train.evaluation.results import Results
 
 WARNING = "Reasons to trust these figures less:"
 # The coverage of an interval calibrated on n faces has a Beta distribution of n + 1 (Vovk,
 # Conditional validity of inductive conformal predictors, 2012): with 900 it is within 2 points of
 # the target of 90 % in 19 of 20 cases, as `results.OVERALL` asks.
 CALIBRATING = 900
-# Absolute errors have a standard deviation of about 5 years: with 400 faces their mean is known to
-# half a year, 19 times in 20, the typical difference between models worth comparing.
+# Absolute errors of ages have a standard deviation of about 5 years: with 400 faces their mean is
+# known to half a year, 19 times in 20, the typical difference between models worth comparing. An
+# accuracy is known to 5 points.
 TESTING = 400
+LISTED = 30  # names of groups in a line
 
 
 def cautions(results: Results) -> list[str]:
@@ -34,15 +38,8 @@ def cautions(results: Results) -> list[str]:
     ]
 
 
-def counted(dataset: CropDataset) -> dict[str, int]:
-    """Number of faces: of all, and of each decade."""
-    ages = dataset.age.tolist()
-    of_decade = Counter(int(age) // 10 for age in ages)
-    return {ALL: len(ages)} | {name: of_decade[i] for i, name in enumerate(DECADES)}
-
-
 def copied(dataset: CropDataset, split: Split, folders: Sequence[Path]) -> dict[str, int]:
-    """Source -> number of faces of `dataset`, the `split`, with a near copy in another split."""
+    """Source -> number of images of `dataset`, the `split`, with a near copy in another split."""
     held_out = HashedImages.of(dataset.labels, dataset.crops)
     found = set()
     for folder in folders:
@@ -75,54 +72,57 @@ def _by_source(found: Iterable[str], dataset: CropDataset) -> dict[str, int]:
 def _calibration(results: Results) -> list[str]:
     if not results.calibrated_on:
         return []
+    kind = results.kind
     lines, counts = [], dict(results.calibrated_on)
     total, target = counts.pop(ALL), results.calibration.coverage
     if total < CALIBRATING:
         margin = 196 * math.sqrt(target * (1 - target) / (total + 2))
         lines.append(
-            f"age_interval is calibrated on {total} validation faces: on other faces its coverage "
-            f"may be {margin:.0f} points above or below the target of {target:.0%}; with "
-            f"{CALIBRATING}, 2 points"
+            f"{kind.interval} is calibrated on {total} validation {kind.items}: on other "
+            f"{kind.items} its coverage may be {margin:.0f} points above or below the target of "
+            f"{target:.0%}; with {CALIBRATING}, 2 points"
         )
-    if thin := [f"{decade} ({count})" for decade, count in counts.items() if count < FEW]:
-        lines.append(
-            f"fewer than {FEW} validation faces of these ages, so that faces of other ages decide "
-            f"their age_interval: {', '.join(thin)}"
-        )
+    thin = [f"{group} ({count})" for group, count in counts.items() if count < FEW]
+    if thin and kind.thin_groups:
+        lines.append(f"{kind.thin_groups}: {names_in(thin, LISTED)}")
     return lines
 
 
 def _testing(results: Results) -> list[str]:
-    lines = []
+    kind, lines = results.kind, []
     for source, figures in results.sources.items():
-        mae = figures["mae"]
-        if mae.count < TESTING:
+        figure = figures[kind.main]
+        if figure.count < TESTING:
             lines.append(
-                f"{source} has {mae.count} test faces: its MAE of {mae.value:.2f} years would be "
-                f"between {mae.low:.2f} and {mae.high:.2f} for as many others; with {TESTING} it "
-                "is known to half a year"
+                f"{source} has {figure.count} test {kind.items}: its {kind.shown(figure)} would be "
+                f"between {figure.low:.2f} and {figure.high:.2f} for as many others; with "
+                f"{TESTING} it is known to {kind.known_to(figure, TESTING)}"
             )
     groups = [
-        f"{source} {group} ({figures['mae'].count})"
-        for kind in (results.decades, results.genders, results.races)
-        for source, of_source in kind.items()
-        for group, figures in _thin(of_source).items()
+        f"{source} {group} ({count})"
+        for of_kind in (results.groups, *results.auxiliary.values())
+        for source, of_source in of_kind.items()
+        for group, count in _thin(of_source).items()
     ]
     if groups:
         lines.append(
-            f"fewer than {FEW} test faces, too few for reliable figures: {', '.join(groups)}"
+            f"fewer than {FEW} test {kind.items}, too few for reliable figures: "
+            f"{names_in(groups, LISTED)}"
         )
     return lines
 
 
-def _thin(groups: Mapping[str, Figures]) -> dict[str, Figures]:
-    return {name: figures for name, figures in groups.items() if figures["mae"].count < FEW}
+def _thin(groups: Mapping[str, Figures]) -> dict[str, int]:
+    counts = {name: next(iter(figures.values())).count for name, figures in groups.items()}
+    return {name: count for name, count in counts.items() if count < FEW}
 
 
 def _seen(counts: Mapping[str, int], results: Results, what: str) -> list[str]:
+    kind = results.kind
+    new = "people" if kind.items == "faces" else "images"
     return [
-        f"{count} of {results.sources[source]['mae'].count} test faces of {source} {what}: the "
-        "figures are better than for new people"
+        f"{count} of {results.sources[source][kind.main].count} test {kind.items} of {source} "
+        f"{what}: the figures are better than for new {new}"
         for source, count in counts.items()
         if count and source in results.sources
     ]

@@ -5,34 +5,27 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from handler.contract import Calibration
-from train.evaluation.metrics import Measured
+from handler.contract import Calibration, CategoryCalibration, OrdinalCalibration
+from train.evaluation import kinds
+from train.evaluation.kind import AnyKind, Range
+from train.evaluation.metrics import Figures, Groups, Measured
 
-Figures = Mapping[str, Measured]  # metrics of some faces, by name
-Groups = Mapping[str, Figures]  # by group of faces
-
-# With fewer faces the 95 % interval of an error is about a third of the error itself: such figures
-# get hollow dots and a warning.
-FEW = 30
-ALL = "all"  # test faces of all sources together
-# Target coverage of `age_interval`, per cent: of all test faces, and of each decade.
-OVERALL = (88.0, 92.0)
-DECADE = (85.0, 100.0)
 _COUNTS = ("calibrated_on", "copies", "same_people")
-DECADES = tuple(f"{start}-{start + 9}" for start in range(0, 80, 10))
+# Keys of metrics.json beside those of auxiliary labels, such as "gender".
+_KEYS = frozenset({"task", "calibration", "test", "together", "portraits", "beside", "confusion"})
 
 
 @dataclass(frozen=True)
 class Check:
-    """Whether the interval's coverage of a group of test faces is on target."""
+    """Whether the coverage of a group of test images is on target."""
 
     group: str
-    target: tuple[float, float]  # per cent
-    coverage: Measured | None  # per cent; None without faces
+    target: Range  # per cent
+    coverage: Measured | None  # per cent; None without images
 
     @property
     def holds(self) -> bool | None:
-        """Whether the coverage is on target; None without faces."""
+        """Whether the coverage is on target; None without images."""
         if self.coverage is None:
             return None
         return self.target[0] <= self.coverage.value <= self.target[1]
@@ -48,98 +41,120 @@ class Bounded:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Comparison with another model on the same test faces."""
+    """Comparison with another model on the same test images."""
 
     other: str  # its name
-    # by source, and `ALL` if there are several: `mae`, that of the `other`, and the `difference`,
-    # first minus second, paired by face
+    # by source, and `ALL` if there are several: the main figure, that of the `other`, and the
+    # `difference`, first minus second, paired by image
     groups: Groups = field(default_factory=dict)
     reason: str = ""  # why there are no figures
-
-
-def better(difference: Measured) -> bool | None:
-    """Whether a difference of errors is an improvement; None if it is not significant."""
-    if difference.low <= 0 <= difference.high:
-        return None
-    return difference.value < 0
 
 
 @dataclass(frozen=True)
 class Results:
     """The figures of the test split and of any portraits."""
 
+    kind: AnyKind  # of the task
     calibration: Calibration
     sources: Groups
-    decades: Mapping[str, Groups]  # source -> decade of true age -> figures
-    together: Groups = field(default_factory=dict)  # `ALL` and decades, over all sources
-    genders: Mapping[str, Groups] = field(default_factory=dict)  # source -> gender, where known
-    races: Mapping[str, Groups] = field(default_factory=dict)  # likewise
+    groups: Mapping[str, Groups]  # source -> decade of true age, or category -> figures
+    together: Groups = field(default_factory=dict)  # `ALL` and groups, over all sources
+    # label, such as gender -> source -> value -> figures
+    auxiliary: Mapping[str, Mapping[str, Groups]] = field(default_factory=dict)
     portraits: Bounded | None = None
     beside: Comparison | None = None
-    # Number of validation faces behind the calibration: `ALL` and decades. Empty: not known.
+    # Number of validation images behind the calibration: `ALL` and groups. Empty: not known.
     calibrated_on: Mapping[str, int] = field(default_factory=dict)
-    # Source -> number of test faces with a near copy of the image in another split, and of those
-    # that seem to show the same person. Empty: not checked.
+    # Source -> number of test images with a near copy in another split, and of faces that seem to
+    # show the same person. Empty: not checked.
     copies: Mapping[str, int] = field(default_factory=dict)
     same_people: Mapping[str, int] = field(default_factory=dict)
+    # True category -> predicted category -> number of images, of all sources; without zeros.
+    confusion: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def checks(self) -> list[Check]:
-        """Whether the coverage of `age_interval` is on target, overall and in each decade."""
-        targets = {ALL: OVERALL} | dict.fromkeys(DECADES, DECADE)
+        """Whether the coverage is on target, overall and in each group with a target."""
         return [
             Check(
                 group, bounds, self.together[group]["coverage"] if group in self.together else None
             )
-            for group, bounds in targets.items()
+            for group, bounds in self.kind.targets.items()
         ]
 
     def to_json(self) -> dict[str, Any]:
         """The content of `metrics.json`; `from_json` is the inverse."""
-        values = dataclasses.asdict(self)
-        of_decades = {
-            f"{source} {decade}": figures
-            for source, groups in values["decades"].items()
-            for decade, figures in groups.items()
+        of_groups = {
+            f"{source} {group}": figures
+            for source, groups in self.groups.items()
+            for group, figures in groups.items()
         }
+        task = self.kind.to_json()
         return {
-            "calibration": values["calibration"],
-            "test": values["sources"] | of_decades,
-            "together": values["together"],
-            "gender": values["genders"],
-            "race": values["races"],
-            **{name: values[name] for name in ("portraits", "beside", *_COUNTS)},
+            **({"task": task} if task else {}),
+            "calibration": _calibration_json(self.calibration),
+            "test": _plain({**self.sources, **of_groups}),
+            "together": _plain(self.together),
+            **{label: _plain(of_label) for label, of_label in self.auxiliary.items()},
+            "portraits": _plain(self.portraits),
+            "beside": _plain(self.beside),
+            **{name: _plain(getattr(self, name)) for name in _COUNTS},
+            **({"confusion": _plain(self.confusion)} if self.confusion else {}),
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], sources: Iterable[str]) -> Self:
-        """Read `metrics.json`; the groups of `test` that `sources` does not name are decades.
+        """Read `metrics.json`; names in `test` that `sources` lacks are of groups of a source.
 
         Figures that older versions lack may be missing. Raises ValueError for their calibration.
         """
         test = _groups(values["test"])
-        decades: dict[str, dict[str, Figures]] = {name: {} for name in sources}
-        for key in [key for key in test if key not in decades]:
-            source, _, decade = key.rpartition(" ")
-            decades[source][decade] = test[key]
+        groups: dict[str, dict[str, Figures]] = {name: {} for name in sources}
+        # the longest name first: one may begin another
+        longest = sorted(groups, key=len, reverse=True)
+        for key in [key for key in test if key not in groups]:
+            source = next(name for name in longest if key.startswith(f"{name} "))
+            groups[source][key.removeprefix(f"{source} ")] = test[key]
         portraits, beside = values.get("portraits"), values.get("beside")
         return cls(
+            kinds.from_json(values.get("task")),
             _calibration(values["calibration"]),
-            {name: test[name] for name in decades},
-            decades,
+            {name: test[name] for name in groups},
+            groups,
             _groups(values.get("together", {})),
-            {source: _groups(groups) for source, groups in values.get("gender", {}).items()},
-            {source: _groups(groups) for source, groups in values.get("race", {}).items()},
+            {
+                label: {source: _groups(of_source) for source, of_source in content.items()}
+                for label, content in values.items()
+                if label not in _KEYS and label not in _COUNTS
+            },
             portraits and Bounded(_figures(portraits["figures"]), portraits["lost"]),
             beside and Comparison(**{**beside, "groups": _groups(beside["groups"])}),
-            **{name: values.get(name, {}) for name in _COUNTS},
+            **{name: values.get(name, {}) for name in (*_COUNTS, "confusion")},
         )
+
+
+def _calibration_json(calibration: Calibration) -> dict[str, Any]:
+    values = dataclasses.asdict(calibration)
+    if "values" in values:  # those of ages named them so before there were other tasks
+        values = {"ages" if name == "values" else name: values[name] for name in values}
+    return values
 
 
 def _calibration(values: Mapping[str, Any]) -> Calibration:
     if "scale" in values:
         raise ValueError("an older version evaluated it: run python -m train.evaluate again")
+    if "temperature" in values:
+        return CategoryCalibration(**values)
     ages, lower, upper = (tuple(values[key]) for key in ("ages", "lower", "upper"))
-    return Calibration(values["coverage"], ages, lower, upper)
+    return OrdinalCalibration(values["coverage"], ages, lower, upper)
+
+
+def _plain(values: Any) -> Any:
+    """Nested mappings and dataclasses as dictionaries."""
+    if dataclasses.is_dataclass(values) and not isinstance(values, type):
+        values = {f.name: getattr(values, f.name) for f in dataclasses.fields(values)}
+    if isinstance(values, Mapping):
+        return {name: _plain(value) for name, value in values.items()}
+    return values
 
 
 def _groups(values: Mapping[str, Any]) -> Groups:

@@ -3,26 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from train.evaluation.results import ALL, Check, Figures, Groups, Results, better
+from train.evaluation import classification
+from train.evaluation.metrics import ALL, Figures, Groups
+from train.evaluation.results import Check, Results
 
-COLUMNS = {
-    "mae": "MAE, years",
-    "cs5": "CS@5, %",
-    "bias": "bias, years",
-    "coverage": "coverage, %",
-    "width": "width, years",
-}
-LEGEND = (
-    "MAE: mean absolute error; CS@5: faces with an error of at most 5 years (cumulative score); "
-    "bias: mean of estimated minus true age; coverage: true ages inside the interval; width: of "
-    "the interval. In brackets: the 95 % bootstrap interval."
-)
 OF_PORTRAITS = (
     "The portraits have bounds of the age instead of the age: MAE and bias are distances to their "
     "middle, and CS@5 is the part inside the bounds widened by 5 years."
 )
+MATRIX = 12  # categories of a confusion matrix in a table
+WORST_GROUPS = 30  # rows where there are too many groups for a table
 _COMPARED = {True: "better", False: "worse", None: "not significantly different"}
-_VERDICTS = {True: "yes", False: "no", None: "no such faces"}
 
 
 @dataclass(frozen=True)
@@ -61,49 +52,97 @@ def sources(results: Results) -> Table:
     if results.portraits is not None:
         figures = results.portraits.figures
         rows.append(("portraits", {**figures, "cs5": figures["inside5"]}))
-    return _figures(rows)
+    return _figures(results, rows, results.kind.columns)
 
 
-def decades(results: Results) -> Table:
-    """Each source's decades of true age."""
-    return _figures(_named(results.decades))
+def groups(results: Results) -> Table:
+    """Each source's groups: decades of true age, or categories."""
+    return _figures(results, _named(results.groups), results.kind.group_columns)
+
+
+def shown_groups(results: Results) -> tuple[str, Table]:
+    """The same, with a sentence above it, for card and terminal: the worst of very many."""
+    rows, most = _named(results.groups), results.kind.most_groups
+    if most is None or len(rows) <= most:
+        return "", groups(results)
+    worst = sorted(rows, key=lambda row: row[1]["f1"].value)[:WORST_GROUPS]
+    return (
+        f"The {len(worst)} of {len(rows)} with the lowest F1; report.html has all.",
+        _figures(results, worst, results.kind.group_columns),
+    )
 
 
 def people(results: Results) -> Table:
-    """Gender and race groups as labelled by the sources; no rows without such labels."""
-    return _figures([*_named(results.genders), *_named(results.races)])
+    """Groups of auxiliary labels, such as gender; no rows without such labels."""
+    rows = [row for of_label in results.auxiliary.values() for row in _named(of_label)]
+    return _figures(results, rows, results.kind.columns)
 
 
 def checks(results: Results) -> Table:
-    """Whether the coverage of `age_interval` is on target."""
+    """Whether the coverage is on target."""
+    kind = results.kind
     return Table(
-        ("test faces", "n", "target, %", "coverage of age_interval, %", "on target"),
-        [_check(check) for check in results.checks()],
+        (
+            *(f"test {kind.items}", "n", "target, %"),
+            *(f"coverage of {kind.interval}, %", "on target"),
+        ),
+        [_check(check, kind.items) for check in results.checks()],
+    )
+
+
+def confusion(results: Results) -> Table:
+    """Which categories are predicted: a matrix, or the most frequent confusions of many.
+
+    No rows for ordinals.
+    """
+    if not results.confusion:
+        return Table((), [])
+    names = results.kind.output.names
+    if len(names) > MATRIX:
+        return confused(results)
+    rows = [
+        (name, *(str(results.confusion.get(name, {}).get(given, 0)) for given in names))
+        for name in names
+    ]
+    return Table(("true, down; predicted, across", *names), rows)
+
+
+def confused(results: Results) -> Table:
+    """The most frequent confusions."""
+    pairs = classification.confused(results.confusion, WORST_GROUPS)
+    return Table(
+        ("true", "predicted", f"test {results.kind.items}", "of the true category's"),
+        [
+            (true, given, str(count), f"{count / of_true:.0%} of {of_true}")
+            for true, given, count, of_true in pairs
+        ],
     )
 
 
 def comparison(results: Results) -> Table:
-    """Each source's error and that of another model, and whether they differ significantly."""
+    """The main figure of each source and that of another model, and which is better."""
     if results.beside is None or not results.beside.groups:
         return Table((), [])
+    kind = results.kind
     rows = [
         (
             group if group != ALL else "all together",
-            str(figures["mae"].count),
-            str(figures["mae"]),
+            str(figures[kind.main].count),
+            str(figures[kind.main]),
             str(figures["other"]),
             str(figures["difference"]),
-            _COMPARED[better(figures["difference"])],
+            _COMPARED[kind.is_better(figures["difference"])],
         )
         for group, figures in results.beside.groups.items()
     ]
-    head = ("test faces", "n", "MAE, years", "MAE of the other", "difference", "this model is")
-    return Table(head, rows)
+    title = kind.columns[kind.main]
+    other = f"{title.partition(',')[0]} of the other"
+    return Table((f"test {kind.items}", "n", title, other, "difference", "this model is"), rows)
 
 
 def compared(results: Results) -> str:
     """The result of the comparison in a sentence; empty without another model."""
-    other = results.beside
+    other, kind = results.beside, results.kind
     if other is None:
         return ""
     if not other.groups:
@@ -111,17 +150,19 @@ def compared(results: Results) -> str:
     *_, figures = other.groups.values()  # the last group has the faces of all sources
     difference = figures["difference"]
     return (
-        f"On the same {difference.count} test faces the error of this model minus that of "
-        f"{other.other} is {difference} years: it is {_COMPARED[better(difference)]}."
+        f"On the same {difference.count} test {kind.items} the {kind.compared} of this model minus "
+        f"that of {other.other} is {difference} {kind.unit}: it is "
+        f"{_COMPARED[kind.is_better(difference)]}."
     )
 
 
-def _check(check: Check) -> tuple[str, ...]:
+def _check(check: Check, items: str) -> tuple[str, ...]:
     low, high = check.target
     target = f"{low:g} to {high:g}" if high < 100 else f"{low:g} or more"
     group = check.group if check.group != ALL else "all together"
     count = "0" if check.coverage is None else str(check.coverage.count)
-    return group, count, target, str(check.coverage or "-"), _VERDICTS[check.holds]
+    verdict = {True: "yes", False: "no", None: f"no such {items}"}[check.holds]
+    return group, count, target, str(check.coverage or "-"), verdict
 
 
 def _named(groups: Mapping[str, Groups]) -> list[tuple[str, Figures]]:
@@ -132,11 +173,17 @@ def _named(groups: Mapping[str, Groups]) -> list[tuple[str, Figures]]:
     ]
 
 
-def _figures(groups: Sequence[tuple[str, Figures]]) -> Table:
+def _figures(
+    results: Results, groups: Sequence[tuple[str, Figures]], columns: Mapping[str, str]
+) -> Table:
     return Table(
-        ("test faces", "n", *COLUMNS.values()),
+        (f"test {results.kind.items}", "n", *columns.values()),
         [
-            (group, str(figures["mae"].count), *(str(figures.get(name, "-")) for name in COLUMNS))
+            (group, _count(figures), *(str(figures.get(name, "-")) for name in columns))
             for group, figures in groups
         ],
     )
+
+
+def _count(figures: Figures) -> str:
+    return str(next(iter(figures.values())).count)

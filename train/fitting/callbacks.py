@@ -14,6 +14,7 @@ from torch import Tensor
 from train import torch_file
 from train.modeling.checkpoint import LAST, PREVIOUS, STATES, with_current_names
 from train.modeling.finite import NotFiniteError, count_not_finite
+from train.modeling.metric import Metric
 
 log = logging.getLogger(__name__)
 _CHECK_EVERY = 16  # steps; on a GPU, each check waits for the device
@@ -42,10 +43,10 @@ class MovingAverage(WeightAveraging):
 
 
 class Patience(EarlyStopping):
-    """Stop after `patience` epochs without a lower validation MAE, also when resumed."""
+    """Stop after `patience` epochs without a better validation metric, also when resumed."""
 
-    def __init__(self, patience: int) -> None:
-        super().__init__("val/mae", patience=patience)
+    def __init__(self, patience: int, metric: Metric) -> None:
+        super().__init__(metric.key, patience=patience, mode=metric.mode)
 
     def on_train_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -55,9 +56,10 @@ class Patience(EarlyStopping):
 
 
 class Finite(Callback):
-    """Raises NotFiniteError when the loss or the validation error is not finite."""
+    """Raises NotFiniteError when the loss or the validation metric is not finite."""
 
-    def __init__(self) -> None:
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
         self.losses: Tensor | float = 0.0  # sum since the last check; NaN and infinity persist
 
     def on_train_batch_end(
@@ -79,10 +81,10 @@ class Finite(Callback):
     def on_validation_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Check the validation error before a checkpoint is kept for it."""
-        error = trainer.callback_metrics.get("val/mae")
-        if error is not None:
-            _refuse("validation MAE", error, trainer)
+        """Check the validation metric before a checkpoint is kept for it."""
+        value = trainer.callback_metrics.get(self.metric.key)
+        if value is not None:
+            _refuse(f"validation {self.metric.title}", value, trainer)
 
 
 def _refuse(name: str, value: Tensor, trainer: lightning.Trainer) -> None:

@@ -15,16 +15,18 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from train.fitting.build import crop_batches, task
+from train.configuration.tasks import task_of
+from train.fitting.build import crop_batches, learner_of
 from train.fitting.callbacks import Finite
 from train.fitting.trainer import chosen_precision, quiet
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.metric import metric_of
+from train.modeling.network import Architecture, Network
 
 _MULTIPLE = 8  # of a layer's remaining channels: kernels compute so many at a time
 _EXAMPLE = torch.zeros(1, 3, 64, 64)  # input of a backbone, of any size
 
 
-def pruned(network: AgeNetwork, part: float) -> AgeNetwork:
+def pruned(network: Network, part: float) -> Network:
     """`network` without `part` (0 to 1) of each layer's channels; same inputs and outputs.
 
     timm cannot build its architecture again, so it can be stored only as TorchScript.
@@ -39,7 +41,7 @@ def pruned(network: AgeNetwork, part: float) -> AgeNetwork:
         _EXAMPLE,
         torch_pruning.importance.GroupMagnitudeImportance(p=2),
         pruning_ratio=part,
-        ignored_layers=[smaller.head],  # keeps its 117 outputs; its inputs become fewer
+        ignored_layers=[smaller.head],  # keeps its outputs; its inputs become fewer
         round_to=_MULTIPLE,
     ).step()
     smaller.width = smaller.head.in_features
@@ -47,13 +49,14 @@ def pruned(network: AgeNetwork, part: float) -> AgeNetwork:
 
 
 def retrained(
-    network: AgeNetwork, architecture: Architecture, config: DictConfig, steps: int
-) -> AgeNetwork:
+    network: Network, architecture: Architecture, config: DictConfig, steps: int
+) -> Network:
     """Train `network` in place for `steps` steps on the training crops, and return it.
 
     Without auxiliary tasks, whose heads a pruned network does not have.
     """
     lightning.seed_everything(config.seed)
+    metric = metric_of(task_of(config).output)
     alone = cast(DictConfig, OmegaConf.merge(config, {"fit": {"auxiliary_weight": 0.0}}))
     trainer = lightning.Trainer(
         max_steps=steps,
@@ -66,8 +69,8 @@ def retrained(
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        callbacks=[Finite(), TQDMProgressBar(refresh_rate=20)],
+        callbacks=[Finite(metric), TQDMProgressBar(refresh_rate=20)],
     )
     with quiet():
-        trainer.fit(task(network, architecture, alone), crop_batches(config))
+        trainer.fit(learner_of(network, architecture, alone), crop_batches(config))
     return network.eval()

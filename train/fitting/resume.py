@@ -25,6 +25,7 @@ from train.atomic_write import atomic_write
 from train.configuration.runs import load_run_config, run_file
 from train.configuration.settings import CONFIG
 from train.modeling.checkpoint import LAST, PREVIOUS, read_last
+from train.modeling.metric import METRICS
 
 # Keys that a resumed run may change: paths, the machine, logging, other commands.
 _MACHINE = (
@@ -34,9 +35,12 @@ _MACHINE = (
 )  # fmt: skip
 _FREE = (
     "run", "data.prepared", "data.processes", "data.max_bad", "logger", "profiler", "evaluate",
-    "sheet", "export", "variants", "fit.resume", *(f"trainer.{name}" for name in _MACHINE),
+    "sheet", "export", "variants", "baselines", "fit.resume",
+    *(f"trainer.{name}" for name in _MACHINE),
 )  # fmt: skip
-_WHOLE = ("data.sources", "logger", "profiler", "trainer")  # replaced, not merged with defaults
+# replaced, not merged with defaults
+_WHOLE = ("data.sources", "logger", "profiler", "task.auxiliary", "trainer")
+_FOLLOWING = {"fit.loss": "auto", "task.output.names": None}  # left to task and data
 _PATHS = ("fit.start", "fit.teachers", "model.weights")
 
 
@@ -47,7 +51,7 @@ class Progress:
     epochs: int
     steps: int  # of the optimizer
     stopped: bool  # by `fit.patience`
-    score: float | None  # best validation MAE, years
+    score: float | None  # the best of the validation metric
     facts: Mapping[str, Any] | None = None  # of `CropBatches`; missing in older checkpoints
     teachers: Sequence[str] | None = None  # fingerprints; likewise
 
@@ -106,7 +110,8 @@ class Progress:
 
 
 def _has_best_score(state: Mapping[str, Any]) -> bool:
-    return state.get("monitor") == "val/mae" and state.get("best_model_score") is not None
+    keys = {metric.key for metric in METRICS.values()}
+    return state.get("monitor") in keys and state.get("best_model_score") is not None
 
 
 def resumed(config: DictConfig, before: Progress, given: Sequence[str] = ()) -> DictConfig:
@@ -170,6 +175,8 @@ def refuse_other(run: Path, config: DictConfig, own: DictConfig, keys: Sequence[
 
 def _is_compatible(key: str, new: Any, old: Any) -> bool:
     """Whether a run with the value `old` can resume with `new`."""
+    if key in _FOLLOWING and new == _FOLLOWING[key]:
+        return True
     if key == "fit.epochs" and isinstance(new, int):
         return bool(new >= old)
     if key.startswith("data.sources."):  # the crops are prepared: the images may lie anywhere

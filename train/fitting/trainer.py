@@ -17,6 +17,8 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, TQDMProgr
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
+from handler.task import Categories
+from train.configuration.tasks import task_of
 from train.fitting.callbacks import (
     AtomicCheckpointIO,
     Finite,
@@ -24,6 +26,8 @@ from train.fitting.callbacks import (
     Patience,
     RunCheckpoint,
 )
+from train.fitting.confusion import MOST, ConfusionMatrix
+from train.modeling.metric import metric_of
 
 Precision = Literal["bf16-mixed", "32-true"]
 log = logging.getLogger(__name__)
@@ -69,19 +73,23 @@ def chosen_precision(config: DictConfig) -> Precision:
 
 def callbacks(config: DictConfig) -> list[Callback]:
     """All callbacks but the best checkpoint, which comes first: last.ckpt holds its state."""
+    output = task_of(config).output
+    metric = metric_of(output)
     chosen: list[Callback] = [
         # at the end of an epoch, however often the error is measured: runs resume from there
         RunCheckpoint(config.run, "last", save_on_train_epoch_end=True),
-        Finite(),
+        Finite(metric),
     ]
     if config.get("logger"):
         chosen.append(LearningRateMonitor("step"))
+        if isinstance(output, Categories) and output.classes <= MOST:
+            chosen.append(ConfusionMatrix(output.names))
     if config.trainer.get("enable_progress_bar") is not False:
         chosen.append(TQDMProgressBar(refresh_rate=20))
     if config.fit.ema is not None:
         chosen.append(MovingAverage(config.fit.ema))
     if config.fit.patience is not None:
-        chosen.append(Patience(config.fit.patience))
+        chosen.append(Patience(config.fit.patience, metric))
     return chosen
 
 
@@ -129,13 +137,13 @@ def further_arguments(config: DictConfig) -> dict[str, Any]:
         )
     if given.get("limit_val_batches") in (0, "0"):
         raise ValueError(
-            "trainer.limit_val_batches=0: omit it; best.ckpt is chosen by the validation MAE"
+            "trainer.limit_val_batches=0: omit it; best.ckpt is chosen by the validation metric"
         )
     every = given.get("check_val_every_n_epoch", 1)
     if every is not None and not 1 <= every <= config.fit.epochs:
         raise ValueError(
             f"trainer.check_val_every_n_epoch={every}: must be 1 to "
-            f"fit.epochs={config.fit.epochs}, because best.ckpt is chosen by the validation MAE"
+            f"fit.epochs={config.fit.epochs}, because best.ckpt is chosen by the validation metric"
         )
     arguments: dict[str, Any] = instantiate(config.trainer, _convert_="all")
     return arguments

@@ -13,13 +13,14 @@ from omegaconf import DictConfig
 from train import torch_file
 from train.atomic_write import atomic_write
 from train.modeling.finite import refuse_weights
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import load_weights
 
 log = logging.getLogger(__name__)
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # in a run's folder: the last two epochs
-AUXILIARY, FEATURES = "auxiliary_heads.", "feature_heads."  # prefixes of AgeFit's heads
-_PREFIX = "network."  # of AgeFit's exported network
+AUXILIARY, FEATURES = "auxiliary_heads.", "feature_heads."  # prefixes of Learner's heads
+_PREFIX = "network."  # of Learner's exported network
+HEAD = "network.head."  # prefix of its last layer
 STATES = {"state_dict", "current_model_state"}  # weights; the second beside a moving average
 _RENAMED = {"helpers.": AUXILIARY, "hints.": FEATURES}  # prefixes up to version 1.0
 
@@ -28,7 +29,7 @@ _RENAMED = {"helpers.": AUXILIARY, "hints.": FEATURES}  # prefixes up to version
 class Start:
     """Weights that a run starts from."""
 
-    state: Mapping[str, torch.Tensor]  # of `AgeFit`; exported weights have no auxiliary heads
+    state: Mapping[str, torch.Tensor]  # of `Learner`; exported weights have no auxiliary heads
     architecture: Architecture
 
 
@@ -45,7 +46,7 @@ def load_start(path: Path) -> Start:
     return Start(checkpoint["state_dict"], Architecture(**checkpoint["architecture"]))
 
 
-def load_checkpoint(path: Path, shift: int = 0) -> tuple[AgeNetwork, Architecture]:
+def load_checkpoint(path: Path, shift: int = 0) -> tuple[Network, Architecture]:
     """Load the exported network of a checkpoint, in evaluation mode.
 
     `shift` as in `Architecture`: it is an option of the export, not of the training.
@@ -54,7 +55,7 @@ def load_checkpoint(path: Path, shift: int = 0) -> tuple[AgeNetwork, Architectur
     """
     checkpoint = read_checkpoint(path)
     architecture = replace(Architecture(**checkpoint["architecture"]), shift=shift)
-    network = AgeNetwork(architecture)
+    network = Network(architecture)
     network.load_state_dict(
         {
             name.removeprefix(_PREFIX): value
@@ -65,7 +66,7 @@ def load_checkpoint(path: Path, shift: int = 0) -> tuple[AgeNetwork, Architectur
     return network.eval(), architecture
 
 
-def chosen_network(config: DictConfig) -> tuple[AgeNetwork, Architecture]:
+def chosen_network(config: DictConfig) -> tuple[Network, Architecture]:
     """The network to evaluate and export: the mean of the weights of `export.checkpoints`.
 
     (Wortsman et al., Model soups, ICML 2022.) Raises FileNotFoundError for a missing file, and

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from train.modeling.checkpoint import load_checkpoint, trained_side
-from train.modeling.network import AgeNetwork, resized
+from train.modeling.network import Network, resized
 from train.modeling.weights import load_weights
 
 
@@ -28,7 +28,7 @@ from train.modeling.weights import load_weights
 class Teacher:
     """A trained network."""
 
-    network: AgeNetwork
+    network: Network
     side: int  # of the faces it was trained on, pixels
 
     @cached_property
@@ -45,7 +45,7 @@ class Teacher:
 class TeacherOutput:
     """The teachers' output for N faces."""
 
-    probabilities: Tensor  # of each year, the mean over teachers, float32 [N, 117]
+    probabilities: Tensor  # of each class, the mean over teachers, float32 [N, K]
     features: list[Tensor]  # of each teacher, [N, F]
 
 

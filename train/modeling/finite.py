@@ -1,14 +1,14 @@
-"""Checks against NaN and infinity in weights, ages and figures."""
+"""Checks against NaN and infinity in weights, predictions and figures."""
 
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from handler.predictions import Predictions
 
 
 class NotFiniteError(ValueError):
@@ -30,13 +30,13 @@ def refuse_weights(source: Path, tensors: Mapping[str, Tensor]) -> None:
         )
 
 
-def refuse_ages(source: Path, ages: NDArray[np.floating]) -> None:
-    """Raise ValueError if one of the `ages` [n] estimated by `source` is not finite."""
-    bad = int(np.count_nonzero(~np.isfinite(ages)))
-    if bad:
+def refuse_predictions(source: Path, found: Predictions) -> None:
+    """Raise ValueError if a prediction of `source` is not finite."""
+    if not found.is_finite:
+        bad = sum(not found[i : i + 1].is_finite for i in range(len(found)))
         raise ValueError(
-            f"{source}: its ages for {bad} of {len(ages)} faces are NaN or infinite, so its "
-            "weights are damaged or its training has failed: use another model"
+            f"{source}: its predictions for {bad} of {len(found)} crops are NaN or infinite, so "
+            "its weights are damaged or its training has failed: use another model"
         )
 
 

@@ -1,6 +1,6 @@
 """The Lightning module: network, losses and learning-rate schedule."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self, cast
 
@@ -12,10 +12,13 @@ from torch.nn import functional
 from train.data.augment import Augmentation, mixup
 from train.data.dataset import Batch
 from train.modeling.distill import Teachers, feature_loss
-from train.modeling.losses import AgeLoss, TeacherTarget
-from train.modeling.network import GENDERS, RACES, AgeNetwork, Architecture, resized
+from train.modeling.losses import CategoryLoss, OrdinalLoss, TeacherTarget
+from train.modeling.metric import metric_of
+from train.modeling.network import Architecture, Network, resized
 from train.modeling.schedule import OneCycle
 from train.provenance.provenance import KEY, Provenance
+
+_NO_AUXILIARY: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -32,21 +35,22 @@ class Recipe:
     seed: int
 
 
-class AgeFit(lightning.LightningModule):
-    """Trains the age distribution, with auxiliary heads for gender and race.
+class Learner(lightning.LightningModule):
+    """Trains the distribution over a task's classes, with heads for auxiliary labels.
 
     The auxiliary heads, and those of feature distillation, are not exported.
     """
 
     def __init__(
         self,
-        network: AgeNetwork,
+        network: Network,
         architecture: Architecture,
         recipe: Recipe,
-        loss: AgeLoss,
+        loss: OrdinalLoss | CategoryLoss,
         augmentation: Augmentation,
         frozen: bool | Sequence[str],
         teachers: Teachers | None = None,
+        auxiliary: Mapping[str, int] = _NO_AUXILIARY,
     ) -> None:
         """Raises ValueError where the backbone has no part that `frozen` names.
 
@@ -54,6 +58,7 @@ class AgeFit(lightning.LightningModule):
             architecture: of `network`; kept in checkpoints.
             frozen: parts of the backbone that are not trained, by timm's names; True: all of it.
             teachers: for distillation; neither trained nor kept in checkpoints.
+            auxiliary: number of classes of each auxiliary label.
         """
         super().__init__()
         self.architecture = architecture
@@ -64,10 +69,7 @@ class AgeFit(lightning.LightningModule):
         self.provenance: Provenance | None = None  # kept in checkpoints
         self.teachers = teachers  # a dataclass, so that torch does not register their weights
         self.auxiliary_heads = nn.ModuleDict(
-            {
-                "gender": nn.Linear(self.network.width, GENDERS),
-                "race": nn.Linear(self.network.width, RACES),
-            }
+            {name: nn.Linear(self.network.width, count) for name, count in auxiliary.items()}
         )
         distilled = self.teachers.members if self.teachers and recipe.feature_weight else []
         self.feature_heads = nn.ModuleList(
@@ -105,15 +107,14 @@ class AgeFit(lightning.LightningModule):
             faces, mixed = mixup(faces, self.recipe.mixup)
             output = self.teachers(faces)
             target = TeacherTarget(output.probabilities, mixed)
-            # a mixed face has the gender and race of neither
+            # a mixed face has the auxiliary labels of neither
             batch = batch | {
                 name: batch[name].masked_fill(mixed, -1) for name in self.auxiliary_heads
             }
         faces = resized(faces, side).contiguous(memory_format=torch.channels_last)
         features = self.network.features(faces)
         logits = self.network.head(features).float()
-        mean, _ = self.network.moments(logits.softmax(dim=1))
-        loss = self.loss(logits, mean, batch["age"], target)
+        loss = self.loss(logits, batch["target"], target)
         counts = self._label_counts(batch)
         for (name, head), count in zip(self.auxiliary_heads.items(), counts, strict=True):
             # an unknown label is -1; without any label the sum is 0, and a mean would be NaN
@@ -135,15 +136,19 @@ class AgeFit(lightning.LightningModule):
 
         With it as each process's divisor, the mean over processes equals that of a single process.
         """
+        if not self.auxiliary_heads:
+            return torch.zeros(0)
         counts = torch.stack([(batch[name] >= 0).sum() for name in self.auxiliary_heads]).float()
         shared = self.trainer.strategy.reduce(counts, reduce_op="mean")
         return cast("Tensor", shared).clamp(min=1 / self.trainer.world_size)
 
-    def validation_step(self, batch: Batch, index: int) -> None:
-        """Log the mean absolute error, years."""
-        age, _ = self.network(batch["crop"])
-        error = (age - batch["age"]).abs().mean()
-        self.log("val/mae", error, prog_bar=True, batch_size=len(age), sync_dist=True)
+    def validation_step(self, batch: Batch, index: int) -> Tensor:
+        """Log the metric of the task's output; gives the probabilities, [N, K], to callbacks."""
+        probabilities: Tensor = self.network(batch["crop"])
+        metric = metric_of(self.loss.output)
+        value = metric.of(probabilities, batch["target"], self.loss.output)
+        self.log(metric.key, value, prog_bar=True, batch_size=len(probabilities), sync_dist=True)
+        return probabilities
 
     def configure_optimizers(self) -> Any:
         """AdamW with a one-cycle schedule; no weight decay of norms and biases."""

@@ -23,7 +23,7 @@ from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 from torch.fx import GraphModule
 from torch.jit._trace import TracerWarning
 
-from train.modeling.network import AgeNetwork
+from train.modeling.network import Network
 
 # Scale and zero point of an activation, by the name of its observer.
 Ranges = Mapping[str, tuple[float, int]]
@@ -36,7 +36,7 @@ _LAYERS = QConfigMapping().set_global(
 _EXAMPLE = torch.zeros(1, 3, 64, 64)  # input of a backbone, of any size
 
 
-def activation_ranges(network: AgeNetwork, crops: Tensor) -> Ranges:
+def activation_ranges(network: Network, crops: Tensor) -> Ranges:
     """Calibrate the activations of `network` on representative crops, uint8 [N, 3, S, S].
 
     Some hundred crops are enough.
@@ -53,7 +53,7 @@ def activation_ranges(network: AgeNetwork, crops: Tensor) -> Ranges:
     return {name: (float(scale), int(zero)) for name, (scale, zero) in steps.items()}
 
 
-def quantized(network: AgeNetwork, ranges: Ranges) -> AgeNetwork:
+def quantized(network: Network, ranges: Ranges) -> Network:
     """`network` with an int8 backbone, for the CPU; same inputs and outputs.
 
     Raises ValueError where `ranges` are of a network with other layers.

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from handler.contract import Contract
 from train.atomic_write import atomic_write
+from train.modeling.contract_v2 import upgraded
 from train.modeling.finite import refuse_weights
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 
 _SMALL = 2**16  # elements; tensors up to this size keep their precision: 3 % of a ResNet-18
 
@@ -28,7 +29,7 @@ _SMALL = 2**16  # elements; tensors up to this size keep their precision: 3 % of
 class Weights:
     """A trained network with its architecture and contract."""
 
-    network: AgeNetwork
+    network: Network
     architecture: Architecture
     contract: Contract
     ranges: Mapping[str, tuple[float, int]] | None = None  # of `quantize`; None: no int8 model
@@ -56,7 +57,7 @@ def serialized(weights: Weights, path: Path) -> bytes:
     return save(tensors, metadata)
 
 
-def stored(network: AgeNetwork) -> dict[str, Tensor]:
+def stored(network: Network) -> dict[str, Tensor]:
     """The network's tensors in their stored precision."""
     return {
         name: (value.half() if value.numel() > _SMALL else value).contiguous().cpu()
@@ -75,19 +76,19 @@ def load_weights(path: Path) -> Weights:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if not {"architecture", "contract"} <= metadata.keys():
-                raise ValueError(f"{path} holds no age model: make one with python -m train.export")
+                raise ValueError(f"{path} holds no model: make one with python -m train.export")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path} cannot be read: {advice} ({error})") from error
     try:
         architecture = Architecture.from_json(metadata["architecture"])
-        contract = Contract.from_json(metadata["contract"])
+        contract = Contract.from_json(upgraded(metadata["contract"]))
         ranges = _ranges(metadata.get("ranges", "null"))
     except (TypeError, KeyError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"{path} is damaged, or of another version of this package: {advice} ({error})"
         ) from error
-    network = AgeNetwork(architecture)
+    network = Network(architecture)
     try:
         network.load_state_dict(
             {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}

@@ -11,6 +11,7 @@ import timm
 from omegaconf import DictConfig, OmegaConf
 
 from train.configuration.aliases import with_earlier_names
+from train.configuration.tasks import loss_of, shipped_task, task_of
 from train.provenance.provenance import Provenance, Step, Training, join, read_provenance
 from train.provenance.terms import UNKNOWN, Terms, data_sets
 
@@ -64,7 +65,7 @@ def _training(config: DictConfig) -> Training:
         learning_rate=fit.learning_rate,
         frozen=frozen if isinstance(frozen, bool) else tuple(frozen),
         ema=fit.ema,
-        loss=fit.loss,
+        loss=loss_of(config, task_of(config)),
         teacher_weight=fit.teacher_weight if fit.teachers else 0.0,
         hint_weight=fit.feature_weight,
         blend=fit.mixup,
@@ -75,16 +76,33 @@ def _training(config: DictConfig) -> Training:
 
 
 def _settings(config: DictConfig) -> str:
-    """A checksum of all settings that affect a run's weights, except paths, which may change."""
+    """A checksum of all settings that affect a run's weights, except paths, which may change.
+
+    Settings that version 1 did not have count where they change something, so that its runs keep
+    their checksums.
+    """
     values: Any = OmegaConf.to_container(config, resolve=True)
     plain = with_earlier_names(values)
     for key in ("start", "teachers", "resume", "precision"):
         plain["fit"].pop(key, None)
     for key in ("weights", "pretrained"):
         plain["model"].pop(key, None)
+    for key in ("label_smoothing", "class_weight"):
+        if not plain["fit"].get(key):
+            plain["fit"].pop(key, None)
+    plain["fit"]["loss"] = loss_of(config, task_of(config))
     relevant = [plain[key] for key in ("seed", "crop", "fit", "augment", "model")]
+    task, age = (_learned(each) for each in (config.task, shipped_task("age")))
+    relevant += [task] if task != age else []
     relevant.append(os.environ.get("WORLD_SIZE", "1"))
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _learned(task: DictConfig) -> dict[str, Any]:
+    """The part of a task that affects weights."""
+    keys = ("input", "crop_fraction", "output", "auxiliary", "mirror", "grey")
+    values: Any = OmegaConf.to_container(task, resolve=True)
+    return {key: values[key] for key in keys}
 
 
 def exported_provenance(config: DictConfig) -> Provenance:

@@ -27,6 +27,8 @@ class Terms:
     def stated(cls, words: str) -> "Terms":
         """Parse stated terms; wording like "research only" means non-commercial."""
         plain = " ".join(words.split())
+        if plain.lower() == "unknown":
+            return UNKNOWN
         return cls(plain, "non-commercial" if _NON_COMMERCIAL.search(plain) else "licence")
 
 

@@ -7,19 +7,21 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from handler.contract import ContractError, DetectorSettings
+from handler.contract import ContractError
+from handler.predictions import OrdinalPredictions
 from handler.predictor import Predictor
+from handler.task import DetectorSettings, FaceInput
 from train import export as export_module
-from train.configuration.settings import contract_parts
-from train.data.cache import widened
+from train.configuration.tasks import task_of
 from train.data.dataset import model_crops
 from train.evaluate import evaluate, show
 from train.evaluation import tables
@@ -29,7 +31,7 @@ from train.export import export, packing
 from train.files import error_text
 from train.fit import fit
 from train.modeling.checkpoint import chosen_network
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import Weights, load_weights
 
 Make = Callable[..., DictConfig]
@@ -41,16 +43,18 @@ def test_evaluate_and_export_give_a_model_that_is_measured_and_described(
     results = evaluate(trained)
     assert results.sources["utkface"]["mae"].count == 6
     assert results.sources["appa_real"]["mae"].count == 4
-    assert sum(each["mae"].count for each in results.decades["utkface"].values()) == 6
+    assert sum(each["mae"].count for each in results.groups["utkface"].values()) == 6
     assert "utkface" in show(results)
 
     model = export(trained)
     contract = Predictor.load(model, torch.device("cpu")).contract
     stored = json.loads((Path(trained.run) / "metrics.json").read_text())
-    assert contract.crop.size == 64 + 2 * trained.export.shift
+    taken = contract.task.input
+    assert isinstance(taken, FaceInput)
+    assert taken.size == 64 + 2 * trained.export.shift
     # what is seen of it is the crop that was trained on
-    assert (1 + contract.crop.margin) * 64 / 76 == pytest.approx(1 + trained.crop.margin)
-    assert contract.detector == DetectorSettings()
+    assert (1 + taken.crop.margin) * 64 / 76 == pytest.approx(1 + trained.crop.margin)
+    assert taken.detector == DetectorSettings()
     assert list(contract.calibration.upper) == stored["calibration"]["upper"]
     assert contract.data == ("utkface", "appa_real")
     assert contract.metrics["test_mae_utkface"] == results.sources["utkface"]["mae"].value
@@ -83,7 +87,8 @@ def test_a_run_is_exported_with_the_settings_that_it_was_trained_with(
     evaluate(careless)
     model = export(careless)
     contract = Predictor.load(model, torch.device("cpu")).contract
-    assert contract.crop.margin == pytest.approx(1.1 * 76 / 64 - 1)
+    assert isinstance(contract.task.input, FaceInput)
+    assert contract.task.input.crop.margin == pytest.approx(1.1 * 76 / 64 - 1)
     card = (model.parent / "README.md").read_text()
     assert re.search(r"\n\| 1 \| run: test_resnet, 1 epoch, batch 4, .* \| scratch \|", card)
     assert "\n| 2 | second: test_resnet, 1 epoch, batch 8, AdamW, one cycle up to 0.002, " in card
@@ -106,7 +111,7 @@ def test_report_metrics_and_card_say_the_same(trained: DictConfig, portraits_fol
     page = (run / "report.html").read_text(encoding="utf-8")
     card = (export(trained).parent / "README.md").read_text()
     results = Results.from_json(stored, trained.data.sources)
-    every = [table(results) for table in (tables.sources, tables.checks, tables.decades)]
+    every = [table(results) for table in (tables.sources, tables.checks, tables.groups)]
     assert every[0].rows[-1][2] == str(Measured(**figures["mae"]))
     for table in (*every, tables.people(results)):
         assert len(table.rows) >= 4
@@ -250,10 +255,18 @@ def test_export_wants_a_measured_run(trained: DictConfig) -> None:
         export(trained)
 
 
+def set_in_run(config: DictConfig, key: str, value: float) -> None:
+    """Change the run's own configuration."""
+    file = Path(config.run, "config.yaml")
+    trained = OmegaConf.load(file)
+    OmegaConf.update(trained, key, value)
+    OmegaConf.save(trained, file)
+
+
 def test_int8_is_exported_unless_disabled(
-    evaluated: DictConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    evaluated: DictConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(export_module, "INT8_COST", 100.0)
+    set_in_run(evaluated, "task.int8_cost", 100.0)
     model = export(evaluated)
     assert Predictor.load(model, torch.device("cpu"), "int8").precision == "int8"
     output = capsys.readouterr().out
@@ -268,9 +281,9 @@ def test_int8_is_exported_unless_disabled(
 
 
 def test_int8_that_costs_too_much_is_not_exported(
-    evaluated: DictConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    evaluated: DictConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(export_module, "INT8_COST", -100.0)
+    set_in_run(evaluated, "task.int8_cost", -100.0)
     assert load_weights(export(evaluated).with_suffix(".safetensors")).ranges is None
     assert "on 5 crops: not exported" in capsys.readouterr().out
 
@@ -287,7 +300,7 @@ def test_a_backbone_that_cannot_be_quantized(
         weights.network.backbone = Winding()
         return weights
 
-    def chosen(config: DictConfig) -> tuple[AgeNetwork, Architecture]:
+    def chosen(config: DictConfig) -> tuple[Network, Architecture]:
         network, architecture = chosen_network(config)
         network.backbone = Winding()
         return network, architecture
@@ -306,8 +319,14 @@ def test_evaluate_wants_a_run(tiny: Make) -> None:
 def test_a_model_that_differs_from_the_network_is_not_installed(
     evaluated: DictConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_age = export_module._eager
-    monkeypatch.setattr(export_module, "_eager", lambda *a: true_age(*a) + np.float32(0.06))
+    of_network = export_module.network_predictions
+
+    def older(*arguments: Any) -> OrdinalPredictions:
+        found = of_network(*arguments)
+        assert isinstance(found, OrdinalPredictions)
+        return replace(found, value=found.value + np.float32(0.06))
+
+    monkeypatch.setattr(export_module, "network_predictions", older)
     with pytest.raises(
         ValueError, match=r"differs from the network by up to 0\.06\d years .* nothing was exported"
     ):
@@ -316,17 +335,16 @@ def test_a_model_that_differs_from_the_network_is_not_installed(
 
 
 def test_a_model_with_two_views_takes_more_around_the_same_crops(trained: DictConfig) -> None:
-    served, _ = contract_parts(trained)
-    narrow = model_crops(trained, "val", served).crops
-    wide = model_crops(trained, "val", widened(served, 76)).crops
+    narrow = model_crops(trained, "val", task_of(trained)).crops
+    wide = model_crops(trained, "val", task_of(trained, 76)).crops
     assert wide.shape[-1] == 76
     assert torch.equal(wide[..., 6:-6, 6:-6], narrow)
-    with pytest.raises(ValueError, match="takes 88 px crops"):  # 80 are stored
-        model_crops(trained, "val", widened(served, 88))
+    with pytest.raises(ValueError, match="takes crops of another size"):  # 80 are stored
+        model_crops(trained, "val", task_of(trained, 88))
 
 
 def test_evaluate_refuses_crops_of_another_size(trained: DictConfig, model_file: Path) -> None:
     trained.evaluate.model = str(model_file)
     trained.crop.size = 32
-    with pytest.raises(ValueError, match=r"takes 64 px crops.*crop\.size.*prepare again"):
+    with pytest.raises(ValueError, match=r"takes crops of another .*crop\.size.*prepare again"):
         evaluate(trained)

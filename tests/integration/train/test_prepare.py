@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from handler.contract import CropGeometry, DetectorSettings
 from handler.faces.detector import FaceDetector
+from handler.task import CropGeometry, DetectorSettings, FaceInput
 from tests.images import scene, side_by_side, turned
 from tests.unit.train.conftest import CHIPS, WILD, configuration, face_of_age, save
+from tests.unit.train.tasks import AGE_LABELS
 from train import prepare as command
 from train.data.cache import read_shards, refuse_unfinished, served_part
 from train.data.readers import read
@@ -20,12 +21,14 @@ from train.data.samples import Problem, Sample
 from train.prepare import CropMaker, prepare
 
 GEOMETRY = CropGeometry(size=64, margin=-0.02, fill=0)
-MAKER = CropMaker(GEOMETRY, DetectorSettings(), min_face_size=20, max_side=1280)
+MAKER = CropMaker(FaceInput(DetectorSettings(), GEOMETRY), min_face_size=20, max_side=1280)
 
 
 @pytest.fixture(scope="module")
 def detector() -> FaceDetector:
-    return MAKER.build_detector()
+    detector = MAKER.build_detector()
+    assert detector is not None
+    return detector
 
 
 def folder_of(prepared: list[str], name: str) -> Path:
@@ -49,7 +52,7 @@ def test_tight_and_loose_images_of_a_face_give_the_same_framing(
     for margin, tight in ((5, True), (60, False)):
         path = tmp_path / f"{margin}.jpg"
         save(face_of_age(1, margin), path)
-        crop, _ = MAKER.make(Sample(path, path.name, 1, "train", "made", tight), detector)
+        crop, _ = MAKER.make(Sample(path, path.name, "1", "train", "made", tight), detector)
         inner = served_part(crop, 64)[:, 12:52, 12:52]  # the chip has no more around the face
         crops.append(inner.reshape(3, 10, 4, 10, 4).mean(axis=(2, 4)))  # a box may be 2 % off
     assert np.corrcoef(crops[0].ravel(), crops[1].ravel())[0, 1] > 0.9
@@ -60,10 +63,10 @@ def test_a_tight_image_without_a_face_is_taken_whole(
 ) -> None:
     path = tmp_path / "a.png"
     _write(scene(64, 64), path)
-    sample = Sample(path, "x/a.png", 30, "val", "made", tight=True, gender=1)
+    sample = Sample(path, "x/a.png", "30", "val", "made", True, {"gender": "female"})
     crop, label = MAKER.make(sample, detector)
     assert not label.found
-    assert (label.file, label.gender, label.race, label.padding) == ("x/a.png", 1, -1, 0)
+    assert (label.file, label.auxiliary, label.padding) == ("x/a.png", {"gender": "female"}, 0)
     difference = served_part(crop, 64).astype(int) - scene(64, 64).transpose(2, 0, 1)
     assert np.abs(difference).max() <= 2
 
@@ -86,7 +89,7 @@ def test_rejected_images_are_listed_and_the_others_kept(tmp_path: Path) -> None:
 
 def test_a_chip_that_is_taken_whole_is_not_rejected(tmp_path: Path) -> None:
     _write(scene(64, 64), tmp_path / "a.png")
-    sample = Sample(tmp_path / "a.png", "a.png", 30, "val", "made", tight=True)
+    sample = Sample(tmp_path / "a.png", "a.png", "30", "val", "made", tight=True)
     summary = prepare([sample], [], MAKER, tmp_path / "made", 1, max_bad=0)
     assert (summary["crops"], summary["unusable"], summary["whole"]) == (1, 0, 1)
     assert (tmp_path / "made" / "rejected.csv").read_text() == "file,reason\n"
@@ -98,7 +101,7 @@ def test_images_that_are_not_there_are_counted_before_any_is_cropped(tmp_path: P
     for sample, make in zip(samples, (_link, os.mkfifo, Path.mkdir), strict=True):
         sample.path.unlink()
         make(sample.path)
-    gone = Sample(tmp_path / "gone.jpg", "gone.jpg", 20, "train", "made")
+    gone = Sample(tmp_path / "gone.jpg", "gone.jpg", "20", "train", "made")
     with pytest.raises(ValueError, match=r"made: 100\.0% of the images cannot be used"):
         prepare([*samples, gone], [], MAKER, tmp_path / "made", 1, max_bad=0.5)
     assert not list((tmp_path / "made").glob("crops-*"))
@@ -132,7 +135,7 @@ def test_names_that_are_not_utf_8_are_used_and_listed(tmp_path: Path) -> None:
     for name in (b"20_0_0_20170116174525125\xe9.jpg.chip.jpg", b"r\xe9sum\xe9.txt"):
         Path(os.fsdecode(bytes(chips) + b"/" + name)).write_bytes(image)
     folder = tmp_path / "made"
-    summary = prepare(*read("utkface", chips), MAKER, folder, 1, max_bad=0.5)
+    summary = prepare(*read("utkface", chips, AGE_LABELS), MAKER, folder, 1, max_bad=0.5)
     assert (summary["crops"], summary["unusable"]) == (1, 1)
     (shard,) = read_shards(folder)
     assert shard.labels[0].file == "20_0_0_20170116174525125\\xe9.jpg.chip.jpg"
@@ -190,7 +193,7 @@ def test_the_face_in_the_box_is_taken(tmp_path: Path, detector: FaceDetector) ->
     brightness = []
     for left in (0, width):
         box = (left + 55.0, 60.0, left + 150.0, 180.0)
-        sample = Sample(party, f"party.png#{left}", 30, "train", "made", box=box)
+        sample = Sample(party, f"party.png#{left}", "30", "train", "made", box=box)
         crop, label = MAKER.make(sample, detector)
         assert (label.file, label.found) == (f"party.png#{left}", True)
         brightness.append(served_part(crop, 64).mean())
@@ -203,7 +206,7 @@ def test_a_box_without_a_face_is_refused(
 ) -> None:
     path = tmp_path / "face.jpg"
     save(face_of_age(1, margin=60), path)
-    sample = Sample(path, "face.jpg", 30, "train", "made", tight, box=(0, 0, 30, 30))
+    sample = Sample(path, "face.jpg", "30", "train", "made", tight, box=(0, 0, 30, 30))
     with pytest.raises(ValueError, match="no face was found at its box"):
         MAKER.make(sample, detector)
 
@@ -230,7 +233,7 @@ def test_images_are_decoded_as_they_are_served(
 ) -> None:
     path = tmp_path / "face.jpg"
     path.write_bytes(turned(face_of_age(1, margin=60), orientation, "JPEG", quality=95))
-    crop, label = MAKER.make(Sample(path, "face.jpg", 1, "train", "made"), detector)
+    crop, label = MAKER.make(Sample(path, "face.jpg", "1", "train", "made"), detector)
     upright, _ = MAKER.make(_samples(tmp_path)[0], detector)
     assert label.found
     small = [c.reshape(3, 10, 8, 10, 8).mean(axis=(2, 4)).ravel() for c in (crop, upright)]
@@ -245,7 +248,7 @@ def test_what_is_there_is_kept_and_what_is_stale_is_made_again(tmp_path: Path) -
     first = shard.stat().st_mtime_ns
     prepare(samples, [], MAKER, folder, 1, max_bad=1)
     assert shard.stat().st_mtime_ns == first
-    wider = CropMaker(CropGeometry(64, 0.2, 0), DetectorSettings(), 20, 1280)
+    wider = CropMaker(FaceInput(DetectorSettings(), CropGeometry(64, 0.2, 0)), 20, 1280)
     prepare(samples, [], wider, folder, 1, max_bad=1)
     assert shard.stat().st_mtime_ns != first
 
@@ -289,7 +292,7 @@ def test_every_reader_s_samples_become_crops(
     for name in ("facial_age", "utkface_wild", "own"):
         (shard,) = read_shards(tmp_path / "prepared" / name)
         (label,) = shard.labels
-        assert (label.age, label.source, label.found) == (20, name, True)
+        assert (label.label, label.source, label.found) == ("20", name, True)
         crops[name] = shard.crops
     assert np.array_equal(crops["own"], crops["utkface_wild"])
 
@@ -301,7 +304,7 @@ def test_worker_processes_and_this_one_make_the_same_crop(
     label = shard.labels[3]
     torch.set_num_threads(1)
     path = utkface / "images" / label.file
-    sample = Sample(path, label.file, label.age, "train", "utkface", tight=True)
+    sample = Sample(path, label.file, label.label, "train", "utkface", tight=True)
     crop, _ = MAKER.make(sample, detector)
     assert np.array_equal(crop, shard.crops[3])
 
@@ -311,7 +314,7 @@ def _samples(folder: Path) -> list[Sample]:
     _write(scene(700, 700), folder / "empty.png")
     (folder / "broken.jpg").write_bytes(b"no image")
     names = ("face.jpg", "empty.png", "broken.jpg")
-    return [Sample(folder / name, name, 20, "train", "made") for name in names]
+    return [Sample(folder / name, name, "20", "train", "made") for name in names]
 
 
 def _rejected(folder: Path) -> dict[str, str]:

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from train.fit import fit
 from train.modeling.checkpoint import chosen_network, load_checkpoint
@@ -39,3 +40,13 @@ def test_views_are_chosen_when_it_is_exported(tiny: Make) -> None:
     config.export.checkpoints = [str(prior(config))]
     network, architecture = chosen_network(config)
     assert (network.shift, architecture.shift) == (6, 6)
+
+
+def test_categories_are_refused(trained: DictConfig) -> None:
+    file = Path(trained.run, "config.yaml")
+    config = OmegaConf.load(file)
+    names = [str(year) for year in range(117)]
+    OmegaConf.update(config, "task.output", {"low": None, "high": None, "names": names})
+    OmegaConf.save(config, file)
+    with pytest.raises(ValueError, match="the task age has categories: the prior is of numbers"):
+        prior(trained)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from train import faceres
 from train.modeling.distill import Teacher
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 from train.same_person import features, nearest_faces, recurrence
 
 PEOPLE, WIDTH = 400, 32
@@ -24,9 +24,9 @@ def people(count: int, seed: int) -> torch.Tensor:
     return torch.randn(count, WIDTH, generator=torch.Generator().manual_seed(seed))
 
 
-def network() -> AgeNetwork:
+def network() -> Network:
     torch.manual_seed(0)
-    return AgeNetwork(Architecture("test_resnet", 32)).eval()
+    return Network(Architecture("test_resnet", 32)).eval()
 
 
 def test_features_are_the_backbone_s_at_its_own_input_size() -> None:

@@ -42,7 +42,7 @@ def test_a_model_trained_on_made_data_is_served(
     for module, more in (("fit", ["fit.resume=true"]), ("evaluate", []), ("export", [])):
         done(module, [*overrides, *more])
     assert torch.load(run / "last.ckpt", weights_only=True)["epoch"] == EPOCHS - 1
-    archive.make(archive.Recipe(store / "age.pt"), store / "age.mar")
+    archive.make(archive.Recipe((store / "age.pt",)), store / "age.mar")
     image_file = tmp_path / "face.jpg"
     save(face_of_age(20, margin=60), image_file)
 

@@ -11,7 +11,7 @@ import torch
 from handler.contract import Contract
 from handler.integrity import weights_identity
 from tests.torchserve import ROOT
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import Weights, save_weights
 
 ARCHITECTURE = Architecture("test_resnet", 64)
@@ -21,7 +21,7 @@ ARCHITECTURE = Architecture("test_resnet", 64)
 def weights(tmp_path: Path, contract: Contract) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "age.safetensors"
-    save_weights(Weights(AgeNetwork(ARCHITECTURE).eval(), ARCHITECTURE, contract), path)
+    save_weights(Weights(Network(ARCHITECTURE).eval(), ARCHITECTURE, contract), path)
     return path
 
 

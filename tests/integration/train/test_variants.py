@@ -9,15 +9,20 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from handler.contract import Contract, CropGeometry, read_contract
+from handler.contract import Contract, read_contract
+from handler.predictions import OrdinalPredictions
+from handler.task import CropGeometry
 from tests.unit.train.conftest import SIZE
 from train import torchscript
 from train.configuration.settings import prepared_folders
 from train.data.dataset import CropDataset
-from train.modeling.network import AgeNetwork, Architecture
+from train.evaluation.kinds import kind_of
+from train.evaluation.ordinal import AGE, AGES
+from train.evaluation.predict import network_predictions
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import Weights, save_weights
 from train.provenance.provenance import contract_provenance
-from train.variants import Faces, Variant, compare, compiled, measure, of_file, table
+from train.variants import Inputs, Variant, compare, compiled, measure, of_file, table
 
 Make = Callable[..., DictConfig]
 ARCHITECTURE = Architecture("test_resnet", SIZE)
@@ -26,7 +31,7 @@ ARCHITECTURE = Architecture("test_resnet", SIZE)
 @pytest.fixture
 def model(contract: Contract) -> Weights:
     torch.manual_seed(0)
-    return Weights(AgeNetwork(ARCHITECTURE).eval(), ARCHITECTURE, contract)
+    return Weights(Network(ARCHITECTURE).eval(), ARCHITECTURE, contract)
 
 
 @pytest.fixture
@@ -86,10 +91,9 @@ def test_size_and_ages_are_those_of_the_file(model: Weights, tmp_path: Path) -> 
     assert lower.size is not None
     assert full.size - lower.size == pytest.approx(2 * matrices, rel=0.02)
     faces = np.random.default_rng(0).integers(0, 256, (3, 3, SIZE, SIZE), np.uint8)
-    with torch.no_grad():
-        age, _ = model.network(torch.from_numpy(faces))
-    assert np.allclose(full.ages(faces), age, atol=1e-3)
-    assert np.allclose(lower.ages(faces), age, atol=1.0)
+    expected = network_predictions(model.network, torch.from_numpy(faces), model.contract)
+    assert AGE.difference(full.predict(faces), expected) < 1e-3
+    assert AGE.difference(lower.predict(faces), expected) < 1.0
 
 
 @pytest.mark.slow
@@ -98,30 +102,30 @@ def test_what_is_compiled_gives_the_same_ages(
     model: Weights, dtype: torch.dtype, off: float
 ) -> None:
     faces = np.random.default_rng(0).integers(0, 256, (3, 3, SIZE, SIZE), np.uint8)
-    with torch.no_grad():
-        age, _ = model.network(torch.from_numpy(faces))
-    variant = compiled("made", model.network, dtype)
-    assert np.allclose(variant.ages(faces), age, atol=off)
+    expected = network_predictions(model.network, torch.from_numpy(faces), model.contract)
+    variant = compiled("made", model.network, model.contract, dtype)
+    assert AGE.difference(variant.predict(faces), expected) < off
     assert (variant.size, variant.measured) == (None, False)
 
 
 def test_the_error_is_that_of_the_split_s_crops(tiny: Make) -> None:
-    test = CropDataset(prepared_folders(tiny()), "test", SIZE)
+    test = CropDataset(prepared_folders(tiny()), "test", AGES, SIZE)
     test.thin_out(3)
-    assert [label.age for label in test.labels] == test.age.tolist()
+    assert [float(label.label) for label in test.labels] == test.target.tolist()
     assert len(test.crops) == len(test) == 3
     given: list[int] = []
 
-    def ages(faces: Faces) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
-        given.append(len(faces))
-        return np.full(len(faces), 20, np.float32)
+    def ages(faces: Inputs) -> OrdinalPredictions:
+        given.append(n := len(faces))
+        value = np.full(n, 20, np.float32)
+        return OrdinalPredictions(value, value, np.zeros((n, 2), "f4"), np.zeros((n, 117), "f4"))
 
     variants = [Variant("20", ages, 2_500_000, True), Variant("unknown", ages, None, False)]
-    rows = measure(variants, test, rounds=2)
-    mae = float((test.age - 20).abs().mean())
-    assert [row.mae for row in rows] == [pytest.approx(mae), None]
+    rows = measure(variants, test, AGE, rounds=2)
+    mae = float((test.target - 20).abs().mean())
+    assert [row.figure for row in rows] == [pytest.approx(mae), None]
     assert set(given) == {1, 16, 3}
-    first, second = table(rows).rows
+    first, second = table(rows, AGE).rows
     assert (first[0], first[1], first[-1]) == ("20", "2.5", f"{mae:.2f}")
     assert (second[0], second[1], second[-1]) == ("unknown", "-", "-")
 
@@ -134,11 +138,28 @@ def test_crops_of_another_model_are_refused(
         f"variants.output={weights.parent}",
         *("variants.prune=[]", "variants.untrained=[]", "variants.compile=false"),
     )
-    with pytest.raises(ValueError, match="the model takes 64 px crops"):
+    with pytest.raises(ValueError, match="the model takes crops of another size or scale"):
         compare(tiny(*quick, "crop.size=128"))
     other = weights.with_name("other.pt")
-    torchscript.save(
-        replace(model, contract=replace(contract, crop=CropGeometry(SIZE, 0.5, 0))), other
-    )
+    taken = replace(contract.task.input, crop=CropGeometry(SIZE, 0.5, 0))
+    other_task = replace(contract.task, input=taken)
+    torchscript.save(replace(model, contract=replace(contract, task=other_task)), other)
     with pytest.raises(ValueError, match=r"other\.pt takes other crops"):
         compare(tiny(*quick, f"variants.files=[{other}]"))
+
+
+def test_of_categories_the_accuracy_is_measured(tint_contract: Contract, tmp_path: Path) -> None:
+    kind = kind_of(tint_contract.task)
+    torch.manual_seed(0)
+    architecture = Architecture("test_resnet", 48, classes=3)
+    made = Weights(Network(architecture).eval(), architecture, tint_contract)
+    torchscript.save(made, tmp_path / "tint.pt")
+    (variant, *_) = of_file("tint", tmp_path / "tint.pt")
+    test = object.__new__(CropDataset)
+    test.crops = torch.randint(0, 256, (5, 3, 48, 48), dtype=torch.uint8)
+    found = network_predictions(made.network, test.crops, tint_contract)
+    test.target = torch.from_numpy(found.probabilities.argmax(axis=1)).float()
+    test.target[0] = (test.target[0] + 1) % 3
+    (row,) = rows = measure([variant], test, kind, rounds=1)
+    assert row.figure == pytest.approx(80)
+    assert table(rows, kind).head[-1] == "accuracy, %"

@@ -3,6 +3,7 @@
 import copy
 import csv
 import functools
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,8 @@ from PIL import Image
 
 import train
 from tests.images import FACE_BOX, RGBImage, astronaut, encoded, scene
-from train.configuration.settings import contract_parts
+from train.configuration.tasks import task_input, task_labels
+from train.data.cache import Shard, write_shard
 from train.data.readers import read
 from train.evaluate import evaluate
 from train.fit import fit
@@ -29,6 +31,8 @@ CONFIGS = Path(train.__file__).parent / "config"
 _MISSING = object()
 SIZE = 64  # of the served crops, pixels
 CHIPS, WILD = 24, 16
+COLOURS = ("red", "green", "blue")
+COUNTS = {"train": 6, "val": 3, "test": 3}  # of images of each colour
 
 
 def face_of_age(age: int, margin: int) -> RGBImage:
@@ -116,13 +120,13 @@ def prepared(utkface: Path, appa_real: Path, tmp_path_factory: pytest.TempPathFa
         f"crop.size={SIZE}",
     ]
     config = configuration(overrides)
-    geometry, detector = contract_parts(config)
-    maker = CropMaker(geometry, detector, min_face_size=20, max_side=1280)
+    maker = CropMaker(task_input(config), min_face_size=20, max_side=1280)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("multiprocessing.get_context", lambda _: SimpleNamespace(Pool=OwnProcess))
         patch.setattr("signal.signal", lambda *_: None)  # Ctrl-C still ends the tests
         for name, root in config.data.sources.items():
-            prepare(*read(name, Path(root)), maker, folder / name, processes=1, max_bad=0.0)
+            samples = read(name, Path(root), task_labels(config))
+            prepare(*samples, maker, folder / name, processes=1, max_bad=0.0)
     return overrides
 
 
@@ -141,6 +145,44 @@ class OwnProcess:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+@pytest.fixture(scope="session")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images in a folder per class, in splits; the classes can be learned."""
+    root = tmp_path_factory.mktemp("colours")
+    noise = np.random.default_rng(0)
+    for part, count in COUNTS.items():
+        for channel, name in enumerate(COLOURS):
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                image = noise.integers(0, 100, (40, 48, 3), np.uint8)
+                image[..., channel] += 120
+                Image.fromarray(image).save(folder / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def prepared_colours(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The same as crops, made in this process; returns the overrides, with names from the data."""
+    folder = tmp_path_factory.mktemp("prepared_colours")
+    overrides = [
+        "task=asl",
+        "task.name=colour",
+        f"data.sources.asl_alphabet={colours}",
+        f"data.prepared={folder}",
+        "crop.size=32",
+    ]
+    config = configuration(overrides)
+    maker = CropMaker(task_input(config), min_face_size=20, max_side=1280)
+    samples, _ = read("asl_alphabet", colours, task_labels(config))
+    made = [maker.make(sample, None) for sample in samples]
+    crops = np.stack([crop for crop, _ in made])
+    write_shard(folder / "asl_alphabet", 0, Shard(crops, [label for _, label in made], {}))
+    summary = {"crops": len(made), "unusable": 0}
+    (folder / "asl_alphabet" / "summary.json").write_text(json.dumps(summary))
+    return overrides
 
 
 def configuration(overrides: list[str]) -> DictConfig:
@@ -205,6 +247,12 @@ def tiny_configuration(prepared: list[str], run: Path, *more: str) -> DictConfig
 def tiny(prepared: list[str], tmp_path: Path) -> Callable[..., DictConfig]:
     """Makes the configuration of a run that takes seconds, in this test's folder."""
     return lambda *more: tiny_configuration(prepared, tmp_path / "run", *more)
+
+
+@pytest.fixture
+def tiny_colours(prepared_colours: list[str], tmp_path: Path) -> Callable[..., DictConfig]:
+    """The same of `colours`."""
+    return lambda *more: tiny_configuration(prepared_colours, tmp_path / "run", *more)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,9 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 
 from tests.unit.train.conftest import CONFIGS, configuration
+from train.configuration.checks import validated
+from train.configuration.tasks import task_input
+from train.fitting.build import augmentation
 from train.fitting.trainer import make_logger
 
 MODELS = {
@@ -59,6 +62,45 @@ def test_a_sweep_searches_keys_that_there_are() -> None:
     default = configuration([])
     for key in sweep.hydra.sweeper.params:
         assert OmegaConf.select(default, key) is not None
+
+
+def test_the_tasks() -> None:
+    assert names("task") == {"age", "age_classes", "emotion", "asl", "birds"}
+
+
+@pytest.mark.parametrize("name", sorted(names("task")))
+def test_a_task_is_valid_and_says_what_its_card_needs(name: str) -> None:
+    config = validated(configuration([f"task={name}"]))
+    task = config.task
+    assert task.name == name
+    assert config.run == f"runs/{name}"
+    assert task.keys() == configuration([]).task.keys()
+    for text in (task.title, task.predicts):
+        assert text.strip() == text
+        assert text
+    assert task.title[0].isupper()
+    assert not task.predicts.endswith(".")  # it is a part of a sentence
+    assert name == "age" or task.intended  # the card of the shipped model has its own
+    for prose in (*task.intended, *task.prohibited, *task.limits):
+        assert prose.endswith(".")
+    assert len(task.prohibited) >= 1
+    assert len(task.limits) >= 2
+    prepared = task_input(config)
+    assert prepared.size == config.crop.size
+    assert (prepared.size + 2 * config.export.shift) <= 1.25 * prepared.size  # lies in the crops
+    assert (task.tolerance, task.int8_cost) == (0.05, 0.05) if name == "age" else task.int8_cost < 1
+    if task.input == "faces":
+        assert set(config.data.sources) <= {"utkface", "appa_real", "fer2013"}
+
+
+@pytest.mark.parametrize(
+    ("name", "mirror", "grey"),
+    [("age", True, False), ("asl", False, False), ("emotion", True, True), ("birds", True, False)],
+)
+def test_what_a_task_s_network_sees(name: str, mirror: bool, grey: bool) -> None:
+    config = configuration([f"task={name}"])
+    assert (config.task.mirror, config.task.grey) == (mirror, grey)
+    assert augmentation(config).mirror == (0.5 if mirror else 0.0)
 
 
 @pytest.mark.parametrize("group", ["logger", "profiler"])

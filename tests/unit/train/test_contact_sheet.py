@@ -33,6 +33,24 @@ def test_the_command_shows_data_sets_and_other_images(
         assert np.asarray(image)[-64:, :64].std() > 20
 
 
+def test_whole_images_are_shown_as_their_squares(
+    prepared_colours: list[str],
+    colours: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = colours / "test" / "red"
+    words = [*prepared_colours, f"sheet.images={shown}", f"run={tmp_path / 'run'}"]
+    monkeypatch.setattr(sys, "argv", ["contact_sheet", *words])
+    contact_sheet.main()
+    config = configuration(prepared_colours)
+    with Image.open(Path(config.data.prepared) / "contact_sheet.png") as image:
+        assert image.size == (32 * contact_sheet.COLUMNS, 32 * 3)
+    crops = contact_sheet.crops_of(shown, config)
+    assert crops.shape == (3, 3, 32, 32)
+    assert crops[:, 0].min() > crops[:, 1].mean()  # red
+
+
 def test_files_that_are_not_images_are_skipped_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -40,9 +58,9 @@ def test_files_that_are_not_images_are_skipped_with_a_warning(
     (tmp_path / "link.jpg").symlink_to("nowhere.jpg")
     (tmp_path / "face.png").write_bytes(encoded(astronaut()))
     config = configuration([])
-    assert contact_sheet.faces_in(tmp_path, config).shape == (1, 3, 128, 128)
+    assert contact_sheet.crops_of(tmp_path, config).shape == (1, 3, 128, 128)
     assert "notes.txt: the body is text" in caplog.text
     assert "link.jpg: it is a link to nowhere.jpg, which is missing" in caplog.text
     (tmp_path / "face.png").unlink()
     with pytest.raises(ValueError, match="no face was found in the images of"):
-        contact_sheet.faces_in(tmp_path, config)
+        contact_sheet.crops_of(tmp_path, config)

@@ -15,7 +15,7 @@ SIZE = 64
 
 
 def label(file: str, split: str) -> CropLabel:
-    return CropLabel(file, 30, split, "own", -1, -1, found=True, padding=0)
+    return CropLabel(file, "30", split, "own", {}, found=True, padding=0)
 
 
 def test_an_image_in_two_splits_is_listed(

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from handler.contract import Contract, ContractError
 from tests.unit.train.conftest import SIZE, configuration
 from train.evaluate import evaluate, of_file, show
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import Weights, save_weights
 
 Make = Callable[..., DictConfig]
@@ -64,7 +64,7 @@ def test_weights_are_measured_as_they_would_be_served(
 ) -> None:
     architecture = Architecture("test_resnet", SIZE)
     torch.manual_seed(0)
-    weights = Weights(AgeNetwork(architecture).eval(), architecture, contract)
+    weights = Weights(Network(architecture).eval(), architecture, contract)
     save_weights(weights, tmp_path / "age.safetensors")
     config = tiny(f"evaluate.model={tmp_path / 'age.safetensors'}", "evaluate.beside=null")
     results = evaluate(config)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from train import faceres
 from train.faceres import PACKAGE, fetch, tensors, with_our_names
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 
 WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 
@@ -67,7 +67,7 @@ def as_they_do(theirs: dict[str, Tensor], faces: Tensor) -> Tensor:
 
 @torch.no_grad()
 def test_ages_are_those_of_their_network(theirs: dict[str, Tensor]) -> None:
-    network = AgeNetwork(faceres._ARCHITECTURE).eval()
+    network = Network(faceres._ARCHITECTURE).eval()
     network.load_state_dict(with_our_names(theirs, network))
     noise = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     faces = noise * torch.tensor([50, 100, 180, 255]).view(4, 1, 1, 1)
@@ -80,7 +80,7 @@ def test_ages_are_those_of_their_network(theirs: dict[str, Tensor]) -> None:
 
 
 def test_a_layer_that_is_missing_is_named(theirs: dict[str, Tensor]) -> None:
-    network = AgeNetwork(ARCHITECTURE)
+    network = Network(ARCHITECTURE)
     without = {name: value for name, value in theirs.items() if name != "feats/kernel"}
     with pytest.raises(ValueError, match="not the weights of HSE's network: no 'feats/kernel'"):
         with_our_names(without, network)

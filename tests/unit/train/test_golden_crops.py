@@ -13,18 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from handler.contract import CropGeometry, DetectorSettings
 from handler.imaging.crop import crop_faces
 from handler.imaging.decode import decode
+from handler.task import CropGeometry, DetectorSettings, FaceInput
 from tests.images import astronaut, encoded, portrait, scaled, scene, turned
 from train.data.cache import CROP_VERSION, stored_geometry
 from train.data.samples import Sample
 from train.prepare import CropMaker
 
 VERSION = 1
-MAKER = CropMaker(
-    CropGeometry(128, -0.02, 0), DetectorSettings((0.6, 0.7, 0.7), 0.709, 0.5), 20, 1280
-)
+INPUT = FaceInput(DetectorSettings((0.6, 0.7, 0.7), 0.709, 0.5), CropGeometry(128, -0.02, 0))
+MAKER = CropMaker(INPUT, 20, 1280)
 
 
 class Golden(NamedTuple):
@@ -66,11 +65,11 @@ def test_crops_are_as_they_were(name: str, tmp_path: Path) -> None:
     path.write_bytes(golden.file())
     image = decode(path.read_bytes(), 10**6)
     boxes = np.array([golden.box], np.float32)
-    (there,) = crop_faces(image, boxes, stored_geometry(MAKER.geometry))
+    (there,) = crop_faces(image, boxes, stored_geometry(INPUT.crop))
     assert hashlib.sha256(there.tobytes()).hexdigest()[:16] == golden.checksum
 
     torch.manual_seed(0)
-    sample = Sample(path, path.name, 30, "train", "made", golden.tight)
+    sample = Sample(path, path.name, "30", "train", "made", golden.tight)
     made, label = MAKER.make(sample, MAKER.build_detector())
     assert label.found == (name != "taken whole")
     # the same box, but for what another processor's last digits make of it

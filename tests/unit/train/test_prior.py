@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from train.data.samples import MAX_AGE
+from handler.task import Ordinal
+from train.evaluation.ordinal import AGES
 from train.modeling.network import target_distribution
 from train.prior import BELOW, STEP, fitted, score, weighted
 
-YEARS = MAX_AGE + 1
+YEARS = AGES.classes
 
 
 def test_the_score_of_what_is_known() -> None:
@@ -24,7 +25,7 @@ def population(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     ages = torch.cat([10 + 8 * torch.rand(800, generator=generator), 80 * torch.rand(800)])
     seen = ages + 5 * torch.randn(1600, generator=generator)
-    return target_distribution(seen, 5.0), ages
+    return target_distribution(seen, 5.0, AGES), ages
 
 
 def test_common_ages_get_more_and_old_ones_keep_what_they_have() -> None:
@@ -39,5 +40,14 @@ def test_common_ages_get_more_and_old_ones_keep_what_they_have() -> None:
 
 def test_a_prior_that_is_right_is_left() -> None:
     ages = torch.arange(YEARS).repeat_interleave(20).float()
-    probabilities = target_distribution(ages, 3.0)
+    probabilities = target_distribution(ages, 3.0, AGES)
     assert fitted(probabilities, ages)[10:].abs().max() < 0.05  # before, years below 0 are missing
+
+
+def test_values_of_a_short_range_all_have_a_factor() -> None:
+    output = Ordinal(1, 5, "stars")
+    values = torch.tensor([1.0] * 300 + [5.0] * 100)
+    even = torch.full((400, 5), 0.2)
+    factors = fitted(even, values - output.low).exp()
+    assert factors.shape == (5,)
+    assert factors[0] > 1.5 * factors[2]

@@ -26,7 +26,7 @@ def test_the_weights_are_those_that_were_measured() -> None:
 def test_the_card_has_every_table() -> None:
     card = (STORE / "README.md").read_text()
     assert RESULTS.portraits is not None
-    for table in (tables.sources, tables.checks, tables.decades, tables.people):
+    for table in (tables.sources, tables.checks, tables.groups, tables.people):
         assert table(RESULTS).markdown() in card
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from handler.calibration import prediction_intervals
 from handler.contract import Contract
 from handler.integrity import weights_identity
+from handler.predictions import OrdinalPredictions, predictions
 from handler.predictor import Predictor
 from train import build_record, torchscript
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import Weights, load_weights, save_weights
 
 ARCHITECTURE = Architecture("test_resnet", 64)
@@ -24,7 +24,7 @@ def built(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """age.pt, beside its age.safetensors."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("built")
-    weights = Weights(AgeNetwork(ARCHITECTURE).eval(), ARCHITECTURE, contract)
+    weights = Weights(Network(ARCHITECTURE).eval(), ARCHITECTURE, contract)
     save_weights(weights, folder / "age.safetensors")
     torchscript.build(folder / "age.safetensors", folder / "age.pt")
     return folder / "age.pt"
@@ -61,7 +61,7 @@ def test_weights_of_another_shape(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path, output = tmp_path / "age.safetensors", tmp_path / "age.pt"
-    network = AgeNetwork(ARCHITECTURE).eval()
+    network = Network(ARCHITECTURE).eval()
     name, kernel = next((n, p) for n, p in network.named_parameters() if p.ndim == 4)
     kernel.data = kernel.data[:, :, :1, :1]
     save_weights(Weights(network, ARCHITECTURE, contract), path)
@@ -80,14 +80,17 @@ def test_the_file_gives_what_the_network_gives_at_any_batch_size(
 ) -> None:
     predictor = Predictor.load(built, torch.device("cpu"), "float32")
     faces = np.random.default_rng(0).integers(0, 256, (count, 3, 64, 64), np.uint8)
+    network = load_weights(built.with_suffix(".safetensors")).network
     with torch.no_grad():
-        age, std = load_weights(built.with_suffix(".safetensors")).network(torch.from_numpy(faces))
-    estimates = predictor.predict(faces)
+        probabilities = network(torch.from_numpy(faces))
+    found, expected = predictor.predict(faces), predictions(probabilities, contract)
     assert predictor.contract == contract
-    assert np.allclose(estimates.age, age, atol=1e-3)
-    assert np.allclose(estimates.std, std, atol=1e-3)
-    interval = prediction_intervals(age.numpy(), std.numpy(), contract.calibration)
-    assert np.allclose(estimates.interval, interval, atol=1e-2)
+    assert isinstance(found, OrdinalPredictions)
+    assert isinstance(expected, OrdinalPredictions)
+    assert found.probabilities.shape == (count, 117)
+    assert np.allclose(found.value, expected.value, atol=1e-3)
+    assert np.allclose(found.std, expected.std, atol=1e-3)
+    assert np.allclose(found.interval, expected.interval, atol=1e-2)
 
 
 def test_the_command_builds_one_from_the_other(
@@ -108,6 +111,33 @@ def test_one_changed_weight_is_another_identity(built: Path, weights: Path, tmp_
     save_weights(stored, tmp_path / "other.safetensors")
     torchscript.build(tmp_path / "other.safetensors", tmp_path / "other.pt")
     assert weights_identity(built) != weights_identity(tmp_path / "other.pt")
+
+
+def test_a_file_without_weights_is_refused_in_one_line(
+    built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = built.read_bytes()
+    monkeypatch.setattr(sys, "argv", ["torchscript", "--weights", str(built)])
+    assert torchscript.main() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        f"error: {built} is TorchScript, which is built from weights: name these"
+    )
+    assert built.read_bytes() == before
+
+
+def test_a_task_s_weights_lie_in_its_own_folder(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, folder in (("age", "model_store"), ("emotion", "model_store/emotion")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(weights, tmp_path / folder / f"{name}.safetensors")
+    monkeypatch.chdir(tmp_path)
+    for words in ([], ["--task", "emotion"]):
+        monkeypatch.setattr(sys, "argv", ["torchscript", *words])
+        assert torchscript.main() == 0
+    assert Path("model_store/age.pt").is_file()
+    assert Path("model_store/emotion/emotion.pt").is_file()
 
 
 class TestDefaultOutput:

@@ -4,12 +4,13 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from train.data.readers import appa_real, facial_age, plain_csv, utkface
+from train.data.labels import Labels
+from train.data.readers import appa_real, facial_age, folders, plain_csv, utkface
 from train.data.readers.gathering import Gathered
 from train.files import error_text, printable
 
 log = logging.getLogger(__name__)
-READERS: dict[str, Callable[[Path], Gathered]] = {
+READERS: dict[str, Callable[[Path, Labels], Gathered]] = {
     appa_real.SOURCE: appa_real.read,
     facial_age.SOURCE: facial_age.read,
     utkface.SOURCE: utkface.read,
@@ -19,22 +20,22 @@ TABLES = (".csv", ".tsv", ".txt")  # suffixes of tables, even of missing ones
 SAME_IMAGES = frozenset({facial_age.SOURCE, utkface.SOURCE, utkface.WILD})
 
 
-def read(name: str, root: Path) -> Gathered:
-    """All samples of the data set `name` in the folder `root`, and the problems.
+def read(name: str, root: Path, parser: Labels, *, tight: bool = False) -> Gathered:
+    """All samples of the data set `name` at `root`, and the problems.
 
-    If `root` is a table, `plain_csv` reads it, and the name is arbitrary.
+    A table is read by `plain_csv`, a folder by the reader of that name, or else by `folders`, for
+    which `tight` is as in `Sample`.
 
-    Raises ValueError for an unknown name, or if there are no samples.
+    Raises ValueError if there are no samples.
     """
     is_table = root.suffix.lower() in TABLES or root.is_file()
-    if not is_table and name not in READERS:
-        raise ValueError(
-            f"{name}: {printable(str(root))} is not a table, and no reader is called "
-            f"{name!r}; the readers are {', '.join(READERS)}; a CSV file can have any name: "
-            f"data.sources.{name}=FACES.csv"
-        )
     try:
-        records, problems = plain_csv.read(root, name) if is_table else READERS[name](root)
+        if is_table:
+            records, problems = plain_csv.read(root, name, parser)
+        elif name in READERS:
+            records, problems = READERS[name](root, parser)
+        else:
+            records, problems = folders.read(root, name, parser, tight=tight)
     except FileNotFoundError as error:
         raise ValueError(
             f"{name}: {printable(str(error.filename))} is missing; set data.sources.{name}"

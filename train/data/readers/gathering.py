@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from train.data.samples import Problem, Sample, Split, split_by_hash
-from train.files import error_text, printable, regular_file
+from train.files import error_text, printable, regular_file, shortened
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 Gathered = tuple[list[Sample], list[Problem]]
-_SHOWN = 5  # names in a warning
 
 
 def gather(
@@ -53,13 +52,12 @@ def list_files(root: Path, pattern: str) -> list[tuple[str, Path]]:
     _scan(root, pattern.split("/"), found, skipped)
     if skipped:
         names = [printable(str(path.relative_to(root))) for path in sorted(skipped)]
-        more = ", ..." if len(names) > _SHOWN else ""
         log.warning(
             "%s: %d of its entries are skipped, because images are expected as %s: %s",
             printable(str(root)),
             len(names),
             pattern,
-            ", ".join(names[:_SHOWN]) + more,
+            shortened(names, 5),
         )
     return sorted((path.relative_to(root).as_posix(), path) for path in found)
 

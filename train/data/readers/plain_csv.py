@@ -1,9 +1,9 @@
-"""Data of your own: a CSV file with a header and one row per face, read by `table`.
+"""Data of your own: a CSV file with a header and one row per face, or per image, read by `table`.
 
 | column | meaning |
 |---|---|
 | `path` | the image, relative to the CSV file's folder |
-| `age` | years |
+| `label` | the label; the column may also have the name of the task, such as `age` |
 | `x1`, `y1`, `x2`, `y2` | optional; box of the labelled face, pixels of the upright image |
 | `split` | optional; train, val (or valid, validation) or test |
 | `group` | optional; rows with the same group, say a person's name, share a split |
@@ -14,14 +14,13 @@ A row without a split gets one by a checksum of its group, or of the image's byt
 import math
 from pathlib import Path
 
+from train.data.labels import Labels, parse_number
 from train.data.readers.gathering import Gathered, gather, image_path, split_of_file
 from train.data.readers.table import rows
 from train.data.samples import (
     Box,
     Sample,
     Split,
-    parse_age,
-    parse_number,
     parse_split,
     split_by_hash,
 )
@@ -29,19 +28,20 @@ from train.data.samples import (
 _BOX = ("x1", "y1", "x2", "y2")
 
 
-def read(table: Path, source: str) -> Gathered:
+def read(table: Path, source: str, parser: Labels) -> Gathered:
     """The samples of `table`, in its order, and the unusable rows."""
     splits: dict[str, Split] = {}  # by group
 
     def sample(file: str, row: dict[str, str]) -> Sample:
         path = image_path(table.parent, row["path"])
-        age, box = parse_age(row["age"]), _box(row)
+        label, box = parser.parse(row[parser.name]), _box(row)
         split, group = _split(row, path), row.get("group")
         if group and splits.setdefault(group, split) != split:
             raise ValueError(f"its group {group!r} is in {splits[group]} already, not in {split}")
-        return Sample(path, file, age, split, source, box=box)
+        return Sample(path, file, label, split, source, box=box)
 
-    numbered = enumerate(rows(table, "path", "age"), start=1)
+    labelled = rows(table, "path", parser.name, synonyms={parser.name: ("label",)})
+    numbered = enumerate(labelled, start=1)
     return gather(((_name(row, i), row) for i, row in numbered), sample)
 
 

@@ -10,7 +10,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 IMAGE_COLUMNS = (
@@ -42,12 +42,16 @@ _DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+([eE][+-]?\d+)?)", re.ASCII)
 _BINARY = re.compile(r"[\x01-\x08\x0e-\x1f]")  # control characters; NUL may occur in a damaged row
 _SHOWN = 200  # characters of a line in a message
 Row = dict[str, str]
+_NO_SYNONYMS: Mapping[str, Sequence[str]] = {}
 
 
-def rows(table: Path, *columns: str) -> Iterator[Row]:
+def rows(
+    table: Path, *columns: str, synonyms: Mapping[str, Sequence[str]] = _NO_SYNONYMS
+) -> Iterator[Row]:
     """The rows of a table as dicts by column; missing cells are empty, empty lines are skipped.
 
-    One of `columns` that is in IMAGE_COLUMNS is found under any of these names.
+    One of `columns` that is in IMAGE_COLUMNS is found under any of these names, and one with
+    `synonyms` under these, if it is missing.
 
     Raises ValueError if one of `columns` is missing or the file is not a table, and
     FileNotFoundError.
@@ -64,9 +68,12 @@ def rows(table: Path, *columns: str) -> Iterator[Row]:
     heads = {separator: _header(table, lines, separator) for separator in separators}
     separator = min(
         heads,
-        key=lambda each: (len(_missing(_normalized(heads[each]), columns)), -len(heads[each])),
+        key=lambda each: (
+            len(_missing(_normalized(heads[each]), columns, synonyms)),
+            -len(heads[each]),
+        ),
     )
-    names = _names(table, heads[separator], columns, separator)
+    names = _names(table, heads[separator], columns, separator, synonyms)
     after_quotes = re.compile(rf'(?<!")" +(?={re.escape(separator)}|\s*$)')
     lines = [after_quotes.sub('"', line) for line in lines]
     for cells in _parsed(table, lines, separator):
@@ -129,29 +136,38 @@ def _normalized(head: Sequence[str]) -> list[str]:
     return [re.sub(r"[\s-]+", "_", name.lower()) for name in head]
 
 
-def _missing(head: Sequence[str], columns: Sequence[str]) -> list[str]:
-    return [name for name in columns if _place(head, name) is None]
+def _missing(
+    head: Sequence[str], columns: Sequence[str], synonyms: Mapping[str, Sequence[str]]
+) -> list[str]:
+    return [name for name in columns if _place(head, name, synonyms) is None]
 
 
-def _place(head: Sequence[str], name: str) -> int | None:
+def _place(head: Sequence[str], name: str, synonyms: Mapping[str, Sequence[str]]) -> int | None:
     """The index of a column in the header, by its own name or by a synonym; None if missing."""
-    synonyms = IMAGE_COLUMNS if name in IMAGE_COLUMNS else ()
-    return next((head.index(each) for each in (name, *synonyms) if each in head), None)
+    others = IMAGE_COLUMNS if name in IMAGE_COLUMNS else synonyms.get(name, ())
+    return next((head.index(each) for each in (name, *others) if each in head), None)
 
 
-def _names(table: Path, head: list[str], columns: Sequence[str], separator: str) -> list[str]:
+def _names(
+    table: Path,
+    head: list[str],
+    columns: Sequence[str],
+    separator: str,
+    synonyms: Mapping[str, Sequence[str]],
+) -> list[str]:
     """The normalized header, with the required columns renamed to the requested names."""
     names = _normalized(head)
-    missing = _missing(names, columns)
+    missing = _missing(names, columns, synonyms)
     if missing:
         read = ", ".join(map(repr, head))[:_SHOWN]
-        others = f" (or {', '.join(IMAGE_COLUMNS[1:])})" if missing[0] in IMAGE_COLUMNS else ""
+        known = IMAGE_COLUMNS[1:] if missing[0] in IMAGE_COLUMNS else synonyms.get(missing[0], ())
+        others = f" (or {', '.join(known)})" if known else ""
         raise ValueError(
             f"{table} lacks the column {missing[0]!r}{others}: its first line, read with "
             f"{_SEPARATORS.get(separator, repr(separator))} between columns, names {len(head)}: "
             f"{read}; name it there"
         )
-    for name, place in [(name, _place(names, name)) for name in columns]:
+    for name, place in [(name, _place(names, name, synonyms)) for name in columns]:
         names[place or 0] = name
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from train.configuration.runs import stages
 
 logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it logs the end of every file
-LOSS, ERROR, RATE = "train/loss", "val/mae", "lr-"
+LOSS, RATE = "train/loss", "lr-"
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,22 @@ class Stage:
 
     name: str  # the run's folder
     loss: Curve
-    error: Curve  # mean absolute, on the validation split, years
+    metric: Curve  # of the validation split, as logged
     rate: Curve
 
 
-def read(config: DictConfig) -> list[Stage]:
-    """The runs that led to `config.run`, itself last; those without a log are missing."""
+def read(config: DictConfig, metric: str) -> list[Stage]:
+    """The runs that led to `config.run`, itself last; those without a log are missing.
+
+    `metric`: the key in the log of the metric that training monitors. Runs of another task have no
+    curve of it.
+    """
     started = [Path(later.fit.start).parent for later in stages(config)[1:]]
     folders = [*started, Path(config.run)]
-    return [_stage(folder) for folder in folders if (folder / "tensorboard").is_dir()]
+    return [_stage(folder, metric) for folder in folders if (folder / "tensorboard").is_dir()]
 
 
-def _stage(folder: Path) -> Stage:
+def _stage(folder: Path, metric: str) -> Stage:
     events: Any = EventAccumulator(str(folder / "tensorboard")).Reload()
     tags = sorted(events.Tags()["scalars"])
 
@@ -51,4 +55,4 @@ def _stage(folder: Path) -> Stage:
         scalars = events.Scalars(tag) if tag else []
         return Curve(np.array([s.step for s in scalars]), np.array([s.value for s in scalars]))
 
-    return Stage(folder.name, curve(LOSS), curve(ERROR), curve(RATE))
+    return Stage(folder.name, curve(LOSS), curve(metric), curve(RATE))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from train.evaluation.metrics import FEW
 from train.evaluation.tables import Table
 
 _STYLE = """
@@ -70,6 +71,16 @@ def image(png: bytes, alt: str, caption: str) -> str:
         f'<figure><img src="data:image/png;base64,{encoded}" alt="{escape(alt)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
+
+
+def plotted(title: str, png: bytes, caption: str) -> Section:
+    """A section that is a plot."""
+    return Section(title, [image(png, title, caption)])
+
+
+def whiskers(items: str) -> str:
+    """The caption's sentence on bootstrap intervals."""
+    return f"Lines are 95 % bootstrap intervals; a hollow dot means fewer than {FEW} {items}."
 
 
 def gallery(images: Sequence[str]) -> str:

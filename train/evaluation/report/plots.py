@@ -1,8 +1,8 @@
-"""The report's plots, drawn by matplotlib."""
+"""The report's plots of ordinals and those that all tasks share, drawn by matplotlib."""
 
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from train.evaluation.held_out import HeldOut
-from train.evaluation.metrics import Measured, outside
+from train.evaluation.held_out import OrdinalHeldOut
+from train.evaluation.metrics import ALL, FEW, Floats, Groups, Measured, outside
+from train.evaluation.ordinal import GROUP, OVERALL
 from train.evaluation.portraits import Portraits
 from train.evaluation.report.curves import Curve, Stage
-from train.evaluation.results import ALL, DECADE, FEW, OVERALL, Groups, Results
+from train.evaluation.results import Results
 
 COLOURS: Final = ("#1f5fa8", "#d95f02", "#1b8a5a", "#7b4ea3", "#a6761d", "#c2337a")
 INK, PALE = "#222222", "#dddddd"
@@ -28,119 +29,124 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def predicted(faces: HeldOut, sources: Sequence[str]) -> Figure:
-    """A scatter plot of true and estimated age, a panel per source."""
-    figure = _figure(4.2 * max(2, len(sources)), 4.2)
+def predicted(images: OrdinalHeldOut, sources: Sequence[str]) -> Figure:
+    """A scatter plot of true and estimated value, a panel per source."""
+    kind, truth, value = images.kind, images.truth, images.predictions.value
+    low = min(0, kind.output.low)
+    figure = new_figure(4.2 * max(2, len(sources)), 4.2)
     for axes, source, colour in zip(
         figure.subplots(1, len(sources), squeeze=False)[0], sources, _colours(), strict=False
     ):
-        mask = faces.of(source)
-        axes.scatter(faces.truth[mask], faces.age[mask], s=7, color=colour, alpha=0.3, lw=0)
-        _square(axes, max(AGES, float(faces.truth.max()), float(faces.age.max())))
-        _label(axes, source, "true age, years", "estimated age, years")
+        mask = images.of(source)
+        axes.scatter(truth[mask], value[mask], s=7, color=colour, alpha=0.3, lw=0)
+        end = min(AGES, kind.output.high)
+        _square(axes, max(end, float(truth.max()), float(value.max())), low)
+        words = f"{kind.noun}, {kind.unit}"
+        label(axes, source, f"true {words}", f"estimated {words}")
     return figure
 
 
 def portraits(shown: Portraits) -> Figure:
     """Each portrait as a bar from the lowest to the highest possible age."""
-    figure = _figure(5.6, 4.6)
+    figure = new_figure(5.6, 4.6)
     axes = figure.subplots()
     low, high = shown.bounds.T
     axes.hlines(shown.age, low, high, color=COLOURS[0], alpha=0.6, lw=1.5)
     axes.plot((low + high) / 2, shown.age, ".", color=COLOURS[0], markersize=4)
     _square(axes, max(AGES, float(high.max()), float(shown.age.max())))
-    _label(axes, "portraits", "true age lies between, years", "estimated age, years")
+    label(axes, "portraits", "true age lies between, years", "estimated age, years")
     return figure
 
 
-def error_by_age(results: Results) -> Figure:
-    """Mean absolute error and bias of each decade of true age."""
-    figure = _figure(10.4, 3.8)
+def error_by_group(results: Results) -> Figure:
+    """Mean absolute error and bias of each group of true values."""
+    figure = new_figure(10.4, 3.8)
     for axes, name, what in zip(
         figure.subplots(1, 2), ("mae", "bias"), ("mean absolute error", "bias"), strict=True
     ):
-        _by_decade(axes, results, name)
-        _label(axes, f"{what}, years", "true age, years", "")
+        _by_group(axes, results, name)
+        label(axes, f"{what}, {results.kind.unit}", _true(results), "")
     figure.axes[0].set_ylim(bottom=0)
     _legend_below(figure)
     return figure
 
 
 def interval(results: Results) -> Figure:
-    """Coverage and width of the interval in each decade."""
-    figure = _figure(10.4, 3.8)
+    """Coverage and width of the interval in each group."""
+    figure = new_figure(10.4, 3.8)
     coverage, width = figure.subplots(1, 2)
     coverage.axhspan(*OVERALL, color=PALE, lw=0)
-    coverage.axhline(DECADE[0], color=INK, lw=0.8, ls=":")
-    _by_decade(coverage, results, "coverage")
-    _label(coverage, "coverage of the interval, %", "true age, years", "")
+    coverage.axhline(GROUP[0], color=INK, lw=0.8, ls=":")
+    _by_group(coverage, results, "coverage")
+    label(coverage, "coverage of the interval, %", _true(results), "")
     coverage.set_ylim(top=102)
-    _by_decade(width, results, "width")
+    _by_group(width, results, "width")
     width.set_ylim(bottom=0)
-    _label(width, "mean width of the interval, years", "true age, years", "")
+    label(width, f"mean width of the interval, {results.kind.unit}", _true(results), "")
     _legend_below(figure)
     return figure
 
 
-def people(results: Results) -> Figure:
-    """Mean absolute error and bias of each gender and race group, a line per group."""
+def people(results: Results, figures: Mapping[str, str]) -> Figure:
+    """Two figures, by title, of each auxiliary group, such as gender: a line per group."""
     rows = {
-        f"{source}: {group}": figures
-        for of_sources in (results.genders, results.races)
+        f"{source}: {group}": each
+        for of_sources in results.auxiliary.values()
         for source, groups in of_sources.items()
-        for group, figures in groups.items()
+        for group, each in groups.items()
     }
-    figure = _figure(10.4, 0.9 + 0.32 * len(rows))
-    for axes, name, what in zip(
-        figure.subplots(1, 2, sharey=True),
-        ("mae", "bias"),
-        ("mean absolute error", "bias"),
-        strict=True,
-    ):
-        for row, figures in enumerate(rows.values()):
-            _whisker(axes, row, figures[name], COLOURS[0], across=True)
+    figure = new_figure(10.4, 0.9 + 0.32 * len(rows))
+    for axes, (name, what) in zip(figure.subplots(1, 2, sharey=True), figures.items(), strict=True):
+        for row, each in enumerate(rows.values()):
+            whisker(axes, row, each[name], COLOURS[0], across=True)
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set_ylim(len(rows) - 0.5, -0.5)
         if name == "bias":
             axes.axvline(0, color=INK, lw=0.8)
-        _label(axes, f"{what}, years", "", "")
+        unit = results.kind.columns[name].rpartition(", ")[2]
+        label(axes, f"{what}, {unit}", "", "")
     return figure
 
 
-def cumulative(faces: HeldOut, sources: Sequence[str], shown: Portraits | None) -> Figure:
-    """The part of faces within each error."""
-    figure = _figure(6.4, 4.2)
+def cumulative(images: OrdinalHeldOut, sources: Sequence[str], shown: Portraits | None) -> Figure:
+    """The part of images within each error."""
+    kind = images.kind
+    figure = new_figure(6.4, 4.2)
     axes = figure.subplots()
-    off = {source: np.abs(faces.error[faces.of(source)]) for source in sources}
+    off: dict[str, Floats] = {source: images.scores[images.of(source)] for source in sources}
     if shown is not None:
         off["portraits, from their bounds"] = outside(shown.age, shown.bounds)
-    years = np.arange(0, 20.25, 0.25)
+    most = 4 * kind.within
+    errors_within = np.linspace(0, most, 81)
     for (name, errors), colour in zip(off.items(), _colours(), strict=False):
-        part = [100 * float(np.mean(errors <= limit)) for limit in years]
-        axes.plot(years, part, color=colour, label=name)
-    axes.axvline(5, color=INK, lw=0.8, ls=":")
-    axes.set_xlim(0, 20)
+        part = [100 * float(np.mean(errors <= limit)) for limit in errors_within]
+        axes.plot(errors_within, part, color=colour, label=name)
+    axes.axvline(kind.within, color=INK, lw=0.8, ls=":")
+    axes.set_xlim(0, most)
     axes.set_ylim(0, 100)
     axes.legend(frameon=False, loc="lower right")
-    _label(axes, "faces within that error, %", "error, years", "")
+    label(axes, f"{kind.items} within that error, %", f"error, {kind.unit}", "")
     return figure
 
 
-def learning(stages: Sequence[Stage]) -> Figure:
-    """Training loss, validation error and learning rate over the steps of all stages."""
-    figure = _figure(12.4, 3.6)
-    loss, error, rate = figure.subplots(1, 3)
+def learning(stages: Sequence[Stage], title: str) -> Figure:
+    """Training loss, validation metric and learning rate over the steps of all stages.
+
+    `title`: of the metric, with its unit.
+    """
+    figure = new_figure(12.4, 3.6)
+    loss, metric, rate = figure.subplots(1, 3)
     start = 0
     for stage, colour in zip(stages, _colours(), strict=False):
         loss.plot(stage.loss.step + start, stage.loss.value, color=colour, alpha=0.25, lw=1)
         loss.plot(stage.loss.step + start, _smooth(stage.loss), color=colour, label=stage.name)
-        error.plot(stage.error.step + start, stage.error.value, "o-", color=colour, markersize=3)
+        metric.plot(stage.metric.step + start, stage.metric.value, "o-", color=colour, markersize=3)
         rate.plot(stage.rate.step + start, stage.rate.value, color=colour)
-        start += max(int(c.step.max(initial=0)) for c in (stage.loss, stage.error, stage.rate))
+        start += max(int(c.step.max(initial=0)) for c in (stage.loss, stage.metric, stage.rate))
     loss.legend(frameon=False)
-    _label(loss, "training loss", "step", "")
-    _label(error, "validation: mean absolute error, years", "step", "")
-    _label(rate, "learning rate", "step", "")
+    label(loss, "training loss", "step", "")
+    label(metric, f"validation: {title}", "step", "")
+    label(rate, "learning rate", "step", "")
     return figure
 
 
@@ -153,25 +159,25 @@ def _smooth(curve: Curve, over: int = 9) -> NDArray[np.float64]:
     return smooth
 
 
-def _by_decade(axes: Axes, results: Results, name: str) -> None:
-    """A metric of every decade with its bootstrap interval, a colour per source."""
-    series: dict[str, Groups] = dict(results.decades)
+def _by_group(axes: Axes, results: Results, name: str) -> None:
+    """A metric of every group with its bootstrap interval, a colour per source."""
+    series: dict[str, Groups] = dict(results.groups)
     if len(series) > 1:
         series["all together"] = {k: v for k, v in results.together.items() if k != ALL}
-    decades = [decade for decade in results.together if decade != ALL]
-    colours = [*itertools.islice(_colours(), len(results.decades)), INK]
+    names = [name for name in results.together if name != ALL]
+    colours = [*itertools.islice(_colours(), len(results.groups)), INK]
     for i, (source, groups) in enumerate(series.items()):
         colour = colours[i]
         shift = min(0.22, 0.8 / len(series)) * (i - (len(series) - 1) / 2)
-        for decade, figures in groups.items():
-            _whisker(axes, decades.index(decade) + shift, figures[name], colour)
+        for group, figures in groups.items():
+            whisker(axes, names.index(group) + shift, figures[name], colour)
         axes.plot([], [], "o-", color=colour, markersize=4, label=source)
-    axes.set_xticks(range(len(decades)), decades, rotation=30)
+    axes.set_xticks(range(len(names)), names, rotation=30)
     if name == "bias":
         axes.axhline(0, color=INK, lw=0.8)
 
 
-def _whisker(
+def whisker(
     axes: Axes, at: float, measured: Measured, colour: str, *, across: bool = False
 ) -> None:
     """A value with its bootstrap interval; the dot is hollow if it is of few faces."""
@@ -187,23 +193,30 @@ def _legend_below(figure: Figure) -> None:
     figure.legend(*shown, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
 
 
-def _square(axes: Axes, oldest: float) -> None:
-    end = 1.03 * oldest  # with room for dots at the edge
-    axes.plot([0, end], [0, end], color=INK, lw=0.8)
-    axes.set_xlim(0, end)
-    axes.set_ylim(0, end)
+def _square(axes: Axes, highest: float, low: float = 0) -> None:
+    end = 1.03 * highest  # with room for dots at the edge
+    axes.plot([low, end], [low, end], color=INK, lw=0.8)
+    axes.set_xlim(low, end)
+    axes.set_ylim(low, end)
     axes.set_aspect("equal")
+
+
+def _true(results: Results) -> str:
+    """The label of an axis of true values."""
+    return f"true {results.kind.noun}, {results.kind.unit}"
 
 
 def _colours() -> Iterator[str]:
     return itertools.cycle(COLOURS)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches."""
     return Figure(figsize=(width, height), dpi=130, facecolor="white", layout="constrained")
 
 
-def _label(axes: Axes, title: str, across: str, up: str) -> None:
+def label(axes: Axes, title: str, across: str, up: str) -> None:
+    """Set title and labels, and the style of the axes."""
     axes.set_title(title, fontsize=10, loc="left", color=INK)
     axes.set_xlabel(across, color=INK, fontsize=9)
     axes.set_ylabel(up, color=INK, fontsize=9)

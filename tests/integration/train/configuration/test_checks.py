@@ -14,6 +14,6 @@ def test_all_shipped_configurations_are_valid() -> None:
     for path in (CONFIGS / "experiment").glob("*.yaml"):
         if path.stem != "sweep":  # whose plugin is an extra
             validated(configuration([f"+experiment={path.stem}"]))
-    for group in ("data", "model", "logger", "profiler"):
+    for group in ("data", "model", "logger", "profiler", "task"):
         for path in (CONFIGS / group).glob("*.yaml"):
             validated(configuration([f"{group}={path.stem}"]))

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.unit.train.evaluation.test_report import PORTRAITS, SOURCES, held_out, report
 from train.evaluate import evaluate
 from train.evaluation.metrics import Measured
-from train.evaluation.report import WORST
+from train.evaluation.report.worst import SHOWN
 from train.evaluation.results import Comparison
 
 TITLES = [
@@ -59,7 +59,7 @@ def test_the_page_holds_everything_in_one_file(tmp_path: Path) -> None:
     assert [t for t in TITLES if f">{t}</h2>" in text] == TITLES
     assert shown.all("a", "href") == [f"#{anchor}" for anchor in shown.all("section", "id")]
     images = shown.all("img", "src")
-    assert len(images) == 6 + 2 * WORST
+    assert len(images) == 6 + 2 * SHOWN
     for source in images:
         kind, encoded = source.split(",")
         assert kind == "data:image/png;base64"
@@ -101,7 +101,7 @@ def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
     assert {"A <title>", *SOURCES, "x < y"} <= set(shown.words)
     worst = [words for words in shown.words if words.startswith("true ")]
     assert worst[0] == "true 88, estimated 97 [91, 103]: <b>88</b>.jpg"
-    assert worst[WORST] == "true 89, estimated 98 [92, 104]: <b>89</b>.jpg"
+    assert worst[SHOWN] == "true 89, estimated 98 [92, 104]: <b>89</b>.jpg"
 
 
 def test_a_file_is_reported_where_that_is_asked_for(

@@ -17,9 +17,9 @@ from train.fit import fit
 from train.fitting.build import learner
 from train.modeling.checkpoint import read_checkpoint
 from train.modeling.finite import NotFiniteError
-from train.modeling.learner import AgeFit
-from train.modeling.losses import AgeLoss
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.learner import Learner
+from train.modeling.losses import OrdinalLoss
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import Weights
 from train.prior import prior
 from train.torchscript import save
@@ -34,14 +34,14 @@ class TestRuns:
     def test_a_loss_ends_the_run_and_keeps_what_was(
         self, tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
     ) -> None:
-        original = AgeLoss.__call__
+        original = OrdinalLoss.__call__
         losses: list[torch.Tensor] = []
 
-        def failing(self: AgeLoss, *arguments: Any) -> torch.Tensor:
+        def failing(self: OrdinalLoss, *arguments: Any) -> torch.Tensor:
             losses.append(original(self, *arguments))
             return losses[-1] + (value if len(losses) == 7 else 0.0)
 
-        monkeypatch.setattr(AgeLoss, "__call__", failing)
+        monkeypatch.setattr(OrdinalLoss, "__call__", failing)
         with pytest.raises(
             NotFiniteError,
             match=r"^the loss is (nan|inf) in epoch 2, step 7: .*lower fit\.learning_rate",
@@ -54,10 +54,10 @@ class TestRuns:
     def test_a_validation_error_does(
         self, tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def failing(self: AgeFit, batch: Batch, index: int) -> None:
-            self.log("val/mae", torch.tensor(torch.nan), batch_size=len(batch["age"]))
+        def failing(self: Learner, batch: Batch, index: int) -> None:
+            self.log("val/mae", torch.tensor(torch.nan), batch_size=len(batch["target"]))
 
-        monkeypatch.setattr(AgeFit, "validation_step", failing)
+        monkeypatch.setattr(Learner, "validation_step", failing)
         with pytest.raises(
             NotFiniteError, match=r"^the validation MAE is nan in epoch 1, step 5: "
         ):
@@ -95,10 +95,10 @@ class TestRuns:
     def test_a_file_without_finite_ages_is_not_evaluated(
         self, tiny: Make, tmp_path: Path, contract: Contract
     ) -> None:
-        architecture = Architecture("test_resnet", contract.crop.size)
-        network = AgeNetwork(architecture).eval()
+        architecture = Architecture("test_resnet", contract.task.input.size)
+        network = Network(architecture).eval()
         torch.nn.init.constant_(network.head.bias, torch.nan)
         save(Weights(network, architecture, contract), tmp_path / "age.pt")
-        margin = f"crop.margin={contract.crop.margin}"
-        with pytest.raises(ValueError, match=r"age\.pt: its ages for 10 of 10 faces"):
+        margin = f"crop.margin={contract.task.input.crop.margin}"
+        with pytest.raises(ValueError, match=r"age\.pt: its predictions for 10 of 10 crops "):
             evaluate(tiny(f"evaluate.model={tmp_path / 'age.pt'}", margin))

@@ -26,7 +26,15 @@ def keys(config: DictConfig, prefix: str = "") -> set[str]:
     found = set()
     for name, value in config.items():
         key = f"{prefix}{name}"
-        free = key in ("data.sources", "data.terms", "trainer", "logger", "profiler")
+        free = key in (
+            "data.sources",
+            "data.terms",
+            "data.tight",
+            "task.auxiliary",
+            "trainer",
+            "logger",
+            "profiler",
+        )
         whole = free or not OmegaConf.is_dict(value)
         found |= {key} if whole else keys(value, f"{key}.")
     return found
@@ -79,8 +87,8 @@ def test_values_get_the_types_of_their_keys() -> None:
         ("fit.learning_rate=inf", "a number above 0"),
         ("fit.warmup=1.5", "a number from 0 to 1"),
         ("fit.ema=2", "a number from 0 to 1, or null,"),
-        ("fit.balance.age=-1", "a number from 0 to 1"),
-        ("fit.loss=mse", "one of dldl_v2, cross_entropy, l1"),
+        ("fit.balance.target=-1", "a number from 0 to 1"),
+        ("fit.loss=mse", "one of auto, dldl_v2, cross_entropy, l1"),
         ("fit.resume=maybe", "true or false"),
         ("fit.start=[a]", "text that is not empty, or null,"),
         ("fit.teachers=[a,null]", "paths in brackets, as in [a.ckpt,b.ckpt],"),

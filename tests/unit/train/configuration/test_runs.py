@@ -6,8 +6,10 @@ from typing import Self
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from handler.task import Ordinal
 from tests.unit.train.conftest import configuration
 from train.configuration.runs import load_run_config, run_config, run_file, stages
+from train.configuration.tasks import task_of
 
 
 def save(config: DictConfig, run: Path) -> None:
@@ -69,6 +71,26 @@ def test_the_stages_lead_from_the_oldest_run_to_this_one(tmp_path: Path) -> None
         configs.append(config.run)
         start = str(tmp_path / name / "last.ckpt")
     assert [stage.run for stage in stages(config)] == configs
+
+
+def test_a_run_of_version_1_has_the_task_of_ages(tmp_path: Path) -> None:
+    """Its file knows neither tasks nor what came with them."""
+    trained = configuration(["data=own", "fit.loss=l1", "fit.balance.target=0.25"])
+    del trained.task, trained.fit.label_smoothing, trained.fit.class_weight, trained.data.tight
+    trained.fit.balance = {"age": trained.fit.balance.target, "source": 0.0}
+    save(trained, tmp_path)
+    config = run_config(configuration([f"run={tmp_path}"]))
+    assert config.task == configuration([]).task
+    assert config.fit.balance == {"target": 0.25, "source": 0.0}
+    assert task_of(config).output == Ordinal(0, 116, "years")
+    assert config.fit.loss == "l1"
+
+
+def test_a_run_keeps_its_task(tmp_path: Path) -> None:
+    save(configuration(["task=emotion", "data=own"]), tmp_path)
+    config = run_config(configuration([f"run={tmp_path}"]))
+    assert config.task == configuration(["task=emotion"]).task
+    assert config.task.auxiliary == {}
 
 
 def test_a_list_is_not_a_configuration(tmp_path: Path) -> None:

@@ -5,17 +5,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from handler.contract import CropGeometry, DetectorSettings
 from tests.unit.train.conftest import configuration
-from train.configuration.settings import contract_parts, prepared_folders
-
-
-def test_the_contract_has_the_crop_and_the_detector() -> None:
-    config = configuration(
-        ["crop.size=64", "crop.margin=0.1", "crop.fill=7", "crop.detector.thresholds=[0.5,0.6,0.7]"]
-    )
-    detector = DetectorSettings(thresholds=(0.5, 0.6, 0.7), factor=0.709, border=0.5)
-    assert contract_parts(config) == (CropGeometry(64, 0.1, 7), detector)
+from train.configuration.settings import prepared_folders
 
 
 @pytest.mark.parametrize(("rank", "expected"), [(None, "log"), ("0", "log"), ("1", None)])

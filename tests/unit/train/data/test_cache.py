@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handler.contract import CropGeometry
 from handler.imaging.crop import crop_faces
+from handler.task import CropGeometry
 from tests.images import FACE_BOX, astronaut
 from train.data.cache import (
     CropLabel,
@@ -16,7 +16,7 @@ from train.data.cache import (
     write_shard,
 )
 
-LABEL = CropLabel("a.jpg", 31.5, "train", "made", -1, 2, True, 0.125)
+LABEL = CropLabel("a.jpg", "31.5", "train", "made", {"race": "Asian"}, True, 0.125)
 
 
 def shard(seed: int) -> Shard:

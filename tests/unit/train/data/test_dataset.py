@@ -1,3 +1,4 @@
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,15 +9,24 @@ import lightning
 import numpy as np
 import pytest
 import torch
+import yaml
 from lightning.pytorch.callbacks import Callback
+from omegaconf import DictConfig, OmegaConf
 
+from handler.task import Categories
+from tests.unit.train.conftest import configuration
+from tests.unit.train.tasks import AGE, SHAPES
+from train.configuration.tasks import task_of
 from train.data.cache import CropLabel, Shard, write_shard
-from train.data.dataset import Batch, CropBatches, CropDataset
+from train.data.dataset import Batch, CropBatches, CropDataset, model_crops
 from train.data.sampling import Balance
 
 SIZE, STORED = 8, 10
 COUNTS = {"train": 21, "val": 7}
 AS_IT_IS = Balance()
+GENDERS, RACES = ("male", "female"), ("Black", "White")
+NAMES = ("square", "circle", "cross", "square")
+AUXILIARY = {"gender": GENDERS, "race": RACES}
 
 
 def crop(number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -27,9 +37,11 @@ def crop(number: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 
 def label(number: int, split: str) -> CropLabel:
-    age = 30.0 if number < 15 else 4.0 * number  # one is more frequent
-    gender, race = number % 2, number % 3 - 1
-    return CropLabel(f"{number}.jpg", age, split, "made", gender, race, found=True, padding=0.0)
+    age = 30 if number < 15 else 4 * number  # one is more frequent
+    auxiliary = {"gender": GENDERS[number % 2]}
+    if number % 3:  # else it is unknown
+        auxiliary["race"] = RACES[number % 3 - 1]
+    return CropLabel(f"{number}.jpg", str(age), split, "made", auxiliary, found=True, padding=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -58,48 +70,116 @@ class TestCropDataset:
     def test_one_split_of_all_folders(
         self, folders: list[Path], split: str, numbers: range
     ) -> None:
-        dataset = CropDataset(folders, split)
+        dataset = CropDataset(folders, split, AGE, auxiliary=AUXILIARY)
         assert len(dataset) == len(numbers)
         batch = dataset.__getitems__(list(range(len(dataset))))
         assert batch["crop"].shape == (len(numbers), 3, STORED, STORED)
         assert batch["crop"].dtype == torch.uint8
-        assert batch["age"].dtype == torch.float32
+        assert batch["target"].dtype == torch.float32
         assert batch["gender"].dtype == batch["race"].dtype == torch.int64
         assert sorted(colours(batch)) == list(numbers)
         for number, *labels in zip(
-            colours(batch), batch["age"], batch["gender"], batch["race"], strict=True
+            colours(batch), batch["target"], batch["gender"], batch["race"], strict=True
         ):
             expected = label(number, split)
-            assert labels == [expected.age, expected.gender, expected.race]
+            gender = GENDERS.index(expected.auxiliary["gender"])
+            race = expected.auxiliary.get("race")
+            assert labels == [float(expected.label), gender, RACES.index(race) if race else -1]
 
     def test_served_part_only(self, folders: list[Path]) -> None:
-        dataset = CropDataset(folders, "val", SIZE)
+        dataset = CropDataset(folders, "val", AGE, SIZE)
         assert dataset.crops.shape == (7, 3, SIZE, SIZE)
         assert [len(c.unique()) for c in dataset.crops] == [1] * 7  # nothing of the frame
 
     def test_an_item_is_a_batch_of_one(self, folders: list[Path]) -> None:
-        dataset = CropDataset(folders, "train")
+        dataset = CropDataset(folders, "train", AGE, auxiliary=AUXILIARY)
         one, several = dataset[3], dataset.__getitems__([2, 3])
         for name, value in one.items():
             assert torch.equal(value, several[name][1:])
 
     def test_a_folder_without_crops_of_the_split(self, folders: list[Path], tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=rf"{tmp_path} holds no val crops: run python -m"):
-            CropDataset([*folders, tmp_path], "val")
+            CropDataset([*folders, tmp_path], "val", AGE)
         with pytest.raises(
             ValueError,
             match=r"one holds \d+ train and \d+ val and no test crops: write test ",
         ):
-            CropDataset(folders, "test")
+            CropDataset(folders, "test", AGE)
 
-    @pytest.mark.parametrize("age", [float("nan"), -1.0, 117.0])
-    def test_an_age_that_is_none(self, tmp_path: Path, age: float) -> None:
-        labels = [label(20, "train"), replace(label(21, "train"), age=age)]
+    @pytest.mark.parametrize("age", ["nan", "-1", "117"])
+    def test_an_age_that_is_none(self, tmp_path: Path, age: str) -> None:
+        labels = [label(20, "train"), replace(label(21, "train"), label=age)]
         write_shard(tmp_path, 0, Shard(np.stack([crop(20), crop(21)]), labels, {}))
         with pytest.raises(
-            ValueError, match=rf"1 train crops have no .* 21\.jpg of made is {age}:"
+            ValueError,
+            match=rf"1 train crops have no number from 0 to 116, 21\.jpg of made is {age}:",
         ):
-            CropDataset([tmp_path], "train")
+            CropDataset([tmp_path], "train", AGE)
+
+    def test_the_target_of_a_category_is_its_index(self, tmp_path: Path) -> None:
+        labels = [replace(label(i, "train"), label=name) for i, name in enumerate(NAMES)]
+        write_shard(tmp_path, 0, Shard(np.stack([crop(i) for i in range(4)]), labels, {}))
+        dataset = CropDataset([tmp_path], "train", SHAPES)
+        assert dataset.target.tolist() == [2, 0, 1, 2]
+        assert dataset.target.dtype == torch.float32
+        assert set(dataset[0]) == {"crop", "target"}
+        with pytest.raises(
+            ValueError,
+            match=r"^2 train crops have no category of the task, 0\.jpg of made is square: correct",
+        ):
+            CropDataset([tmp_path], "train", Categories(("circle", "cross")))
+
+    def test_fewer_crops_evenly_spaced(self, folders: list[Path]) -> None:
+        dataset = CropDataset(folders, "train", AGE, auxiliary=AUXILIARY)
+        before = [each.file for each in dataset.labels]
+        whole = dataset.__getitems__([0, 10, 20])
+        dataset.thin_out(3)
+        assert [each.file for each in dataset.labels] == [before[i] for i in (0, 10, 20)]
+        for name, value in dataset.__getitems__([0, 1, 2]).items():
+            assert torch.equal(value, whole[name])
+
+    def test_crops_of_another_version_are_refused(self, tmp_path: Path) -> None:
+        write_shard(tmp_path, 0, Shard(crop(0)[None], [label(0, "train")], {}))
+        (path,) = tmp_path.glob("*.json")
+        stored = json.loads(path.read_text())
+        (only,) = stored["labels"]
+        old = {"age": 30.0, "gender": 0, "race": -1}
+        del only["label"], only["auxiliary"]
+        path.write_text(json.dumps(stored | {"labels": [only | old]}))
+        with pytest.raises(
+            ValueError, match=rf"^{path} is of another version of .*: run python -m train\.prepare "
+        ):
+            CropDataset([tmp_path], "train", AGE)
+
+
+class TestModelCrops:
+    """The crops at the input of a model, from the prepared ones."""
+
+    @pytest.fixture
+    def config(self, folders: list[Path]) -> DictConfig:
+        for folder in folders:
+            (folder / "summary.json").write_text('{"crops": 1, "unusable": 0}')
+        sources = [f"+data.sources.{folder.name}=x" for folder in folders]
+        data = ["data=own", "~data.sources.own", *sources, f"data.prepared={folders[0].parent}"]
+        return configuration([*data, "crop.size=8"])
+
+    @pytest.mark.parametrize("size", [8, 10])
+    def test_of_its_size(self, config: DictConfig, size: int) -> None:
+        crops = model_crops(config, "val", task_of(config, size))
+        assert crops.crops.shape == (7, 3, size, size)
+        assert crops.auxiliary["gender"].tolist() == [
+            GENDERS.index(each.auxiliary["gender"]) for each in crops.labels
+        ]
+
+    @pytest.mark.parametrize("given", [["crop.size=16"], ["crop.margin=0.3"], ["task.input=image"]])
+    def test_another_size_or_scale_is_refused(self, config: DictConfig, given: list[str]) -> None:
+        for override in given:
+            key, _, value = override.partition("=")
+            OmegaConf.update(config, key, yaml.safe_load(value))
+        task = task_of(configuration(["crop.size=8"]), 12 if "size" in given[0] else 8)
+        task = task_of(config, 24) if "size" in given[0] else task
+        with pytest.raises(ValueError, match="the model takes crops of another size or scale than"):
+            model_crops(config, "val", task)
 
 
 def batches(
@@ -109,7 +189,7 @@ def batches(
     batch: int = 4,
 ) -> CropBatches:
     """The data module of rank ranks[1] out of ranks[0]."""
-    module = CropBatches(folders, SIZE, batch, balance=balance, seed=3)
+    module = CropBatches(folders, AGE, SIZE, batch, balance=balance, seed=3)
     world_size, rank = ranks
     module.trainer = SimpleNamespace(world_size=world_size, global_rank=rank)  # type: ignore[assignment]
     module.setup("fit")
@@ -139,19 +219,19 @@ class TestCropBatches:
 
     def test_balance_looks_less_often_at_the_frequent_age(self, folders: list[Path]) -> None:
         def frequent(age: float) -> int:
-            loader = batches(folders, Balance(age=age)).train_dataloader()
-            return sum(int((batch["age"] == 30).sum()) for batch in loader)
+            loader = batches(folders, Balance(target=age)).train_dataloader()
+            return sum(int((batch["target"] == 30).sum()) for batch in loader)
 
         assert frequent(0.0) >= 14
         assert 2 <= frequent(1.0) <= 8
 
     def test_validation_is_every_crop_in_order(self, folders: list[Path]) -> None:
-        loader = batches(folders, Balance(age=1.0)).val_dataloader()
+        loader = batches(folders, Balance(target=1.0)).val_dataloader()
         seen = list(loader)
-        assert [len(batch["age"]) for batch in seen] == [4, 3]
-        dataset = CropDataset(folders, "val", SIZE)
+        assert [len(batch["target"]) for batch in seen] == [4, 3]
+        dataset = CropDataset(folders, "val", AGE, SIZE)
         assert torch.equal(torch.cat([batch["crop"] for batch in seen]), dataset.crops)
-        assert torch.equal(torch.cat([batch["age"] for batch in seen]), dataset.age)
+        assert torch.equal(torch.cat([batch["target"] for batch in seen]), dataset.target)
 
     def test_ranks_share_an_epoch(self, folders: list[Path]) -> None:
         parts = [
@@ -166,7 +246,7 @@ class TestCropBatches:
             torch.cat([b["crop"] for b in batches(folders, ranks=(2, rank)).val_dataloader()])
             for rank in range(2)
         ]
-        crops = CropDataset(folders, "val", SIZE).crops
+        crops = CropDataset(folders, "val", AGE, SIZE).crops
         assert [len(part) for part in parts] == [4, 3]
         assert torch.equal(parts[0], crops[0::2])
         assert torch.equal(parts[1], crops[1::2])
@@ -220,7 +300,7 @@ def test_lightning_shuffles_each_epoch_again(folders: list[Path], tmp_path: Path
             enable_model_summary=False,
             default_root_dir=tmp_path,
         )
-        trainer.fit(Nothing(), CropBatches(folders, SIZE, 4, Balance(age=0.5), seed=3))
+        trainer.fit(Nothing(), CropBatches(folders, AGE, SIZE, 4, Balance(target=0.5), seed=3))
         return noting.epochs
 
     epochs = train()

@@ -24,7 +24,7 @@ def faces(count: int, seed: int) -> torch.Tensor:
 
 
 def label(file: str, split: str) -> CropLabel:
-    return CropLabel(file, 30.0, split, "made", -1, -1, found=True, padding=0.0)
+    return CropLabel(file, "30", split, "made", {}, found=True, padding=0.0)
 
 
 def images(crops: torch.Tensor, split: str) -> HashedImages:
@@ -70,6 +70,6 @@ def test_every_split_with_every_other(tmp_path: Path) -> None:
     write(found, tmp_path / "duplicates.csv")
     with (tmp_path / "duplicates.csv").open(newline="") as stream:
         rows = list(csv.reader(stream))
-    assert rows[0][:3] == ["held_out", "split", "age"]
+    assert rows[0][:3] == ["held_out", "split", "label"]
     assert sorted(row[0] for row in rows[1:]) == ["made/0.jpg", "made/4.jpg"]
     assert rows[1][-2:] == ["1.000", "False"]

@@ -7,14 +7,17 @@ import torch
 
 from handler.contract import EXTRA_FILE, Contract
 from tests.unit.train.conftest import CONFIGS, configuration
+from tests.unit.train.tasks import AGE, AGE_LABELS
 from train.data.dataset import CropDataset
 from train.data.readers import READERS, read, warn_of_repeats
-from train.evaluate import estimate
+from train.evaluation.predict import file_predictions
+
+FOLDERS = ("asl_alphabet", "birds", "fer2013")  # data sets that are a folder per class
 
 
 def test_every_reader_has_a_configuration_and_they_can_be_mixed() -> None:
     names = sorted(path.stem for path in (CONFIGS / "data").glob("*.yaml"))
-    assert names == sorted([*READERS, "own"])
+    assert names == sorted([*READERS, *FOLDERS, "own"])
     for name in names:
         config = configuration([f"data={name}"])
         assert list(config.data.sources) == [name]
@@ -24,22 +27,22 @@ def test_every_reader_has_a_configuration_and_they_can_be_mixed() -> None:
 
 
 def test_read_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"no reader .* 'imdb'; .*: data\.sources\.imdb=FACES\.csv"
-    ):
-        read("imdb", tmp_path)
+    with pytest.raises(ValueError, match=r"^imdb: .* has no image in the folder of a class: put"):
+        read("imdb", tmp_path, AGE_LABELS)
+    with pytest.raises(ValueError, match=r"^imdb: .*away is missing; set data\.sources\.imdb$"):
+        read("imdb", tmp_path / "away", AGE_LABELS)
     with pytest.raises(ValueError, match=r"utkface: no labelled image in .*data\.sources\.utkface"):
-        read("utkface", tmp_path)
+        read("utkface", tmp_path, AGE_LABELS)
     (tmp_path / "readme.txt").touch()
     with pytest.raises(ValueError, match=r"\(readme\.txt: the name does not hold age_gender"):
-        read("utkface", tmp_path)
+        read("utkface", tmp_path, AGE_LABELS)
     (tmp_path / "ages.csv").write_text("path,age\na.jpg,50-59\nb.jpg,9-Mar\nc.jpg,20-29\n")
     with pytest.raises(
-        ValueError, match=r"\(a\.jpg: age '50-59' is an age range.*; b\.jpg: .*Excel.*; \.\.\.\)"
+        ValueError, match=r"\(a\.jpg: age '50-59' is a range.*; b\.jpg: .*Excel.*; \.\.\.\)"
     ):
-        read("mine", tmp_path / "ages.csv")
+        read("mine", tmp_path / "ages.csv", AGE_LABELS)
     with pytest.raises(ValueError, match=r"mine: .*faces\.csv is missing; set data\.sources\.mine"):
-        read("mine", tmp_path / "faces.csv")
+        read("mine", tmp_path / "faces.csv", AGE_LABELS)
 
 
 @pytest.mark.parametrize(
@@ -68,11 +71,11 @@ def test_a_model_measured_on_what_it_was_trained_on_is_warned_of(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     folder = Path(configuration(prepared).data.prepared) / "utkface"
-    test = CropDataset([folder], "test", contract.crop.size)
-    estimate(model_file, test, batch_size=8)
+    test = CropDataset([folder], "test", AGE, contract.task.input.size)
+    file_predictions(model_file, test, batch_size=8)
     assert not caplog.messages
     text = dataclasses.replace(contract, data=("facial_age",)).to_json()
     again = tmp_path / "age.pt"
     torch.jit.save(torch.jit.load(model_file), str(again), _extra_files={EXTRA_FILE: text})
-    estimate(again, test, batch_size=8)
+    file_predictions(again, test, batch_size=8)
     assert "facial_age and utkface contain the same images" in caplog.text

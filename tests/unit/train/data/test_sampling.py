@@ -6,21 +6,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from train.data.samples import MAX_AGE
-from train.data.sampling import KERNEL_STD, MAX_WEIGHT, Balance, BalancedSampler, balancing_weights
+from handler.task import Ordinal
+from tests.unit.train.tasks import AGE, SHAPES
+from train.data.sampling import (
+    KERNEL_STD,
+    MAX_WEIGHT,
+    Balance,
+    BalancedSampler,
+    balancing_weights,
+    class_indices,
+)
 
 
 def skewed() -> Tensor:
     """A typical distribution: many ages from 20 to 40 years, few others."""
     generator = torch.Generator().manual_seed(0)
     young = 20 + 20 * torch.rand(900, generator=generator)
-    any_age = MAX_AGE * torch.rand(100, generator=generator)
+    any_age = AGE.high * torch.rand(100, generator=generator)
     return torch.cat([young, any_age])
 
 
 def by_age(ages: Tensor, strength: float) -> Tensor:
     """The weights of crops of one data set."""
-    return balancing_weights(ages, torch.zeros(len(ages)).long(), Balance(age=strength))
+    return balancing_weights(ages, torch.zeros(len(ages)).long(), Balance(target=strength), AGE)
 
 
 def share(ages: Tensor, weights: Tensor, low: int, high: int) -> float:
@@ -77,7 +85,7 @@ class TestWeights:
         assert float(weights.mean()) == pytest.approx(1)
 
     @settings(max_examples=100, deadline=None)
-    @given(st.lists(st.floats(0, MAX_AGE), min_size=1, max_size=80), st.floats(0, 4))
+    @given(st.lists(st.floats(0, AGE.high), min_size=1, max_size=80), st.floats(0, 4))
     def test_never_above_the_limit(self, ages: list[float], strength: float) -> None:
         weights = by_age(torch.tensor(ages), strength)
         assert float(weights.max()) <= MAX_WEIGHT
@@ -88,23 +96,46 @@ class TestWeights:
         self, strength: float, ratio: float
     ) -> None:
         sources = torch.tensor([0] * 80 + [1] * 20)
-        ages = torch.linspace(0, MAX_AGE, 100)
-        weights = balancing_weights(ages, sources, Balance(source=strength))
+        ages = torch.linspace(0, AGE.high, 100)
+        weights = balancing_weights(ages, sources, Balance(source=strength), AGE)
         assert float(weights[-1] / weights[0]) == pytest.approx(ratio)
         assert float(weights.mean()) == pytest.approx(1)
 
     def test_age_and_data_set_together(self) -> None:
         ages = torch.tensor([20.0] * 45 + [60.0] * 15)
         sources = torch.arange(60) % 3 % 2  # two thirds of either age are of the first
-        weights = balancing_weights(ages, sources, Balance(age=1.0, source=1.0))
+        weights = balancing_weights(ages, sources, Balance(target=1.0, source=1.0), AGE)
         for age in (20, 60):
             for source in (0, 1):
                 share = weights[(ages == age) & (sources == source)].sum()
                 assert float(share) == pytest.approx(15)
 
     def test_all_ages_that_are_allowed(self) -> None:
-        weights = by_age(torch.tensor([0.0, 0.4, 115.6, MAX_AGE]), 1.0)
+        weights = by_age(torch.tensor([0.0, 0.4, 115.6, AGE.high]), 1.0)
         assert torch.isfinite(weights).all()
+
+    @pytest.mark.parametrize(("strength", "ratio"), [(0, 1), (0.5, 3), (1, 9)])
+    def test_rare_categories_come_more_often_with_strength(
+        self, strength: float, ratio: float
+    ) -> None:
+        """Counts of categories are not smoothed: neighbours have nothing in common."""
+        indices = torch.tensor([0.0] * 45 + [1.0] * 5 + [2.0] * 45)
+        balance = Balance(target=strength)
+        weights = balancing_weights(indices, torch.zeros(95).long(), balance, SHAPES)
+        assert float(weights[45] / weights[0]) == pytest.approx(min(ratio, 6 / float(weights[0])))
+        assert float(weights[0]) == float(weights[-1])
+        assert float(weights.mean()) == pytest.approx(1)
+
+    def test_a_category_without_crops_changes_nothing(self) -> None:
+        indices = torch.tensor([0.0] * 6 + [2.0] * 3)
+        weights = balancing_weights(indices, torch.zeros(9).long(), Balance(target=1.0), SHAPES)
+        assert weights.tolist() == pytest.approx([0.75] * 6 + [1.5] * 3)
+
+
+def test_the_index_of_a_class() -> None:
+    fingers = Ordinal(2, 5, "fingers")
+    assert class_indices(torch.tensor([2.0, 3.4, 4.6]), fingers).tolist() == [0, 1, 3]
+    assert class_indices(torch.tensor([2.0, 0.0]), SHAPES).tolist() == [2, 0]
 
 
 def epoch(

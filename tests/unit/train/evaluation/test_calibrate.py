@@ -2,9 +2,19 @@ import numpy as np
 import pytest
 
 from handler.calibration import prediction_intervals
-from train.evaluation.calibrate import calibrated, neutral
+from handler.contract import OrdinalCalibration
+from handler.task import Ordinal
+from train.evaluation import calibrate
+from train.evaluation.ordinal import AGES
 
 FACES = 20_000
+
+
+def calibrated(
+    *arrays: np.ndarray, coverage: float = 0.9, spare: float = 0.01, young: float = 0.0
+) -> OrdinalCalibration:
+    """Of ages, as they are calibrated."""
+    return calibrate.calibrated(*arrays, coverage, spare, output=AGES, step=5, young=young)
 
 
 def shrunk(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -18,7 +28,7 @@ def shrunk(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def covered(coverage: float) -> tuple[float, list[float]]:
     """Of fresh faces all together, and of each decade."""
-    calibration = calibrated(*shrunk(0), coverage, 0.01)
+    calibration = calibrated(*shrunk(0), coverage=coverage)
     age, std, truth = shrunk(1)
     low, high = prediction_intervals(age.astype("f4"), std.astype("f4"), calibration).T
     inside = (low <= truth) & (truth <= high)
@@ -39,7 +49,7 @@ def test_covers_what_was_asked_in_every_decade(coverage: float) -> None:
 def test_the_estimate_is_always_inside() -> None:
     """Also where every face of an age is estimated too young."""
     truth = np.full(50, 80.0)
-    calibration = calibrated(truth - np.linspace(5, 15, 50), np.full(50, 5.0), truth, 0.9, 0.01)
+    calibration = calibrated(truth - np.linspace(5, 15, 50), np.full(50, 5.0), truth)
     assert set(calibration.lower) == {0}
     (upper,) = set(calibration.upper)
     assert upper == pytest.approx(2.83, abs=0.1)  # holds 46 of the 50
@@ -47,23 +57,35 @@ def test_the_estimate_is_always_inside() -> None:
 
 def test_of_few_faces_the_largest_residual_counts() -> None:
     age, truth = np.array([10.0, 20, 30]), np.array([9.0, 22, 33])
-    calibration = calibrated(age, np.ones(3), truth, 0.9, 0.01)
+    calibration = calibrated(age, np.ones(3), truth)
     assert set(calibration.lower) == {-1}
     assert set(calibration.upper) == {3}
 
 
 def test_neutral_is_one_spread() -> None:
     ((low, high),) = prediction_intervals(
-        np.array([30.0], "f4"), np.array([4.0], "f4"), neutral(0.9)
+        np.array([30.0], "f4"), np.array([4.0], "f4"), calibrate.neutral(0.9, AGES)
     )
     assert (low, high) == (26, 34)
 
 
 def test_the_young_may_be_covered_better() -> None:
     age, std, truth = shrunk(0)
-    calibration = calibrated(age, std, truth, 0.8, 0.0, young=0.95)
+    calibration = calibrated(age, std, truth, coverage=0.8, spare=0.0, young=0.95)
     low, high = prediction_intervals(age.astype("f4"), std.astype("f4"), calibration).T
     inside = (low <= truth) & (truth <= high)
     assert inside[(truth >= 10) & (truth < 20)].mean() > 0.93
     assert inside[truth >= 30].mean() < 0.83
     assert inside.mean() >= 0.8
+
+
+def test_values_of_another_range_are_calibrated_with_their_own_steps() -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.integers(-3, 4, 2000).astype(float)
+    value = truth + generator.normal(0, 0.5, 2000)
+    output = Ordinal(-3, 3, "points")
+    found = calibrate.calibrated(value, np.ones(2000), truth, 0.9, 0.0, output=output, step=1)
+    assert found.values == (-3, -2, -1, 0, 1, 2, 3)
+    # 90 % of a normal distribution are within 1.645 standard deviations
+    assert found.upper == pytest.approx([0.82] * 7, abs=0.15)
+    assert calibrate.neutral(0.9, output).values == (-3, 3)

@@ -1,5 +1,6 @@
 """The card of weights fine-tuned from the shipped ones on one's own faces."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,18 +10,23 @@ import torch
 from handler.contract import Contract
 from tests.torchserve import ROOT
 from tests.unit.train.conftest import configuration
+from tests.unit.train.evaluation.test_categories import RESULTS as CATEGORIES
 from tests.unit.train.evaluation.test_results import RESULTS
 from train.evaluation import origins, tables
-from train.evaluation.card import model_card
+from train.evaluation.card import Prose, model_card
+from train.evaluation.results import Results
 from train.modeling.network import Architecture
-from train.provenance.provenance import KEY, Provenance
+from train.modeling.weights import load_weights
+from train.provenance.provenance import KEY, Provenance, contract_provenance
 from train.provenance.runs import run_provenance
 
+PROSE = Prose("Age", "the age of a face, in years", [], ["Decisions."], ["Errors\n of  years."])
 SHIPPED = ROOT / "model_store" / "age.safetensors"
 
 
 def card(origin: Provenance, contract: Contract) -> str:
-    return model_card(Architecture("resnet18", 128), contract, origin, RESULTS, ["int8 costs 0.01"])
+    architecture = Architecture("resnet18", 128)
+    return model_card(PROSE, architecture, contract, origin, RESULTS, ["int8 costs 0.01"])
 
 
 @pytest.fixture
@@ -73,3 +79,46 @@ def test_it_quotes_the_other_model_and_all_warnings(tuned: Provenance, contract:
 def test_a_name_with_a_bar_does_not_break_its_tables(contract: Contract) -> None:
     own = run_provenance(configuration(["data=own", "run=my|run"]))
     assert r"| 1 | my\|run: resnet18, " in card(own, replace(contract, data=("own",)))
+
+
+def test_it_says_what_the_task_says(contract: Contract) -> None:
+    own = run_provenance(configuration(["data=own", "run=a"]))
+    text = card(own, contract)
+    assert text.startswith(
+        "# Model card: age\n\nEstimates the age of a face, in years, from a 64 x 64 px crop. "
+    )
+    assert "## Intended use" not in text
+    assert "\n## Prohibited uses\n- Decisions.\n- " in text
+    assert text.endswith("\n## Limits\n- Errors of years.\n")
+
+
+def test_the_shipped_card_is_of_the_shipped_figures() -> None:
+    weights = load_weights(SHIPPED)
+    figures = json.loads((SHIPPED.parent / "metrics.json").read_text())
+    results = Results.from_json(figures, ["utkface", "appa_real"])
+    made = model_card(
+        Prose.of(configuration([])),
+        weights.architecture,
+        weights.contract,
+        contract_provenance(weights.contract, "age"),
+        results,
+    )
+    assert made == (SHIPPED.parent / "README.md").read_text()
+
+
+def test_of_categories_it_names_them_and_has_their_confusions(tint_contract: Contract) -> None:
+    own = run_provenance(configuration(["data=own", "run=a"]))
+    prose = Prose("Tint of walls", "which tint a wall has", ["Painting."], ["Lying."], ["Dark."])
+    architecture = Architecture("resnet18", 24, shift=4, classes=3, mirror=False)
+    text = model_card(prose, architecture, tint_contract, own, CATEGORIES)
+    assert text.startswith("# Model card: tint of walls\n\nPredicts which tint a wall has, from a ")
+    for line in (
+        "| network | resnet18 (timm); a distribution over 3 categories |",
+        "| output | the most probable category, and the probability of each, of two views "
+        "averaged: 4 px higher, and 4 px lower |",
+        "| categories | red, green, blue |",
+        "## Intended use\n- Painting.\n\n## Prohibited uses\n- Lying.",
+    ):
+        assert line in text
+    assert tables.confusion(CATEGORIES).markdown() in text
+    assert "UTKFace" not in text.partition("## Split")[2].partition("## Figures")[0]

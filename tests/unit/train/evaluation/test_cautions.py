@@ -4,14 +4,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handler.contract import Calibration
+from handler.contract import OrdinalCalibration
 from tests.unit.train.conftest import SIZE, configuration
 from train.configuration.settings import prepared_folders
 from train.data.cache import read_shards, write_shard
 from train.data.dataset import CropDataset
-from train.evaluation.cautions import cautions, copied, counted, same_people
-from train.evaluation.metrics import Measured
-from train.evaluation.results import Figures, Results
+from train.evaluation.cautions import cautions, copied, same_people
+from train.evaluation.metrics import Figures, Measured
+from train.evaluation.ordinal import AGE, AGES
+from train.evaluation.results import Results
 
 
 def figures(count: int) -> Figures:
@@ -21,11 +22,11 @@ def figures(count: int) -> Figures:
 def results(count: int = 1000) -> Results:
     """Of a data set of so many test faces, half of them in one decade."""
     return Results(
-        Calibration(0.9, (0, 116), (-1, -1), (1, 1)),
+        AGE,
+        OrdinalCalibration(0.9, (0, 116), (-1, -1), (1, 1)),
         {"own": figures(count)},
         {"own": {"30-39": figures(count // 2)}},
-        genders={"own": {"male": figures(count)}},
-        races={"own": {}},
+        auxiliary={"gender": {"own": {"male": figures(count)}}, "race": {"own": {}}},
     )
 
 
@@ -93,26 +94,17 @@ def test_copies_are_found_in_every_shard_of_other_splits(
             index,
             dataclasses.replace(shard, crops=noise[part], labels=labels[part], rejected={}),
         )
-    faces = CropDataset([tmp_path / "own"], "test", SIZE)
+    faces = CropDataset([tmp_path / "own"], "test", AGES, SIZE)
     assert copied(faces, "test", [tmp_path / "own"]) == {"utkface": 1}
     assert copied(faces, "train", [tmp_path / "own"]) == {"utkface": 2}  # of themselves
-    assert counted(faces)["all"] == 2
 
 
 def test_people_are_counted_if_they_were_listed(prepared: list[str], tmp_path: Path) -> None:
     config = configuration(prepared)
-    faces = CropDataset(prepared_folders(config), "test", SIZE)
+    faces = CropDataset(prepared_folders(config), "test", AGES, SIZE)
     assert same_people(faces, "test", tmp_path) == {}
     rows = ("utkface,test,a,b,0.9", "utkface,test,c,d,0.9", "utkface,val,e,f,0.9")
     (tmp_path / "people.csv").write_text(
         "\n".join(["source,split,held_out,training,cosine", *rows])
     )
     assert same_people(faces, "test", tmp_path) == {"appa_real": 0, "utkface": 2}
-
-
-def test_faces_are_counted_by_decade(prepared: list[str]) -> None:
-    faces = CropDataset(prepared_folders(configuration(prepared)), "val", SIZE)
-    found = counted(faces)
-    assert found["all"] == 10
-    assert list(found) == ["all", *(f"{start}-{start + 9}" for start in range(0, 80, 10))]
-    assert found["20-29"] == sum(20 <= age < 30 for age in faces.age.tolist())

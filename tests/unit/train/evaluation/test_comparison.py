@@ -9,24 +9,34 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from handler.contract import Contract, CropGeometry
-from tests.archives import Darkness, exported
-from train.configuration.settings import contract_parts
+from handler.contract import Contract
+from handler.predictions import CategoryPredictions, OrdinalPredictions
+from handler.task import Categories, CropGeometry
+from tests.archives import Colour, Darkness, exported
+from train.configuration.tasks import task_of
 from train.data.dataset import model_crops
 from train.evaluation import comparison
+from train.evaluation.categories import CategoryKind
 from train.evaluation.comparison import compared
-from train.evaluation.held_out import HeldOut
-from train.modeling.network import AgeNetwork, Architecture
+from train.evaluation.held_out import HeldOut, OrdinalHeldOut
+from train.evaluation.ordinal import AGE
+from train.evaluation.predict import network_predictions
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import Weights, save_weights
 
 Make = Callable[..., DictConfig]
 
 
-def held_out(config: DictConfig, off: float) -> HeldOut:
+def predicted(ages: np.ndarray) -> OrdinalPredictions:
+    return OrdinalPredictions(
+        ages, np.ones_like(ages), np.stack([ages, ages], axis=1), np.zeros((len(ages), 117), "f4")
+    )
+
+
+def held_out(config: DictConfig, off: float) -> OrdinalHeldOut:
     """The test faces, with estimates that are off by so many years."""
-    crops = model_crops(config, "test", contract_parts(config)[0])
-    ages = crops.age.numpy() + np.float32(off)
-    return HeldOut(crops, ages, np.stack([ages, ages], axis=1))
+    crops = model_crops(config, "test", task_of(config))
+    return HeldOut(crops, predicted(crops.target.numpy() + np.float32(off)), AGE)
 
 
 def test_the_difference_is_that_of_each_face(
@@ -46,7 +56,7 @@ def test_the_difference_is_that_of_each_face(
     assert figures["other"].value == pytest.approx(theirs.mean(), abs=1e-3)
     difference = figures["difference"]
     assert difference.value == pytest.approx(0.5 - theirs.mean(), abs=1e-3)
-    assert difference.count == len(faces.age)
+    assert difference.count == len(faces)
     # paired: as wide as the other's own interval, for our error is the same of every face
     wide = figures["other"].high - figures["other"].low
     assert difference.high - difference.low == pytest.approx(wide, abs=1e-3)
@@ -55,18 +65,16 @@ def test_the_difference_is_that_of_each_face(
 def test_weights_are_measured_as_they_are(tiny: Make, contract: Contract, tmp_path: Path) -> None:
     architecture = Architecture("test_resnet", 64, shift=6)
     torch.manual_seed(0)
-    network = AgeNetwork(architecture).eval()
+    network = Network(architecture).eval()
     config = tiny(f"evaluate.beside={tmp_path / 'age.safetensors'}")
-    geometry, _ = contract_parts(config)
-    wide = replace(geometry, size=76, margin=(1 + geometry.margin) * 76 / 64 - 1)
-    weights = Weights(network, architecture, replace(contract, crop=wide))
+    wide = replace(contract, task=task_of(config, 76))
+    weights = Weights(network, architecture, wide)
     save_weights(weights, tmp_path / "age.safetensors")
     found = compared(config, held_out(config, 0))
     assert found is not None
-    with torch.inference_mode():
-        crops = model_crops(config, "test", wide)
-        ages = network(crops.crops)[0]
-    expected = float((ages - crops.age).abs().mean())
+    crops = model_crops(config, "test", wide.task)
+    ages = network_predictions(network, crops.crops, wide).value
+    expected = np.abs(ages - crops.target.numpy()).mean()
     assert found.groups["all"]["other"].value == pytest.approx(expected, abs=0.02)  # kept in half
 
 
@@ -74,7 +82,7 @@ def test_of_the_same_weights_nothing_is_compared(tiny: Make, model_file: Path) -
     config = tiny(f"evaluate.beside={model_file}")
     faces = held_out(config, 0)
     grey = faces.dataset.crops.float().mean(dim=(1, 2, 3)).numpy() * (100 / 255)
-    found = compared(config, replace(faces, age=grey))
+    found = compared(config, replace(faces, predictions=predicted(grey)))
     assert found is not None
     assert found.reason == "it is this model: its ages are the same"
     assert found.groups == {}
@@ -89,7 +97,7 @@ class TestShipped:
     @pytest.fixture(autouse=True)
     def shipped(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         path = tmp_path / "model_store" / "age.safetensors"
-        monkeypatch.setattr(comparison, "SHIPPED", path)
+        monkeypatch.setattr(comparison, "ROOT", tmp_path)
         return path
 
     def test_is_missing(self, tiny: Make, shipped: Path) -> None:
@@ -109,11 +117,12 @@ class TestShipped:
     def test_takes_another_crop(self, tiny: Make, contract: Contract, shipped: Path) -> None:
         shipped.parent.mkdir()
         architecture = Architecture("test_resnet", 64)
-        other = replace(contract, crop=CropGeometry(64, 0.4, 0))
-        save_weights(Weights(AgeNetwork(architecture), architecture, other), shipped)
+        taken = replace(contract.task.input, crop=CropGeometry(64, 0.4, 0))
+        other = replace(contract, task=replace(contract.task, input=taken))
+        save_weights(Weights(Network(architecture), architecture, other), shipped)
         found = compared(config := tiny(), held_out(config, 0))
         assert found is not None
-        assert found.reason.startswith("the model takes 64 px crops, 1.40 times the box")
+        assert found.reason.startswith("the model takes crops of another size or scale")
 
     def test_is_replaced_by_what_the_run_began_from(
         self, tiny: Make, contract: Contract, tmp_path: Path
@@ -122,3 +131,32 @@ class TestShipped:
         found = compared(config := tiny(f"fit.start={start}"), held_out(config, 0))
         assert found is not None
         assert (found.other, found.reason) == (f"{tmp_path.name}/start.pt", "")
+
+
+def test_a_model_of_another_task_is_not_compared(
+    tiny: Make, tint_contract: Contract, tmp_path: Path
+) -> None:
+    other = exported(Colour(), tint_contract, tmp_path / "other.pt")
+    found = compared(config := tiny(f"evaluate.beside={other}"), held_out(config, 0))
+    assert found is not None
+    assert found.reason == "it predicts other values or categories than this model"
+
+
+def test_of_categories_accuracies_are_compared_by_image(
+    tiny: Make, tint_contract: Contract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other model predicts red for every face, by its colours."""
+    other = exported(Colour(), tint_contract, tmp_path / "tint.pt")
+    config = tiny(f"evaluate.beside={other}", "evaluate.bootstrap=50")
+    crops = held_out(config, 0).dataset
+    crops.target = torch.tensor([0.0] * 6 + [1.0] * (len(crops) - 6))
+    monkeypatch.setattr(comparison, "model_crops", lambda *_: crops)
+    probabilities = np.tile(np.array([[0.2, 0.5, 0.3]], "f4"), (len(crops), 1))
+    predictions = CategoryPredictions(probabilities, probabilities > 0.4)
+    kind = CategoryKind("tint", "faces", output=Categories(("red", "green", "blue")))
+    found = compared(config, HeldOut(crops, predictions, kind))
+    assert found is not None
+    figures = found.groups["all"]
+    assert figures["accuracy"].value == pytest.approx(40)
+    assert figures["other"].value == pytest.approx(60)
+    assert figures["difference"].value == pytest.approx(-20)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from train.evaluation.metrics import bootstrap, decades, describe
+from train.evaluation.metrics import bootstrap, describe
 
 
 def test_describe_says_what_the_errors_are() -> None:
@@ -22,8 +22,14 @@ def test_bootstrap_interval_has_the_width_of_the_standard_error() -> None:
     assert str(bootstrap(np.ones(3), 5)) == "1.00 [1.00, 1.00]"
 
 
-def test_decades_hold_every_face_once() -> None:
-    truth = np.array([0, 9, 10, 35, 116])
-    groups = decades(truth)
-    assert list(groups) == ["0-9", "10-19", "30-39", "110-119"]
-    assert sum(mask.sum() for mask in groups.values()) == 5
+def test_the_statistic_is_of_rows_drawn_together() -> None:
+    rows = np.stack([np.arange(5.0), 2 * np.arange(5.0)], axis=1)
+    ratio = bootstrap(rows, 20, statistic=lambda drawn: (drawn[:, 1] / (drawn[:, 0] + 1e-9)).max())
+    assert ratio.value == pytest.approx(2)
+    assert ratio.count == 5
+
+
+def test_the_score_s_limit_is_in_its_name() -> None:
+    value = np.array([1.0, 2.0, 4.0])
+    figures = describe(value, np.ones(3), np.stack([value, value], axis=1), 5, within=1)
+    assert figures["cs1"].value == pytest.approx(200 / 3)

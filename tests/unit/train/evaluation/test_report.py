@@ -9,15 +9,20 @@ import pytest
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from handler.predictions import OrdinalPredictions
 from tests.unit.train.conftest import configuration
 from train.data.cache import CropLabel
 from train.data.dataset import CropDataset
-from train.evaluation.calibrate import neutral
-from train.evaluation.held_out import HeldOut
+from train.evaluation.held_out import HeldOut, OrdinalHeldOut
+from train.evaluation.ordinal import AGE
 from train.evaluation.portraits import Portraits
 from train.evaluation.report import Report, curves, page, plots
 from train.evaluation.tables import Table
 
+AUXILIARY = {
+    "gender": ["male", "female"],
+    "race": ["White", "Black", "Asian", "Indian", "other"],
+}
 SOURCES = ["wild & free", "cost$ and $"]  # with special characters of HTML and matplotlib
 
 
@@ -27,35 +32,40 @@ def dataset(count: int, *, known: bool = True) -> CropDataset:
     made.labels = [
         CropLabel(
             file=f"<b>{i}</b>.jpg",
-            age=float(i),
+            label=str(i),
             split="test",
             source=SOURCES[i % 2],
-            gender=i // 2 % 2 if known and i % 2 == 0 else -1,
-            race=i // 2 % 5 if known and i % 2 == 0 else -1,
+            auxiliary={},
             found=True,
             padding=0.0,
         )
         for i in range(count)
     ]
     made.crops = torch.arange(count).view(-1, 1, 1, 1).expand(-1, 3, 8, 8).byte()
-    made.age = torch.arange(count).float()
-    made.gender = torch.tensor([label.gender for label in made.labels])
-    made.race = torch.tensor([label.race for label in made.labels])
+    made.target = torch.arange(count).float()
+    made.auxiliary = {
+        name: torch.tensor(
+            [i // 2 % len(names) if known and i % 2 == 0 else -1 for i in range(count)]
+        )
+        for name, names in AUXILIARY.items()
+    }
     return made
 
 
-def held_out(count: int = 90, *, known: bool = True) -> HeldOut:
+def held_out(count: int = 90, *, known: bool = True) -> OrdinalHeldOut:
     """Estimates with an error of 0 for the first face and 0.1 more for each further one."""
     age = np.arange(count, dtype=np.float32) * np.float32(1.1)
-    return HeldOut(dataset(count, known=known), age, np.stack([age - 6, age + 6], axis=1))
+    interval = np.stack([age - 6, age + 6], axis=1)
+    found = OrdinalPredictions(age, np.ones_like(age), interval, np.zeros((count, 117), "f4"))
+    return HeldOut(dataset(count, known=known), found, AGE)
 
 
 def report(
-    faces: HeldOut, sources: Sequence[str] = SOURCES, portraits: Portraits | None = None
+    faces: OrdinalHeldOut, sources: Sequence[str] = SOURCES, portraits: Portraits | None = None
 ) -> Report:
     """A report as `evaluate` makes it."""
     bounded = portraits and portraits.results(5)
-    results = faces.results(sources, neutral(0.9), bounded, resamples=5)
+    results = faces.results(sources, AUXILIARY, AGE.neutral(), bounded, resamples=5)
     steps = Table(("step", "what it is"), [("1", "<run>")])
     return Report("A <title>", [("network", "x < y")], steps, results, faces, portraits, [])
 
@@ -72,11 +82,12 @@ def test_figures_of_groups() -> None:
     assert first["mae"].value == pytest.approx(4.4)  # a tenth of the mean of 0, 2, ... 88
     assert results.together["all"]["bias"].value == pytest.approx(4.45)
     assert results.together["all"]["coverage"].value == pytest.approx(100 * 60 / 90, abs=2)
-    assert list(results.decades[SOURCES[1]])[-1] == "80-89"
-    assert results.genders[SOURCES[0]]["male"].keys() == first.keys()
-    assert results.genders[SOURCES[0]]["male"]["mae"].count == 23
-    assert list(results.races[SOURCES[0]]) == ["White", "Black", "Asian", "Indian", "other"]
-    assert results.races[SOURCES[1]] == results.genders[SOURCES[1]] == {}
+    assert list(results.groups[SOURCES[1]])[-1] == "80-89"
+    genders, races = results.auxiliary.values()
+    assert genders[SOURCES[0]]["male"].keys() == first.keys()
+    assert genders[SOURCES[0]]["male"]["mae"].count == 23
+    assert list(races[SOURCES[0]]) == AUXILIARY["race"]
+    assert races[SOURCES[1]] == genders[SOURCES[1]] == {}
 
 
 def test_a_table_has_headers_for_rows_and_columns() -> None:
@@ -101,7 +112,7 @@ def test_the_cumulative_score_counts_faces_within_an_error() -> None:
 
 def test_a_figure_of_few_faces_is_drawn_hollow() -> None:
     results = report(held_out()).results
-    figure = plots.people(results)
+    figure = plots.people(results, {"mae": "mean absolute error", "bias": "bias"})
     dots = [line.get_markerfacecolor() for line in figure.axes[0].lines]
     assert dots == ["white"] * 7  # two genders and five races, of 23 faces at most
     (axes, _) = figure.axes
@@ -120,7 +131,7 @@ def test_every_source_is_drawn_however_many_there_are() -> None:
     ]
     results = report(faces, many).results
     assert len(plots.predicted(faces, many).axes) == len(many)
-    (legend,) = plots.error_by_age(results).legends
+    (legend,) = plots.error_by_group(results).legends
     assert [text.get_text() for text in legend.get_texts()] == [*many, "all together"]
     names = [line.get_label() for line in plots.cumulative(faces, many, None).axes[0].lines]
     assert names[:-1] == many
@@ -142,19 +153,19 @@ def test_learning_curves_of_a_run_and_of_the_one_that_it_started_from(tmp_path: 
     config = configuration(
         [f"run={tmp_path / 'second'}", f"fit.start={tmp_path / 'first' / 'best.ckpt'}"]
     )
-    first, second = curves.read(config)
+    first, second = curves.read(config, "val/mae")
     assert (first.name, second.name) == ("first", "second")
-    assert first.error.value.tolist() == [9, 7]
-    assert second.error.step.tolist() == [9, 19, 29]
+    assert first.metric.value.tolist() == [9, 7]
+    assert second.metric.step.tolist() == [9, 19, 29]
     assert second.loss.value.tolist() == [13, 12, 11]
     assert second.rate.value.tolist() == [0.5] * 3
-    loss, error, _ = plots.learning([first, second]).axes
+    loss, error, _ = plots.learning([first, second], "mean absolute error, years").axes
     assert error.lines[1].get_xdata() == pytest.approx([28, 38, 48])  # after the 19 of the first
     assert loss.lines[3].get_ydata() == pytest.approx([13, 12.5, 12])
 
     (tmp_path / "first" / "config.yaml").unlink()  # as where it was moved
-    assert [stage.name for stage in curves.read(config)] == ["second"]
+    assert [stage.name for stage in curves.read(config, "val/mae")] == ["second"]
 
 
 def test_a_run_that_logged_elsewhere_has_no_curves(tmp_path: Path) -> None:
-    assert curves.read(configuration([f"run={tmp_path}"])) == []
+    assert curves.read(configuration([f"run={tmp_path}"]), "val/mae") == []

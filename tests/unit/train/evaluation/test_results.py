@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from handler.contract import Calibration
+from handler.contract import OrdinalCalibration
 from train.evaluation import tables
-from train.evaluation.metrics import Measured
-from train.evaluation.results import Bounded, Check, Comparison, Figures, Results
+from train.evaluation.metrics import Figures, Measured
+from train.evaluation.ordinal import AGE
+from train.evaluation.results import Bounded, Check, Comparison, Results
 
 
 def measured(value: float, count: int = 40) -> Measured:
@@ -20,12 +21,15 @@ def figures(coverage: float = 90.0, count: int = 40) -> Figures:
 
 
 RESULTS = Results(
-    Calibration(0.9, (0, 116), (-1.5, -2), (1.5, 1)),
+    AGE,
+    OrdinalCalibration(0.9, (0, 116), (-1.5, -2), (1.5, 1)),
     sources={"my faces": figures(), "my": figures(count=3)},
-    decades={"my faces": {"0-9": figures(), "10-19": figures()}, "my": {"0-9": figures(count=3)}},
+    groups={"my faces": {"0-9": figures(), "10-19": figures()}, "my": {"0-9": figures(count=3)}},
     together={"all": figures(87.99), "0-9": figures(85.0), "10-19": figures(84.9)},
-    genders={"my faces": {"male": figures()}, "my": {}},
-    races={"my faces": {}, "my": {"Asian": figures(count=2)}},
+    auxiliary={
+        "gender": {"my faces": {"male": figures()}, "my": {}},
+        "race": {"my faces": {}, "my": {"Asian": figures(count=2)}},
+    },
     portraits=Bounded({name: measured(7.0, 9) for name in ("mae", "bias", "inside5", "width")}, 2),
     beside=Comparison(
         "model_store/age.safetensors",
@@ -56,7 +60,7 @@ def test_what_earlier_versions_wrote_is_understood() -> None:
     old = {key: value for key, value in stored(RESULTS).items() if key in ("calibration", "test")}
     assert list(old["test"]) == ["my faces", "my", "my faces 0-9", "my faces 10-19", "my 0-9"]
     results = Results.from_json(old, ["my faces", "my"])
-    assert results == Results(RESULTS.calibration, RESULTS.sources, RESULTS.decades)
+    assert results == Results(AGE, RESULTS.calibration, RESULTS.sources, RESULTS.groups)
     assert [row[:2] for row in tables.sources(results).rows] == [("my faces", "40"), ("my", "3")]
     assert tables.people(results).rows == []
 
@@ -125,7 +129,7 @@ def test_all_sources_stand_beside_each_other() -> None:
 
 def test_a_single_source_is_not_repeated() -> None:
     alone = Results(
-        RESULTS.calibration, {"my": figures()}, {"my": {}}, {"all": figures()}, portraits=None
+        AGE, RESULTS.calibration, {"my": figures()}, {"my": {}}, {"all": figures()}, portraits=None
     )
     assert [row[0] for row in tables.sources(alone).rows] == ["my"]
 

@@ -32,7 +32,7 @@ def test_markdown_escapes_bars_and_joins_lines() -> None:
 def test_a_check(target: tuple[float, float], value: float | None, cells: tuple[str, ...]) -> None:
     coverage = None if value is None else Measured(value, 89.0, 91.0, 50)
     count = "0" if value is None else "50"
-    row = tables._check(Check("30-39", target, coverage))
+    row = tables._check(Check("30-39", target, coverage), "faces")
     assert row == ("30-39", count, *cells)
 
 

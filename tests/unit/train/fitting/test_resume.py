@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tests.unit.train.conftest import configuration
 from tests.unit.train.runs import saved
+from train.configuration.tasks import with_categories
 from train.fitting.resume import Progress, resumed
 from train.modeling.checkpoint import read_checkpoint
 
@@ -85,7 +86,7 @@ def test_paths_machines_and_logging_may_change(tiny: Make) -> None:
         own.run, "data=[own,utkface,appa_real]", "data.sources.own=there.csv",
         "data.prepared=there", "data.processes=7", "logger=wandb", "profiler=simple",
         "+trainer.accelerator=cpu",
-        "evaluate.bootstrap=3", f"fit.start={Path.cwd() / 'a' / 'b.ckpt'}",
+        "evaluate.bootstrap=3", "baselines.limit=7", f"fit.start={Path.cwd() / 'a' / 'b.ckpt'}",
     )  # fmt: skip
     assert set(found.data.sources) == {"utkface", "appa_real", "own"}
     assert found.data.sources.own == "there.csv"
@@ -163,3 +164,46 @@ def test_naming_the_data_again_keeps_the_folder_of_its_crops(tmp_path: Path) -> 
     assert resumed(configuration(given), before, given).data.prepared == "crops"
     given.append("data.prepared=moved")
     assert resumed(configuration(given), before, given).data.prepared == "moved"
+
+
+class TestTasks:
+    """A run of categories: its task, whatever the default is."""
+
+    def test_it_keeps_its_own(self, tiny_colours: Make) -> None:
+        own = saved(with_categories(tiny_colours()))
+        found = resume(own.run)
+        assert found.task == own.task
+        assert found.task.auxiliary == {}
+        assert found.task.output.names == ["blue", "green", "red"]
+        assert found.fit.loss == "cross_entropy"
+
+    def test_a_repeated_command_changes_nothing(
+        self, tiny_colours: Make, prepared_colours: list[str]
+    ) -> None:
+        """It leaves names and loss to task and data, as at the start."""
+        own = saved(with_categories(tiny_colours()))
+        again = [*prepared_colours, "fit.loss=auto", "task.output.names=null"]
+        assert resume(own.run, *again).task == own.task
+
+    def test_another_task_is_refused(self, tiny_colours: Make, tiny: Make) -> None:
+        own = saved(with_categories(tiny_colours()))
+        with pytest.raises(ValueError, match=r"task\.name=emotion \(the run has colour\)"):
+            resume(own.run, "task=emotion")
+        with pytest.raises(ValueError, match=r"task\.mirror=True \(the run has False\)"):
+            resume(own.run, "task.mirror=true")
+        ages = saved(tiny())
+        with pytest.raises(ValueError, match=r"task\.name=emotion \(the run has age\)"):
+            resume(ages.run, "task=emotion")
+
+    def test_a_run_of_version_1_has_the_task_of_ages(self, tiny: Make) -> None:
+        own = saved(tiny("fit.loss=dldl_v2", "fit.balance.target=0.25"))
+        file = Path(own.run, "config.yaml")
+        earlier = OmegaConf.load(file)
+        del earlier.task, earlier.fit.label_smoothing, earlier.fit.class_weight, earlier.data.tight
+        earlier.fit.balance = {"age": 0.25, "source": 0.0}
+        OmegaConf.save(earlier, file)
+        found = resume(own.run)
+        assert found.task == configuration([]).task
+        assert found.fit.balance == {"target": 0.25, "source": 0.0}
+        assert (found.fit.label_smoothing, found.fit.class_weight) == (0.0, 0.0)
+        assert resume(own.run, "fit.loss=auto").fit.loss == "dldl_v2"

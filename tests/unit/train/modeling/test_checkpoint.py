@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from handler.contract import Contract
+from tests.unit.train.tasks import AGE
 from train import torch_file
 from train.data.augment import Augmentation
 from train.fitting.build import learner
@@ -22,22 +23,23 @@ from train.modeling.checkpoint import (
     trained_side,
     with_current_names,
 )
-from train.modeling.learner import AgeFit, Recipe
-from train.modeling.losses import AgeLoss
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.learner import Learner, Recipe
+from train.modeling.losses import OrdinalLoss
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import Weights, save_weights
 
 ARCHITECTURE = Architecture("test_resnet", 64)
 EARLIER = {"auxiliary_heads.": "helpers.", "feature_heads.": "hints."}
 
 
-def module(seed: int) -> AgeFit:
+def module(seed: int) -> Learner:
     """A training module with random weights."""
     torch.manual_seed(seed)
     recipe = Recipe(1e-3, 0.3, 0.05, 0.2, 0.0, 64, 0.0, 0)
     augmentation = Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0)
-    loss = AgeLoss("dldl_v2", 2.0, 0.1)
-    return AgeFit(AgeNetwork(ARCHITECTURE), ARCHITECTURE, recipe, loss, augmentation, False)
+    loss = OrdinalLoss(AGE, "dldl_v2", 2.0, 0.1)
+    network, heads = Network(ARCHITECTURE), {"gender": 2, "race": 5}
+    return Learner(network, ARCHITECTURE, recipe, loss, augmentation, False, None, auxiliary=heads)
 
 
 def written(path: Path, seed: int = 0, **more: Any) -> dict[str, torch.Tensor]:
@@ -98,7 +100,7 @@ def test_the_side_of_the_faces(tmp_path: Path) -> None:
 def test_a_start_from_exported_weights_has_the_network_alone(
     tmp_path: Path, contract: Contract
 ) -> None:
-    network = AgeNetwork(ARCHITECTURE)
+    network = Network(ARCHITECTURE)
     save_weights(Weights(network, ARCHITECTURE, contract), tmp_path / "age.safetensors")
     start = load_start(tmp_path / "age.safetensors")
     assert start.architecture == ARCHITECTURE
@@ -148,6 +150,18 @@ class TestVersion10:
         assert found["state_dict"].keys() == state.keys() | {"feature_heads.0.weight"}
         assert found["current_model_state"].keys() == found["state_dict"].keys()
         assert with_current_names(found).keys() == found.keys()
+
+    def test_an_architecture_without_classes_is_of_ages(self, tmp_path: Path) -> None:
+        state = written(tmp_path / "a.ckpt")
+        checkpoint = torch_file.read(tmp_path / "a.ckpt")
+        for name in ("classes", "mirror", "grey"):
+            del checkpoint["architecture"][name]
+        torch_file.write(checkpoint, tmp_path / "a.ckpt")
+        network, architecture = load_checkpoint(tmp_path / "a.ckpt")
+        assert architecture == ARCHITECTURE
+        assert (architecture.classes, architecture.mirror, architecture.grey) == (117, True, False)
+        assert torch.equal(network.head.weight, state["network.head.weight"])
+        assert load_start(tmp_path / "a.ckpt").architecture == ARCHITECTURE
 
     def test_every_reader(self, tmp_path: Path) -> None:
         state = module(0).state_dict()

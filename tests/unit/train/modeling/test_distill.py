@@ -9,15 +9,15 @@ from torch.nn import functional
 from handler.contract import Contract
 from train.fitting.build import learner
 from train.modeling.distill import Teacher, Teachers, feature_loss, load_teacher
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import Weights, save_weights
 
 Make = Callable[..., DictConfig]
 
 
-def network(seed: int, shift: int = 0) -> AgeNetwork:
+def network(seed: int, shift: int = 0) -> Network:
     torch.manual_seed(seed)
-    return AgeNetwork(Architecture("test_resnet", 32, shift=shift)).eval()
+    return Network(Architecture("test_resnet", 32, shift=shift)).eval()
 
 
 def faces(side: int) -> torch.Tensor:

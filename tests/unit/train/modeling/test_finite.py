@@ -9,9 +9,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from handler.contract import Contract
+from handler.predictions import CategoryPredictions, OrdinalPredictions, Predictions
 from train.fitting.callbacks import AtomicCheckpointIO
-from train.modeling.finite import NotFiniteError, refuse_ages, refuse_figures, refuse_weights
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.finite import NotFiniteError, refuse_figures, refuse_predictions, refuse_weights
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import Weights, save_weights
 from train.torchscript import build
 
@@ -26,10 +27,19 @@ def test_weights() -> None:
         refuse_weights(FILE, bad)
 
 
-def test_ages() -> None:
-    refuse_ages(FILE, np.array([1.0, 2.0]))
-    with pytest.raises(ValueError, match="for 1 of 2 faces are NaN or infinite"):
-        refuse_ages(FILE, np.array([1.0, np.inf]))
+@pytest.mark.parametrize("kind", ["ordinal", "categories"])
+def test_predictions(kind: str) -> None:
+    def predictions(value: float) -> Predictions:
+        numbers = np.array([1.0, value], "f4")
+        if kind == "categories":
+            return CategoryPredictions(numbers[:, None], np.ones((2, 1), bool))
+        return OrdinalPredictions(
+            numbers, np.ones(2, "f4"), np.ones((2, 2), "f4"), np.ones((2, 1), "f4")
+        )
+
+    refuse_predictions(FILE, predictions(2.0))
+    with pytest.raises(ValueError, match="for 1 of 2 crops are NaN or infinite"):
+        refuse_predictions(FILE, predictions(np.inf))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
@@ -64,7 +74,7 @@ class TestRuns:
     ) -> None:
         architecture = Architecture("test_resnet", 64)
         path = tmp_path / "age.safetensors"
-        weights = Weights(AgeNetwork(architecture), architecture, contract)
+        weights = Weights(Network(architecture), architecture, contract)
         save_weights(weights, path)
         tensors = load_file(path)
         with safe_open(path, "pt") as file:

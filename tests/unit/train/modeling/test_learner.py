@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tests.unit.train.tasks import AGE
 from train.data.augment import Augmentation
 from train.modeling.distill import Teacher, Teachers, feature_loss
-from train.modeling.learner import AgeFit, Recipe
-from train.modeling.losses import AgeLoss, TeacherTarget
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.learner import Learner, Recipe
+from train.modeling.losses import OrdinalLoss, TeacherTarget
+from train.modeling.network import Architecture, Network
 
 ARCHITECTURE = Architecture("test_resnet", 32)
 FACES = torch.randint(
@@ -19,14 +20,15 @@ FACES = torch.randint(
 )
 BATCH: Any = {
     "crop": FACES,
-    "age": torch.tensor([5.0, 20.0, 40.0, 70.0]),
+    "target": torch.tensor([5.0, 20.0, 40.0, 70.0]),
     "gender": torch.tensor([0, 1, -1, 1]),  # one is unknown
     "race": torch.tensor([-1, -1, -1, -1]),
 }
-LOSS = AgeLoss("dldl_v2", 2.0, 0.1)
+LOSS = OrdinalLoss(AGE, "dldl_v2", 2.0, 0.1)
+AUXILIARY = {"gender": 2, "race": 5}
 
 
-def module(teachers: Teachers | None = None, **weights: float) -> AgeFit:
+def module(teachers: Teachers | None = None, **weights: float) -> Learner:
     """A module in evaluation mode, without augmentation, and its logged values in `logged`."""
     torch.manual_seed(0)
     fixed: dict[str, Any] = {
@@ -34,8 +36,9 @@ def module(teachers: Teachers | None = None, **weights: float) -> AgeFit:
         "feature_weight": 0.0, "side": 32, "mixup": 0.0, "seed": 0,
     }  # fmt: skip
     still = Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0, mirror=0)
-    network = AgeNetwork(ARCHITECTURE)
-    made = AgeFit(network, ARCHITECTURE, Recipe(**fixed | weights), LOSS, still, False, teachers)
+    network = Network(ARCHITECTURE)
+    recipe = Recipe(**fixed | weights)
+    made = Learner(network, ARCHITECTURE, recipe, LOSS, still, False, teachers, AUXILIARY)
     made._trainer = SimpleNamespace(  # type: ignore[assignment]
         num_training_batches=1,
         current_epoch=0,
@@ -47,46 +50,45 @@ def module(teachers: Teachers | None = None, **weights: float) -> AgeFit:
     return made.eval()
 
 
-def outputs(fit: AgeFit) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Features, logits and means of the batch."""
+def outputs(fit: Learner) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features and logits of the batch."""
     features = fit.network.features(fit.augmentation(FACES, 32, 32))
-    logits = fit.network.head(features)
-    return features, logits, fit.network.moments(logits.softmax(dim=1))[0]
+    return features, fit.network.head(features)
 
 
 @torch.no_grad()
 def test_the_age_alone() -> None:
     fit = module()
-    _, logits, mean = outputs(fit)
-    expected = LOSS(logits, mean, BATCH["age"])
+    _, logits = outputs(fit)
+    expected = LOSS(logits, BATCH["target"])
     assert float(fit.training_step(BATCH, 0)) == pytest.approx(float(expected), rel=1e-5)
 
 
 @torch.no_grad()
 def test_auxiliary_tasks_count_by_their_known_labels() -> None:
     fit = module(auxiliary_weight=0.5)
-    features, logits, mean = outputs(fit)
+    features, logits = outputs(fit)
     known = [0, 1, 3]
     gender = functional.cross_entropy(
         fit.auxiliary_heads["gender"](features)[known], BATCH["gender"][known]
     )
-    expected = LOSS(logits, mean, BATCH["age"]) + 0.5 * gender  # no race is known
+    expected = LOSS(logits, BATCH["target"]) + 0.5 * gender  # no race is known
     assert float(fit.training_step(BATCH, 0)) == pytest.approx(float(expected), rel=1e-5)
 
 
 @torch.no_grad()
 def test_feature_distillation_is_the_mean_over_teachers() -> None:
     torch.manual_seed(1)
-    teachers = Teachers([Teacher(AgeNetwork(ARCHITECTURE).eval(), 32) for _ in range(2)])
+    teachers = Teachers([Teacher(Network(ARCHITECTURE).eval(), 32) for _ in range(2)])
     fit = module(teachers, feature_weight=2.0)
-    features, logits, mean = outputs(fit)
+    features, logits = outputs(fit)
     output = teachers(fit.augmentation(FACES, 32, 32))
     target = TeacherTarget(output.probabilities, torch.zeros(4, dtype=torch.bool))
     errors = [
         feature_loss(head(features), each)
         for head, each in zip(fit.feature_heads, output.features, strict=True)
     ]
-    expected = LOSS(logits, mean, BATCH["age"], target) + 2.0 * sum(errors) / 2
+    expected = LOSS(logits, BATCH["target"], target) + 2.0 * sum(errors) / 2
     assert len(errors) == 2
     assert float(fit.training_step(BATCH, 0)) == pytest.approx(float(expected), rel=1e-4)
 
@@ -94,9 +96,12 @@ def test_feature_distillation_is_the_mean_over_teachers() -> None:
 @torch.no_grad()
 def test_mixed_faces_have_neither_age_nor_gender_of_their_own() -> None:
     torch.manual_seed(1)
-    teachers = Teachers([Teacher(AgeNetwork(ARCHITECTURE).eval(), 32)])
+    teachers = Teachers([Teacher(Network(ARCHITECTURE).eval(), 32)])
     fit = module(teachers, mixup=1.0, auxiliary_weight=0.5)
-    other: Any = BATCH | {"age": BATCH["age"] + 10, "gender": 1 - BATCH["gender"].clamp(min=0)}
+    other: Any = BATCH | {
+        "target": BATCH["target"] + 10,
+        "gender": 1 - BATCH["gender"].clamp(min=0),
+    }
     assert float(fit.training_step(BATCH, 0)) == float(fit.training_step(other, 0))
 
 

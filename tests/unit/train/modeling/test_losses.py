@@ -4,23 +4,26 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional
 
-from train.modeling.losses import AgeLoss, TeacherTarget
+from handler.task import Ordinal
+from tests.unit.train.tasks import AGE, SHAPES
+from train.modeling.losses import CategoryLoss, OrdinalLoss, TeacherTarget
 
 AGES = torch.tensor([30.0, 60.4])
-MEAN = torch.tensor([33.0, 59.4])
 
 
 def value(kind: Any, logits: torch.Tensor) -> float:
-    return float(AgeLoss(kind, sigma=2.0, expectation_weight=0.1)(logits, MEAN, AGES))
+    return float(OrdinalLoss(AGE, kind, sigma=2.0, expectation_weight=0.1)(logits, AGES))
 
 
 def test_of_a_flat_distribution() -> None:
     flat = torch.zeros(2, 117)
     entropy = 4.7622  # ln 117
     assert value("cross_entropy", flat) == pytest.approx(entropy, abs=1e-4)
-    assert value("l1", flat) == pytest.approx(2.0)
-    assert value("dldl_v2", flat) == pytest.approx(entropy + 0.1 * 2.0, abs=1e-4)
+    error = (28.0 + 2.4) / 2  # of the mean, 58
+    assert value("l1", flat) == pytest.approx(error)
+    assert value("dldl_v2", flat) == pytest.approx(entropy + 0.1 * error, abs=1e-4)
 
 
 def test_of_the_right_year_alone() -> None:
@@ -31,15 +34,16 @@ def test_of_the_right_year_alone() -> None:
 
 
 def test_the_width_is_that_of_sigma() -> None:
-    """A Gaussian around the age costs its own entropy, ln(sigma sqrt(2 pi e)), and the mean's."""
+    """A Gaussian around the age costs its own entropy, ln(sigma sqrt(2 pi e)), and no mean."""
     years = torch.arange(117.0)
     logits = -((years - AGES[:, None]) ** 2) / (2 * 2.0**2)
-    assert value("dldl_v2", logits) == pytest.approx(2.1121 + 0.1 * 2.0, abs=1e-3)
+    assert value("dldl_v2", logits) == pytest.approx(2.1121, abs=1e-3)
+    assert value("l1", logits) == pytest.approx(0, abs=1e-3)
 
 
 def test_an_unknown_one_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(ValueError, match=r"fit\.loss=l2: choose one of dldl_v2, cross_entropy, l1"):
-        AgeLoss("l2", 2.0, 0.1)  # type: ignore[arg-type]
+        OrdinalLoss(AGE, "l2", 2.0, 0.1)  # type: ignore[arg-type]
 
 
 def sure_of_its_year() -> torch.Tensor:
@@ -51,14 +55,14 @@ def sure_of_its_year() -> torch.Tensor:
 
 def taught_value(weight: float, alone: list[bool]) -> float:
     """The loss with teachers whose output is the network's."""
-    loss = AgeLoss("dldl_v2", sigma=2.0, expectation_weight=0.1, teacher_weight=weight)
+    loss = OrdinalLoss(AGE, "dldl_v2", sigma=2.0, expectation_weight=0.1, teacher_weight=weight)
     teachers = TeacherTarget(sure_of_its_year().softmax(dim=1), torch.tensor(alone))
-    return float(loss(sure_of_its_year(), MEAN, AGES, teachers))
+    return float(loss(sure_of_its_year(), AGES, teachers))
 
 
 def test_the_teachers_are_mixed_into_the_target() -> None:
     both = [False, False]
-    assert taught_value(1.0, both) == pytest.approx(0.1 * 2.0, abs=1e-3)  # the mean's error remains
+    assert taught_value(1.0, both) == pytest.approx(0.1 * 0.2, abs=1e-3)  # the mean's error remains
     assert taught_value(0.0, both) == pytest.approx(value("dldl_v2", sure_of_its_year()))
     half = (taught_value(0.0, both) + taught_value(1.0, both)) / 2
     assert taught_value(0.5, both) == pytest.approx(half)
@@ -68,3 +72,71 @@ def test_unlabelled_faces_have_the_teachers_target_alone() -> None:
     assert taught_value(0.0, [True, True]) == pytest.approx(0, abs=1e-3)
     first, second = (taught_value(0.3, [i == 1, i == 0]) for i in range(2))
     assert first + second == pytest.approx(taught_value(0.3, [False, False]), abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["dldl_v2", "cross_entropy", "l1"])
+def test_ages_have_the_losses_of_version_1(kind: Any) -> None:
+    """To the last digit: runs of earlier versions resume."""
+    generator = torch.Generator().manual_seed(0)
+    logits, ages = torch.randn(8, 117, generator=generator), torch.linspace(0, 116, 8)
+    years = torch.arange(117, dtype=torch.float32)
+    error = ((logits.softmax(dim=1) * years).sum(dim=1) - ages).abs()
+    gaussian = (-((years - ages[:, None]) ** 2) / (2 * 2.0**2)).softmax(dim=1)
+    expected = {
+        "dldl_v2": functional.cross_entropy(logits, gaussian) + 0.1 * error.mean(),
+        "cross_entropy": functional.cross_entropy(logits, ages.round().long()),
+        "l1": error.mean(),
+    }
+    assert torch.equal(OrdinalLoss(AGE, kind, 2.0, 0.1)(logits, ages), expected[kind])
+
+
+def test_numbers_that_do_not_begin_with_zero() -> None:
+    fingers = Ordinal(2, 4, "fingers")
+    sure = torch.tensor([[-20.0, -20.0, 20.0]])  # of 4
+    for kind, cost in (("l1", 1.0), ("cross_entropy", 40.0)):
+        loss = OrdinalLoss(fingers, kind, 1.0, 0.1)  # type: ignore[arg-type]
+        assert float(loss(sure, torch.tensor([3.0]))) == pytest.approx(cost)
+        assert float(loss(sure, torch.tensor([4.0]))) == pytest.approx(0, abs=1e-4)
+
+
+LOGITS = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+TARGETS = torch.tensor([0.0, 1.0])
+COSTS = [0.2395, 1.5514]  # ln(1 + 2 exp(-2)), ln(2 + exp(1))
+
+
+def of_categories(
+    smoothing: float = 0.0,
+    weights: tuple[float, ...] = (1.0, 1.0, 1.0),
+    teacher_weight: float = 0.5,
+    teachers: TeacherTarget | None = None,
+) -> float:
+    loss = CategoryLoss(SHAPES, smoothing, weights, teacher_weight)
+    return float(loss(LOGITS, TARGETS, teachers))
+
+
+def test_categories_have_the_cross_entropy() -> None:
+    assert of_categories() == pytest.approx(sum(COSTS) / 2, abs=1e-4)
+    expected = functional.cross_entropy(LOGITS, TARGETS.long())
+    assert of_categories() == pytest.approx(float(expected))
+
+
+def test_smoothing_spreads_over_all_categories() -> None:
+    others = [(0.2395 + 2.2395 + 2.2395) / 3, (1.5514 + 1.5514 + 0.5514) / 3]
+    expected = sum(0.7 * own + 0.3 * all_ for own, all_ in zip(COSTS, others, strict=True)) / 2
+    assert of_categories(smoothing=0.3) == pytest.approx(expected, abs=1e-4)
+
+
+def test_weights_multiply_the_losses_of_their_categories() -> None:
+    expected = (0.5 * COSTS[0] + 2.0 * COSTS[1]) / 2
+    assert of_categories(weights=(0.5, 2.0, 9.0)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_teachers_of_categories() -> None:
+    theirs = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.5, 0.5]])
+    taught = [2.2395, (1.5514 + 0.5514) / 2]
+    own = TeacherTarget(theirs, torch.tensor([False, False]))
+    expected = sum(0.75 * a + 0.25 * b for a, b in zip(COSTS, taught, strict=True)) / 2
+    assert of_categories(teacher_weight=0.25, teachers=own) == pytest.approx(expected, abs=1e-4)
+    mixed = TeacherTarget(theirs, torch.tensor([True, False]))  # the first has no label
+    expected = (taught[0] + COSTS[1]) / 2
+    assert of_categories(teacher_weight=0.0, teachers=mixed) == pytest.approx(expected, abs=1e-4)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 from train.modeling.quantize import Ranges, activation_ranges, quantized
 
 
@@ -14,27 +14,27 @@ def crops(count: int, seed: int) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def network() -> AgeNetwork:
+def network() -> Network:
     torch.manual_seed(0)
-    return AgeNetwork(Architecture("test_resnet", 64)).eval()
+    return Network(Architecture("test_resnet", 64)).eval()
 
 
 @pytest.fixture(scope="module")
-def ranges(network: AgeNetwork) -> Ranges:
+def ranges(network: Network) -> Ranges:
     return activation_ranges(network, crops(8, seed=0))
 
 
-def test_the_network_itself_stays_the_same(network: AgeNetwork, ranges: Ranges) -> None:
+def test_the_network_itself_stays_the_same(network: Network, ranges: Ranges) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     quantized(network, ranges)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-def test_the_same_ranges_twice(network: AgeNetwork, ranges: Ranges) -> None:
+def test_the_same_ranges_twice(network: Network, ranges: Ranges) -> None:
     assert activation_ranges(network, crops(8, seed=0)) == ranges
 
 
 def test_ranges_of_another_network(ranges: Ranges) -> None:
-    network = AgeNetwork(Architecture("resnet18", 64)).eval()
+    network = Network(Architecture("resnet18", 64)).eval()
     with pytest.raises(ValueError, match="are not this network's: export it again"):
         quantized(network, ranges)

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from handler.contract import Contract
+from handler.predictions import OrdinalPredictions, median
 from handler.predictor import Predictor
+from tests.unit.train.tasks import AGE
 from train import torchscript
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import Weights, load_weights, save_weights
 
 ARCHITECTURE = Architecture("test_resnet", 64)
@@ -24,7 +27,7 @@ ARCHITECTURE = Architecture("test_resnet", 64)
 def weights(tmp_path: Path, contract: Contract) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "age.safetensors"
-    save_weights(Weights(AgeNetwork(ARCHITECTURE).eval(), ARCHITECTURE, contract), path)
+    save_weights(Weights(Network(ARCHITECTURE).eval(), ARCHITECTURE, contract), path)
     return path
 
 
@@ -32,7 +35,7 @@ def test_weights_come_back_as_they_were_but_large_ones_in_half_precision(
     weights: Path, contract: Contract
 ) -> None:
     torch.manual_seed(0)
-    original = AgeNetwork(ARCHITECTURE).state_dict()
+    original = Network(ARCHITECTURE).state_dict()
     read = load_weights(weights)
     assert (read.architecture, read.contract, read.ranges) == (ARCHITECTURE, contract, None)
     assert not read.network.training
@@ -47,19 +50,21 @@ def test_weights_come_back_as_they_were_but_large_ones_in_half_precision(
 def test_a_layer_before_the_years_goes_along(contract: Contract, tmp_path: Path) -> None:
     torch.manual_seed(0)
     architecture = replace(ARCHITECTURE, hidden=24)
-    network = AgeNetwork(architecture).eval()
+    network = Network(architecture).eval()
     save_weights(Weights(network, architecture, contract), tmp_path / "age.safetensors")
     torchscript.build(tmp_path / "age.safetensors", tmp_path / "age.pt")
     predictor = Predictor.load(tmp_path / "age.pt", torch.device("cpu"), "float32")
     faces = np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64), np.uint8)
     assert load_weights(tmp_path / "age.safetensors").architecture == architecture
-    age, _ = load_weights(tmp_path / "age.safetensors").network(torch.from_numpy(faces))
-    assert np.allclose(predictor.predict(faces).age, age, atol=1e-3)
+    found = predictor.predict(faces)
+    assert isinstance(found, OrdinalPredictions)
+    probabilities = load_weights(tmp_path / "age.safetensors").network(torch.from_numpy(faces))
+    assert np.allclose(found.value, median(probabilities, AGE.low), atol=1e-3)
 
 
 def test_load_weights_refuses_another_file(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match=r"holds no age model: make one with python -m train"):
+    with pytest.raises(ValueError, match=r"holds no model: make one with python -m train"):
         load_weights(tmp_path / "other.safetensors")
 
 
@@ -72,11 +77,11 @@ def test_load_weights_refuses_a_truncated_file(weights: Path) -> None:
 def test_load_weights_refuses_those_of_another_version(weights: Path, tmp_path: Path) -> None:
     with safe_open(weights, framework="pt") as stored:
         metadata = stored.metadata()
-    architecture = json.loads(metadata["architecture"]) | {"mirror": True}
+    architecture = json.loads(metadata["architecture"]) | {"halves": True}
     other = tmp_path / "other.safetensors"
     save_file(load_file(weights), other, metadata | {"architecture": json.dumps(architecture)})
     with pytest.raises(
-        ValueError, match=r"another version of this package: export it again .*mirror"
+        ValueError, match=r"another version of this package: export it again .*halves"
     ):
         load_weights(other)
 
@@ -119,3 +124,52 @@ def test_a_header_of_something_else(weights: Path, key: str, text: str, words: s
     assert line.startswith(
         f"{weights} is damaged, or of another version of this package: export it again with "
     )
+
+
+def as_of_schema_2(contract: Contract) -> dict[str, Any]:
+    """A contract of ages as version 1 wrote it."""
+    values = json.loads(contract.to_json())
+    faces = values.pop("task")["input"]["faces"]
+    calibration = values["calibration"]["ordinal"]
+    calibration["ages"] = calibration.pop("values")
+    return {**values, "calibration": calibration, **faces, "schema": 2}
+
+
+def rewritten(path: Path, metadata: dict[str, str], **changed: Any) -> None:
+    texts = {key: json.dumps(value) for key, value in changed.items()}
+    save_file(load_file(path), path, metadata | texts)
+
+
+class TestVersion1:
+    """Files of version 1 hold a contract of schema 2 and an architecture without classes."""
+
+    @pytest.fixture
+    def metadata(self, weights: Path) -> dict[str, str]:
+        with safe_open(weights, framework="pt") as file:
+            return dict(file.metadata())
+
+    def test_they_are_read(
+        self, weights: Path, metadata: dict[str, str], contract: Contract
+    ) -> None:
+        architecture = json.loads(metadata["architecture"])
+        for name in ("classes", "mirror", "grey"):
+            del architecture[name]
+        before = load_weights(weights)
+        old = as_of_schema_2(contract)
+        assert set(old) >= {"crop", "detector", "calibration", "schema"}
+        assert "task" not in old
+        rewritten(weights, metadata, architecture=architecture, contract=old)
+        found = load_weights(weights)
+        assert (found.contract, found.architecture) == (contract, ARCHITECTURE)
+        for name, value in found.network.state_dict().items():
+            assert torch.equal(value, before.network.state_dict()[name])
+
+    @pytest.mark.parametrize(
+        "broken", [{"calibration": None}, {"calibration": {}}, {"crop": {}}, {"detector": 3}]
+    )
+    def test_a_damaged_contract_is_one_line(
+        self, weights: Path, metadata: dict[str, str], contract: Contract, broken: dict[str, Any]
+    ) -> None:
+        rewritten(weights, metadata, contract=as_of_schema_2(contract) | broken)
+        with pytest.raises(ValueError, match=r"^[^\n]*is damaged, or of another version [^\n]*$"):
+            load_weights(weights)

@@ -10,7 +10,7 @@ from handler.contract import Contract
 from tests.torchserve import ROOT
 from tests.unit.train.conftest import configuration
 from train.evaluation import origins
-from train.modeling.network import AgeNetwork, Architecture
+from train.modeling.network import Architecture, Network
 from train.modeling.weights import Weights, save_weights
 from train.provenance.provenance import KEY, Provenance
 from train.provenance.runs import run_provenance
@@ -37,7 +37,7 @@ def exported(path: Path, origin: Provenance | None, contract: Contract) -> Path:
     contract = replace(contract, provenance=origin and origin.to_json())
     architecture = Architecture("test_resnet", 64)
     torch.manual_seed(0)
-    save_weights(Weights(AgeNetwork(architecture).eval(), architecture, contract), path)
+    save_weights(Weights(Network(architecture).eval(), architecture, contract), path)
     return path
 
 

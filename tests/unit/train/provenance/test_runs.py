@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from tests.unit.train.conftest import configuration
 from tests.unit.train.provenance.files import (
@@ -12,6 +13,7 @@ from tests.unit.train.provenance.files import (
     config_of,
     trained,
 )
+from train.configuration.runs import load_run_config
 from train.evaluation import origins
 from train.provenance.runs import run_provenance
 
@@ -42,6 +44,46 @@ class TestResumed:
         origin = run_provenance(config_of(tmp_path / "a", "fit.epochs=13"))
         rows = [origins.steps(each).rows[0][1] for each in (origin, origin.after(4))]
         assert ["up to 13 epochs" in rows[0], "4 of 13 epochs" in rows[1]] == [True, True]
+
+
+def settings(*overrides: str) -> str:
+    training = run_provenance(configuration(["data=own", *overrides])).last.training
+    assert training is not None
+    return training.settings
+
+
+class TestSettings:
+    """The checksum by which a run that goes on knows its settings."""
+
+    def test_what_came_with_tasks_counts_where_it_changes_something(self) -> None:
+        assert settings("fit.loss=dldl_v2") == settings()
+        assert settings("task.tolerance=0.5", "task.name=years") == settings()
+        known = {settings()}
+        for other in (
+            "fit.label_smoothing=0.1",
+            "fit.class_weight=0.5",
+            "fit.balance.target=0.5",
+            "fit.loss=l1",
+            "task.mirror=false",
+            "task.grey=true",
+            "task.output.high=99",
+            "task.input=image",
+            "task=emotion",
+        ):
+            known.add(settings(other))
+        assert len(known) == 10
+
+    def test_a_run_of_version_1_keeps_its_own(self, tmp_path: Path) -> None:
+        """Its file has other names of keys, and neither tasks nor what came with them."""
+        config = configuration(["data=own", f"run={tmp_path}", "fit.balance.target=0.25"])
+        earlier = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+        del earlier.task, earlier.fit.label_smoothing, earlier.fit.class_weight
+        earlier.fit.loss = "dldl_v2"
+        earlier.fit.balance = {"age": 0.25, "source": 0.0}
+        OmegaConf.save(earlier, tmp_path / "config.yaml")
+        training = run_provenance(load_run_config(tmp_path / "config.yaml")).last.training
+        assert training is not None
+        assert training.settings == settings("fit.balance.target=0.25")
 
 
 class TestStart:

@@ -4,13 +4,14 @@ from pathlib import Path
 import pytest
 
 from tests.unit.train.conftest import WILD, ages
+from tests.unit.train.tasks import AGE_LABELS
 from train.data.readers import read
 
 
 def test_a_table_of_labels(appa_real: Path) -> None:
-    samples, problems = read("appa_real", appa_real)
+    samples, problems = read("appa_real", appa_real, AGE_LABELS)
     assert not problems
-    assert [r.age for r in samples] == ages(WILD)
+    assert [r.label for r in samples] == [str(age) for age in ages(WILD)]
     assert Counter(r.split for r in samples) == {"train": 8, "val": 4, "test": 4}
     assert not any(r.tight for r in samples)
 
@@ -19,8 +20,8 @@ def test_as_it_is_released(tmp_path: Path) -> None:
     header = "file_name,num_ratings,apparent_age_avg,apparent_age_std,real_age\n"
     for i, (part, age) in enumerate((("train", 20), ("valid", 30), ("test", 40))):
         (tmp_path / f"gt_avg_{part}.csv").write_text(f"{header}00000{i}.jpg,38,21.5,3.2,{age}\n")
-    samples, _ = read("appa_real", tmp_path)
-    assert [(r.split, r.age) for r in samples] == [("train", 20), ("val", 30), ("test", 40)]
+    samples, _ = read("appa_real", tmp_path, AGE_LABELS)
+    assert [(r.split, r.label) for r in samples] == [("train", "20"), ("val", "30"), ("test", "40")]
     assert samples[1].path == tmp_path / "valid" / "000001.jpg_face.jpg"
     assert samples[1].file == "000001.jpg_face.jpg"
 
@@ -29,7 +30,7 @@ def test_rows_without_an_age_or_a_split_are_listed(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(
         "file,real_age,split\na.jpg,,train\nb.jpg,9,x\nc.jpg,9,val\nd.jpg\n"
     )
-    samples, problems = read("appa_real", tmp_path)
+    samples, problems = read("appa_real", tmp_path, AGE_LABELS)
     assert [r.file for r in samples] == ["c.jpg"]
     assert [(p.file, p.reason) for p in problems] == [
         ("a.jpg", "age is missing"),
@@ -40,4 +41,4 @@ def test_rows_without_an_age_or_a_split_are_listed(tmp_path: Path) -> None:
 
 def test_a_release_without_a_table_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"gt_avg_train\.csv is missing; set data\.sources"):
-        read("appa_real", tmp_path)
+        read("appa_real", tmp_path, AGE_LABELS)

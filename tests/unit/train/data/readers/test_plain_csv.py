@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.train.tasks import AGE_LABELS
 from train.data.readers import read
 from train.data.samples import split_by_hash
 
@@ -19,11 +20,13 @@ def test_path_and_age_are_enough(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     away = tmp_path / "a.jpg"
     samples, problems = read(
-        "mine", table(tmp_path, "path,age", "a.jpg,30", '"sub/b, c.png",4.5', f"{away},31")
+        "mine",
+        table(tmp_path, "path,age", "a.jpg,30", '"sub/b, c.png",4.5', f"{away},31"),
+        AGE_LABELS,
     )
     assert not problems
-    assert [(r.path, r.age) for r in samples] == [
-        (away, 30), (tmp_path / "sub" / "b, c.png", 4.5), (away, 31)
+    assert [(r.path, r.label) for r in samples] == [
+        (away, "30"), (tmp_path / "sub" / "b, c.png", "4.5"), (away, "31")
     ]  # fmt: skip
     assert [r.split for r in samples] == [
         split_by_hash(t) for t in (b"a.jpg", b"sub/b, c.png", b"a.jpg")
@@ -39,23 +42,23 @@ def test_every_column(tmp_path: Path) -> None:
         "40,bob,60,-2,99,80,train,party.jpg,right",
         "50,,,,,,val,bob.jpg",
     )
-    samples, problems = read("mine", path)
+    samples, problems = read("mine", path, AGE_LABELS)
     assert not problems
-    assert [(r.file, r.age, r.split, r.box) for r in samples] == [
-        ("party.jpg#10,20.5,50,80", 30, "test", (10, 20.5, 50, 80)),
-        ("party.jpg#60,-2,99,80", 40, "train", (60, -2, 99, 80)),
-        ("bob.jpg", 50, "val", None),
+    assert [(r.file, r.label, r.split, r.box) for r in samples] == [
+        ("party.jpg#10,20.5,50,80", "30", "test", (10, 20.5, 50, 80)),
+        ("party.jpg#60,-2,99,80", "40", "train", (60, -2, 99, 80)),
+        ("bob.jpg", "50", "val", None),
     ]
 
 
 def test_a_group_lies_in_one_split_whatever_the_order(tmp_path: Path) -> None:
     lines = [f"{i}.jpg,{i},{'abcdefgh'[i % 8]}" for i in range(80)]
-    samples, problems = read("mine", table(tmp_path, "path,age,group", *lines))
-    again, _ = read("mine", table(tmp_path, "path,age,group", *reversed(lines)))
+    samples, problems = read("mine", table(tmp_path, "path,age,group", *lines), AGE_LABELS)
+    again, _ = read("mine", table(tmp_path, "path,age,group", *reversed(lines)), AGE_LABELS)
     assert not problems
-    splits = {(int(r.age) % 8, r.split) for r in samples}
+    splits = {(int(r.label) % 8, r.split) for r in samples}
     assert len(splits) == 8
-    assert splits == {(int(r.age) % 8, r.split) for r in again}
+    assert splits == {(int(r.label) % 8, r.split) for r in again}
     assert splits == {(i, split_by_hash("abcdefgh"[i].encode())) for i in range(8)}
 
 
@@ -81,7 +84,9 @@ def test_a_row_that_cannot_be_used_is_listed(
     tmp_path: Path, row: str, file: str, reason: str
 ) -> None:
     header = "path,age,x1,y1,x2,y2,split,group"
-    samples, problems = read("mine", table(tmp_path, header, "a.jpg,20,,,,,train,ann", row))
+    samples, problems = read(
+        "mine", table(tmp_path, header, "a.jpg,20,,,,,train,ann", row), AGE_LABELS
+    )
     assert [r.file for r in samples] == ["a.jpg"]
     assert [p.file for p in problems] == [file]
     assert reason in problems[0].reason

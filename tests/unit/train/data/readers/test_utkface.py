@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.train.conftest import CHIPS, ages
+from tests.unit.train.tasks import AGE_LABELS
 from train.data.readers import read, utkface
+from train.data.samples import Sample
 
 Label = tuple[int | None, int | None]
 TIME = "20170116174525125"
@@ -19,11 +21,20 @@ def touch(root: Path, *names: str) -> None:
         (root / name).write_text(name)
 
 
+def codes(sample: Sample) -> Label:
+    """The codes of gender and race in the name of the sample's file."""
+    gender, race = (sample.auxiliary.get(name) for name in ("gender", "race"))
+    return (
+        None if gender is None else utkface.GENDERS.index(gender),
+        None if race is None else utkface.RACES.index(race),
+    )
+
+
 def test_split_tables(utkface: Path) -> None:
-    samples, problems = read("utkface", utkface)
+    samples, problems = read("utkface", utkface, AGE_LABELS)
     assert not problems
     assert Counter(r.split for r in samples) == {"train": 12, "val": 6, "test": 6}
-    assert sorted(r.age for r in samples) == sorted(ages(CHIPS))
+    assert sorted(int(r.label) for r in samples) == sorted(ages(CHIPS))
     assert all(r.tight and r.source == "utkface" and r.path.is_file() for r in samples)
 
 
@@ -31,7 +42,7 @@ def test_a_file_in_two_tables_is_counted_once_and_listed(tmp_path: Path) -> None
     names = [f"{age}_0_0_{TIME}.jpg.chip.jpg" for age in (20, 30)]
     (tmp_path / "train.csv").write_text("\n".join(["file,age", f"{names[1]},30"]))
     (tmp_path / "test.csv").write_text("\n".join(["file,age", *(f"{n},1" for n in names)]))
-    samples, problems = read("utkface", tmp_path)
+    samples, problems = read("utkface", tmp_path, AGE_LABELS)
     assert [(r.file, r.split) for r in samples] == [(names[0], "test"), (names[1], "test")]
     assert [(p.file, p.reason) for p in problems] == [
         (names[1], "it is listed twice; the first one counts")
@@ -58,9 +69,9 @@ def test_labels_come_from_the_name(
     tmp_path: Path, name: str, age: float, gender: int | None, race: int | None
 ) -> None:
     touch(tmp_path, name)
-    (sample,), problems = read("utkface", tmp_path)
+    (sample,), problems = read("utkface", tmp_path, AGE_LABELS)
     assert (sample.file, sample.path) == (name, tmp_path / name)
-    assert (sample.age, sample.gender, sample.race) == (age, gender, race)
+    assert (float(sample.label), codes(sample)) == (age, (gender, race))
     assert not problems
 
 
@@ -90,7 +101,7 @@ def test_what_has_no_label_is_listed(tmp_path: Path) -> None:
         "150_0_0_20170101.jpg",
         ".DS_Store",
     )
-    samples, problems = read("utkface", tmp_path)
+    samples, problems = read("utkface", tmp_path, AGE_LABELS)
     assert [r.file for r in samples] == ["20_0_0_20170101.jpg"]
     assert {p.file: p.reason for p in problems} == {
         "face.jpg": "the name does not hold age_gender_race_time",
@@ -104,7 +115,7 @@ def test_copies_of_an_image_under_other_names_lie_in_one_split(tmp_path: Path) -
         for age in (20, 30, 40):
             name = f"{age}_0_0_{20170116174525000 + image}.jpg.chip.jpg"
             (tmp_path / name).write_bytes(b"image %d" % image)
-    samples, _ = read("utkface", tmp_path)
+    samples, _ = read("utkface", tmp_path, AGE_LABELS)
     splits = Counter((r.path.read_bytes(), r.split) for r in samples)
     assert set(splits.values()) == {3}
     assert len({split for _, split in splits}) > 1
@@ -113,8 +124,8 @@ def test_copies_of_an_image_under_other_names_lie_in_one_split(tmp_path: Path) -
 def test_in_the_wild(tmp_path: Path) -> None:
     name = f"26_1_3_{TIME}.jpg"
     touch(tmp_path, f"part1/{name}", f"part2/{name}", f"part3/1_0_2_{TIME}.jpg", "part3/x.jpg")
-    samples, problems = read("utkface_wild", tmp_path)
-    assert [(r.file, r.age, r.gender, r.race) for r in samples] == [
+    samples, problems = read("utkface_wild", tmp_path, AGE_LABELS)
+    assert [(r.file, int(r.label), *codes(r)) for r in samples] == [
         (f"part1/{name}", 26, 1, 3),
         (f"part2/{name}", 26, 1, 3),
         (f"part3/1_0_2_{TIME}.jpg", 1, 0, 2),
