@@ -77,7 +77,14 @@ NEEDS = {
         (
             f"bench.{name}"
             for name in (
-                *("answers", "compare", "evaluate_service", "fairness", "generator_capacity"),
+                *(
+                    "answers",
+                    "attributes",
+                    "compare",
+                    "evaluate_service",
+                    "fairness",
+                    "generator_capacity",
+                ),
                 *("memory", "parity", "profiling", "scaling", "soak"),
             )
         ),
