@@ -27,7 +27,7 @@ from PIL import Image
 
 from bench.in_process import CONFIG, MODEL, Worker
 from commands.option_types import whole
-from handler.contract import read_contract
+from handler.exported_model import read_contract
 from handler.integrity import IntegrityError
 from handler.predictor import Predictor
 from handler.settings import SettingsError

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from handler.contract import read_contract
+from handler.exported_model import read_contract
 from handler.zip_check import ZIP_ERRORS, InconsistentZip, check_zip
 
 HANDLER = "torchserve_handler.py"  # at the root, where TorchServe imports it

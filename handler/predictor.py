@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from handler.contract import INT8_FILE, Contract, ContractError, read_contract, read_extra
+from handler.contract import INT8_FILE, Contract, ContractError
+from handler.exported_model import read_contract, read_extra
 from handler.hardware import disable_tf32, fast_in_bfloat16, fast_in_int8
 from handler.predictions import Predictions, predictions
 from handler.settings import Precision

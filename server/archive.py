@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from handler.contract import read_contract
+from handler.exported_model import read_contract
 from handler.integrity import (
     CONFIG,
     HANDLER,

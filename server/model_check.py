@@ -5,7 +5,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from handler.contract import INT8_FILE, ContractError, check_together, read_contract, read_extra
+from handler.contract import INT8_FILE, ContractError, check_together
+from handler.exported_model import read_contract, read_extra
 from handler.settings import Precision
 from handler.task import Task
 from server.errors import ArchiveError

@@ -23,7 +23,8 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from handler.contract import Calibration, Contract, read_contract
+from handler.contract import Calibration, Contract
+from handler.exported_model import read_contract
 from handler.predictor import Predictor
 from train.atomic_write import atomic_write
 from train.configuration.command_line import command

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from torch.fx.proxy import TraceError
 
 from handler.contract import Contract
+from handler.task import Task
 from train import build_record
 from train.atomic_write import atomic_write_all
 from train.configuration.command_line import command
@@ -31,10 +32,11 @@ from train.evaluation.predict import file_predictions, network_predictions
 from train.evaluation.results import Results
 from train.modeling.checkpoint import chosen_network
 from train.modeling.finite import refuse_figures
-from train.modeling.network import Network
+from train.modeling.network import Architecture, Network
 from train.modeling.quantize import Ranges, activation_ranges, quantized
 from train.modeling.weights import Weights, load_weights, stored
 from train.modeling.weights import serialized as weights_file
+from train.provenance.provenance import Provenance
 from train.provenance.runs import exported_provenance
 from train.torchscript import serialized as model_file
 
@@ -60,33 +62,13 @@ def export(config: DictConfig) -> Path:
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing: run python -m train.evaluate first")
     evaluated = load_weights(measured_file)
-    if evaluated.architecture.shift != config.export.shift:
-        raise ValueError(
-            f"the run was evaluated with export.shift={evaluated.architecture.shift}: evaluate it "
-            f"again with export.shift={config.export.shift}"
-        )
+    network, architecture = _evaluated_network(config, evaluated)
     metrics = metrics_file.read_bytes()
     figures = json.loads(metrics)
     refuse_figures(metrics_file, figures)
     results = Results.from_json(figures, config.data.sources)
-    network, architecture = chosen_network(config)
-    if not _same(network, evaluated.network):
-        raise ValueError(
-            f"other weights were evaluated than those of export.checkpoints="
-            f"{config.export.checkpoints}: evaluate the run again with these"
-        )
-    kind = results.kind
     origin = exported_provenance(config)
-    contract = Contract(
-        task_of(config, architecture.crop_size),
-        results.calibration,
-        origin.names(),
-        {
-            f"test_{kind.main}_{source}": figures[kind.main].value
-            for source, figures in results.sources.items()
-        },
-        origin.to_json(),
-    )
+    contract = _contract(task_of(config, architecture.crop_size), results, origin)
     crops = model_crops(config, "val", contract.task)
     # of the weights in their stored precision
     int8 = None
@@ -117,6 +99,30 @@ def export(config: DictConfig) -> Path:
         _check_agreement(network, exported, crops, contract, config.task.tolerance)
         print(origins.terms(origin))
     return output / f"{name}.pt"
+
+
+def _evaluated_network(config: DictConfig, evaluated: Weights) -> tuple[Network, Architecture]:
+    """The network to export. Raises ValueError if another one was evaluated."""
+    if evaluated.architecture.shift != config.export.shift:
+        raise ValueError(
+            f"the run was evaluated with export.shift={evaluated.architecture.shift}: evaluate it "
+            f"again with export.shift={config.export.shift}"
+        )
+    network, architecture = chosen_network(config)
+    if not _same(network, evaluated.network):
+        raise ValueError(
+            f"other weights were evaluated than those of export.checkpoints="
+            f"{config.export.checkpoints}: evaluate the run again with these"
+        )
+    return network, architecture
+
+
+def _contract(task: Task, results: Results, origin: Provenance) -> Contract:
+    main = results.kind.main
+    metrics = {
+        f"test_{main}_{source}": figures[main].value for source, figures in results.sources.items()
+    }
+    return Contract(task, results.calibration, origin.names(), metrics, origin.to_json())
 
 
 def _same(network: Network, measured: Network) -> bool:

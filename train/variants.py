@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch.fx.proxy import TraceError
 
-from handler.contract import INT8_FILE, Contract, read_contract, read_extra
+from handler.contract import INT8_FILE, Contract
+from handler.exported_model import read_contract, read_extra
 from handler.predictions import Predictions, predictions
 from handler.predictor import Predictor, round_weights
 from handler.settings import Precision

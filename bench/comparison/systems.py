@@ -21,7 +21,7 @@ import yaml
 from bench.ages import face_input
 from bench.comparison.generator import Direct, Http, Place
 from bench.torchserve import GRACE, STARTUP, StartError, free_ports, started
-from handler.contract import read_contract
+from handler.exported_model import read_contract
 from handler.integrity import CONFIG
 from handler.options import Options
 from handler.settings import Settings

@@ -14,7 +14,8 @@ from omegaconf.errors import (
 )
 
 from train.configuration.aliases import ALIASES
-from train.configuration.schema import Config, Constraint
+from train.configuration.constraints import Constraint
+from train.configuration.schema import Config
 
 
 class ConfigError(ValueError):

@@ -5,51 +5,24 @@ configuration when a command starts.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from omegaconf import OmegaConf
-
-from train.data.samples import SPLITS
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """A restriction of a key's values beside their type: in words, and as a predicate."""
-
-    words: str
-    holds: Callable[[Any], bool] = lambda value: True
-
-
-def one_of(*choices: str) -> Constraint:
-    """The constraint to some strings."""
-    return Constraint(f"one of {', '.join(choices)}", choices.__contains__)
-
-
-def _batches(value: object) -> bool:
-    """Whether it is None, a number of batches or a fraction of them."""
-    if value is None or isinstance(value, bool):
-        return value is None
-    return value >= 1 if isinstance(value, int) else isinstance(value, float) and 0 < value <= 1
-
-
-def _names(value: Any) -> bool:
-    return isinstance(value, bool) or (
-        OmegaConf.is_list(value) and all(isinstance(name, str) for name in value)
-    )
-
-
-_WHOLE = "a whole number of at least"
-Flag = Annotated[bool, Constraint("true or false")]
-Text = Annotated[str, Constraint("text that is not empty", bool)]
-Paths = Annotated[list[str], Constraint("paths in brackets, as in [a.ckpt,b.ckpt],", all)]
-Count = Annotated[int, Constraint(f"{_WHOLE} 1", lambda value: value >= 1)]
-Whole = Annotated[int, Constraint(f"{_WHOLE} 0", lambda value: value >= 0)]
-Part = Annotated[float, Constraint("a number from 0 to 1", lambda value: 0 <= value <= 1)]
-Weight = Annotated[float, Constraint("a number of at least 0", lambda value: 0 <= value < math.inf)]
-Positive = Annotated[float, Constraint("a number above 0", lambda value: 0 < value < math.inf)]
-Split = Annotated[str, one_of(*SPLITS)]
+from train.configuration.constraints import (
+    Constraint,
+    Count,
+    Flag,
+    Part,
+    Paths,
+    Positive,
+    Split,
+    Text,
+    Weight,
+    Whole,
+    is_batches,
+    is_names,
+    one_of,
+)
 
 
 @dataclass
@@ -136,7 +109,7 @@ class Fit:
     start: Text | None
     resume: Flag
     limit_train_batches: Annotated[
-        Any, Constraint("a number of batches, or a fraction of them", _batches)
+        Any, Constraint("a number of batches, or a fraction of them", is_batches)
     ]
 
 
@@ -274,7 +247,7 @@ class Model:
     backbone: Text
     pretrained: Flag
     weights: Text | None
-    frozen: Annotated[Any, Constraint("true, false, or names as in [conv1,layer1]", _names)]
+    frozen: Annotated[Any, Constraint("true, false, or names as in [conv1,layer1]", is_names)]
     drop_path: Part
 
 

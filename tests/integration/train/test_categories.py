@@ -15,6 +15,7 @@ from handler.predictor import Predictor
 from handler.task import Categories, ImageInput
 from tests.unit.train.conftest import configuration
 from train.configuration.tasks import task_input, task_labels
+from train.data.crop_maker import CropMaker
 from train.data.dataset import model_crops
 from train.data.readers import read
 from train.evaluate import evaluate, show
@@ -22,7 +23,7 @@ from train.evaluation.card import Prose
 from train.export import export
 from train.fit import fit
 from train.modeling.weights import load_weights
-from train.prepare import CropMaker, prepare
+from train.prepare import prepare
 
 COLOURS = {"blue": (40, 60, 200), "green": (40, 200, 60), "red": (200, 60, 40)}
 SPLITS = {"train": 10, "val": 30, "test": 12}

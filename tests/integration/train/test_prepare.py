@@ -15,10 +15,12 @@ from tests.images import scene, side_by_side, turned
 from tests.unit.train.conftest import CHIPS, WILD, configuration, face_of_age, save
 from tests.unit.train.tasks import AGE_LABELS
 from train import prepare as command
+from train.data import crop_maker
 from train.data.cache import read_shards, refuse_unfinished, served_part
+from train.data.crop_maker import CropMaker
 from train.data.readers import read
 from train.data.samples import Problem, Sample
-from train.prepare import CropMaker, prepare
+from train.prepare import prepare
 
 GEOMETRY = CropGeometry(size=64, margin=-0.02, fill=0)
 MAKER = CropMaker(FaceInput(DetectorSettings(), GEOMETRY), min_face_size=20, max_side=1280)
@@ -223,7 +225,7 @@ def test_another_crop_version_makes_the_crops_again(
     (sample, *_) = _samples(tmp_path)
     before = MAKER.fingerprint([sample])
     assert MAKER.fingerprint([sample]) == before
-    monkeypatch.setattr(command, "CROP_VERSION", 0)
+    monkeypatch.setattr(crop_maker, "CROP_VERSION", 0)
     assert MAKER.fingerprint([sample]) != before
 
 

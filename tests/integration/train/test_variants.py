@@ -9,7 +9,8 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from handler.contract import Contract, read_contract
+from handler.contract import Contract
+from handler.exported_model import read_contract
 from handler.predictions import OrdinalPredictions
 from handler.task import CropGeometry
 from tests.unit.train.conftest import SIZE

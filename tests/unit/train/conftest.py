@@ -22,10 +22,11 @@ import train
 from tests.images import FACE_BOX, RGBImage, astronaut, encoded, scene
 from train.configuration.tasks import task_input, task_labels
 from train.data.cache import Shard, write_shard
+from train.data.crop_maker import CropMaker
 from train.data.readers import read
 from train.evaluate import evaluate
 from train.fit import fit
-from train.prepare import CropMaker, prepare
+from train.prepare import prepare
 
 CONFIGS = Path(train.__file__).parent / "config"
 _MISSING = object()

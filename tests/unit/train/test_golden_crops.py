@@ -18,8 +18,8 @@ from handler.imaging.decode import decode
 from handler.task import CropGeometry, DetectorSettings, FaceInput
 from tests.images import astronaut, encoded, portrait, scaled, scene, turned
 from train.data.cache import CROP_VERSION, stored_geometry
+from train.data.crop_maker import CropMaker
 from train.data.samples import Sample
-from train.prepare import CropMaker
 
 VERSION = 1
 INPUT = FaceInput(DetectorSettings((0.6, 0.7, 0.7), 0.709, 0.5), CropGeometry(128, -0.02, 0))

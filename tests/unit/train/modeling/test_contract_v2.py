@@ -11,7 +11,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from handler.contract import Contract, ContractError, OrdinalCalibration, read_contract
+from handler.contract import Contract, ContractError, OrdinalCalibration
+from handler.exported_model import read_contract
 from handler.predictor import Predictor
 from handler.task import CropGeometry, DetectorSettings, FaceInput, Ordinal, Task
 from tests.archives import Brightness, exported

@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from handler.contract import Contract, read_contract
+from handler.contract import Contract
+from handler.exported_model import read_contract
 from tests.torchserve import ROOT
 from tests.unit.train.conftest import configuration
 from tests.unit.train.provenance.files import (

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from handler.contract import EXTRA_FILE, Contract, ContractError, read_contract, read_extra
+from handler.contract import EXTRA_FILE, Contract, ContractError
+from handler.exported_model import read_contract, read_extra
 
 EXPORT = "python -m train.export"
 
