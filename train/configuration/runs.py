@@ -10,6 +10,8 @@ from train.configuration.aliases import key_of, rename_keys
 from train.configuration.settings import CONFIG
 from train.configuration.tasks import shipped_task
 
+PROSE = ("title", "predicts", "intended", "prohibited", "limits")  # of a task, for the model card
+
 
 def load_run_config(file: Path) -> DictConfig:
     """The configuration that `fit` saved into a run's folder, under the keys' current names.
@@ -27,9 +29,9 @@ def load_run_config(file: Path) -> DictConfig:
 def run_config(config: DictConfig) -> DictConfig:
     """The configuration that `config.run` was trained with: crop, data, model and schedule.
 
-    `config` itself gives the settings of evaluation, export and variants, and paths. So a run that
-    was trained with other settings than the current defaults is exported with its own, and
-    evaluated on the crops prepared for it.
+    `config` itself gives the settings of evaluation, export and variants, paths, and the card's
+    prose if it is of the same task. So a run that was trained with other settings than the current
+    defaults is exported with its own, and evaluated on the crops prepared for it.
 
     Raises FileNotFoundError if there is no run.
     """
@@ -40,8 +42,13 @@ def run_config(config: DictConfig) -> DictConfig:
         "evaluate": config.evaluate,
         "export": config.export,
         "variants": config.variants,
+        "task": {key: config.task[key] for key in PROSE} if _is_same_task(config, trained) else {},
     }
     return cast("DictConfig", OmegaConf.merge(trained, here))
+
+
+def _is_same_task(config: DictConfig, trained: DictConfig) -> bool:
+    return bool(config.task.name == trained.task.name)
 
 
 def _is_overridden(config: DictConfig) -> bool:

@@ -93,6 +93,16 @@ def test_a_run_keeps_its_task(tmp_path: Path) -> None:
     assert config.task.auxiliary == {}
 
 
+def test_the_card_s_prose_is_current(tmp_path: Path) -> None:
+    """A sentence that was corrected after the training reaches the card."""
+    save(configuration(["task=emotion", "task.mirror=false"]), tmp_path)
+    given = ["task=emotion", "task.limits=[corrected]", f"run={tmp_path}"]
+    config = run_config(configuration(given))
+    assert (config.task.limits, config.task.mirror) == (["corrected"], False)
+    of_age = run_config(configuration([f"run={tmp_path}"]))  # evaluate run=RUN says no task
+    assert (of_age.task.name, of_age.task.title) == ("emotion", "Facial expression")
+
+
 def test_a_list_is_not_a_configuration(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("- a\n")
     with pytest.raises(ValueError, match=r"config\.yaml: keys are expected, not a list"):
