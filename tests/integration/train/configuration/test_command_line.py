@@ -112,4 +112,4 @@ def test_names_that_are_not_utf_8_in_a_process(tmp_path: Path) -> None:
         [os.fsencode(sys.executable), *words], cwd=tmp_path, env=environ, capture_output=True
     )
     assert done.returncode == 1
-    assert done.stderr.decode().startswith("error: own: b\\xe9 (2) is not a table, and ")
+    assert done.stderr.decode() == "error: own: b\\xe9 (2) is missing; set data.sources.own\n"
