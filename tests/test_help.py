@@ -110,7 +110,7 @@ NEEDS = {
             f"train.{name}"
             for name in (
                 *("contact_sheet", "duplicates", "evaluate", "export", "fit", "prepare", "prior"),
-                *("same_person", "variants"),
+                *("baselines", "same_person", "variants"),
             )
         ),
         "train",
