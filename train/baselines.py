@@ -32,6 +32,7 @@ from train.configuration.settings import prepared_folders
 from train.configuration.tasks import task_of
 from train.data.dataset import CropDataset
 from train.data.sampling import class_indices
+from train.evaluation import classification
 from train.evaluation.metrics import Measured, bootstrap
 from train.evaluation.tables import Table
 from train.extras import exit_if_missing
@@ -61,7 +62,7 @@ class Figures:
     ) -> "Figures":
         """From the scores [n, K] of n crops; `resamples` is of the bootstrap intervals."""
         chosen, truth = scores.argmax(axis=1), class_indices(test.target, output).numpy()
-        numbers, mae = numbers_of(output), None
+        numbers, mae = classification.numbers(output.names), None
         if numbers is not None:
             mae = bootstrap(np.abs(numbers[chosen] - numbers[truth]), resamples)
         return cls(bootstrap(100.0 * (chosen == truth), resamples), mae)
@@ -76,13 +77,6 @@ class Row:
     milliseconds: float  # of one crop, its features included
     megabytes: float  # of the classifier and its backbone
     seconds: float | None  # of training, beside the features; None: not known
-
-
-def numbers_of(output: Categories) -> NDArray[np.float64] | None:
-    """The numbers that the categories are named by; None if they are no whole numbers."""
-    if not all(name.isdecimal() for name in output.names):
-        return None
-    return np.array([int(name) for name in output.names], np.float64)
 
 
 def backbone(config: DictConfig, output: Categories) -> Network:

@@ -6,7 +6,7 @@ import torch
 from omegaconf import DictConfig
 
 from handler.task import Categories
-from train.baselines import Figures, Row, compare, milliseconds, numbers_of, table
+from train.baselines import Figures, Row, compare, milliseconds, table
 from train.data.dataset import CropDataset
 from train.evaluation.metrics import Measured
 
@@ -23,13 +23,6 @@ def figures(output: Categories, chosen: list[int]) -> Figures:
     scores = np.eye(output.classes)[chosen]
     data: CropDataset = Truth()  # type: ignore[assignment]
     return Figures.of(scores, data, output, resamples=10)
-
-
-def test_numbers_of() -> None:
-    numbers = numbers_of(AGES)
-    assert numbers is not None
-    assert numbers.tolist() == [1, 2, 30]
-    assert numbers_of(Categories(("1", "b"))) is None
 
 
 def test_figures_of_numbers() -> None:
