@@ -116,8 +116,9 @@ class Network(nn.Module):
         constants = {
             "mean": torch.tensor(architecture.mean).view(1, 3, 1, 1) * 255,
             "std": torch.tensor(architecture.std).view(1, 3, 1, 1) * 255,
-            "luma": torch.tensor(LUMA).view(1, 3, 1, 1),
         }
+        if architecture.grey:
+            constants["luma"] = torch.tensor(LUMA).view(1, 3, 1, 1)
         for name, value in constants.items():
             self.register_buffer(name, value, persistent=False)
 

@@ -189,3 +189,10 @@ def test_the_head_has_the_classes_of_the_task() -> None:
 def test_a_number_of_classes_that_is_none(classes: Any) -> None:
     with pytest.raises(ValueError, match="classes must be a whole number from 2 to 10000"):
         Architecture("test_resnet", 64, classes=classes)
+
+
+def test_only_a_grey_network_holds_the_weights_of_luma() -> None:
+    """The identity of a file's weights counts every tensor in it."""
+    colour, grey = (Architecture("test_resnet", 64, grey=value) for value in (False, True))
+    assert "luma" not in dict(Network(colour).named_buffers())
+    assert "luma" in dict(Network(grey).named_buffers())
