@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -101,8 +102,9 @@ def _output(config: DictConfig) -> Ordinal | Categories | None:
     return Ordinal(output.low, output.high, output.unit)
 
 
+@cache
 def shipped_task(name: str) -> DictConfig:
-    """The section `task` of the shipped configuration with `task=NAME`."""
+    """The section `task` of the shipped configuration with `task=NAME`; read once."""
     folder = Path(CONFIG["config_path"])
     files = (folder / "config.yaml", folder / "task" / f"{name}.yaml")
     sections = [cast("DictConfig", OmegaConf.load(file)).task for file in files]

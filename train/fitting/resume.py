@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -243,6 +244,7 @@ def _overridden(
     return list(keys)
 
 
+@cache
 def _defaults() -> DictConfig:
     with ExitStack() as stack:
         if not GlobalHydra.instance().is_initialized():  # it is within a command
