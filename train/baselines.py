@@ -36,7 +36,7 @@ from train.evaluation import classification
 from train.evaluation.metrics import Measured, bootstrap
 from train.evaluation.tables import Table
 from train.extras import exit_if_missing
-from train.fitting.build import published_weights
+from train.fitting.build import initial_network
 from train.modeling.checkpoint import load_checkpoint
 from train.modeling.distill import load_teacher
 from train.modeling.network import Architecture, Network
@@ -88,7 +88,7 @@ def backbone(config: DictConfig, output: Categories) -> Network:
     architecture = Architecture.of_timm(
         model.backbone, config.crop.size, output.classes, grey=config.task.grey
     )
-    return Network(architecture, **published_weights(model)).eval()
+    return initial_network(architecture, model).eval()
 
 
 @torch.inference_mode()

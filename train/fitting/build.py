@@ -38,12 +38,15 @@ def learner(config: DictConfig) -> Learner:
     )
     source = Path(config.run, "last.ckpt") if fit.resume else fit.start and Path(fit.start)
     if not source:
-        network = Network(architecture, drop_path_rate=model.drop_path, **published_weights(model))
+        network = initial_network(architecture, model)
         return learner_of(network, architecture, config)
     start = load_start(source)
     before = start.architecture
     if before.backbone != architecture.backbone:
-        raise ValueError(f"{source} holds weights of {before.backbone}: set model.backbone to it")
+        raise ValueError(
+            f"{source} holds weights of {before.backbone}: set model.backbone to it"
+            + ("" if fit.resume else ", or fit.start to another file or null")
+        )
     # weights need the normalisation that they were trained with
     architecture = replace(architecture, mean=before.mean, std=before.std, hidden=before.hidden)
     network = Network(architecture, drop_path_rate=model.drop_path)
@@ -164,13 +167,21 @@ def crop_batches(config: DictConfig) -> CropBatches:
     )
 
 
-def published_weights(model: DictConfig) -> dict[str, Any]:
-    """timm's arguments for its own weights, those of a local file, or none.
+def initial_network(architecture: Architecture, model: DictConfig) -> Network:
+    """A network with timm's own weights, those of a local file, or random ones.
 
-    Raises FileNotFoundError for a missing file.
+    Raises FileNotFoundError where the file is missing or timm's weights cannot be downloaded.
     """
-    if model.weights is None:
-        return {"pretrained": model.pretrained}
-    if not Path(model.weights).is_file():
-        raise FileNotFoundError(f"{model.weights} is missing: set model.weights to a file")
-    return {"pretrained": True, "pretrained_cfg_overlay": {"file": model.weights}}
+    published: dict[str, Any] = {"pretrained": model.pretrained}
+    if model.weights is not None:
+        if not Path(model.weights).is_file():
+            raise FileNotFoundError(f"{model.weights} is missing: set model.weights to a file")
+        published = {"pretrained": True, "pretrained_cfg_overlay": {"file": model.weights}}
+    try:
+        return Network(architecture, drop_path_rate=model.drop_path, **published)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"timm's weights of {architecture.backbone} cannot be downloaded from the Hugging Face "
+            "hub: check the connection, set model.weights to a file of them, or set "
+            "model.pretrained=false to begin from random weights"
+        ) from error

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 import timm
@@ -49,6 +50,15 @@ def test_a_local_file_of_timm_s_weights(tiny: Make, tmp_path: Path) -> None:
         assert torch.equal(value, published[name])
     with pytest.raises(FileNotFoundError, match=r"none\.pth is missing: set model\.weights"):
         learner(tiny(f"model.weights={tmp_path / 'none.pth'}"))
+
+
+def test_timm_s_weights_without_a_connection(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"of test_resnet cannot be downloaded .*: check "):
+        learner(tiny("model.pretrained=true"))
 
 
 def test_a_run_starts_from_shipped_weights(tiny: Make, tmp_path: Path, contract: Contract) -> None:
