@@ -1,46 +1,69 @@
-"""Sends labelled images to the service and measures the error of its ages.
+"""Sends labelled images to the service and measures its ages or categories.
 
     python -m bench.evaluate_service data/utkface/images --labels data/utkface/test.csv
+    python -m bench.evaluate_service data/fer2013/test --model-name emotion --canvas 480
 
-The labels are a CSV file with the columns `file` and `age`, or `file`, `age_low` and `age_high`
-where only bounds are known: the error is then the distance to their middle. With `--against 5.1`,
-the mean absolute error that train.evaluate printed for the same images, it exits with 1 when the
-two differ by more than `--within`: what is served is then not what was trained. `--json FILE` keeps
-the figures.
+Without `--labels`, the folder holds a folder of images per category. A CSV file has the columns
+`file` and `label`; or `file` and `age`; or `file`, `age_low` and `age_high` where only bounds are
+known: the error is then the distance to their middle. With `--canvas 480` each image is sent in the
+middle of a grey square of 480 px, as a face in a larger image. With `--against 5.1`, the MAE or
+accuracy that train.evaluate printed for the same images, it exits with 1 when the two differ by
+more than `--within`: what is served is then not what was trained. `--json FILE` keeps the figures.
 """
 
 import argparse
 import csv
+import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
-from commands.image_search import shown
-from commands.option_types import real, rest_url
+from commands.image_search import search, shown
+from commands.option_types import real, rest_url, whole
 from face_age_client.address import REST_URL
-from face_age_client.answer import Answer, Face
+from face_age_client.answer import Answer, Category, Ordinal
 from face_age_client.errors import ClientError
 from face_age_client.pool import Client, in_parallel
 from face_age_client.rest import RestClient
 from train.atomic_write import atomic_write
 from train.data.main_face import main_face
-from train.evaluation.metrics import describe, describe_bounded
+from train.evaluation import classification
+from train.evaluation.metrics import Measured, bootstrap, describe, describe_bounded
 
 RESAMPLES = 1000  # of the bootstrap
+GREY = (128, 128, 128)  # of the canvas
+
+Bounds = tuple[float, float]  # of the true age, years; equal if it is known
+Prediction = Ordinal | Category
 
 
 @dataclass(frozen=True)
 class Label:
-    """An image's file and the bounds of its main face's true age, in years."""
+    """An image's file and its truth: bounds of an age, or a category."""
 
     file: str
-    low: float
-    high: float  # equal to `low` if the age is known
+    truth: Bounds | str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of a set of images, and how they read."""
+
+    main: Measured  # MAE, years, or accuracy, per cent
+    unit: str
+    figures: Mapping[str, Measured]
+    lines: tuple[str, ...]
+
+
+class OtherTask(Exception):
+    """The service does not predict what is labelled."""
 
 
 def read_labels(path: Path) -> list[Label]:
@@ -48,82 +71,186 @@ def read_labels(path: Path) -> list[Label]:
     with path.open(newline="") as file:
         rows = csv.DictReader(file)
         columns = set(rows.fieldnames or ())
+        if {"file", "label"} <= columns:
+            return [Label(row["file"], row["label"]) for row in rows]
         for low, high in (("age", "age"), ("age_low", "age_high")):
             if {"file", low, high} <= columns:
-                return [Label(row["file"], float(row[low]), float(row[high])) for row in rows]
-    raise ValueError(f"{path} has no columns file and age, or file, age_low and age_high")
+                return [Label(row["file"], (float(row[low]), float(row[high]))) for row in rows]
+    raise ValueError(
+        f"{path} has no columns file and label, file and age, or file, age_low and age_high"
+    )
 
 
-def main_of(answer: Answer) -> Face | None:
-    """The main face, by the rule of training; None without a face."""
-    if not answer.faces:
+def folder_labels(folder: Path) -> list[Label]:
+    """The images in the folders of `folder`, each with its folder's name.
+
+    Raises ValueError if there are none.
+    """
+    found = [
+        Label(str(image.relative_to(folder)), category.name)
+        for category in sorted(path for path in folder.iterdir() if path.is_dir())
+        for image in search([category]).images
+    ]
+    if not found:
+        raise ValueError(f"{folder} holds no folder of images: name a CSV file with --labels")
+    return found
+
+
+def prediction_of(answer: Answer, task: str) -> Prediction | None:
+    """The image's, or that of the main face, by the rule of training; None without a face.
+
+    Raises OtherTask if the answer has other tasks.
+    """
+    if answer.image is not None:
+        found = answer.image
+    elif answer.faces:
+        boxes = np.array([face.box for face in answer.faces], np.float32)
+        found = answer.faces[main_face(boxes, answer.width, answer.height)].predictions
+    else:
         return None
-    boxes = np.array([face.box for face in answer.faces], np.float32)
-    return answer.faces[main_face(boxes, answer.width, answer.height)]
+    if task not in found:
+        raise OtherTask(f"{answer.model_name} does not predict {task}, but {', '.join(found)}")
+    return found[task]
 
 
-def ask_all(url: str, folder: Path, labels: Sequence[Label]) -> Iterator[tuple[Label, Face | None]]:
-    """The main face of each answered image; failures go to stderr."""
+def on_canvas(body: bytes, side: int) -> bytes:
+    """The image in the middle of a grey square, as PNG; raises OSError if it is larger."""
+    with Image.open(io.BytesIO(body)) as image:
+        if max(image.size) > side:
+            raise OSError(f"{image.width} x {image.height} pixels do not fit on the canvas")
+        canvas = Image.new("RGB", (side, side), GREY)
+        canvas.paste(image.convert("RGB"), ((side - image.width) // 2, (side - image.height) // 2))
+    file = io.BytesIO()
+    canvas.save(file, "PNG")
+    return file.getvalue()
 
-    def ask(client: Client, label: Label) -> Face | None:
-        return main_of(client.predict((folder / label.file).read_bytes()))
+
+def ask_all(
+    given: argparse.Namespace, labels: Sequence[Label]
+) -> Iterator[tuple[Label, Prediction | None]]:
+    """The prediction for each answered image; failures go to stderr."""
+    task = given.task or given.model_name
+
+    def ask(client: Client, label: Label) -> Prediction | None:
+        body = (given.folder / label.file).read_bytes()
+        if given.canvas:
+            body = on_canvas(body, given.canvas)
+        return prediction_of(client.predict(body), task)
+
+    def client() -> RestClient:
+        return RestClient(given.url, model=given.model_name)
 
     with tqdm(total=len(labels), unit="image", disable=None) as bar:
-        for label, face in in_parallel(lambda: RestClient(url), ask, labels):
+        for label, found in in_parallel(client, ask, labels):
             try:
-                yield label, face.result()
+                yield label, found.result()
             except (ClientError, OSError) as error:
                 bar.write(f"error: {shown(label.file)}: {shown(str(error))}", file=sys.stderr)
             bar.update()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Measure how far the service's ages are off.")
-    parser.add_argument("folder", type=Path, help="of images")
-    parser.add_argument(
-        "--labels", type=Path, required=True, help="CSV: file, age; or file, age_low, age_high"
-    )
-    parser.add_argument("--url", type=rest_url, default=REST_URL)
-    parser.add_argument("--against", type=real(0), help="years: train.evaluate's MAE")
-    parser.add_argument("--within", type=real(0), default=0.3, help="years (default: 0.3)")
-    parser.add_argument("--json", type=Path, help="file to write the figures to")
-    given = parser.parse_args()
-    try:
-        labels = read_labels(given.labels)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    answered = list(ask_all(given.url, given.folder, labels))
-    found = [(label, face) for label, face in answered if face]
-    lost = len(answered) - len(found)
-    print(f"{len(labels)} images, {len(answered)} answered, {lost} without a face that was found")
-    if not found:
-        return 1
-    age = np.array([face.age for _, face in found])
-    interval = np.array([face.age_interval for _, face in found])
-    bounds = np.array([(label.low, label.high) for label, _ in found])
+def summary(found: Sequence[tuple[Label, Prediction]]) -> Summary:
+    """The figures of answered images; raises OtherTask if they are not of what is labelled."""
+    ages = [
+        (label.truth, prediction)
+        for label, prediction in found
+        if isinstance(label.truth, tuple) and isinstance(prediction, Ordinal)
+    ]
+    categories = [
+        (label.truth, prediction)
+        for label, prediction in found
+        if isinstance(label.truth, str) and isinstance(prediction, Category)
+    ]
+    if len(ages) == len(found):
+        return _of_ages(ages)
+    if len(categories) == len(found):
+        return _of_categories(categories)
+    raise OtherTask("the service predicts numbers and the labels are categories, or the reverse")
+
+
+def _of_ages(found: Sequence[tuple[Bounds, Ordinal]]) -> Summary:
+    age = np.array([prediction.value for _, prediction in found])
+    interval = np.array([prediction.interval for _, prediction in found])
+    bounds = np.array([truth for truth, _ in found])
     if (bounds[:, 0] == bounds[:, 1]).all():
         figures = describe(age, bounds[:, 0], interval, RESAMPLES)
-        print(f"MAE {figures['mae']} years, CS@5 {figures['cs5']} %, bias {figures['bias']} years")
-        print(f"the interval holds the true age of {figures['coverage']} %")
+        lines = (
+            f"MAE {figures['mae']} years, CS@5 {figures['cs5']} %, bias {figures['bias']} years",
+            f"the interval holds the true age of {figures['coverage']} %",
+        )
     else:
         figures = describe_bounded(age, bounds, interval, RESAMPLES)
-        print(f"MAE to the middle {figures['mae']} years, bias {figures['bias']} years")
-        print(f"{figures['inside5']} % within the bounds widened by 5 years")
+        lines = (
+            f"MAE to the middle {figures['mae']} years, bias {figures['bias']} years",
+            f"{figures['inside5']} % within the bounds widened by 5 years",
+        )
+    return Summary(figures["mae"], "years", figures, lines)
+
+
+def _of_categories(found: Sequence[tuple[str, Category]]) -> Summary:
+    names = sorted({name for truth, prediction in found for name in (truth, prediction.label)})
+    pairs: Any = np.array([[names.index(t), names.index(p.label)] for t, p in found])
+    held = np.array([truth in prediction.prediction_set for truth, prediction in found])
+    figures = {
+        "accuracy": bootstrap(100.0 * (pairs[:, 0] == pairs[:, 1]), RESAMPLES),
+        "macro_f1": bootstrap(pairs, RESAMPLES, statistic=classification.macro_f1),
+        "coverage": bootstrap(100.0 * held, RESAMPLES),
+    }
+    lines = (
+        f"accuracy {figures['accuracy']} %, macro F1 {figures['macro_f1']} %",
+        f"the prediction set holds the true category of {figures['coverage']} %",
+    )
+    return Summary(figures["accuracy"], "points", figures, lines)
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure the ages or categories of the service.")
+    parser.add_argument("folder", type=Path, help="of images, or of a folder per category")
+    parser.add_argument(
+        "--labels", type=Path, help="CSV: file, label; file, age; or file, age_low, age_high"
+    )
+    parser.add_argument("--url", type=rest_url, default=REST_URL)
+    parser.add_argument("--model-name", default="age", help="of the service's models (age)")
+    parser.add_argument("--task", help="of the model's (by default the model's name)")
+    parser.add_argument("--canvas", type=whole(1), help="side of a square around each image, px")
+    parser.add_argument("--against", type=real(0), help="train.evaluate's MAE or accuracy, %%")
+    parser.add_argument(
+        "--within", type=real(0), default=0.3, help="years, or points of accuracy (default: 0.3)"
+    )
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    return parser.parse_args()
+
+
+def main() -> int:
+    given = parsed()
+    try:
+        labels = read_labels(given.labels) if given.labels else folder_labels(given.folder)
+        answered = list(ask_all(given, labels))
+        found = [(label, prediction) for label, prediction in answered if prediction]
+        lost = len(answered) - len(found)
+        print(f"{len(labels)} images, {len(answered)} answered, {lost} without a face")
+        if not found:
+            return 1
+        measured = summary(found)
+    except (OSError, ValueError, OtherTask) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(measured.lines))
     if given.json:
         content = {
             "pictures": len(labels),
             "answered": len(answered),
             "found": len(found),
-            "figures": {name: asdict(figure) for name, figure in figures.items()},
+            "figures": {name: asdict(figure) for name, figure in measured.figures.items()},
         }
         with atomic_write(given.json) as partial:
             partial.write_text(json.dumps(content, indent=1) + "\n")
     if given.against is None:
         return int(len(answered) < len(labels))
-    difference = figures["mae"].value - given.against
+    difference = measured.main.value - given.against
     fits = abs(difference) <= given.within
-    print(f"{difference:+.2f} years against {given.against}: {'ok' if fits else 'too far apart'}")
+    verdict = "ok" if fits else "too far apart"
+    print(f"{difference:+.2f} {measured.unit} against {given.against}: {verdict}")
     return int(not fits or len(answered) < len(labels))
 
 

@@ -1,4 +1,4 @@
-"""commands/predict.py and bench/evaluate_service.py against a real service."""
+"""commands/predict.py against a real service."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.images import astronaut, encoded, scaled, scene, side_by_side, turned
+from tests.images import astronaut, encoded, scaled, side_by_side, turned
 from tests.service.exchange import assert_same, expected
 from tests.torchserve import Service
 
@@ -116,73 +116,3 @@ def test_annotated_folder(service: Service, images, tmp_path):
     assert (done.returncode, done.stderr) == (0, LEFT_OUT)
     made = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
     assert made == ["below/two.PNG.png", "one.jpg.png"]
-
-
-@pytest.fixture
-def labelled(tmp_path: Path, model_file) -> Path:
-    """Images with true ages 2 years above what the model says, and one without a face."""
-    rows = ["file,age"]
-    for i, factor in enumerate((0.8, 1.0, 1.2)):
-        image = encoded(scaled(astronaut(), factor))
-        (tmp_path / f"{i}.png").write_bytes(image)
-        (face,) = expected(model_file, image)["faces"]
-        rows.append(f"{i}.png,{face['age'] + 2}")
-    (tmp_path / "none.png").write_bytes(encoded(scene(300, 400)))
-    (tmp_path / "labels.csv").write_text("\n".join([*rows, "none.png,30"]) + "\n")
-    return tmp_path
-
-
-@pytest.mark.parametrize(("against", "code"), [("2.2", 0), ("3.0", 1)])
-def test_evaluation(service: Service, labelled, against, code):
-    words = ["--url", service.rest, "--labels", labelled / "labels.csv", "--against", against]
-    done = run("bench.evaluate_service", labelled, *words)
-    assert (done.returncode, done.stderr) == (code, "")
-    counts, errors, coverage, verdict = done.stdout.splitlines()
-    assert counts == "4 images, 4 answered, 1 without a face that was found"
-    assert errors.startswith("MAE 2.00 [2.00, 2.00] years, CS@5 100.00")
-    assert coverage.startswith("the interval holds the true age of 100.00")
-    assert verdict.endswith("ok" if code == 0 else "too far apart")
-
-
-def test_evaluation_in_a_file(service: Service, labelled, tmp_path):
-    written = tmp_path / "figures" / "figures.json"
-    words = ["--url", service.rest, "--labels", labelled / "labels.csv", "--json", written]
-    assert run("bench.evaluate_service", labelled, *words).returncode == 0
-    content = json.loads(written.read_text())
-    figures = content.pop("figures")
-    assert content == {"pictures": 4, "answered": 4, "found": 3}
-    assert figures.keys() == {"mae", "bias", "cs5", "coverage", "width"}
-    assert figures["mae"] == pytest.approx({"value": 2, "low": 2, "high": 2, "count": 3})
-    assert figures["bias"]["value"] == pytest.approx(-2)
-
-
-def test_evaluation_by_bounds(service: Service, labelled):
-    """4 years wide, their middle 3 years above what the model says."""
-    table = labelled / "labels.csv"
-    rows = [row.split(",") for row in table.read_text().splitlines()[1:]]
-    bounds = [f"{file},{float(age) - 1},{float(age) + 3}" for file, age in rows]
-    table.write_text("\n".join(["file,age_low,age_high", *bounds]) + "\n")
-    words = ["--url", service.rest, "--labels", table, "--against", "3.2"]
-    done = run("bench.evaluate_service", labelled, *words)
-    assert (done.returncode, done.stderr) == (0, "")
-    _, errors, inside, verdict = done.stdout.splitlines()
-    assert errors.startswith("MAE to the middle 3.00 [3.00, 3.00] years, bias -3.00")
-    assert inside.startswith("100.00")
-    assert verdict == "-0.20 years against 3.2: ok"
-
-
-def test_evaluation_without_ages(service: Service, labelled):
-    (labelled / "labels.csv").write_text("file,age_low\n0.png,30\n")
-    words = ["--url", service.rest, "--labels", labelled / "labels.csv"]
-    done = run("bench.evaluate_service", labelled, *words)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.endswith("has no columns file and age, or file, age_low and age_high\n")
-
-
-def test_evaluation_with_an_image_that_fails(service: Service, labelled):
-    (labelled / "0.png").unlink()
-    words = ["--url", service.rest, "--labels", labelled / "labels.csv"]
-    done = run("bench.evaluate_service", labelled, *words)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: 0.png: ")
-    assert done.stdout.startswith("4 images, 3 answered, 1 without")
