@@ -62,7 +62,7 @@ class FaceDetector:
         """`max_side`: images with a longer side, in pixels, are scaled down to it."""
         self._border = settings.border
         self._max_side = max_side
-        self._mtcnn = BatchedMTCNN(settings, min_face_size, device)
+        self._mtcnn = mtcnn_for(device)(settings, min_face_size, device)
 
     def detect(
         self, images: Sequence[RGBImage], progress: Callable[[], object] = lambda: None
@@ -114,6 +114,16 @@ class FaceDetector:
         faces = Faces(found.boxes, found.confidence, found.landmarks).select(order)
         ends = np.searchsorted(found.image[order], np.arange(len(images) + 1))
         return [faces.select(slice(start, end)) for start, end in pairwise(ends)]
+
+
+def mtcnn_for(device: torch.device) -> type[BatchedMTCNN]:
+    """The implementation of MTCNN for a device."""
+    if device.type != "cuda":
+        return BatchedMTCNN
+    # Triton comes with torch's wheels for GPUs alone
+    from handler.faces.cuda_mtcnn import CudaMTCNN
+
+    return CudaMTCNN
 
 
 def downscale(image: RGBImage, side: int) -> tuple[RGBImage, tuple[float, float]]:

@@ -19,37 +19,37 @@ from torch import Tensor
 from handler.imaging.crop import RGBImage
 
 CHANNELS = 4  # the fourth is zero
-# Pixels of one step of summing and of looking up: on the CPU such that they fit into the caches.
-SUMMED_AT_ONCE = {"cpu": 2**15, "cuda": 2**22}
-LOOKED_UP_AT_ONCE = {"cpu": 2**13, "cuda": 2**22}
+# Pixels of one step of summing and of looking up, such that they fit into the CPU's caches.
+SUMMED_AT_ONCE = 2**15
+LOOKED_UP_AT_ONCE = 2**13
 
 
 class IntegralImages:
     """Integral images of several images of any sizes."""
 
-    def __init__(self, images: Sequence[RGBImage], device: torch.device) -> None:
+    def __init__(self, images: Sequence[RGBImage]) -> None:
         """`images`: uint8 [H, W, 3] each."""
         self.sizes = [(p.shape[0], p.shape[1]) for p in images]
-        self._device = device
+        self.limits = torch.tensor(self.sizes).flip(1)  # width and height
         lengths = torch.tensor([(height + 1) * (width + 1) for height, width in self.sizes])
         # Concatenated, so that windows of several images are looked up at once.
-        sums = torch.empty(int(lengths.sum()), CHANNELS, dtype=torch.int32, device=device)
+        sums = torch.empty(int(lengths.sum()), CHANNELS, dtype=torch.int32)
         for part, image in zip(sums.split(lengths.tolist()), images, strict=True):
             height, width = image.shape[:2]
-            pixels = torch.from_numpy(_four_channels(image)).to(device)
+            pixels = torch.from_numpy(_four_channels(image))
             _sum_up(pixels, part.view(height + 1, width + 1, CHANNELS))
         # one pixel as one number of 16 bytes, which is only moved
         self._sums = sums.view(torch.complex128)[:, 0]
-        self._start = (lengths.cumsum(0) - lengths).to(device)
-        self._stride = torch.tensor([width + 1 for _, width in self.sizes], device=device)
+        self._start = lengths.cumsum(0) - lengths
+        self._stride = torch.tensor([width + 1 for _, width in self.sizes])
 
     def scaled(self, index: int, out: Tensor) -> None:
         """Scale image `index` to the size of `out`, float32 [height, width, 4], 0 to 255."""
         height, width = self.sizes[index]
-        top, bottom = _windows_of_one(height, out.shape[0], self._device)
-        left, right = _windows_of_one(width, out.shape[1], self._device)
-        this = slice(index, index + 1)  # a tensor would synchronise with the GPU
-        rows = max(1, LOOKED_UP_AT_ONCE[self._device.type] // out.shape[1])
+        top, bottom = _windows_of_one(height, out.shape[0])
+        left, right = _windows_of_one(width, out.shape[1])
+        this = slice(index, index + 1)
+        rows = max(1, LOOKED_UP_AT_ONCE // out.shape[1])
         for y1, y2, part in zip(top.split(rows), bottom.split(rows), out.split(rows), strict=True):
             windows = (left[None], y1[None], right[None], y2[None])
             self._average(this, windows, part[None])
@@ -67,7 +67,7 @@ class IntegralImages:
         x1, x2 = _windows(right - left, side)
         y1, y2 = _windows(bottom - top, side)
         windows = (left + x1, top + y1, left + x2, top + y2)
-        crops = torch.empty(len(areas), side, side, CHANNELS, device=self._device)
+        crops = torch.empty(len(areas), side, side, CHANNELS)
         self._average(index, windows, out=crops)
         return crops.permute(0, 3, 1, 2)
 
@@ -117,7 +117,7 @@ def _sum_up(image: Tensor, sums: Tensor) -> None:
     # around and their differences stay right, except that above 16 the lower channel of the two
     # may carry 1 into the other.
     pairs = sums.view(torch.int64)
-    rows = max(1, SUMMED_AT_ONCE[sums.device.type] // sums.shape[1])
+    rows = max(1, SUMMED_AT_ONCE // sums.shape[1])
     for first in range(1, len(sums), rows):
         new = slice(first, first + rows)
         sums[new, 1:] = image[first - 1 : first - 1 + rows]
@@ -128,13 +128,13 @@ def _sum_up(image: Tensor, sums: Tensor) -> None:
 
 def _windows(sizes: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Start and end of each output's input window, int64 [n, count] each; `sizes` [n, 1]."""
-    output = torch.arange(count, device=sizes.device)
+    output = torch.arange(count)
     first = output * sizes // count
     end = -(-(output + 1) * sizes // count)
     return first, end
 
 
 @lru_cache(maxsize=256)  # the same few sizes recur
-def _windows_of_one(size: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _windows_of_one(size: int, count: int) -> tuple[Tensor, Tensor]:
     first, end = _windows(torch.tensor([[size]]), count)
-    return first[0].to(device), end[0].to(device)
+    return first[0], end[0]

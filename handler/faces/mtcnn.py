@@ -1,13 +1,14 @@
 """MTCNN over a batch of images of any sizes (Zhang et al., IEEE SPL 2016).
 
 Weights and arithmetic are facenet-pytorch's: the faces are those of its `detect_face`. The order
-of the work differs: the proposals of all images go
-through R- and O-Net in shared batches, cropped by integral images and not one by one.
+of the work differs: the proposals of all images go through R- and O-Net in shared batches, cropped
+by integral images and not one by one. `cuda_mtcnn` has the parts that differ on a GPU.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate, pairwise
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -25,11 +26,10 @@ from handler.imaging.crop import RGBImage
 from handler.task import DetectorSettings
 
 PROPOSALS = 4000  # best proposals of an image that R-Net gets; a crowd of 80 faces has 2,500
-# Pixels of the images of one chunk; detection takes some 60 bytes a pixel.
-PIXELS_AT_ONCE = {"cpu": 2**20, "cuda": 2**23}
-# Pixels of one call of a network: on the CPU such that its layers fit into the caches.
-CANVAS_PIXELS = {"cpu": 3 * 2**14, "cuda": 2**22}  # P-Net
-PIXELS_PER_CALL = {"cpu": 2**16, "cuda": 2**22}  # R- and O-Net
+PIXELS_AT_ONCE = 2**20  # of the images of one chunk; detection takes some 60 bytes a pixel
+CANVAS_PIXELS = 3 * 2**14  # of one call of P-Net, such that its layers fit into the caches
+
+Size = tuple[int, int]  # height and width, pixels
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,46 @@ class Detections:
     landmarks: NDArray[np.float32]  # [n, 5, 2]
 
 
-@dataclass
-class _Boxes:
+@dataclass(frozen=True)
+class Boxes:
+    """Boxes of faces, between the networks."""
+
     image: Tensor  # int64 [n]
     corners: Tensor  # float32 [n, 4]
     score: Tensor  # float32 [n]
 
-    def __getitem__(self, index: Tensor) -> "_Boxes":
-        return _Boxes(self.image[index], self.corners[index], self.score[index])
+    def __getitem__(self, index: Tensor) -> "Boxes":
+        return Boxes(self.image[index], self.corners[index], self.score[index])
 
     def __len__(self) -> int:
         return len(self.score)
 
 
+@dataclass(frozen=True)
+class Cells:
+    """P-Net's windows above the threshold."""
+
+    image: Tensor  # int64 [n]
+    level: Tensor  # int64 [n]: index among the levels of all images
+    scale: Tensor  # float32 [n]: of the level
+    place: Tensor  # int64 [n, 2]: row and column in the level
+    score: Tensor  # float32 [n]
+    features: Tensor  # float32 [n, 32]
+
+
+class AreaAverages(Protocol):
+    """Images whose areas are scaled by averaging."""
+
+    limits: Tensor  # int64 [images, 2]: width and height
+
+    def crops(self, index: Tensor, areas: Tensor, side: int) -> Tensor:
+        """Areas [n, 4] of the images `index` [n] as squares, float32 [n, 4, side, side]."""
+
+
 class BatchedMTCNN:
     """The three networks of MTCNN."""
+
+    pixels_per_call = 2**16  # of R- and O-Net, such that their layers fit into the CPU's caches
 
     def __init__(
         self, settings: DetectorSettings, min_face_size: int, device: torch.device
@@ -76,11 +101,9 @@ class BatchedMTCNN:
         `progress` is called after each chunk.
         """
         found = []
-        first = 0
-        for chunk in _chunks(images, PIXELS_AT_ONCE[self._device.type]):
-            faces = self._detect_chunk(chunk)
-            found.append(replace(faces, image=faces.image + first))
-            first += len(chunk)
+        for chunk in self._chunks([(image.shape[0], image.shape[1]) for image in images]):
+            faces = self._detect_chunk([images[index] for index in chunk])
+            found.append(replace(faces, image=np.array(chunk)[faces.image]))
             progress()
         return Detections(
             *(np.concatenate([getattr(f, name.name) for f in found]) for name in fields(Detections))
@@ -89,40 +112,26 @@ class BatchedMTCNN:
     @torch.inference_mode()
     def _detect_chunk(self, images: Sequence[RGBImage]) -> Detections:
         with record_function("propose"):
-            integrals = IntegralImages(images, self._device)
-            boxes = _squares(self._propose(integrals))
+            averages, cells = self._windows(images)
+            if cells is None:
+                return NOTHING
+            boxes = _squares(self._propose(cells))
         with record_function("refine"):
-            boxes = self._refine(integrals, boxes)
+            boxes = self._refine(averages, boxes)
         with record_function("decide"):
-            return self._decide(integrals, boxes)
+            return self._decide(averages, boxes)
 
-    def _propose(self, integrals: IntegralImages) -> _Boxes:
-        """P-Net over the pyramid of every image."""
-        levels = [
+    def _chunks(self, sizes: Sequence[Size]) -> list[list[int]]:
+        """Indices of the images, height and width each, in chunks that bound the memory."""
+        return runs([height * width for height, width in sizes], PIXELS_AT_ONCE)
+
+    def _levels(self, sizes: Sequence[Size]) -> list[Level]:
+        """The levels of each image's pyramid."""
+        return [
             Level(index, scale, int(height * scale + 1), int(width * scale + 1))
-            for index, (height, width) in enumerate(integrals.sizes)
+            for index, (height, width) in enumerate(sizes)
             for scale in self._scales(min(height, width))
         ]
-        if not levels:
-            nothing = torch.zeros(0, device=self._device)
-            return _Boxes(nothing.long(), nothing.view(0, 4), nothing)
-        rows = canvases(levels, CANVAS_PIXELS[self._device.type])
-        levels = [level for canvas in rows for level in canvas.levels]
-        firsts = accumulate((len(canvas.levels) for canvas in rows), initial=0)
-        found = [self._run_pnet(integrals, *each) for each in zip(rows, firsts, strict=False)]
-        level, cells, scores, features = (torch.cat(parts) for parts in zip(*found, strict=True))
-        image = torch.tensor([each.image for each in levels], device=self._device)[level]
-        scale = torch.tensor([each.scale for each in levels], device=self._device)[level]
-        at = STRIDE * cells.flip(1) + 1
-        corners = (torch.cat([at, at + (CELL - 1)], dim=1) / scale[:, None]).floor()
-        boxes = _Boxes(image, corners, scores)
-        kept = nms(corners, scores, level, 0.5)
-        kept = kept[nms(corners[kept], scores[kept], image[kept], 0.7)]
-        kept = _top_scores(image[kept], PROPOSALS, kept)
-        boxes = boxes[kept]
-        offsets = self._networks.propose.offsets(features[kept])
-        size = boxes.corners[:, 2:] - boxes.corners[:, :2]
-        return _Boxes(boxes.image, boxes.corners + offsets * size.repeat(1, 2), boxes.score)
 
     def _scales(self, side: int) -> list[float]:
         scale = CELL / self._min_face_size
@@ -132,6 +141,34 @@ class BatchedMTCNN:
             scale *= self._factor
         return scales
 
+    def _windows(self, images: Sequence[RGBImage]) -> tuple[AreaAverages, Cells | None]:
+        """P-Net over the pyramid of every image; no cells where all images are too small."""
+        integrals = IntegralImages(images)
+        levels = self._levels(integrals.sizes)
+        if not levels:
+            return integrals, None
+        rows = canvases(levels, CANVAS_PIXELS)
+        levels = [level for canvas in rows for level in canvas.levels]
+        firsts = accumulate((len(canvas.levels) for canvas in rows), initial=0)
+        found = [self._run_pnet(integrals, *each) for each in zip(rows, firsts, strict=False)]
+        level, place, score, features = (torch.cat(parts) for parts in zip(*found, strict=True))
+        image = torch.tensor([each.image for each in levels])[level]
+        scale = torch.tensor([each.scale for each in levels])[level]
+        return integrals, Cells(image, level, scale, place, score, features)
+
+    def _propose(self, cells: Cells) -> Boxes:
+        """The best windows of each image, moved by P-Net's offsets."""
+        at = STRIDE * cells.place.flip(1) + 1
+        corners = (torch.cat([at, at + (CELL - 1)], dim=1) / cells.scale[:, None]).floor()
+        boxes = Boxes(cells.image, corners, cells.score)
+        kept = nms(corners, cells.score, cells.level, 0.5)
+        kept = kept[nms(corners[kept], cells.score[kept], cells.image[kept], 0.7)]
+        kept = _top_scores(cells.image[kept], PROPOSALS, kept)
+        boxes = boxes[kept]
+        offsets = self._networks.propose.offsets(cells.features[kept])
+        size = boxes.corners[:, 2:] - boxes.corners[:, :2]
+        return Boxes(boxes.image, boxes.corners + offsets * size.repeat(1, 2), boxes.score)
+
     def _run_pnet(
         self, integrals: IntegralImages, canvas: Canvas, first: int
     ) -> tuple[Tensor, ...]:
@@ -139,77 +176,82 @@ class BatchedMTCNN:
 
         `first`: index of the canvas's first level.
         """
-        pixels = torch.zeros(canvas.height, canvas.width, CHANNELS, device=self._device)
+        pixels = torch.zeros(canvas.height, canvas.width, CHANNELS)
         for level, part in zip(canvas.levels, canvas.parts, strict=True):
             integrals.scaled(level.image, out=pixels[part])
-        score, features = self._networks.propose(pixels.permute(2, 0, 1), canvas.beyond)
+        score, features = self._networks.propose(
+            pixels.permute(2, 0, 1), canvas.beyond(canvas.height, canvas.width)
+        )
         seen = (score >= self._thresholds[0]).nonzero()
         valid, place, cells = canvas.places(seen)
         y, x = seen[valid].unbind(1)
         return place + first, cells, score[y, x], features[y, x]
 
-    def _refine(self, integrals: IntegralImages, boxes: _Boxes) -> _Boxes:
+    def _refine(self, averages: AreaAverages, boxes: Boxes) -> Boxes:
         """R-Net over the proposals: fewer and better boxes, square."""
-        boxes, areas = _clip(integrals, boxes)
+        boxes, areas = _clip(averages, boxes)
         score, offsets = self._run_batched(
-            self._networks.refine, integrals, boxes.image, areas, side=24
+            self._networks.refine, averages, boxes.image, areas, side=24
         )
-        passed = score > self._thresholds[1]
-        boxes = _Boxes(boxes.image, boxes.corners, score)[passed]
+        passed = (score > self._thresholds[1]).nonzero()[:, 0]
+        boxes = Boxes(boxes.image, boxes.corners, score)[passed]
         kept = nms(boxes.corners, boxes.score, boxes.image, 0.7)
         return _squares(_apply_offsets(boxes[kept], offsets[passed][kept]))
 
-    def _decide(self, integrals: IntegralImages, boxes: _Boxes) -> Detections:
+    def _decide(self, averages: AreaAverages, boxes: Boxes) -> Detections:
         """O-Net over R-Net's boxes: faces with landmarks."""
-        boxes, areas = _clip(integrals, boxes)
+        boxes, areas = _clip(averages, boxes)
         score, offsets, points = self._run_batched(
-            self._networks.decide, integrals, boxes.image, areas, side=48
+            self._networks.decide, averages, boxes.image, areas, side=48
         )
-        passed = score > self._thresholds[2]
-        boxes = _Boxes(boxes.image, boxes.corners, score)[passed]
+        passed = (score > self._thresholds[2]).nonzero()[:, 0]
+        boxes = Boxes(boxes.image, boxes.corners, score)[passed]
         size = boxes.corners[:, 2:] - boxes.corners[:, :2] + 1
         landmarks = boxes.corners[:, None, :2] + points[passed] * size[:, None] - 1
         boxes = _apply_offsets(boxes, offsets[passed])
-        found = Detections(
-            boxes.image.cpu().numpy(),
-            boxes.corners.cpu().numpy(),
-            boxes.score.cpu().numpy(),
-            landmarks.cpu().numpy(),
-        )
+        # one copy: each waits for the GPU
+        parts = [boxes.image[:, None], boxes.corners, boxes.score[:, None], landmarks.flatten(1)]
+        found = _from_rows(torch.cat(parts, dim=1).cpu().numpy())
         kept = _suppress_contained(found, 0.7)
-        return Detections(
-            found.image[kept],
-            found.boxes[kept],
-            found.confidence[kept],
-            found.landmarks[kept],
-        )
+        return Detections(*(getattr(found, name.name)[kept] for name in fields(Detections)))
 
     def _run_batched(
         self,
         network: torch.nn.Module,
-        integrals: IntegralImages,
+        averages: AreaAverages,
         image: Tensor,
         areas: Tensor,
         side: int,
     ) -> list[Tensor]:
         """Outputs [n, ...] of `network` for crops of the areas at its input size, in batches."""
-        many = PIXELS_PER_CALL[self._device.type] // side**2
+        many = self.pixels_per_call // side**2
         outputs = [
-            network(integrals.crops(p, a, side))
+            network(averages.crops(p, a, side))
             for p, a in zip(image.split(many), areas.split(many), strict=True)
         ]
         return [torch.cat(parts) for parts in zip(*outputs, strict=True)]
 
 
-def _chunks(images: Sequence[RGBImage], most: int) -> list[Sequence[RGBImage]]:
-    """Split `images` into runs of at most `most` pixels, or of a single image."""
-    starts, pixels = [0], 0
-    for index, image in enumerate(images):
-        pixels += image.shape[0] * image.shape[1]
-        if pixels > most and index > starts[-1]:
+def _from_rows(rows: NDArray[np.float32]) -> Detections:
+    """From image, box, confidence and landmarks of each face [n, 16]."""
+    image, boxes, confidence, landmarks = np.split(rows, (1, 5, 6), axis=1)
+    return Detections(
+        image[:, 0].astype(np.int64), boxes, confidence[:, 0], landmarks.reshape(-1, 5, 2)
+    )
+
+
+NOTHING = _from_rows(np.zeros((0, 16), np.float32))
+
+
+def runs(costs: Sequence[int], most: int) -> list[list[int]]:
+    """Indices in runs whose costs add up to at most `most`, or of one index."""
+    starts, total = [0], 0
+    for index, cost in enumerate(costs):
+        total += cost
+        if total > most and index > starts[-1]:
             starts.append(index)
-            pixels = image.shape[0] * image.shape[1]
-    return [images[start:end] for start, end in pairwise([*starts, len(images)])]
+            total = cost
+    return [list(range(start, end)) for start, end in pairwise([*starts, len(costs)])]
 
 
 def _top_scores(image: Tensor, most: int, index: Tensor) -> Tensor:
@@ -221,28 +263,27 @@ def _top_scores(image: Tensor, most: int, index: Tensor) -> Tensor:
     return index[rank <= most]
 
 
-def _clip(integrals: IntegralImages, boxes: _Boxes) -> tuple[_Boxes, Tensor]:
+def _clip(averages: AreaAverages, boxes: Boxes) -> tuple[Boxes, Tensor]:
     """The boxes that overlap their image, and their parts within it, int64 pixels [n, 4]."""
-    sizes = torch.tensor(integrals.sizes, device=boxes.score.device)[boxes.image]
     whole = boxes.corners.trunc().long()
     low = (whole[:, :2] - 1).clamp(min=0)
-    high = torch.minimum(whole[:, 2:], sizes.flip(1))
-    holds = (high > low).all(dim=1)
+    high = torch.minimum(whole[:, 2:], averages.limits[boxes.image])
+    holds = (high > low).all(dim=1).nonzero()[:, 0]
     return boxes[holds], torch.cat([low, high], dim=1)[holds]
 
 
-def _apply_offsets(boxes: _Boxes, offsets: Tensor) -> _Boxes:
+def _apply_offsets(boxes: Boxes, offsets: Tensor) -> Boxes:
     """Boxes moved by a network's offsets [n, 4], which are fractions of the boxes' sides."""
     size = boxes.corners[:, 2:] - boxes.corners[:, :2] + 1
-    return _Boxes(boxes.image, boxes.corners + offsets * size.repeat(1, 2), boxes.score)
+    return Boxes(boxes.image, boxes.corners + offsets * size.repeat(1, 2), boxes.score)
 
 
-def _squares(boxes: _Boxes) -> _Boxes:
+def _squares(boxes: Boxes) -> Boxes:
     """The smallest squares around the boxes, with the same centres."""
     low, high = boxes.corners[:, :2], boxes.corners[:, 2:]
     side = (high - low).amax(dim=1, keepdim=True)
     start = low + (high - low) * 0.5 - side * 0.5
-    return _Boxes(boxes.image, torch.cat([start, start + side], dim=1), boxes.score)
+    return Boxes(boxes.image, torch.cat([start, start + side], dim=1), boxes.score)
 
 
 def _suppress_contained(found: Detections, threshold: float) -> NDArray[np.intp]:

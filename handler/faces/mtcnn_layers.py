@@ -18,7 +18,7 @@ from handler.faces.integral_image import CHANNELS
 from handler.packages import package_folder
 
 WIDTH = 16  # channels: float32 values in one vector register
-_LOWEST = -1e6  # below all outputs of the first layer, and still finite after the next two
+LOWEST = -1e6  # below all outputs of the first layer, and still finite after the next two
 
 Weights = Mapping[str, Tensor]  # a state_dict of facenet-pytorch
 
@@ -52,8 +52,13 @@ class ProposalNet(nn.Module):
         """
         found = self.first(pixels[None])
         for rows, columns in beyond:
-            found[:, :, rows, columns] = _LOWEST
-        features = self.body(found)[0].permute(1, 2, 0)
+            found[:, :, rows, columns] = LOWEST
+        score, features = self.rest(found)
+        return score[0], features[0]
+
+    def rest(self, found: Tensor) -> tuple[Tensor, Tensor]:
+        """The first layer's output [N, C, H, W] -> score [N, h, w], features [N, h, w, 32]."""
+        features = self.body(found).permute(0, 2, 3, 1)
         return (features @ self.face + self.bias).sigmoid(), features
 
     def offsets(self, features: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from torch import Tensor
 from handler.packages import package_folder
 
 # Up to this many boxes, one call that also compares different groups is faster than one per group.
-TOGETHER = {"cpu": 1000, "cuda": 5000}
+# On a GPU a call for each group would be hundreds; this many boxes take 128 MiB.
+TOGETHER = {"cpu": 1000, "cuda": 2**15}
 
 
 def _load_operators() -> None:

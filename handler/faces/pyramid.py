@@ -60,15 +60,17 @@ class Canvas:
         self.height, self.width = max(self.height, bottom), max(self.width, right)
         self._row, self._column = row, right + right % STRIDE
 
-    @property
-    def beyond(self) -> list[Part]:
-        """Parts of the first layer's output that the pooling must not use."""
+    def beyond(self, height: int, width: int) -> list[Part]:
+        """Parts of the first layer's output that the pooling must not use.
+
+        They lie in the output for a canvas of `height` and `width`, which may be larger than this.
+        """
         hidden: list[Part] = []
         for (rows, columns), level in zip(self.parts, self.levels, strict=True):
             bottom, right = rows.stop - _FIRST, columns.stop - _FIRST
-            if level.height % 2 and rows.stop < self.height:
+            if level.height % 2 and rows.stop < height:
                 hidden.append((slice(bottom, bottom + 1), columns))
-            if level.width % 2 and columns.stop < self.width:
+            if level.width % 2 and columns.stop < width:
                 hidden.append((rows, slice(right, right + 1)))
         return hidden
 
@@ -82,17 +84,24 @@ class Canvas:
             Which of the cells lie in a level, bool [n]; for those m, the index of the level, int64
             [m], and row and column in it, int64 [m, 2].
         """
-        owners = torch.full((self.height // STRIDE, self.width // STRIDE), -1)
-        starts = []
-        for index, (rows, columns) in enumerate(self.parts):
-            y, x = rows.start // STRIDE, columns.start // STRIDE
-            height, width = _cells(rows.stop - rows.start), _cells(columns.stop - columns.start)
-            owners[y : y + height, x : x + width] = index
-            starts.append((y, x))
-        level = owners.to(cells.device)[cells[:, 0], cells[:, 1]]
+        level = self.owners()[cells[:, 0], cells[:, 1]]
         valid = level >= 0
         level = level[valid]
-        return valid, level, cells[valid] - torch.tensor(starts, device=cells.device)[level]
+        return valid, level, cells[valid] - torch.tensor(self.starts())[level]
+
+    def owners(self) -> Tensor:
+        """The index of each cell's level, int64 [height / 2, width / 2]; -1 outside of levels."""
+        owners = torch.full((self.height // STRIDE, self.width // STRIDE), -1)
+        for index, ((rows, columns), (y, x)) in enumerate(
+            zip(self.parts, self.starts(), strict=True)
+        ):
+            height, width = _cells(rows.stop - rows.start), _cells(columns.stop - columns.start)
+            owners[y : y + height, x : x + width] = index
+        return owners
+
+    def starts(self) -> list[tuple[int, int]]:
+        """Row and column of each level's first cell."""
+        return [(rows.start // STRIDE, columns.start // STRIDE) for rows, columns in self.parts]
 
 
 def canvases(levels: Iterable[Level], pixels: int) -> list[Canvas]:

@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from handler.faces.integral_image import CHANNELS, LOOKED_UP_AT_ONCE, SUMMED_AT_ONCE, IntegralImages
+from handler.faces import integral_image
+from handler.faces.integral_image import CHANNELS, IntegralImages
 from handler.imaging.crop import RGBImage
 
 
@@ -12,7 +13,7 @@ def noise(*shape: int) -> RGBImage:
 
 
 def integral(*pictures: RGBImage) -> IntegralImages:
-    return IntegralImages(pictures, torch.device("cpu"))
+    return IntegralImages(pictures)
 
 
 PICTURES = [noise(37, 53, 3), noise(20, 20, 3), noise(64, 31, 3)]
@@ -67,8 +68,8 @@ def test_however_few_pixels_are_worked_on_at_once(
     areas = torch.tensor([[3, 5, 50, 36]])
     index = torch.tensor([0])
     expected = integral(*PICTURES)
-    monkeypatch.setitem(SUMMED_AT_ONCE, "cpu", at_once)
-    monkeypatch.setitem(LOOKED_UP_AT_ONCE, "cpu", at_once)
+    monkeypatch.setattr(integral_image, "SUMMED_AT_ONCE", at_once)
+    monkeypatch.setattr(integral_image, "LOOKED_UP_AT_ONCE", at_once)
     images = integral(*PICTURES)
     assert torch.equal(images.crops(index, areas, 24), expected.crops(index, areas, 24))
     assert torch.equal(scaled(images, 2, 33, 17), scaled(expected, 2, 33, 17))

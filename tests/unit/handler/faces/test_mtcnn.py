@@ -5,8 +5,8 @@ import pytest
 import torch
 from facenet_pytorch import MTCNN
 
-from handler.faces.integral_image import IntegralImages
-from handler.faces.mtcnn import PIXELS_AT_ONCE, BatchedMTCNN, _chunks, _top_scores
+from handler.faces import mtcnn as mtcnn_module
+from handler.faces.mtcnn import BatchedMTCNN, _top_scores, runs
 from handler.imaging.crop import RGBImage
 from handler.task import DetectorSettings
 from tests.images import astronaut, bordered, scaled, scene, side_by_side
@@ -69,16 +69,15 @@ def test_best_keeps_the_first_of_each_image() -> None:
     assert _top_scores(picture, 6, index).tolist() == index.tolist()
 
 
-def test_images_are_looked_at_a_bounded_number_of_pixels_at_once() -> None:
+def test_images_are_looked_at_a_bounded_number_of_pixels_at_once(mtcnn: BatchedMTCNN) -> None:
     sizes = [(700, 1000), (500, 1000), (100, 100), (2000, 2000), (9, 9), (1024, 1023)]
-    images: list[RGBImage] = [np.broadcast_to(np.uint8(0), (*size, 3)) for size in sizes]
-    parts = [[picture.shape[:2] for picture in part] for part in _chunks(images, 2**20)]
-    assert parts == [sizes[:1], sizes[1:3], sizes[3:4], sizes[4:]]
-    assert _chunks(images[:1], 2**20) == [images[:1]]
+    assert mtcnn._chunks(sizes) == [[0], [1, 2], [3], [4, 5]]
+    assert runs([5], 3) == [[0]]
+    assert runs([1, 2, 3], 3) == [[0, 1], [2]]
 
 
 def test_each_part_is_told_of(mtcnn: BatchedMTCNN, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PIXELS_AT_ONCE, "cpu", 1)
+    monkeypatch.setattr(mtcnn_module, "PIXELS_AT_ONCE", 1)
     calls: list[None] = []
     mtcnn.detect([scene(30, 30), scene(20, 20), scene(25, 25)], lambda: calls.append(None))
     assert len(calls) == 3
@@ -91,7 +90,9 @@ def test_a_crowd_s_best_proposals_are_looked_at(
     images = [astronaut(), scaled(astronaut(), 0.5)]
 
     def proposed() -> list[list[float]]:
-        boxes = mtcnn._propose(IntegralImages(images, torch.device("cpu")))
+        _, cells = mtcnn._windows(images)
+        assert cells is not None
+        boxes = mtcnn._propose(cells)
         return [
             sorted(boxes.score[boxes.image == index].tolist(), reverse=True) for index in (0, 1)
         ]

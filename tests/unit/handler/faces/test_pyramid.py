@@ -49,7 +49,9 @@ def test_the_network_sees_each_level_as_alone(
     generator = torch.Generator().manual_seed(seed)
     for canvas in canvases(levels, 10_000):
         pixels = torch.rand(canvas.height, canvas.width, CHANNELS, generator=generator) * 255
-        score, features = networks.propose(pixels.permute(2, 0, 1), canvas.beyond)
+        score, features = networks.propose(
+            pixels.permute(2, 0, 1), canvas.beyond(canvas.height, canvas.width)
+        )
         everywhere = (score > -1).nonzero()
         valid, level, cells = canvas.places(everywhere)
         y, x = everywhere[valid].unbind(1)

@@ -1,0 +1,160 @@
+"""The pipeline with the GPU's detector: of the CPU's answers, whatever the batch.
+
+Without a GPU all is computed on the CPU, with torch's averages in the kernel's place.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+
+from handler.answer import Answer, Face
+from handler.errors import DeviceLost, Failure, OutOfMemory
+from handler.faces import detector, packed_images
+from handler.faces.cuda_mtcnn import CudaMTCNN
+from handler.pipeline import Pipeline
+from handler.predictor import Predictor
+from handler.requests import Request
+from handler.settings import Settings
+from tests.images import astronaut, encoded, scaled, scene, side_by_side, turned
+from tests.torchserve import ROOT
+from tests.unit.handler.answers import age_of, answered, faces_of
+from tests.unit.handler.faces import area_averages
+from train import torchscript
+
+BODIES = {
+    "portrait": encoded(astronaut(), "JPEG"),
+    "small": encoded(scaled(astronaut(), 0.4)),
+    "turned": turned(astronaut()[:, 50:], 6, "JPEG"),
+    "tight": encoded(np.ascontiguousarray(astronaut()[70:185, 175:275])),
+    "several": encoded(side_by_side(*(scaled(astronaut(), f) for f in (1.0, 0.6, 0.4)))),
+    "large": encoded(scaled(astronaut(), 3.1), "JPEG"),
+    "none": encoded(scene(201, 333)),
+    "one pixel": encoded(scene(1, 1)),
+}
+
+
+@pytest.fixture(scope="module", params=["CPU", pytest.param("GPU", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest):
+    if request.param == "GPU":
+        yield torch.device("cuda")
+        return
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(detector, "mtcnn_for", lambda _: CudaMTCNN)
+        patched.setattr(packed_images, "average", area_averages.average)
+        yield torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = tmp_path_factory.mktemp("shipped") / "age.pt"
+    torchscript.build(ROOT / "model_store" / "age.safetensors", model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def pipeline(device: torch.device, shipped: Path) -> Pipeline:
+    return Pipeline.load([shipped], Settings(precision="float32"), device)
+
+
+@pytest.fixture(scope="module")
+def answers(shipped: Path) -> dict[str, Answer]:
+    """Of the CPU alone, one image at a time."""
+    of_cpu = Pipeline.load([shipped], Settings(precision="float32"), torch.device("cpu"))
+    return {name: answered(*of_cpu.run([Request(body)])) for name, body in BODIES.items()}
+
+
+def asked(pipeline: Pipeline, names: Sequence[str]) -> list[Answer]:
+    return [answered(each) for each in pipeline.run([Request(BODIES[name]) for name in names])]
+
+
+def assert_same(found: Answer, expected: Answer) -> None:
+    """The agreement that is promised: 0.05 px and 0.05 years."""
+    assert (found.width, found.height) == (expected.width, expected.height)
+
+    def by_place(answer: Answer) -> list[Face]:
+        return sorted(faces_of(answer), key=lambda face: face.box[0])
+
+    ours, theirs = by_place(found), by_place(expected)
+    assert len(ours) == len(theirs)
+    for face, other in zip(ours, theirs, strict=True):
+        assert face.box == pytest.approx(other.box, abs=0.05)
+        assert np.array(face.landmarks) == pytest.approx(np.array(other.landmarks), abs=0.05)
+        assert face.confidence == pytest.approx(other.confidence, abs=1e-3)
+        assert age_of(face).value == pytest.approx(age_of(other).value, abs=0.05)
+
+
+def test_a_mixed_batch(pipeline: Pipeline, answers: dict[str, Answer]) -> None:
+    for name, found in zip(BODIES, asked(pipeline, [*BODIES]), strict=True):
+        assert_same(found, answers[name])
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_each_alone(pipeline: Pipeline, answers: dict[str, Answer], name: str) -> None:
+    (found,) = asked(pipeline, [name])
+    assert_same(found, answers[name])
+
+
+def test_a_full_batch_of_one_size(pipeline: Pipeline, answers: dict[str, Answer]) -> None:
+    for found in asked(pipeline, ["portrait"] * 8):
+        assert_same(found, answers["portrait"])
+
+
+def test_a_crowd(pipeline: Pipeline, shipped: Path) -> None:
+    face = scaled(astronaut()[20:220, 130:330], 0.5)
+    row = side_by_side(*[face] * 10)
+    crowd = Request(encoded(np.concatenate([row] * 6)))
+    of_cpu = Pipeline.load([shipped], Settings(precision="float32"), torch.device("cpu"))
+    (expected,), (found,) = of_cpu.run([crowd]), pipeline.run([crowd])
+    assert len(faces_of(answered(expected))) == 60
+    assert sorted(f.box for f in faces_of(answered(found))) == [
+        pytest.approx(box, abs=0.05) for box in sorted(f.box for f in faces_of(answered(expected)))
+    ]
+
+
+def test_an_empty_batch(pipeline: Pipeline) -> None:
+    assert pipeline.run([]) == []
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precisions(device: torch.device, shipped: Path, answers, precision: str) -> None:
+    (found,) = asked(Pipeline.load([shipped], Settings(precision=precision), device), ["portrait"])
+    (face,), (other,) = faces_of(found), faces_of(answers["portrait"])
+    assert age_of(face).value == pytest.approx(age_of(other).value, abs=1)
+
+
+class TestOutOfMemory:
+    def test_a_batch_is_split(self, pipeline: Pipeline, answers: dict[str, Answer]) -> None:
+        """Every call with more than one image's faces has too little memory."""
+        predict = Predictor.predict
+
+        def short(self: Predictor, crops: np.ndarray, *more: object):
+            if len(crops) > 1:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+            return predict(self, crops, *more)
+
+        with patch.object(Predictor, "predict", short):
+            found = pipeline.run([Request(BODIES[n]) for n in ("portrait", "several", "small")])
+        assert_same(answered(found[0]), answers["portrait"])
+        assert isinstance(found[1], OutOfMemory)
+        assert_same(answered(found[2]), answers["small"])
+
+    def test_it_goes_on_afterwards(self, pipeline: Pipeline, answers: dict[str, Answer]) -> None:
+        (found,) = asked(pipeline, ["several"])
+        assert_same(found, answers["several"])
+
+
+def test_a_lost_device_ends_the_worker(pipeline: Pipeline) -> None:
+    lost = RuntimeError("CUDA error: an illegal memory access was encountered")
+    with patch.object(Predictor, "predict", side_effect=lost), pytest.raises(DeviceLost):
+        pipeline.run([Request(BODIES["portrait"])])
+
+
+def test_a_failure_is_its_own(pipeline: Pipeline, answers: dict[str, Answer]) -> None:
+    found = pipeline.run([Request(BODIES["portrait"]), Request(b"%PDF"), Request(BODIES["none"])])
+    assert_same(answered(found[0]), answers["portrait"])
+    assert isinstance(found[1], Failure)
+    assert_same(answered(found[2]), answers["none"])
