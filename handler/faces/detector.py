@@ -1,5 +1,6 @@
 """Face detection: MTCNN, with a second pass for faces that fill the frame."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,6 +14,7 @@ from handler.faces.mtcnn import BatchedMTCNN
 from handler.imaging.crop import RGBImage
 from handler.task import DetectorSettings
 
+log = logging.getLogger(__name__)
 # An image in which MTCNN finds nothing gets a second pass if it may be a tight portrait: an aspect
 # ratio of at most 1.5 and a longer side of at most 640 pixels.
 PORTRAIT_ASPECT = 1.5
@@ -62,7 +64,8 @@ class FaceDetector:
         """`max_side`: images with a longer side, in pixels, are scaled down to it."""
         self._border = settings.border
         self._max_side = max_side
-        self._mtcnn = mtcnn_for(device)(settings, min_face_size, device)
+        mtcnn, used = mtcnn_for(device)
+        self._mtcnn = mtcnn(settings, min_face_size, used)
 
     def detect(
         self, images: Sequence[RGBImage], progress: Callable[[], object] = lambda: None
@@ -116,14 +119,26 @@ class FaceDetector:
         return [faces.select(slice(start, end)) for start, end in pairwise(ends)]
 
 
-def mtcnn_for(device: torch.device) -> type[BatchedMTCNN]:
-    """The implementation of MTCNN for a device."""
-    if device.type != "cuda":
-        return BatchedMTCNN
-    # Triton comes with torch's wheels for GPUs alone
-    from handler.faces.cuda_mtcnn import CudaMTCNN
+def mtcnn_for(device: torch.device) -> tuple[type[BatchedMTCNN], torch.device]:
+    """The implementation of MTCNN for a device, and the device that it runs on.
 
-    return CudaMTCNN
+    That is the CPU, with a warning, where no kernel can be compiled for the GPU.
+    """
+    if device.type != "cuda":
+        return BatchedMTCNN, device
+    try:
+        # Triton comes with torch's wheels for GPUs alone
+        from handler.faces.cuda_mtcnn import CudaMTCNN, compile_kernel
+
+        compile_kernel(device)
+    except Exception as error:  # whatever a compiler, a linker or a folder lacks
+        log.warning(
+            "faces are found on the CPU, as Triton compiled no kernel for the GPU (%s): it needs "
+            "gcc, Python's headers (python3-dev) and a TRITON_CACHE_DIR without noexec",
+            " ".join(str(error).split()) or type(error).__name__,
+        )
+        return BatchedMTCNN, torch.device("cpu")
+    return CudaMTCNN, device
 
 
 def downscale(image: RGBImage, side: int) -> tuple[RGBImage, tuple[float, float]]:

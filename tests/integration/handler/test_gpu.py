@@ -43,7 +43,7 @@ def device(request: pytest.FixtureRequest):
         yield torch.device("cuda")
         return
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(detector, "mtcnn_for", lambda _: CudaMTCNN)
+        patched.setattr(detector, "mtcnn_for", lambda device: (CudaMTCNN, device))
         patched.setattr(packed_images, "average", area_averages.average)
         yield torch.device("cpu")
 
