@@ -20,6 +20,7 @@ from handler.task import Task
 
 logger = logging.getLogger(__name__)
 
+REDUCED = {"bfloat16": torch.bfloat16, "float16": torch.float16}  # beside int8 and float32
 INPUTS_PER_CALL = 64  # bounds the memory; more inputs go through the model in several calls
 
 
@@ -59,17 +60,17 @@ class Predictor:
                 )
             lower = torch.jit.load(io.BytesIO(int8)).eval()
             return cls(torch.jit.freeze(lower), contract, device, "int8")
-        if precision == "bfloat16":
+        if precision in REDUCED:
             lower = torch.jit.load(str(path), map_location=device).eval()
             size = contract.task.input.size
             example = torch.zeros(1, 3, size, size, dtype=torch.uint8)
             try:
-                frozen = _for_inference(lower, torch.bfloat16)
+                frozen = _for_inference(lower, REDUCED[precision])
                 frozen(example.to(device))
-                return cls(frozen, contract, device, "bfloat16")
+                return cls(frozen, contract, device, precision)
             except RuntimeError as error:
                 # a model whose computation does not follow the dtype of its weights, as ours does
-                logger.warning("the model cannot compute in bfloat16: %s", error)
+                logger.warning("the model cannot compute in %s: %s", precision, error)
         model = torch.jit.load(str(path), map_location=device).eval()
         return cls(_for_inference(model, torch.float32), contract, device)
 

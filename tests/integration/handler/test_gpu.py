@@ -119,7 +119,7 @@ def test_an_empty_batch(pipeline: Pipeline) -> None:
     assert pipeline.run([]) == []
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_precisions(device: torch.device, shipped: Path, answers, precision: str) -> None:
     (found,) = asked(Pipeline.load([shipped], Settings(precision=precision), device), ["portrait"])
     (face,), (other,) = faces_of(found), faces_of(answers["portrait"])

@@ -19,7 +19,7 @@ from train.torchscript import build
 
 CPU = torch.device("cpu")
 SHIPPED = Path(__file__).resolve().parents[3] / "model_store" / "age.safetensors"
-PRECISIONS = ["float32", "bfloat16", "int8"]
+PRECISIONS = ["float32", "bfloat16", "float16", "int8"]
 # Without VNNI torch's sums in 8 bits can overflow, which is why `auto` does not choose them there.
 WITH_WHOLE_SUMS = pytest.mark.skipif(
     not fast_in_int8(CPU), reason="the processor has no VNNI: 8 bits are not served on it"
@@ -47,7 +47,11 @@ def portraits(shipped: dict[str, Predictor]) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize(
     ("precision", "mean", "most"),
-    [("bfloat16", 0.01, 0.2), pytest.param("int8", 0.04, 1.5, marks=WITH_WHOLE_SUMS)],
+    [
+        ("bfloat16", 0.01, 0.2),
+        ("float16", 0.002, 0.03),
+        pytest.param("int8", 0.04, 1.5, marks=WITH_WHOLE_SUMS),
+    ],
 )
 def test_rounding_changes_the_shipped_model_s_ages_little(
     shipped: dict[str, Predictor],
