@@ -66,9 +66,9 @@ class Settings:
     timeout."""
 
     precision: Precision = "auto"
-    """Precision of the models. auto: the fastest of int8, bfloat16 and float32 that the hardware and
-    the model support; int8 is for CPUs and needs a model that was exported with it. float16 has
-    three bits more than bfloat16, and is for GPUs: few CPUs compute in it."""
+    """Precision of the models. auto: the fastest of int8, bfloat16 and float32 that the hardware
+    and the model support; int8 is for CPUs and needs a model that was exported with it. float16
+    has three bits more than bfloat16, and is for GPUs: few CPUs compute in it."""
 
     @classmethod
     def from_mapping(cls, mapping: object) -> "Settings":

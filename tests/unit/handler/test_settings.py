@@ -82,8 +82,8 @@ def test_another_precision(value: Any) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_mapping({"precision": value})
     assert str(caught.value) == (
-        "model-config.yaml: handler.precision must be one of auto, float32, bfloat16, float16, int8, "
-        f"not {value!r}"
+        "model-config.yaml: handler.precision must be one of "
+        f"auto, float32, bfloat16, float16, int8, not {value!r}"
     )
 
 
