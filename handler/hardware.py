@@ -48,10 +48,13 @@ def disable_core_dumps() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (least, least))
 
 
-def fast_in_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware computes in bfloat16 natively, faster than in float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+def fast_in_float16(device: torch.device) -> bool:
+    """Whether it is a GPU with tensor cores for float16: of Volta, capability 7.0, or newer."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+
+
+def fast_in_bfloat16() -> bool:
+    """Whether the CPU computes in bfloat16 natively, faster than in float32."""
     if torch.backends.cpu.get_cpu_capability().startswith("AVX"):
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

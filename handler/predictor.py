@@ -13,7 +13,7 @@ from torch import Tensor
 
 from handler.contract import INT8_FILE, Contract, ContractError
 from handler.exported_model import read_contract, read_extra
-from handler.hardware import disable_tf32, fast_in_bfloat16, fast_in_int8
+from handler.hardware import disable_tf32, fast_in_bfloat16, fast_in_float16, fast_in_int8
 from handler.predictions import Predictions, predictions
 from handler.settings import Precision
 from handler.task import Task
@@ -66,7 +66,8 @@ class Predictor:
             example = torch.zeros(1, 3, size, size, dtype=torch.uint8)
             try:
                 frozen = _for_inference(lower, REDUCED[precision])
-                frozen(example.to(device))
+                if not torch.isfinite(frozen(example.to(device))).all():
+                    raise RuntimeError("it gives values that are not finite")
                 return cls(frozen, contract, device, precision)
             except RuntimeError as error:
                 # a model whose computation does not follow the dtype of its weights, as ours does
@@ -112,7 +113,10 @@ def _described(output: object) -> str:
 def _fastest(device: torch.device, *, has_int8: bool) -> Precision:
     if has_int8 and fast_in_int8(device):
         return "int8"
-    return "bfloat16" if fast_in_bfloat16(device) else "float32"
+    if device.type == "cuda":
+        # bfloat16 is as fast and moves ages ten times as far
+        return "float16" if fast_in_float16(device) else "float32"
+    return "bfloat16" if fast_in_bfloat16() else "float32"
 
 
 def _for_inference(model: Any, dtype: torch.dtype) -> Any:

@@ -66,9 +66,9 @@ class Settings:
     timeout."""
 
     precision: Precision = "auto"
-    """Precision of the models. auto: the fastest of int8, bfloat16 and float32 that the hardware
-    and the model support; int8 is for CPUs and needs a model that was exported with it. float16
-    has three bits more than bfloat16, and is for GPUs: few CPUs compute in it."""
+    """Precision of the models. auto: on a GPU float16, on a CPU the fastest of int8 and bfloat16,
+    or float32, as the hardware and the model support them. int8 is for CPUs and needs a model
+    that was exported with it; few CPUs compute in float16."""
 
     @classmethod
     def from_mapping(cls, mapping: object) -> "Settings":

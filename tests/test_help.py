@@ -72,7 +72,9 @@ NEEDS = {
     ),
     "scripts/render_docs.py": "train",
     "deploy/keys.py": None,
-    **dict.fromkeys(("bench.decoding_memory", "bench.robustness", "bench.rotation")),
+    **dict.fromkeys(
+        ("bench.decoding_memory", "bench.gpu_check", "bench.robustness", "bench.rotation")
+    ),
     **dict.fromkeys(
         (
             f"bench.{name}"
@@ -84,6 +86,7 @@ NEEDS = {
                     "evaluate_service",
                     "fairness",
                     "generator_capacity",
+                    "gpu_parts",
                 ),
                 *("memory", "parity", "profiling", "scaling", "soak"),
             )

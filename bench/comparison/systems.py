@@ -55,9 +55,8 @@ class Running:
 def ours(share: Share, folder: Path) -> Iterator[Running]:
     """The service as shipped."""
     with started(packed(share, folder), folder, share.workers) as torchserve:
-        yield Running(
-            (torchserve.pid,), Http(torchserve.rest), BATCHES * batch_size() * share.workers
-        )
+        under_way = BATCHES * batch_size() * share.workers
+        yield Running((torchserve.pid,), Http(torchserve.rest), under_way)
 
 
 @contextmanager
@@ -143,6 +142,8 @@ def shipped(share: Share) -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load(archive.Recipe((share.model,)).config.read_text())
     config |= {"minWorkers": share.workers, "maxWorkers": share.workers}
     config |= {"batchSize": batch_size()}
+    under_way = BATCHES * batch_size() * share.workers
+    config["jobQueueSize"] = max(config["jobQueueSize"], under_way)  # else some are answered 503
     config["handler"] |= {"threads": share.threads}
     return config
 

@@ -3,6 +3,8 @@
 Without a GPU all is computed on the CPU, with torch's averages in the kernel's place.
 """
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from unittest.mock import patch
@@ -158,3 +160,22 @@ def test_a_failure_is_its_own(pipeline: Pipeline, answers: dict[str, Answer]) ->
     assert_same(answered(found[0]), answers["portrait"])
     assert isinstance(found[1], Failure)
     assert_same(answered(found[2]), answers["none"])
+
+
+@pytest.mark.gpu
+def test_the_text_of_a_lost_device_is_that_of_torch() -> None:
+    """In a process of its own, whose GPU is lost afterwards."""
+    code = (
+        "import torch\n"
+        "from handler.device_errors import to_failure\n"
+        "from handler.errors import DeviceLost\n"
+        "try:\n"
+        "    torch.zeros(1, device='cuda')[torch.tensor([5], device='cuda')].cpu()\n"
+        "except Exception as error:\n"
+        "    try:\n"
+        "        to_failure(error)\n"
+        "    except DeviceLost:\n"
+        "        print('lost')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "lost\n", done.stderr

@@ -9,6 +9,7 @@ from handler import hardware
 from handler.hardware import (
     cores,
     fast_in_bfloat16,
+    fast_in_float16,
     fast_in_int8,
 )
 
@@ -64,17 +65,16 @@ def test_cores_of_this_machine() -> None:
     assert 1 <= cores() <= (os.cpu_count() or 1)
 
 
+@pytest.mark.parametrize(("capability", "fast"), [((6, 1), False), ((7, 0), True), ((9, 0), True)])
+def test_gpus_fast_in_float16(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], fast: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert fast_in_float16(CUDA) is fast
+    assert not fast_in_float16(CPU)
+
+
 class TestFastInBfloat16:
-    @pytest.mark.parametrize("native", [True, False])
-    def test_gpu(self, monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
-        """Older ones emulate it, slower than float32."""
-
-        def supported(including_emulation: bool = True) -> bool:
-            return native or including_emulation
-
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-        assert fast_in_bfloat16(CUDA) is native
-
     @pytest.mark.parametrize(
         ("capability", "avx512", "amx", "other", "fast"),
         [
@@ -99,11 +99,11 @@ class TestFastInBfloat16:
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
         monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: other)
-        assert fast_in_bfloat16(CPU) is fast
+        assert fast_in_bfloat16() is fast
 
     def test_this_machine(self) -> None:
         """What is asked of torch there is private."""
-        assert isinstance(fast_in_bfloat16(CPU), bool)
+        assert isinstance(fast_in_bfloat16(), bool)
 
 
 class TestInt8:

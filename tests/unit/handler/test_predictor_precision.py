@@ -44,6 +44,16 @@ class Willing(Stubborn):
         return of_ages((50 + 20 * self.head(found).float()[:, 0]).clamp(0, 100))
 
 
+class Large(Willing):
+    """Has a value of a million within, which float16 has not."""
+
+    def forward(self, faces: Tensor) -> Tensor:
+        pixels = (faces.float() / 255).type_as(self.conv.weight)
+        within = 1e6 * self.conv(pixels).mean(dim=(1, 2, 3)).clamp(1, 1)
+        one = (within / within).float()
+        return of_ages(50 * torch.ones_like(one)) * one[:, None]
+
+
 def saved(
     network: nn.Module, contract: Contract, folder: Path, int8: nn.Module | None = None
 ) -> Path:
@@ -56,6 +66,15 @@ def saved(
         extra[INT8_FILE] = inner.getvalue()
     torch.jit.save(torch.jit.script(network.eval()), str(file), _extra_files=extra)
     return file
+
+
+_to = torch.Tensor.to
+
+
+def to_cpu(tensor: torch.Tensor, *given: object, **named: object) -> torch.Tensor:
+    """`Tensor.to` where there is no GPU."""
+    kept = [CPU if isinstance(each, torch.device) else each for each in given]
+    return _to(tensor, *kept, **named)
 
 
 def noise(count: int) -> NDArray[np.uint8]:
@@ -86,10 +105,36 @@ class TestPrecision:
         exported: bool,
         auto: str,
     ) -> None:
-        monkeypatch.setattr(predictor_module, "fast_in_bfloat16", lambda device: bfloat16)
+        monkeypatch.setattr(predictor_module, "fast_in_bfloat16", lambda: bfloat16)
         monkeypatch.setattr(predictor_module, "fast_in_int8", lambda device: int8)
         file = saved(Willing(), contract, tmp_path, int8=Stubborn() if exported else None)
         assert Predictor.load(file, CPU, asked).precision == (auto if asked == "auto" else asked)
+
+    @pytest.mark.parametrize(("fast", "auto"), [(True, "float16"), (False, "float32")])
+    def test_auto_on_a_gpu(
+        self,
+        contract: Contract,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        fast: bool,
+        auto: str,
+    ) -> None:
+        """The model itself lies on the CPU here."""
+        load = torch.jit.load
+        monkeypatch.setattr(
+            torch.jit, "load", lambda file, map_location=None, **rest: load(file, **rest)
+        )
+        monkeypatch.setattr(torch.Tensor, "to", to_cpu)
+        monkeypatch.setattr(predictor_module, "fast_in_float16", lambda device: fast)
+        file = saved(Willing(), contract, tmp_path, int8=Stubborn())
+        assert Predictor.load(file, torch.device("cuda"), "auto").precision == auto
+
+    def test_a_model_that_overflows_float16_is_taken_as_it_is(
+        self, contract: Contract, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        predictor = Predictor.load(saved(Large(), contract, tmp_path), CPU, "float16")
+        assert predictor.precision == "float32"
+        assert "the model cannot compute in float16: it gives values that are not" in caplog.text
 
     def test_int8_is_the_model_within(self, contract: Contract, tmp_path: Path) -> None:
         lower = Stubborn()

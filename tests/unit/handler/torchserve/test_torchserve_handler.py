@@ -13,7 +13,7 @@ import pytest
 
 from handler.integrity import IntegrityError, identity_of, weights_identity
 from tests.images import encoded, scene
-from tests.unit.handler.worker import (
+from tests.unit.handler.torchserve.worker import (
     FACE,
     SCENE,
     SOURCE,

@@ -19,7 +19,7 @@ from handler.pipeline import Pipeline
 from handler.settings import SettingsError
 from handler.torchserve_handler import TorchServeHandler
 from tests.archives import exported
-from tests.unit.handler.worker import (
+from tests.unit.handler.torchserve.worker import (
     SCENE,
     SOURCE,
     YAML,
@@ -73,7 +73,7 @@ class TestInitialize:
         with caplog.at_level(logging.INFO, "handler"):
             load(archive)
         (line,) = [r.getMessage() for r in caplog.records if r.name == "handler.torchserve_handler"]
-        precision = "bfloat16" if fast_in_bfloat16(torch.device("cpu")) else "float32"
+        precision = "bfloat16" if fast_in_bfloat16() else "float32"
         words = f"age 2.5, weights {weights_identity(model_file)}, on cpu, "
         words += f"torch {torch.__version__} with 1 threads; age in {precision}, FaceInput("
         assert line.startswith(words)
