@@ -10,6 +10,7 @@ from train.configuration.aliases import key_of, rename_keys
 from train.configuration.settings import CONFIG
 from train.configuration.tasks import shipped_task
 
+VIEWS = ("shift", "int8")  # of `export`: what a run's weights are exported as
 PROSE = ("title", "predicts", "intended", "prohibited", "limits")  # of a task, for the model card
 
 
@@ -30,17 +31,20 @@ def run_config(config: DictConfig) -> DictConfig:
     """The configuration that `config.run` was trained with: crop, data, model and schedule.
 
     `config` itself gives the settings of evaluation, export and variants, paths, and the card's
-    prose if it is of the same task. So a run that was trained with other settings than the current
-    defaults is exported with its own, and evaluated on the crops prepared for it.
+    prose if it is of the same task; of export's `VIEWS` those that are set explicitly. So a run
+    that was trained with other settings than the current defaults is exported with its own, and
+    evaluated on the crops prepared for it.
 
     Raises FileNotFoundError if there is no run.
     """
     trained = load_run_config(run_file(config))
     here = {
         "run": config.run,
-        "data": {"prepared": config.data.prepared} if _is_overridden(config) else {},
+        "data": {"prepared": config.data.prepared}
+        if _is_overridden(config, "data.prepared")
+        else {},
         "evaluate": config.evaluate,
-        "export": config.export,
+        "export": OmegaConf.masked_copy(config.export, _exported(config, trained)),
         "variants": config.variants,
         "task": {key: config.task[key] for key in PROSE} if _is_same_task(config, trained) else {},
     }
@@ -51,12 +55,23 @@ def _is_same_task(config: DictConfig, trained: DictConfig) -> bool:
     return bool(config.task.name == trained.task.name)
 
 
-def _is_overridden(config: DictConfig) -> bool:
-    """Whether `data.prepared` is set explicitly; otherwise the run's own value applies."""
+def _exported(config: DictConfig, trained: DictConfig) -> list[str]:
+    """The keys of `config.export` that apply, and not the run's own."""
+    return [
+        key
+        for key in map(str, config.export)
+        if key not in VIEWS
+        or OmegaConf.select(trained, f"export.{key}") is None  # of an earlier version
+        or _is_overridden(config, f"export.{key}")
+    ]
+
+
+def _is_overridden(config: DictConfig, key: str) -> bool:
+    """Whether a key is set explicitly; otherwise the run's own value applies."""
     overrides = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    named = any(key_of(each) == "data.prepared" for each in overrides)
+    named = any(key_of(each) == key for each in overrides)
     default = OmegaConf.load(Path(CONFIG["config_path"], f"{CONFIG['config_name']}.yaml"))
-    return named or bool(config.data.prepared != default.data.prepared)
+    return named or bool(OmegaConf.select(config, key) != OmegaConf.select(default, key))
 
 
 def run_file(config: DictConfig) -> Path:

@@ -51,7 +51,8 @@ def shipped(task: str) -> Path:
 
 def _beside(config: DictConfig, images: AnyHeldOut, other: Path) -> Comparison:
     if not other.is_file():
-        raise FileNotFoundError(f"{other} is missing")
+        shown = other.relative_to(ROOT) if other.is_relative_to(ROOT) else other
+        raise FileNotFoundError(f"{shown} is missing")
     kind = images.kind
     found = _predictions(config, images, other)
     if kind.difference(found, images.predictions) < SAME:

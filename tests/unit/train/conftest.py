@@ -170,6 +170,7 @@ def prepared_colours(colours: Path, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("prepared_colours")
     overrides = [
         "task=asl",
+        "model.pretrained=false",
         "task.name=colour",
         f"data.sources.asl_alphabet={colours}",
         f"data.prepared={folder}",

@@ -57,6 +57,27 @@ def test_training_settings_are_the_run_s_and_others_are_current(tmp_path: Path) 
     assert (config.evaluate.split, config.export.shift, config.run) == ("test", 2, str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("overrides", "shift"), [([], 3), (["export.shift=6"], 6), (["export.shift=0"], 0)]
+)
+def test_a_run_is_exported_with_its_own_views_unless_others_are_given(
+    overrides: list[str], shift: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the emotion's task: 3 pixels and not the default of 6."""
+    save(configuration(["task=emotion", "export.int8=false"]), tmp_path)
+    monkeypatch.setattr("train.configuration.runs.HydraConfig", Command(overrides))
+    config = run_config(configuration([f"run={tmp_path}", "export.output=out", *overrides]))
+    assert (config.export.shift, config.export.int8, config.export.output) == (shift, False, "out")
+
+
+def test_views_that_a_run_of_an_earlier_version_lacks_are_the_defaults(tmp_path: Path) -> None:
+    trained = configuration([])
+    OmegaConf.set_struct(trained, False)
+    del trained.export["int8"]
+    save(trained, tmp_path)
+    assert run_config(configuration([f"run={tmp_path}"])).export.int8 is True
+
+
 def test_without_a_run_the_error_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"config\.yaml is missing: run python -m train\.f"):
         run_file(configuration([f"run={tmp_path}"]))
