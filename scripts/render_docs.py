@@ -29,6 +29,17 @@ ROOT = Path(__file__).resolve().parent.parent
 STORE = ROOT / "model_store"
 CONFIG = ROOT / "train" / "config"
 NAMES = {"utkface": "UTKFace", "appa_real": "APPA-REAL", "portraits": "portraits"}
+OVER_REST = {  # files of bench.evaluate_service
+    "test": "over REST, as they are",
+    "canvas": "over REST, each on a grey square of 480 px",
+}
+_CATEGORIES = {
+    "accuracy": "accuracy, %",
+    "macro_f1": "macro F1, %",
+    "top5": "top 5, %",
+    "mae": "MAE of label, years",
+    "coverage": "prediction set holds, %",
+}
 _BLOCK = re.compile(
     r"(?P<begin><!-- (?P<name>\w+): written by scripts/render_docs\.py -->\n)"
     r".*?(?P<end><!-- end -->)",
@@ -103,6 +114,23 @@ def portraits() -> str:
     return Table(head, rows).markdown()
 
 
+def tasks() -> str:
+    """The figures of the shipped weights of categories, of the exported model and over REST."""
+    rows = []
+    for path in sorted(STORE.glob("*/metrics.json")):
+        folder = path.parent
+        given = {"prepared": json.loads(path.read_text())["together"][ALL]}
+        for name, way in OVER_REST.items():
+            if (file := folder / "rest" / f"{name}.json").is_file():
+                content = json.loads(file.read_text())
+                lost = content["answered"] - content["found"]
+                given[f"{way}; {lost} faces were not found" if lost else way] = content["figures"]
+        task = f"[{folder.name}](../model_store/{folder.name}/README.md)"
+        rows += [(task, way, *_of_categories(figures)) for way, figures in given.items()]
+    head = ("task", "test images", "number", *_CATEGORIES.values())
+    return Table(head, rows).markdown()
+
+
 def summary() -> str:
     """One line of accuracy for each data set."""
     rows = [
@@ -160,7 +188,7 @@ def _keys(file: str, prefix: str = "") -> Iterator[tuple[str, str, str]]:
 TABLES: Mapping[str, Callable[[], str]] = {
     table.__name__: table
     for table in (
-        *(accuracy, interval, portraits, summary),
+        *(accuracy, interval, portraits, tasks, summary),
         *(failures, serving_settings, training_settings),
     )
 }
@@ -180,6 +208,12 @@ def _figures(figures: Mapping[str, Any]) -> tuple[str, ...]:
         f"{figures['bias'].value:+.1f}",
         f"{figures['coverage'].value:.1f} %",
     )
+
+
+def _of_categories(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    measured = {name: Measured(**value) for name, value in figures.items()}
+    cells = (_with_interval(measured[n], 1) if n in measured else "-" for n in _CATEGORIES)
+    return (f"{measured['accuracy'].count:,}", *cells)
 
 
 def _with_interval(figure: Measured, digits: int) -> str:
