@@ -125,7 +125,8 @@ def resumed(config: DictConfig, before: Progress, given: Sequence[str] = ()) -> 
     """
     run = Path(config.run)
     trained = _trained(run_file(config))
-    default = _defaults()
+    # a task's recipe is its default, and no override of the run's
+    default = _defaults(tuple(each for each in given if each.startswith("task=")))
     overridden = _overridden(config, default, trained, given)
     own = cast("DictConfig", OmegaConf.merge(default, trained))
     for key in _WHOLE:
@@ -245,14 +246,14 @@ def _overridden(
 
 
 @cache
-def _defaults() -> DictConfig:
+def _defaults(choices: tuple[str, ...]) -> DictConfig:
     with ExitStack() as stack:
         if not GlobalHydra.instance().is_initialized():  # it is within a command
             known = initialize_config_dir(
                 CONFIG["config_path"], version_base=CONFIG["version_base"]
             )
             stack.enter_context(known)
-        composed = compose(CONFIG["config_name"])
+        composed = compose(CONFIG["config_name"], [*choices])
     return OmegaConf.create(cast("dict[str, Any]", OmegaConf.to_container(composed)))
 
 

@@ -5,32 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from handler.contract import Contract
 from handler.integrity import weights_identity
 from train import build_record, torchscript
-from train.modeling.network import Architecture, Network
-from train.modeling.weights import Weights, load_weights, save_weights
-
-ARCHITECTURE = Architecture("test_resnet", 64)
-
-
-@pytest.fixture(scope="module")
-def built(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """age.pt, beside its age.safetensors."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("built")
-    weights = Weights(Network(ARCHITECTURE).eval(), ARCHITECTURE, contract)
-    save_weights(weights, folder / "age.safetensors")
-    torchscript.build(folder / "age.safetensors", folder / "age.pt")
-    return folder / "age.pt"
-
-
-@pytest.fixture
-def weights(built: Path, tmp_path: Path) -> Path:
-    """A copy that the test may change."""
-    return Path(shutil.copy(built.with_suffix(".safetensors"), tmp_path))
+from train.modeling.weights import load_weights, save_weights
 
 
 def test_the_command_builds_one_from_the_other(
