@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
@@ -19,13 +20,17 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 import train
+from handler.contract import Contract
 from tests.images import FACE_BOX, RGBImage, astronaut, encoded, scene
+from train import torchscript
 from train.configuration.tasks import task_input, task_labels
 from train.data.cache import Shard, write_shard
 from train.data.crop_maker import CropMaker
 from train.data.readers import read
 from train.evaluate import evaluate
 from train.fit import fit
+from train.modeling.network import Architecture, Network
+from train.modeling.weights import Weights, save_weights
 from train.prepare import prepare
 
 CONFIGS = Path(train.__file__).parent / "config"
@@ -290,3 +295,15 @@ def evaluated(
     """The same after its evaluation."""
     shutil.copytree(session_evaluation, tmp_path / "run")
     return tiny("fit.epochs=1", f"export.output={tmp_path / 'store'}")
+
+
+@pytest.fixture(scope="module")
+def built(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """age.pt, beside its age.safetensors."""
+    architecture = Architecture("test_resnet", 64)
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("built")
+    weights = Weights(Network(architecture).eval(), architecture, contract)
+    save_weights(weights, folder / "age.safetensors")
+    torchscript.build(folder / "age.safetensors", folder / "age.pt")
+    return folder / "age.pt"

@@ -17,17 +17,6 @@ from train.modeling.weights import Weights, load_weights, save_weights
 ARCHITECTURE = Architecture("test_resnet", 64)
 
 
-@pytest.fixture(scope="module")
-def built(contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """age.pt, beside its age.safetensors."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("built")
-    weights = Weights(Network(ARCHITECTURE).eval(), ARCHITECTURE, contract)
-    save_weights(weights, folder / "age.safetensors")
-    torchscript.build(folder / "age.safetensors", folder / "age.pt")
-    return folder / "age.pt"
-
-
 @pytest.mark.parametrize("content", [b"", b"\xff" * 99, b"\x05" + bytes(7) + b"[[[[["])
 def test_the_command_refuses_another_file_in_one_line(
     content: bytes,
