@@ -35,8 +35,9 @@ from bench.comparison.rounds import Broken, Plan, measure, survey
 from bench.comparison.systems import SYSTEMS, Running, Share
 from bench.torchserve import StartError
 from commands.option_types import real, whole
-from server import batching
+from handler.cores import cores
 from server.errors import ArchiveError
+from server.sizing import sizing
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -119,13 +120,13 @@ def _options() -> argparse.Namespace:
         description="Compare the service with baselines.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    # As the service is shipped: a worker for each GPU, with its share of the cores, or each core.
-    cores, gpus = len(os.sched_getaffinity(0)), batching.gpu_count()
-    threads = max(1, cores // gpus) if gpus else 1
+    # As the service is shipped: workers on each GPU with their share of the cores, or one a core.
+    on_gpus = sizing(1).workers
+    workers, threads = on_gpus or cores(), max(1, cores() // on_gpus) if on_gpus else 1
     parser.add_argument("--photos", type=Path, help="folder; without it only the portrait is sent")
     parser.add_argument("--mixes", nargs="+", choices=MIXES, default=MIXES)
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
-    parser.add_argument("--workers", type=whole(1), default=gpus or cores, help="processes of each")
+    parser.add_argument("--workers", type=whole(1), default=workers, help="processes of each")
     parser.add_argument("--threads", type=whole(1), default=threads, help="of each of these")
     parser.add_argument("--rounds", type=whole(1), default=3)
     parser.add_argument(

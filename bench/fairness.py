@@ -23,7 +23,7 @@ from PIL import Image
 
 from face_age_client.errors import ClientError
 from face_age_client.rest import RestClient
-from handler.hardware import cores
+from handler.cores import cores
 
 ROOT = Path(__file__).resolve().parent.parent
 

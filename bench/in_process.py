@@ -14,7 +14,7 @@ from handler.integrity import HASHES, listing
 from handler.settings import Precision
 from handler.torchserve_handler import TorchServeHandler
 from server.archive import Recipe
-from server.batching import batch_size
+from server.sizing import batch_size
 
 with warnings.catch_warnings(action="ignore"):  # TorchServe's own imports
     from ts.context import Context, RequestProcessor

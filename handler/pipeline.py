@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ from handler.settings import Settings
 from handler.task import FaceInput, ImageInput, Task
 
 FEW_FACES = 8  # most images have no more
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Pipeline:
             )
         self._settings = settings
         self._progress = progress
-        self._decoders = ThreadPoolExecutor(torch.get_num_threads(), "decode")
+        self._threads = ThreadPoolExecutor(torch.get_num_threads(), "pillow")
 
     @classmethod
     def load(
@@ -86,7 +89,7 @@ class Pipeline:
         Raises DeviceLost if the process can compute nothing more.
         """
         with record_function("decode"):
-            decoded = self._decode_all(items)
+            decoded = self._in_threads(self._decode, items)
         requests = [item for item in decoded if isinstance(item, DecodedRequest)]
         answers = iter(self._predict_or_split(requests))
         return [item if isinstance(item, Failure) else next(answers) for item in decoded]
@@ -109,12 +112,12 @@ class Pipeline:
                     if not found.is_finite:
                         raise ContractError(f"the model of {name} gives values that are not finite")
 
-    def _decode_all(self, items: Sequence[Request | Failure]) -> list[DecodedRequest | Failure]:
-        """Decode in parallel where torch has several threads: Pillow releases the GIL."""
+    def _in_threads(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Map in parallel where torch has several threads: Pillow releases the GIL."""
         if torch.get_num_threads() == 1 or len(items) == 1:
-            return [self._decode(item) for item in items]
+            return [function(item) for item in items]
         with warnings.catch_warnings(action="ignore"):  # threads restore each other's filters
-            return list(self._decoders.map(self._decode, items))
+            return list(self._threads.map(function, items))
 
     def _decode(self, item: Request | Failure) -> DecodedRequest | Failure:
         if isinstance(item, Failure):
@@ -149,10 +152,7 @@ class Pipeline:
             return []
         faces = self._detect(requests)
         with record_function("crop"):
-            crops = []
-            for request, found in zip(requests, faces, strict=True):
-                crops.append(self._crop(request, found))
-                self._progress()
+            crops = self._in_threads(self._crop, [*zip(requests, faces, strict=True)])
         with record_function("estimate"):
             predictions = self._predict(requests, crops)
         return [
@@ -178,12 +178,13 @@ class Pipeline:
             for r, asks in zip(requests, asking, strict=True)
         ]
 
-    def _crop(self, request: DecodedRequest, faces: Faces | None) -> Crops:
+    def _crop(self, detected: tuple[DecodedRequest, Faces | None]) -> Crops:
         """The inputs of the tasks asked for; equal ones are made once.
 
         A task's are from the full-size image if one would get too few pixels of the reduced one.
         They do not depend on the other tasks.
         """
+        request, faces = detected
         decoded, full_size = request.decoded, None
         crops = {}
         for taken in {task.input for task in self._tasks(request)}:
@@ -197,6 +198,7 @@ class Pipeline:
                 image = full_size
                 boxes = boxes * np.tile(np.array(decoded.scale, np.float32), 2)
             crops[taken] = crop_faces(image, boxes, geometry)
+        self._progress()
         return crops
 
     def _predict(

@@ -53,7 +53,7 @@ class Settings:
 
     threads: int = 0
     """CPU threads of one worker. 0: one for a worker on the CPU, which has a worker for each core;
-    with a GPU, the worker's share of the cores."""
+    with a GPU, its share of the cores beside the model's other workers."""
 
     step_timeout: int = 10
     """Timeout of one step of a batch, in seconds: decoding one image, detecting faces in one image

@@ -15,6 +15,7 @@ try:
 
     from handler.answer import Model
     from handler.contract import ContractError
+    from handler.cores import cores
     from handler.deadline import check_queue_timeout
     from handler.errors import (
         DescriptionNotImplemented,
@@ -23,7 +24,7 @@ try:
         Failure,
         InvalidRequest,
     )
-    from handler.hardware import cores, disable_core_dumps
+    from handler.hardware import disable_core_dumps
     from handler.integrity import IntegrityError, check_folder, described, identity_of, model_files
     from handler.malloc import HeapLimit, keep_freed_memory
     from handler.open_inference import model_infer_response
@@ -72,7 +73,7 @@ class TorchServeHandler:
         gpu = properties.get("gpu_id")
         on_gpu = gpu is not None and torch.cuda.is_available()
         device = torch.device(f"cuda:{gpu}" if on_gpu else "cpu")
-        share = max(1, cores() // torch.cuda.device_count()) if on_gpu else 1
+        share = max(1, cores() // _workers_on_gpus()) if on_gpu else 1
         torch.set_num_threads(min(settings.threads, cores()) or share)
         keep_freed_memory()
         disable_core_dumps()
@@ -159,6 +160,12 @@ class TorchServeHandler:
             return parse(row, headers, repeated, [*self._pipeline.predictors])
         except Failure as failure:
             return failure
+
+
+def _workers_on_gpus() -> int:
+    """The number of workers of this model: TorchServe's own is one for each GPU."""
+    given = os.environ.get("TS_DEFAULT_WORKERS_PER_MODEL", "")
+    return int(given) if given.isdecimal() and int(given) else torch.cuda.device_count()
 
 
 def _request_headers(context: "Context", index: int) -> dict[str, str]:

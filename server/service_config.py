@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server import processes, readiness
-from server.batching import with_batch_sizes
 from server.environment import check_environment, with_encodable_paths
 from server.errors import CommandError
 from server.models import ServedModel, read_models, stage_model_store
 from server.processes import TorchServe, make_run_folder
+from server.sizing import sized, with_workers
 
 LAUNCHER = Path(__file__).with_name("exec_java.py")
 FREE_SPACE_MARGIN = 16 << 20  # bytes beyond the archives, for what TorchServe and uploads write
@@ -89,7 +89,9 @@ class ServiceConfig:
                     f"{needed >> 20} MB there for what it unpacks: make room"
                 )
             command = self._command(models, folder)
-            return TorchServe(command, folder, self.logs, self.environ(), echo=self.echo)
+            names = {model.name for model in models}
+            environ = with_workers(self.environ(), self.config, len(names))
+            return TorchServe(command, folder, self.logs, environ, echo=self.echo)
         except (OSError, CommandError) as error:
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -102,7 +104,7 @@ class ServiceConfig:
 
     def _command(self, models: Sequence[ServedModel], folder: Path) -> list[str]:
         versions = [(model.name, model.version) for model in models]
-        config = with_batch_sizes(self.config, versions, folder / "config.properties")
+        config = sized(self.config, versions, folder / "config.properties")
         store, arguments = stage_model_store(models, self.model_store, folder / "store")
         command = [sys.executable, str(LAUNCHER), "--start", "--foreground", "--ncs"]
         command += ["--model-store", str(store), "--models", *arguments]

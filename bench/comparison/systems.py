@@ -26,8 +26,8 @@ from handler.integrity import CONFIG
 from handler.options import Options
 from handler.settings import Settings
 from server import archive
-from server.batching import batch_size
 from server.processes import LARGE_PAGES
+from server.sizing import batch_size, sizing
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 BATCHES: Final = 4  # under way for each of our processes: what one computes, and what waits
@@ -143,7 +143,7 @@ def shipped(share: Share) -> dict[str, Any]:
     config |= {"minWorkers": share.workers, "maxWorkers": share.workers}
     config |= {"batchSize": batch_size()}
     under_way = BATCHES * batch_size() * share.workers
-    config["jobQueueSize"] = max(config["jobQueueSize"], under_way)  # else some are answered 503
+    config["jobQueueSize"] = max(sizing(1).queue, under_way)  # else some are answered 503
     config["handler"] |= {"threads": share.threads}
     return config
 

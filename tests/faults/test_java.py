@@ -108,7 +108,7 @@ def test_memory_runs_out(model_store: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.properties"
     shipped = (ROOT / "config.properties").read_text()
     config.write_text(
-        shipped.replace("-Xms64m -Xmx2g", "-Xms40m -Xmx40m -XX:MaxDirectMemorySize=1g")
+        shipped.replace("-Xms64m -Xmx3g", "-Xms40m -Xmx40m -XX:MaxDirectMemorySize=1g")
     )
     environ = private_addresses() | FEW_WORKERS
     state = tmp_path / "state"

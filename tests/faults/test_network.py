@@ -14,7 +14,7 @@ import torch
 
 from handler.contract import Contract
 from handler.settings import Settings
-from server.batching import batch_size
+from server.sizing import batch_size
 from tests.archives import exported, of_ages
 from tests.faults.conftest import Making
 from tests.faults.load import direct, load

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from face_age_client.rest import RestClient
+from server.sizing import CPU_QUEUE
 from tests.faults.conftest import Making
 from tests.faults.load import (
     ANSWERED,
@@ -35,7 +36,7 @@ USERS = 24
 # is in the queue, and on the way back, a batch more may be answered, and another on a busy machine.
 IMAGES = QUEUE + 3 * BATCH
 # What the shipped deadline leaves each image of the shipped queue, and of the worker.
-EACH = SHIPPED["clientTimeoutInMills"] / 1e3 / SHIPPED["jobQueueSize"]  # seconds
+EACH = SHIPPED["clientTimeoutInMills"] / 1e3 / CPU_QUEUE  # seconds
 ONE_WORKER = {"minWorkers": 1, "maxWorkers": 1, "batchSize": BATCH, "jobQueueSize": QUEUE}
 
 

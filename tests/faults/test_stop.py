@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from server.batching import batch_size
 from server.processes import find_processes
+from server.sizing import batch_size
 from tests.faults.load import CUT, direct, load
 from tests.faults.table import Table
 from tests.proxy.proxy import proxied

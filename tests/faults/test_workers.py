@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from server.batching import batch_size
+from server.sizing import batch_size
 from tests.faults.conftest import Making
 from tests.faults.load import direct, load
 from tests.faults.table import Table

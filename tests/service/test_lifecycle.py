@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 import torch
 
-from handler.hardware import cores
+from handler.cores import cores
 from handler.integrity import identity_of, weights_identity
 from server import archive, readiness
-from server.batching import GPU_BATCH_SIZE, batch_size
 from server.processes import find_processes
+from server.sizing import GPU_BATCH_SIZE, sizing
 from tests import images
 from tests.service.exchange import rest
 from tests.torchserve import (
@@ -190,7 +190,10 @@ def test_from_background_to_stop(own: Own, model_store: Path, model_file: Path) 
     assert curl == f"curl -T {shlex.quote(str(readiness.PROBE_IMAGE))} {rest}/predictions/age"
     answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)
     assert len(json.loads(answer.stdout)["faces"]) == 1
-    assert described(own.environ["TS_MANAGEMENT_ADDRESS"])["batchSize"] == batch_size()
+    model = described(own.environ["TS_MANAGEMENT_ADDRESS"])
+    chosen = sizing(1)
+    assert model["batchSize"] == chosen.batch_size
+    assert model["jobQueueStatus"]["remainingCapacity"] == chosen.queue
 
     again = own.run("--background")
     assert again.returncode == 0
@@ -263,7 +266,8 @@ def test_a_folder_that_no_url_names(own: Own, tmp_path_factory: pytest.TempPathF
 def test_batches_are_larger_where_there_is_a_gpu(own: Own, tmp_path: Path) -> None:
     program = tmp_path / "bin" / "nvidia-smi"
     program.parent.mkdir()
-    program.write_text("#!/bin/sh\n[ \"$1\" = -L ] && echo 'GPU 0: NVIDIA H200 (UUID: GPU-1)'\n")
+    # TorchServe's own question, for the GPUs' numbers, finds none: its worker is on the CPU
+    program.write_text('#!/bin/sh\n[ "$1" = --query-gpu=memory.total ] && echo 81559\n')
     program.chmod(0o755)
     own.environ["PATH"] = f"{program.parent}:{own.environ['PATH']}"
     own.start()

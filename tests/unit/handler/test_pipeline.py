@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Barrier, Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,14 +187,14 @@ class TestBatch:
 
 
 class TestThreads:
-    """Where torch has several, images are decoded at once."""
+    """Where torch has several, images are decoded and cropped at once."""
 
     @pytest.fixture
     def several(self, monkeypatch: pytest.MonkeyPatch, model_file: Path) -> Iterator[Pipeline]:
         monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
         pipeline = Pipeline.load([model_file], Settings(max_pixels=1_000_000), CPU)
         yield pipeline
-        pipeline._decoders.shutdown()
+        pipeline._threads.shutdown()
 
     def test_each_its_own_answer(self, pipeline: Pipeline, several: Pipeline) -> None:
         bodies = [encoded(scene(40 + i, 60), "JPEG") for i in range(9)]
@@ -220,15 +221,26 @@ class TestThreads:
         outcomes = several.run([Request(encoded(scene(30, 30 + i))) for i in range(3)])
         assert outcomes == [Answer(30 + i, 30, ()) for i in range(3)]
 
+    def test_crops_at_once(self, several: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+        met, face = Barrier(3), Request(encoded(astronaut(), "JPEG"))
+        (expected,) = several.run([face])
+
+        def waiting(*arguments: Any) -> NDArray[np.uint8]:
+            met.wait(20)
+            return crop_faces(*arguments)
+
+        monkeypatch.setattr("handler.pipeline.crop_faces", waiting)
+        assert_alike(several.run([face] * 3), [expected] * 3)
+
     def test_one_needs_none(
         self, pipeline: Pipeline, several: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         photograph = Request(encoded(scene(30, 40)))
         assert several.run([photograph]) == [Answer(40, 30, ())]
-        assert not several._decoders._threads
+        assert not several._threads._threads
         monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
         assert pipeline.run([photograph] * 2) == [Answer(40, 30, ())] * 2
-        assert not pipeline._decoders._threads
+        assert not pipeline._threads._threads
 
     def test_warnings_are_as_they_were(
         self, several: Pipeline, monkeypatch: pytest.MonkeyPatch

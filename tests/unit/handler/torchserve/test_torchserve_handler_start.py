@@ -114,15 +114,17 @@ class TestInitialize:
         kept.assert_called_once_with()
 
     @pytest.mark.parametrize(
-        ("gpus", "cores", "setting", "threads"),
+        ("gpus", "cores", "workers", "setting", "threads"),
         [
-            (0, 8, 0, 1),  # there is a worker for each core
-            (0, 8, 3, 3),
-            (1, 8, 0, 8),  # there is a worker for each GPU
-            (2, 7, 0, 3),
-            (4, 2, 0, 1),
-            (2, 8, 1, 1),
-            (0, 4, 64, 4),  # more would wait for each other
+            (0, 8, "", 0, 1),  # there is a worker for each core
+            (0, 8, "2", 3, 3),
+            (1, 8, "", 0, 8),  # there is a worker for each GPU
+            (1, 16, "4", 0, 4),
+            (1, 16, "0", 0, 16),  # TorchServe's own choice
+            (2, 7, "", 0, 3),
+            (4, 2, "", 0, 1),
+            (2, 8, "4", 1, 1),
+            (0, 4, "", 64, 4),  # more would wait for each other
         ],
     )
     def test_threads(
@@ -131,6 +133,7 @@ class TestInitialize:
         monkeypatch: pytest.MonkeyPatch,
         gpus: int,
         cores: int,
+        workers: str,
         setting: int,
         threads: int,
     ) -> None:
@@ -138,6 +141,7 @@ class TestInitialize:
         monkeypatch.setattr(torch, "set_num_threads", asked)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setenv("TS_DEFAULT_WORKERS_PER_MODEL", workers)
         monkeypatch.setattr("handler.torchserve_handler.cores", lambda: cores)
         monkeypatch.setattr("handler.torchserve_handler.Pipeline.load", Mock(side_effect=Loaded))
         service = worker(archive, gpu=0 if gpus else None)
