@@ -196,11 +196,15 @@ def _of_categories(found: Sequence[tuple[str, Category]]) -> Summary:
         "macro_f1": bootstrap(pairs, RESAMPLES, statistic=classification.macro_f1),
         "coverage": bootstrap(100.0 * held, RESAMPLES),
     }
-    lines = (
+    lines = [
         f"accuracy {figures['accuracy']} %, macro F1 {figures['macro_f1']} %",
         f"the prediction set holds the true category of {figures['coverage']} %",
-    )
-    return Summary(figures["accuracy"], "points", figures, lines)
+    ]
+    if (values := classification.numbers(names)) is not None:
+        errors = np.abs(np.diff(values[pairs]).ravel())
+        figures["mae"] = bootstrap(errors, RESAMPLES)
+        lines.append(f"MAE of the names as numbers {figures['mae']}")
+    return Summary(figures["accuracy"], "points", figures, tuple(lines))
 
 
 def parsed() -> argparse.Namespace:

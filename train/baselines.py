@@ -28,6 +28,7 @@ from torch import Tensor
 from handler.task import Categories
 from train.atomic_write import atomic_write_all
 from train.configuration.command_line import command
+from train.configuration.runs import run_config
 from train.configuration.settings import prepared_folders
 from train.configuration.tasks import task_of
 from train.data.dataset import CropDataset
@@ -130,10 +131,14 @@ def _cells(row: Row, has_mae: bool) -> tuple[str, ...]:
 def compare(config: DictConfig) -> list[Row]:
     """Train the classifiers and measure them; with the run's network, if there is one.
 
+    A run is compared on its own crops.
+
     Raises ValueError for a task whose output is a number.
     """
     with exit_if_missing():  # imported here: only this command needs the extra
         from train.modeling.classifiers import array_bytes, trained
+    if Path(config.run, "config.yaml").is_file():
+        config = run_config(config)
     task = task_of(config)
     output = task.output
     if not isinstance(output, Categories):

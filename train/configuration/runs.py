@@ -30,9 +30,9 @@ def load_run_config(file: Path) -> DictConfig:
 def run_config(config: DictConfig) -> DictConfig:
     """The configuration that `config.run` was trained with: crop, data, model and schedule.
 
-    `config` itself gives the settings of evaluation, export and variants, paths, and the card's
-    prose if it is of the same task; of export's `VIEWS` those that are set explicitly. So a run
-    that was trained with other settings than the current defaults is exported with its own, and
+    `config` itself gives the settings of evaluation, export, variants and baselines, paths, and the
+    card's prose if it is of the same task; of export's `VIEWS` those that are set explicitly. So a
+    run that was trained with other settings than the current defaults is exported with its own, and
     evaluated on the crops prepared for it.
 
     Raises FileNotFoundError if there is no run.
@@ -46,6 +46,7 @@ def run_config(config: DictConfig) -> DictConfig:
         "evaluate": config.evaluate,
         "export": OmegaConf.masked_copy(config.export, _exported(config, trained)),
         "variants": config.variants,
+        "baselines": config.baselines,
         "task": {key: config.task[key] for key in PROSE} if _is_same_task(config, trained) else {},
     }
     return cast("DictConfig", OmegaConf.merge(trained, here))

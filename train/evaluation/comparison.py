@@ -93,7 +93,7 @@ def _predictions(config: DictConfig, images: AnyHeldOut, other: Path) -> Any:
     def crops(contract: Contract) -> CropDataset:
         output = contract.task.output
         if output != images.kind.output:
-            raise ValueError("it predicts other values or categories than this model")
+            raise ValueError(f"{other.name} predicts other values or categories than this model")
         return model_crops(config, config.evaluate.split, contract.task)
 
     if other.suffix == ".pt":
@@ -106,6 +106,6 @@ def _predictions(config: DictConfig, images: AnyHeldOut, other: Path) -> Any:
         network, architecture = load_checkpoint(other, config.export.shift)
         task = task_of(config, architecture.crop_size)
         if architecture.classes != task.output.classes:
-            raise ValueError("it predicts other values or categories than this model")
+            raise ValueError(f"{other.name} predicts other values or categories than this model")
         contract = Contract(task, images.kind.neutral())
     return network_predictions(network.to(device()), crops(contract).crops, contract)

@@ -14,6 +14,7 @@ from handler.predictions import CategoryPredictions
 from handler.predictor import Predictor
 from handler.task import Categories, ImageInput
 from tests.unit.train.conftest import configuration
+from train.baselines import compare
 from train.configuration.tasks import task_input, task_labels
 from train.data.crop_maker import CropMaker
 from train.data.dataset import model_crops
@@ -99,6 +100,22 @@ def test_it_learns_and_is_measured(config: DictConfig) -> None:
     for title in ("Confusions", "Calibration", "The prediction set", "Learning curves"):
         assert f">{title}</h2>" in page
     assert "the accuracy on the validation split" in page
+
+
+def test_it_is_compared_with_classifiers_of_frozen_features(config: DictConfig) -> None:
+    """On the run's own crops and task, whatever the current ones are."""
+    best = Path(config.run, "best.ckpt")
+    rows = compare(configuration([f"run={config.run}", f"baselines.features={best}"]))
+    names = [row.name for row in rows]
+    assert names == ["linear", "SVM", "gradient boosting", "ensemble", "fine-tuned test_resnet"]
+    for row in rows:
+        assert row.figures.accuracy.count == 36
+        assert row.figures.mae is None
+        assert row.milliseconds > 0
+        assert row.megabytes > 0.1
+    linear, svm, _, _, tuned = (row.figures.accuracy.value for row in rows)
+    assert min(linear, svm, tuned) > 80  # 30 images are too few for a tree
+    assert [row.seconds is None for row in rows] == [False] * 4 + [True]
 
 
 def test_it_is_exported_and_described(

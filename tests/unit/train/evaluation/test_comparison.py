@@ -140,7 +140,7 @@ def test_a_model_of_another_task_is_not_compared(
     other = exported(Colour(), tint_contract, tmp_path / "other.pt")
     found = compared(config := tiny(f"evaluate.beside={other}"), held_out(config, 0))
     assert found is not None
-    assert found.reason == "it predicts other values or categories than this model"
+    assert found.reason == "other.pt predicts other values or categories than this model"
 
 
 def test_of_categories_accuracies_are_compared_by_image(
