@@ -38,6 +38,7 @@ _CATEGORIES = {
     "macro_f1": "macro F1, %",
     "top5": "top 5, %",
     "mae": "MAE of label, years",
+    "mae_median": "of median",
     "coverage": "prediction set holds, %",
 }
 _BLOCK = re.compile(
@@ -131,6 +132,27 @@ def tasks() -> str:
     return Table(head, rows).markdown()
 
 
+def baselines() -> str:
+    """Classifiers of frozen features beside the shipped networks."""
+    rows = []
+    for path in sorted(STORE.glob("*/baselines.json")):
+        for row in json.loads(path.read_text()):
+            accuracy, mae = row["figures"]["accuracy"], row["figures"]["mae"]
+            rows.append(
+                (
+                    path.parent.name,
+                    row["name"],
+                    _with_interval(Measured(**accuracy), 1),
+                    _with_interval(Measured(**mae), 1) if mae else "-",
+                    f"{row['milliseconds']:.0f}",
+                    f"{row['megabytes']:.0f}",
+                    "-" if row["seconds"] is None else f"{row['seconds']:.0f}",
+                )
+            )
+    head = ("task", "classifier", "accuracy, %", "MAE, years")
+    return Table((*head, "ms per image", "MB", "s to train"), rows).markdown()
+
+
 def summary() -> str:
     """One line of accuracy for each data set."""
     rows = [
@@ -188,7 +210,7 @@ def _keys(file: str, prefix: str = "") -> Iterator[tuple[str, str, str]]:
 TABLES: Mapping[str, Callable[[], str]] = {
     table.__name__: table
     for table in (
-        *(accuracy, interval, portraits, tasks, summary),
+        *(accuracy, interval, portraits, tasks, baselines, summary),
         *(failures, serving_settings, training_settings),
     )
 }
