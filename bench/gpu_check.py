@@ -25,6 +25,7 @@ from server.ensure_archives import ensure_model
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 MODEL: Final = ROOT / "model_store" / "age.pt"
+GPU_TESTS: Final = ("tests/integration/handler", "tests/integration/train/test_gpu.py")
 WORKERS: Final = (1, 2, 4, 8)
 Command = list[str]
 
@@ -52,7 +53,7 @@ def _in_process(name: str) -> Callable[[Path, Sequence[str]], Mapping[str, Comma
 
 def _tests(output: Path, _words: Sequence[str]) -> Mapping[str, Command]:
     words = ("-m", "gpu", "-q", "-p", "no:cacheprovider", f"--junit-xml={output / 'tests.xml'}")
-    return {"tests": _module("pytest", *words, "tests/integration/handler")}
+    return {"tests": _module("pytest", *words, *GPU_TESTS)}
 
 
 def _compare(output: Path, name: str, *words: str) -> Command:

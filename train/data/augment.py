@@ -71,9 +71,10 @@ class Augmentation:
 
     def _soften(self, faces: Tensor) -> Tensor:
         """Scale some of the batch down and up again, like small, blurred or enlarged faces."""
-        chosen = torch.rand(len(faces), device=faces.device) < self.soften
-        if chosen.any():
-            size = faces.shape[-1]
+        # chosen on the CPU: to ask a GPU how many are chosen would wait for it
+        chosen = (torch.rand(len(faces)) < self.soften).nonzero().flatten()
+        if len(chosen):
+            chosen, size = chosen.to(faces.device), faces.shape[-1]
             smaller = int(size * (0.25 + 0.6 * torch.rand(())))
             small = functional.interpolate(faces[chosen], size=smaller, mode="area")
             faces[chosen] = functional.interpolate(

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 _NO_AUXILIARY: Mapping[str, Sequence[str]] = {}
 
 
+_GPU_PART = 0.5  # of a GPU's free memory that crops may take
+
+
 class CropDataset(Dataset[Batch]):
     """The crops of one split of several prepared data sets, in memory.
 
@@ -73,6 +76,15 @@ class CropDataset(Dataset[Batch]):
         self.auxiliary = {name: codes[chosen] for name, codes in self.auxiliary.items()}
         self.source = self.source[chosen]
 
+    def keep_on(self, device: torch.device) -> None:
+        """Move the crops to a GPU if they fit, so that batches are gathered there."""
+        if device.type != "cuda" or self.crops.device == device:
+            return
+        if self.crops.nbytes > _GPU_PART * torch.cuda.mem_get_info(device)[0]:
+            log.info("the crops are too large for the GPU's memory: each batch is copied to it")
+            return
+        self.crops = self.crops.to(device)
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -80,11 +92,12 @@ class CropDataset(Dataset[Batch]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """A batch; DataLoader calls this instead of `__getitem__`."""
+        """A batch, whose crops are where all are; DataLoader calls it instead of `__getitem__`."""
+        chosen = torch.tensor(indices)
         return {
-            "crop": self.crops[indices],
-            "target": self.target[indices],
-            **{name: codes[indices] for name, codes in self.auxiliary.items()},
+            "crop": self.crops[chosen.to(self.crops.device)],
+            "target": self.target[chosen],
+            **{name: codes[chosen] for name, codes in self.auxiliary.items()},
         }
 
 
@@ -274,14 +287,17 @@ class CropBatches(lightning.LightningDataModule):
     def _loader(
         self, dataset: CropDataset, batch: int, sampler: Sampler[int] | range, drop_last: bool
     ) -> DataLoader[Batch]:
+        dataset.keep_on(self._trainer().strategy.root_device)
         return DataLoader(
             dataset, batch, sampler=sampler, drop_last=drop_last, collate_fn=_unchanged
         )
 
     def _ranks(self) -> tuple[int, int]:
-        # Lightning sets the trainer before it requests loaders
-        trainer = cast("lightning.Trainer", self.trainer)
-        return trainer.world_size, trainer.global_rank
+        return self._trainer().world_size, self._trainer().global_rank
+
+    def _trainer(self) -> lightning.Trainer:
+        """Lightning sets it before it requests loaders."""
+        return cast("lightning.Trainer", self.trainer)
 
 
 def _fingerprint(folder: Path) -> str:

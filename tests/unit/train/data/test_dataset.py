@@ -191,9 +191,36 @@ def batches(
     """The data module of rank ranks[1] out of ranks[0]."""
     module = CropBatches(folders, AGE, SIZE, batch, balance=balance, seed=3)
     world_size, rank = ranks
-    module.trainer = SimpleNamespace(world_size=world_size, global_rank=rank)  # type: ignore[assignment]
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    trainer = SimpleNamespace(world_size=world_size, global_rank=rank, strategy=strategy)
+    module.trainer = trainer  # type: ignore[assignment]
     module.setup("fit")
     return module
+
+
+class TestKeepOn:
+    """tests/integration has crops that move to a GPU."""
+
+    def test_a_cpu_changes_nothing(self, folders: list[Path]) -> None:
+        dataset = CropDataset(folders, "val", AGE, SIZE)
+        crops = dataset.crops
+        dataset.keep_on(torch.device("cpu"))
+        assert dataset.crops is crops
+
+    def test_too_many_for_the_gpu_stay(
+        self,
+        folders: list[Path],
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        caplog.set_level("INFO")
+        dataset = CropDataset(folders, "val", AGE, SIZE)
+        crops = dataset.crops
+        free = 2 * crops.nbytes - 1
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10 * free))
+        dataset.keep_on(torch.device("cuda", 0))
+        assert dataset.crops is crops
+        assert "the crops are too large for the GPU's memory" in caplog.text
 
 
 class TestCropBatches:
