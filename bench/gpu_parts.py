@@ -177,17 +177,20 @@ def launches(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def stages(given: argparse.Namespace) -> dict[str, Any]:
-    """Milliseconds of each stage and images a second, by the batch's portraits."""
+    """Milliseconds of each stage, images a second, the GPU's memory, by the batch's portraits."""
     body, worker = synthetic()["portrait"], Worker((given.model,))
     found = {}
     for count in given.batches:
         call = partial(worker.ask, [body] * count)
         for _ in range(profiling.WARM_UP):
             call()
+        if given.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(given.device)
         costs = profiling.measured(call, given.repeats)
         found[f"batch of {count}"] = {
             "images a second": count / costs[profiling.ALL].wall,
             "ms": {"/".join(path) or "all": 1e3 * cost.wall for path, cost in costs.items()},
+            "GPU memory, MB": torch.cuda.max_memory_reserved() / 1e6,  # 0 without a GPU
         }
     return {"precision": worker.precision, **found}
 
