@@ -99,7 +99,8 @@ def sized(config: Path, models: Sequence[tuple[str, str]], copy: Path) -> Path:
         lines["job_queue_size"] = str(chosen.queue)
     if WORKERS not in properties and chosen.workers:
         lines[WORKERS] = str(chosen.workers)
-    if vmargs := _with_heap(properties | lines, len(names), chosen):
+    several = chosen.workers or len(names) > 1  # else the configuration's own memory is enough
+    if several and (vmargs := _with_heap(properties | lines, len(names), chosen)):
         lines["vmargs"] = vmargs
     added = "".join(f"{key}={value}\n" for key, value in lines.items())
     copy.write_text(f"{config.read_text()}\n{added}")
