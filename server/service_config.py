@@ -88,9 +88,10 @@ class ServiceConfig:
                     f"{folder.parent} has {free >> 20} MB left, and TorchServe needs "
                     f"{needed >> 20} MB there for what it unpacks: make room"
                 )
-            command = self._command(models, folder)
-            names = {model.name for model in models}
-            environ = with_workers(self.environ(), self.config, len(names))
+            versions = [(model.name, model.version) for model in models]
+            config = sized(self.config, versions, folder / "config.properties")
+            command = self._command(models, folder, config)
+            environ = with_workers(self.environ(), config)
             return TorchServe(command, folder, self.logs, environ, echo=self.echo)
         except (OSError, CommandError) as error:
             if folder is not None:
@@ -102,9 +103,7 @@ class ServiceConfig:
                 f"TorchServe cannot be started: {place}: {error.strerror}"
             ) from error
 
-    def _command(self, models: Sequence[ServedModel], folder: Path) -> list[str]:
-        versions = [(model.name, model.version) for model in models]
-        config = sized(self.config, versions, folder / "config.properties")
+    def _command(self, models: Sequence[ServedModel], folder: Path, config: Path) -> list[str]:
         store, arguments = stage_model_store(models, self.model_store, folder / "store")
         command = [sys.executable, str(LAUNCHER), "--start", "--foreground", "--ncs"]
         command += ["--model-store", str(store), "--models", *arguments]

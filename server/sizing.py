@@ -81,10 +81,10 @@ def gpu_memory() -> list[int]:
 
 
 def sized(config: Path, models: Sequence[tuple[str, str]], copy: Path) -> Path:
-    """Writes `copy`, a configuration with this machine's sizes where `config` names none.
+    """Write `copy`, a configuration with this machine's sizes where `config` names none.
 
-    `models`: (name, version) of each. Java's memory is raised to what full queues take. Raises
-    NotReady if `config` cannot be read.
+    `models`: (name, version) of each. Java's memory is raised to what full queues take, unless
+    `config` names their size. Raises NotReady if `config` cannot be read.
     """
     properties = read_properties(config)
     names = {name for name, _ in models}
@@ -95,26 +95,24 @@ def sized(config: Path, models: Sequence[tuple[str, str]], copy: Path) -> Path:
         for name, version in models:
             sizes.setdefault(name, {})[version] = {"batchSize": chosen.batch_size}
         lines["models"] = json.dumps(sizes)
-    if "job_queue_size" not in properties:
-        lines["job_queue_size"] = str(chosen.queue)
     if WORKERS not in properties and chosen.workers:
         lines[WORKERS] = str(chosen.workers)
-    several = chosen.workers or len(names) > 1  # else the configuration's own memory is enough
-    if several and (vmargs := _with_heap(properties | lines, len(names), chosen)):
-        lines["vmargs"] = vmargs
+    if "job_queue_size" not in properties:
+        lines["job_queue_size"] = str(chosen.queue)
+        if vmargs := _with_heap(properties | lines, len(names), chosen):
+            lines["vmargs"] = vmargs
     added = "".join(f"{key}={value}\n" for key, value in lines.items())
     copy.write_text(f"{config.read_text()}\n{added}")
     return copy
 
 
-def with_workers(environ: Mapping[str, str], config: Path, models: int) -> dict[str, str]:
-    """`environ` with the number of workers on GPUs, by which a worker knows its share of the cores.
+def with_workers(environ: Mapping[str, str], config: Path) -> dict[str, str]:
+    """`environ` with `config`'s number of workers, by which one knows its share of the cores.
 
     Raises NotReady if `config` cannot be read.
     """
-    key = f"TS_{WORKERS.upper()}"
-    workers = read_properties(config).get(WORKERS) or sizing(models).workers
-    return {key: str(workers), **environ} if workers else dict(environ)
+    workers = read_properties(config).get(WORKERS)
+    return {f"TS_{WORKERS.upper()}": workers, **environ} if workers else dict(environ)
 
 
 def _with_heap(properties: Mapping[str, str], models: int, chosen: Sizing) -> str | None:

@@ -111,6 +111,7 @@ def test_memory_runs_out(model_store: Path, tmp_path: Path) -> None:
     shipped = (ROOT / "config.properties").read_text()
     config.write_text(
         shipped.replace("-Xms64m -Xmx3g", "-Xms40m -Xmx40m -XX:MaxDirectMemorySize=1g")
+        + "job_queue_size=64\n"  # else the supervisor raises Java's memory to what it chooses
     )
     environ = private_addresses() | FEW_WORKERS
     state = tmp_path / "state"

@@ -28,8 +28,6 @@ from train.data.sampling import Balance, BalancedSampler, balancing_weights
 Batch = dict[str, Tensor]
 log = logging.getLogger(__name__)
 _NO_AUXILIARY: Mapping[str, Sequence[str]] = {}
-
-
 _GPU_PART = 0.5  # of a GPU's free memory that crops may take
 
 

@@ -167,7 +167,7 @@ class TestHeap:
         return read_properties(sized(config, named, tmp_path / "copy"))["vmargs"]
 
     @pytest.mark.parametrize(
-        ("cores", "models", "heap"), [(2, 1, "2g"), (16, 1, "2g"), (2, 3, "5g")]
+        ("cores", "models", "heap"), [(2, 1, "2g"), (16, 1, "3g"), (2, 3, "5g")]
     )
     def test_room_for_what_may_wait(
         self,
@@ -191,31 +191,33 @@ class TestHeap:
         monkeypatch.setenv("TS_JOB_QUEUE_SIZE", "200")
         monkeypatch.setenv("TS_DEFAULT_WORKERS_PER_MODEL", "1")
         monkeypatch.setenv("TS_MAX_REQUEST_SIZE", str(100 << 20))
-        assert "-Xmx40g" in self.heap(config, tmp_path, 2)
+        assert "-Xmx20g" in self.heap(config, tmp_path)
+
+    def test_that_of_a_queue_of_ones_own_is_kept(self, config: Path, tmp_path: Path) -> None:
+        config.write_text(config.read_text() + "job_queue_size=500\n")
+        assert "-Xmx2g" in self.heap(config, tmp_path)
 
     @pytest.mark.parametrize("enough", ["-Xmx3g", "-Xmx3072M", "-Xmx3221225472", "-Xss1m"])
     def test_enough_is_left_as_it_is(self, enough: str, config: Path, tmp_path: Path) -> None:
         config.write_text(f"max_request_size=20971520\nvmargs={enough}\n")
-        assert self.heap(config, tmp_path, 1) == enough
+        assert self.heap(config, tmp_path) == enough
         assert (tmp_path / "copy").read_text().count("vmargs") == 1
 
 
 class TestWithWorkers:
-    def test_none_on_a_cpu(self, config: Path) -> None:
-        assert with_workers({"A": "b"}, config, 1) == {"A": "b"}
+    def test_none_on_a_cpu(self, config: Path, tmp_path: Path) -> None:
+        copy = sized(config, [("age", "1.0")], tmp_path / "copy")
+        assert with_workers({"A": "b"}, copy) == {"A": "b"}
 
     def test_the_machines(
         self, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         gpus(tmp_path, monkeypatch, 81559)
-        assert with_workers({}, config, 1) == {"TS_DEFAULT_WORKERS_PER_MODEL": "4"}
-        assert with_workers({}, config, 2) == {"TS_DEFAULT_WORKERS_PER_MODEL": "2"}
-
-    def test_the_configurations(self, config: Path) -> None:
-        config.write_text("default_workers_per_model=3\n")
-        assert with_workers({}, config, 1) == {"TS_DEFAULT_WORKERS_PER_MODEL": "3"}
+        copy = sized(config, [("age", "1.0")], tmp_path / "copy")
+        assert with_workers({}, copy) == {"TS_DEFAULT_WORKERS_PER_MODEL": "4"}
 
     def test_the_environments(self, config: Path) -> None:
         config.write_text("default_workers_per_model=3\n")
+        assert with_workers({}, config) == {"TS_DEFAULT_WORKERS_PER_MODEL": "3"}
         given = {"TS_DEFAULT_WORKERS_PER_MODEL": "5"}
-        assert with_workers(given, config, 1) == given
+        assert with_workers(given, config) == given
