@@ -200,7 +200,7 @@ class TestFit:
         config = configuration(
             ["task=age_classes", f"data.sources.utkface={utkface}", f"data.prepared={crops}",
              "crop.size=64", f"run={tmp_path / 'run'}", "model.backbone=test_resnet",
-             "fit.epochs=1", "fit.batch_size=4", "fit.precision=32-true"]
+             "fit.start=null", "fit.epochs=1", "fit.batch_size=4", "fit.precision=32-true"]
         )  # fmt: skip
         assert 0 <= fit(config) <= 1
         assert "104 of 116 classes have no training crop, so that they are never" in caplog.text
