@@ -75,6 +75,14 @@ class Balance:
 
 
 @dataclass
+class VotesSection:
+    """What people guessed a number to be."""
+
+    weight: Part
+    apart: Weight
+
+
+@dataclass
 class Fit:
     """One training run."""
 
@@ -91,6 +99,7 @@ class Fit:
     patience: Count | None
     loss: Annotated[str, one_of("auto", "dldl_v2", "cross_entropy", "l1")]
     sigma: Positive
+    votes: VotesSection
     expectation_weight: Weight
     label_smoothing: Part
     class_weight: Part

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from handler.task import CropGeometry
 from train.atomic_write import atomic_write
+from train.data.samples import Votes
 
 SUMMARY = "summary.json"
 # Version of the code that a crop's pixels depend on: decoding, detection, cropping. Increase it if
@@ -39,6 +40,7 @@ class CropLabel:
     auxiliary: Mapping[str, str]  # further labels, by their names
     found: bool  # by the detector; False: the whole image was taken as the face
     padding: float  # fraction of the served crop outside of the image
+    votes: Votes | None = None  # on the label, as in `Sample`
 
 
 @dataclass(frozen=True)

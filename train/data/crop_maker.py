@@ -31,7 +31,16 @@ class CropMaker:
     def fingerprint(self, samples: Sequence[Sample]) -> str:
         """A hash of everything that the crops depend on; another one makes a cache stale."""
         inputs = [
-            (r.file, r.label, r.split, r.tight, sorted(r.auxiliary.items()), r.box) for r in samples
+            (
+                r.file,
+                r.label,
+                r.split,
+                r.tight,
+                sorted(r.auxiliary.items()),
+                r.box,
+                *(r.votes or ()),
+            )
+            for r in samples
         ]
         parts = [asdict(self), inputs, CROP_VERSION]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
@@ -61,6 +70,7 @@ class CropMaker:
             auxiliary=dict(sample.auxiliary),
             found=is_found,
             padding=round(padding(image.shape, box, self.input.crop.margin), 4),
+            votes=sample.votes,
         )
         return crop_faces(image, box[None], stored)[0], label
 

@@ -28,6 +28,7 @@ from train.data.sampling import Balance, BalancedSampler, balancing_weights
 Batch = dict[str, Tensor]
 log = logging.getLogger(__name__)
 _NO_AUXILIARY: Mapping[str, Sequence[str]] = {}
+_NO_VOTES = (math.nan, math.nan)
 _GPU_PART = 0.5  # of a GPU's free memory that crops may take
 
 
@@ -35,6 +36,8 @@ class CropDataset(Dataset[Batch]):
     """The crops of one split of several prepared data sets, in memory.
 
     An item is {"crop": uint8 [3, W, W], "target": float32, and int64 for each auxiliary label}.
+    Where the data has what people guessed, it has "votes": float32 [2], their mean and standard
+    deviation, which are NaN for the crops without.
     """
 
     def __init__(
@@ -63,16 +66,28 @@ class CropDataset(Dataset[Batch]):
             )
             for name, names in auxiliary.items()
         }
+        self.votes = _votes(self.labels)
         sources = sorted({label.source for label in self.labels})
         self.source = torch.tensor([sources.index(label.source) for label in self.labels])
 
     def thin_out(self, count: int) -> None:
         """Keep at most `count` crops, evenly spaced."""
-        chosen = torch.linspace(0, len(self) - 1, min(count, len(self))).long()
+        self._keep(torch.linspace(0, len(self) - 1, min(count, len(self))).long())
+
+    def leave_out_doubtful(self, apart: float) -> int:
+        """Leave out crops whose label and votes differ by more than `apart`; how many they were."""
+        if self.votes is None:
+            return 0
+        doubtful = (self.votes[:, 0] - self.target).abs() > apart  # NaN is not
+        self._keep((~doubtful).nonzero().flatten())
+        return int(doubtful.sum())
+
+    def _keep(self, chosen: Tensor) -> None:
         self.labels = [self.labels[i] for i in chosen.tolist()]
         self.crops, self.target = self.crops[chosen], self.target[chosen]
         self.auxiliary = {name: codes[chosen] for name, codes in self.auxiliary.items()}
         self.source = self.source[chosen]
+        self.votes = None if self.votes is None else self.votes[chosen]
 
     def keep_on(self, device: torch.device) -> None:
         """Move the crops to a GPU if they fit, so that batches are gathered there."""
@@ -95,6 +110,7 @@ class CropDataset(Dataset[Batch]):
         return {
             "crop": self.crops[chosen.to(self.crops.device)],
             "target": self.target[chosen],
+            **({} if self.votes is None else {"votes": self.votes[chosen]}),
             **{name: codes[chosen] for name, codes in self.auxiliary.items()},
         }
 
@@ -140,6 +156,13 @@ def _targets(labels: Sequence[CropLabel], output: Ordinal | Categories) -> list[
             f"{wrong[0].source} is {wrong[0].label}: correct the labels and prepare again"
         )
     return targets
+
+
+def _votes(labels: Sequence[CropLabel]) -> Tensor | None:
+    """Mean and standard deviation of each label's votes, [n, 2]; None if no label has any."""
+    if not any(label.votes for label in labels):
+        return None
+    return torch.tensor([label.votes or _NO_VOTES for label in labels])
 
 
 def _index(names: Sequence[str], name: str) -> int:
@@ -198,8 +221,15 @@ class CropBatches(lightning.LightningDataModule):
         balance: Balance,
         seed: int,
         auxiliary: Mapping[str, Sequence[str]] = _NO_AUXILIARY,
+        apart: float = math.inf,
     ) -> None:
-        """`size`: side of the served crop, pixels; `batch_size`: per process."""
+        """Batches of prepared crops.
+
+        Args:
+            size: side of the served crop, pixels.
+            batch_size: of each process.
+            apart: largest difference between the label and the votes of a training crop.
+        """
         super().__init__()
         self.folders = folders
         self.output = output
@@ -208,6 +238,7 @@ class CropBatches(lightning.LightningDataModule):
         self.batch_size = batch_size
         self.balance = balance
         self.seed = seed
+        self.apart = apart
 
     def setup(self, stage: str) -> None:
         """Load both splits once.
@@ -222,6 +253,13 @@ class CropBatches(lightning.LightningDataModule):
                 raise ValueError(
                     f"the prepared crops have {width} pixels, and crop.size={self.size} needs "
                     f"{expected}: prepare again with it, or set crop.size={width / CONTEXT:g}"
+                )
+            doubtful = self.train.leave_out_doubtful(self.apart)
+            if doubtful:
+                rank_zero_only(log.info)(
+                    "%d training crops are left out: votes differ from the label by over %g",
+                    doubtful,
+                    self.apart,
                 )
             self.val = CropDataset(self.folders, "val", self.output, self.size)
             if isinstance(self.output, Categories):

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2
+Votes = tuple[float, float]  # mean and standard deviation of what several people guessed
 _SPLIT_NAMES: dict[str, Split] = {  # besides their own names
     "validation": "val",
     "valid": "val",
@@ -29,6 +30,7 @@ class Sample:
     tight: bool = False  # the image is a crop with almost no border around the face
     auxiliary: Mapping[str, str] = field(default_factory=dict)  # further labels, by their names
     box: Box | None = None  # of the labelled face, in pixels of the upright image
+    votes: Votes | None = None  # on the label, where it is a number
 
 
 @dataclass(frozen=True)

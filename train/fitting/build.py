@@ -127,7 +127,7 @@ def loss_function(config: DictConfig, task: Task) -> OrdinalLoss | CategoryLoss:
     """
     fit, kind = config.fit, loss_of(config, task)
     if isinstance(task.output, Ordinal):
-        weights = fit.expectation_weight, fit.teacher_weight
+        weights = fit.expectation_weight, fit.teacher_weight, fit.votes.weight
         return OrdinalLoss(task.output, kind, fit.sigma, *weights)
     if kind != "cross_entropy":
         raise ValueError(f"fit.loss={kind} is of numbers: set fit.loss=cross_entropy")
@@ -164,6 +164,7 @@ def crop_batches(config: DictConfig) -> CropBatches:
         Balance(**fit.balance),
         config.seed,
         auxiliary_names(config),
+        fit.votes.apart,
     )
 
 

@@ -114,7 +114,7 @@ class Learner(lightning.LightningModule):
         faces = resized(faces, side).contiguous(memory_format=torch.channels_last)
         features = self.network.features(faces)
         logits = self.network.head(features).float()
-        loss = self.loss(logits, batch["target"], target)
+        loss = self.loss(logits, batch, target)
         counts = self._label_counts(batch)
         for (name, head), count in zip(self.auxiliary_heads.items(), counts, strict=True):
             # an unknown label is -1; without any label the sum is 0, and a mean would be NaN

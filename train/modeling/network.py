@@ -160,8 +160,10 @@ def resized(faces: Tensor, side: int) -> Tensor:
     return functional.interpolate(faces, size=side, mode="bilinear", antialias=True)
 
 
-def target_distribution(values: Tensor, sigma: float, output: Ordinal) -> Tensor:
+def target_distribution(values: Tensor, sigma: Tensor | float, output: Ordinal) -> Tensor:
     """Gaussians around `values` [N] over the numbers of `output`, float32 [N, K], rows sum to 1.
+
+    `sigma`: their standard deviation, one for all or [N, 1].
 
     Label distribution learning (Geng et al., TPAMI 2013).
     """

@@ -182,6 +182,42 @@ class TestModelCrops:
             model_crops(config, "val", task)
 
 
+class TestVotes:
+    @pytest.fixture
+    def voted(self, tmp_path: Path) -> list[Path]:
+        """Three ages of 30; people said 33 of the first, nothing of the second, 50 of the third."""
+        votes = [(33.0, 4.0), None, (50.0, 2.0)]
+        labels = [replace(label(i, "train"), votes=each) for i, each in enumerate(votes)]
+        labels.append(label(3, "val"))
+        crops = np.stack([crop(number) for number in range(4)])
+        write_shard(tmp_path, 0, Shard(crops, labels, {}))
+        return [tmp_path]
+
+    def test_are_in_the_batches(self, voted: list[Path]) -> None:
+        batch = CropDataset(voted, "train", AGE).__getitems__([0, 1])
+        assert batch["votes"].dtype == torch.float32
+        assert batch["votes"][0].tolist() == [33.0, 4.0]
+        assert batch["votes"][1].isnan().all()
+
+    def test_data_without_any_has_none_in_its_batches(self, voted: list[Path]) -> None:
+        assert "votes" not in CropDataset(voted, "val", AGE).__getitems__([0])
+
+    def test_crops_whose_label_is_doubtful_are_left_out(
+        self, voted: list[Path], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        module = CropBatches(voted, AGE, SIZE, 4, AS_IT_IS, seed=3, apart=15)
+        module.setup("fit")
+        assert colours(module.train.__getitems__([0, 1])) == [0, 1]
+        assert len(module.train) == 2
+        assert "1 training crops are left out: votes differ from the label by over 15" in (
+            caplog.text
+        )
+
+    def test_none_is_left_out_where_they_may_differ(self, voted: list[Path]) -> None:
+        assert CropDataset(voted, "train", AGE).leave_out_doubtful(20) == 0
+
+
 def batches(
     folders: Sequence[Path],
     balance: Balance = AS_IT_IS,

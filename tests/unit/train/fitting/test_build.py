@@ -112,7 +112,7 @@ class TestCategories:
 
     def test_ages_beside_it(self, tiny: Make) -> None:
         module = learner(tiny())
-        assert module.loss == OrdinalLoss(AGE, "dldl_v2", 2.0, 0.1, 0.5)
+        assert module.loss == OrdinalLoss(AGE, "dldl_v2", 2.0, 0.1, 0.5, 0.5)
         assert module.augmentation.mirror == 0.5
         heads = {name: head.out_features for name, head in module.auxiliary_heads.items()}
         assert heads == {"gender": 2, "race": 5}

@@ -60,7 +60,7 @@ def outputs(fit: Learner) -> tuple[torch.Tensor, torch.Tensor]:
 def test_the_age_alone() -> None:
     fit = module()
     _, logits = outputs(fit)
-    expected = LOSS(logits, BATCH["target"])
+    expected = LOSS(logits, BATCH)
     assert float(fit.training_step(BATCH, 0)) == pytest.approx(float(expected), rel=1e-5)
 
 
@@ -72,7 +72,7 @@ def test_auxiliary_tasks_count_by_their_known_labels() -> None:
     gender = functional.cross_entropy(
         fit.auxiliary_heads["gender"](features)[known], BATCH["gender"][known]
     )
-    expected = LOSS(logits, BATCH["target"]) + 0.5 * gender  # no race is known
+    expected = LOSS(logits, BATCH) + 0.5 * gender  # no race is known
     assert float(fit.training_step(BATCH, 0)) == pytest.approx(float(expected), rel=1e-5)
 
 
@@ -88,7 +88,7 @@ def test_feature_distillation_is_the_mean_over_teachers() -> None:
         feature_loss(head(features), each)
         for head, each in zip(fit.feature_heads, output.features, strict=True)
     ]
-    expected = LOSS(logits, BATCH["target"], target) + 2.0 * sum(errors) / 2
+    expected = LOSS(logits, BATCH, target) + 2.0 * sum(errors) / 2
     assert len(errors) == 2
     assert float(fit.training_step(BATCH, 0)) == pytest.approx(float(expected), rel=1e-4)
 

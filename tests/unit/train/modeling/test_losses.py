@@ -14,7 +14,9 @@ AGES = torch.tensor([30.0, 60.4])
 
 
 def value(kind: Any, logits: torch.Tensor) -> float:
-    return float(OrdinalLoss(AGE, kind, sigma=2.0, expectation_weight=0.1)(logits, AGES))
+    return float(
+        OrdinalLoss(AGE, kind, sigma=2.0, expectation_weight=0.1)(logits, {"target": AGES})
+    )
 
 
 def test_of_a_flat_distribution() -> None:
@@ -57,7 +59,7 @@ def taught_value(weight: float, alone: list[bool]) -> float:
     """The loss with teachers whose output is the network's."""
     loss = OrdinalLoss(AGE, "dldl_v2", sigma=2.0, expectation_weight=0.1, teacher_weight=weight)
     teachers = TeacherTarget(sure_of_its_year().softmax(dim=1), torch.tensor(alone))
-    return float(loss(sure_of_its_year(), AGES, teachers))
+    return float(loss(sure_of_its_year(), {"target": AGES}, teachers))
 
 
 def test_the_teachers_are_mixed_into_the_target() -> None:
@@ -87,7 +89,7 @@ def test_ages_have_the_losses_of_version_1(kind: Any) -> None:
         "cross_entropy": functional.cross_entropy(logits, ages.round().long()),
         "l1": error.mean(),
     }
-    assert torch.equal(OrdinalLoss(AGE, kind, 2.0, 0.1)(logits, ages), expected[kind])
+    assert torch.equal(OrdinalLoss(AGE, kind, 2.0, 0.1)(logits, {"target": ages}), expected[kind])
 
 
 def test_numbers_that_do_not_begin_with_zero() -> None:
@@ -95,8 +97,48 @@ def test_numbers_that_do_not_begin_with_zero() -> None:
     sure = torch.tensor([[-20.0, -20.0, 20.0]])  # of 4
     for kind, cost in (("l1", 1.0), ("cross_entropy", 40.0)):
         loss = OrdinalLoss(fingers, kind, 1.0, 0.1)  # type: ignore[arg-type]
-        assert float(loss(sure, torch.tensor([3.0]))) == pytest.approx(cost)
-        assert float(loss(sure, torch.tensor([4.0]))) == pytest.approx(0, abs=1e-4)
+        assert float(loss(sure, {"target": torch.tensor([3.0])})) == pytest.approx(cost)
+        assert float(loss(sure, {"target": torch.tensor([4.0])})) == pytest.approx(0, abs=1e-4)
+
+
+def voted_value(weight: float, votes: list[list[float]], logits: torch.Tensor) -> float:
+    loss = OrdinalLoss(AGE, "dldl_v2", sigma=2.0, expectation_weight=0.1, votes_weight=weight)
+    return float(loss(logits, {"target": AGES, "votes": torch.tensor(votes)}))
+
+
+def gaussians(means: list[float], widths: list[float]) -> torch.Tensor:
+    """Logits of Gaussians over the years."""
+    years = torch.arange(117.0)
+    return -((years - torch.tensor(means)[:, None]) ** 2) / (2 * torch.tensor(widths)[:, None] ** 2)
+
+
+def test_votes_alone_are_the_target_with_their_own_width() -> None:
+    votes = [[40.0, 5.0], [50.0, 3.0]]
+    entropy = (3.0284 + 2.5176) / 2  # ln(sigma sqrt(2 pi e))
+    found = voted_value(1.0, votes, gaussians([40.0, 50.0], [5.0, 3.0]))
+    assert found == pytest.approx(entropy, abs=1e-3)
+
+
+def test_votes_are_mixed_into_target_and_mean() -> None:
+    votes = [[40.0, 2.0], [60.4, 2.0]]  # the first were 10 years too many
+    logits = gaussians([30.0, 60.4], [2.0, 2.0])
+    own = value("dldl_v2", logits)
+    # a quarter of the cross-entropy lies 10 years off, (10 / 2) ** 2 / 2 more, and of the mean
+    assert voted_value(0.25, votes, logits) == pytest.approx(
+        own + (0.25 * 12.5 + 0.1 * 2.5) / 2, abs=1e-3
+    )
+
+
+def test_faces_without_votes_have_their_label_alone() -> None:
+    nan = float("nan")
+    logits = gaussians([30.0, 60.4], [2.0, 2.0])
+    assert voted_value(0.5, [[nan, nan], [nan, nan]], logits) == value("dldl_v2", logits)
+
+
+def test_people_who_all_agree_leave_a_year_of_doubt() -> None:
+    logits = gaussians([30.0, 60.4], [1.0, 1.0])
+    sure = [[30.0, 0.0], [60.4, 0.0]]
+    assert voted_value(1.0, sure, logits) == pytest.approx(1.4189, abs=1e-3)
 
 
 LOGITS = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
@@ -111,7 +153,7 @@ def of_categories(
     teachers: TeacherTarget | None = None,
 ) -> float:
     loss = CategoryLoss(SHAPES, smoothing, weights, teacher_weight)
-    return float(loss(LOGITS, TARGETS, teachers))
+    return float(loss(LOGITS, {"target": TARGETS}, teachers))
 
 
 def test_categories_have_the_cross_entropy() -> None:

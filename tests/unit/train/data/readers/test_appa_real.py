@@ -24,6 +24,27 @@ def test_as_it_is_released(tmp_path: Path) -> None:
     assert [(r.split, r.label) for r in samples] == [("train", "20"), ("val", "30"), ("test", "40")]
     assert samples[1].path == tmp_path / "valid" / "000001.jpg_face.jpg"
     assert samples[1].file == "000001.jpg_face.jpg"
+    assert samples[1].votes == (21.5, 3.2)
+
+
+def test_what_people_guessed_is_read_from_a_table_beside_the_labels(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(
+        "file,real_age,split\na.jpg,9,train\nb.jpg,30,val\nc.jpg,40,test\n"
+    )
+    (tmp_path / "votes.csv").write_text(
+        "file,apparent_age,apparent_std,split\na.jpg,12,1.5,train\nb.jpg,,,val\n"
+    )
+    samples, _ = read("appa_real", tmp_path, AGE_LABELS)
+    assert [r.votes for r in samples] == [(12.0, 1.5), None, None]
+
+
+def test_a_guess_that_is_no_number_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,real_age,split\na.jpg,9,train\nb.jpg,9,val\n")
+    (tmp_path / "votes.csv").write_text("file,apparent_age,apparent_std\na.jpg,old,1.5\n")
+    _, problems = read("appa_real", tmp_path, AGE_LABELS)
+    assert [(p.file, p.reason) for p in problems] == [
+        ("a.jpg", "apparent_age 'old' is not a number")
+    ]
 
 
 def test_rows_without_an_age_or_a_split_are_listed(tmp_path: Path) -> None:
