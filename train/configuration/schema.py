@@ -75,6 +75,14 @@ class Balance:
 
 
 @dataclass
+class Begin:
+    """The first epochs."""
+
+    side: Count
+    part: Part
+
+
+@dataclass
 class VotesSection:
     """What people guessed a number to be."""
 
@@ -90,6 +98,7 @@ class Fit:
     batch_size: Count
     accumulate: Count
     side: Count
+    begin: Begin
     balance: Balance
     learning_rate: Positive
     warmup: Part
@@ -145,6 +154,7 @@ class Augment:
     compress: Part
     sharpen: Part
     erase: Part
+    backdrop: Part
 
 
 @dataclass

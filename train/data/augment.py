@@ -14,6 +14,7 @@ from torch.nn import functional
 from torchvision.io import decode_jpeg, encode_jpeg
 
 QUALITY = (15, 90)  # of JPEG compression, libjpeg's scale
+_LENGTH = 1.15  # of a head, as a multiple of its width
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Augmentation:
     erase: float
     compress: float = 0.0
     mirror: float = 0.5
+    backdrop: float = 0.0
 
     def __call__(self, crops: Tensor, served: int, side: int) -> Tensor:
         """uint8 [N, 3, W, W] stored crops -> float32 [N, 3, side, side], 0 to 255.
@@ -40,6 +42,7 @@ class Augmentation:
         `served`: side of the served crop in the centre of the stored one, pixels.
         """
         faces = self._frame(self._compress(crops).float(), served, side)
+        faces = self._change_backdrop(faces)
         faces = self._sharpen(self._soften(faces))
         faces = self._light(faces)
         return self._erase(faces)
@@ -68,6 +71,28 @@ class Augmentation:
         matrix = torch.stack([cos * mirror, -sin, x, sin * mirror, cos, y], dim=1).view(n, 2, 3)
         grid = functional.affine_grid(matrix, [n, 3, side, side], align_corners=False)
         return functional.grid_sample(crops, grid, align_corners=False)
+
+    def _change_backdrop(self, faces: Tensor) -> Tensor:
+        """Cut some faces out of their images.
+
+        One in three is put before one colour, one before another's backdrop, and of one the image
+        ends near the face: so that a network does not tell a data set, and with it an age, by what
+        is around a face.
+        """
+        if not self.backdrop:
+            return faces
+        n, _, size, _ = faces.shape
+        device = faces.device
+        line = (torch.arange(size, device=device) + 0.5) / size - 0.5
+        radius = 0.36 + 0.18 * torch.rand(n, 1, 1, device=device)  # of the side; the face has 0.4
+        x = (line / radius).abs()  # [n, 1, size]
+        y = x.transpose(1, 2) / _LENGTH
+        kind = torch.randint(3, (n, 1, 1), device=device)
+        outside = torch.where(kind == 0, torch.maximum(x, y), x.square() + y.square()) > 1
+        outside &= torch.rand(n, 1, 1, device=device) < self.backdrop
+        colour = 255 * torch.rand(n, 3, 1, 1, device=device) * (kind > 0)[..., None]
+        behind = torch.where((kind == 2)[..., None], faces.roll(1, 0), colour)
+        return torch.where(outside[:, None], behind, faces)
 
     def _soften(self, faces: Tensor) -> Tensor:
         """Scale some of the batch down and up again, like small, blurred or enlarged faces."""

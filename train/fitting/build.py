@@ -91,6 +91,8 @@ def learner_of(network: Network, architecture: Architecture, config: DictConfig)
             auxiliary_weight=fit.auxiliary_weight,
             feature_weight=fit.feature_weight,
             side=fit.side,
+            first_side=fit.begin.side,
+            first_epochs=round(fit.begin.part * fit.epochs),
             mixup=fit.mixup,
             seed=config.seed,
         ),

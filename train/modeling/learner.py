@@ -31,6 +31,8 @@ class Recipe:
     auxiliary_weight: float
     feature_weight: float
     side: int
+    first_side: int  # in the first epochs
+    first_epochs: int
     mixup: float
     seed: int
 
@@ -99,7 +101,8 @@ class Learner(lightning.LightningModule):
         # was interrupted before.
         step = self.current_epoch * int(self.trainer.num_training_batches) + index
         torch.manual_seed((self.recipe.seed * 1_000_003 + step) * 4099 + self.global_rank)
-        side = self.recipe.side
+        is_first = self.current_epoch < self.recipe.first_epochs
+        side = self.recipe.first_side if is_first else self.recipe.side
         largest = max(side, self.teachers.side) if self.teachers else side
         faces = self.augmentation(batch["crop"], self.architecture.size, largest)
         output = target = None

@@ -18,7 +18,18 @@ MODELS = {
     "mobilenetv3": "mobilenetv3_large_100",
 }
 # experiments with whatever model there is
-PLAIN = {"coarse", "faces", "fine", "finer", "finest", "hinted", "taught", "teacher"}
+PLAIN = {
+    "age_student",
+    "age_teacher",
+    "coarse",
+    "faces",
+    "fine",
+    "finer",
+    "finest",
+    "hinted",
+    "taught",
+    "teacher",
+}
 
 
 def names(group: str) -> set[str]:

@@ -57,6 +57,7 @@ def test_no_change_to_another_side_is_the_served_crop_scaled(side: int) -> None:
         {"rotation": 20.0}, {"scale": (0.8, 0.9)}, {"shift": 0.1}, {"brightness": 0.5},
         {"contrast": 0.5}, {"saturation": 0.9}, {"gamma": 0.5}, {"grey": 1.0}, {"soften": 1.0},
         {"sharpen": 1.0}, {"erase": 1.0}, {"compress": 1.0},
+        {"backdrop": 1.0},
     ],
 )  # fmt: skip
 def test_each_change_changes_pixels_and_keeps_them_in_range(
@@ -75,6 +76,22 @@ def test_each_change_changes_pixels_and_keeps_them_in_range(
 def test_grey_makes_the_channels_equal() -> None:
     seen = Augmentation(**{**NOTHING, "grey": 1.0})(crops(), 32, 32)
     assert torch.allclose(seen[:, 0], seen[:, 1], atol=1e-3)
+
+
+def test_a_new_backdrop_keeps_the_face_and_changes_the_corners() -> None:
+    torch.manual_seed(0)
+    grey = 10 + 4 * torch.arange(60, dtype=torch.uint8)  # each crop is of one level
+    stored = grey.view(60, 1, 1, 1).expand(60, 3, 40, 40)
+    seen = Augmentation(**{**NOTHING, "backdrop": 1.0})(stored, 32, 32)
+    assert torch.allclose(seen[:, :, 8:24, 8:24], stored[..., :16, :16].float(), atol=0.01)
+    corner = seen[:, :, 0, 0]
+    ended = (corner == 0).all(dim=1)
+    others = ((corner - grey.float().roll(1)[:, None]).abs() < 0.01).all(dim=1)
+    coloured = corner.std(dim=1) > 1
+    assert min(int(ended.sum()), int(others.sum()), int(coloured.sum())) > 10
+    whole = ~(ended | others | coloured)  # the image ends past the crop
+    assert torch.allclose(corner[whole], grey.float()[whole, None], atol=0.01)
+    assert int(whole.sum()) < 10
 
 
 def test_the_seed_decides() -> None:

@@ -106,6 +106,15 @@ class TestCropDataset:
         ):
             CropDataset(folders, "test", AGE)
 
+    def test_a_folder_without_test_crops_is_left_out_beside_one_that_has_some(
+        self, folders: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        write_shard(tmp_path, 0, Shard(np.stack([crop(5)]), [label(5, "test")], {}))
+        dataset = CropDataset([folders[0], tmp_path], "test", AGE)
+        assert [each.file for each in dataset.labels] == ["5.jpg"]
+        assert f"{folders[0]} has no test crops" in caplog.text
+
     @pytest.mark.parametrize("age", ["nan", "-1", "117"])
     def test_an_age_that_is_none(self, tmp_path: Path, age: str) -> None:
         labels = [label(20, "train"), replace(label(21, "train"), label=age)]

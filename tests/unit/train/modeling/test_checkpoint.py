@@ -35,7 +35,7 @@ EARLIER = {"auxiliary_heads.": "helpers.", "feature_heads.": "hints."}
 def module(seed: int) -> Learner:
     """A training module with random weights."""
     torch.manual_seed(seed)
-    recipe = Recipe(1e-3, 0.3, 0.05, 0.2, 0.0, 64, 0.0, 0)
+    recipe = Recipe(1e-3, 0.3, 0.05, 0.2, 0.0, 64, 48, 0, 0.0, 0)
     augmentation = Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0)
     loss = OrdinalLoss(AGE, "dldl_v2", 2.0, 0.1)
     network, heads = Network(ARCHITECTURE), {"gender": 2, "race": 5}

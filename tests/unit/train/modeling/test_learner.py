@@ -33,7 +33,8 @@ def module(teachers: Teachers | None = None, **weights: float) -> Learner:
     torch.manual_seed(0)
     fixed: dict[str, Any] = {
         "learning_rate": 1e-3, "warmup": 0.3, "weight_decay": 0.05, "auxiliary_weight": 0.0,
-        "feature_weight": 0.0, "side": 32, "mixup": 0.0, "seed": 0,
+        "feature_weight": 0.0, "side": 32, "first_side": 16, "first_epochs": 0, "mixup": 0.0,
+        "seed": 0,
     }  # fmt: skip
     still = Augmentation(0, (1, 1), 0, 0, 0, 0, 0, 0, 0, 0, 0, mirror=0)
     network = Network(ARCHITECTURE)
@@ -103,6 +104,16 @@ def test_mixed_faces_have_neither_age_nor_gender_of_their_own() -> None:
         "gender": 1 - BATCH["gender"].clamp(min=0),
     }
     assert float(fit.training_step(BATCH, 0)) == float(fit.training_step(other, 0))
+
+
+@pytest.mark.parametrize(("first_epochs", "side"), [(0, 32), (1, 16)])
+def test_the_first_epochs_may_have_smaller_faces(first_epochs: int, side: int) -> None:
+    fit = module(first_epochs=first_epochs)
+    seen = []
+    features = fit.network.features
+    fit.network.features = lambda faces: seen.append(faces.shape) or features(faces)  # type: ignore
+    fit.training_step(BATCH, 0)
+    assert seen == [(4, 3, side, side)]
 
 
 def test_norms_and_biases_have_no_weight_decay() -> None:
