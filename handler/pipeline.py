@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from handler.contract import ContractError, check_together
 from handler.device_errors import to_failure
 from handler.errors import Failure
 from handler.faces.detector import FaceDetector, Faces
+from handler.hardware import log_uncompiled
 from handler.imaging.crop import RGBImage, central_square, crop_faces, square
 from handler.imaging.decode import DecodedImage, decode, decode_reduced
 from handler.options import Options
@@ -25,7 +26,10 @@ from handler.predictions import Predictions
 from handler.predictor import Predictor
 from handler.requests import Request
 from handler.settings import Settings
-from handler.task import FaceInput, ImageInput, Task
+from handler.task import CropGeometry, FaceInput, ImageInput, Task
+
+if TYPE_CHECKING:
+    from handler.imaging.cuda_crop import CudaCropper
 
 FEW_FACES = 8  # most images have no more
 T = TypeVar("T")
@@ -61,6 +65,7 @@ class Pipeline:
             self._detector = FaceDetector(
                 detector, settings.min_face_size, settings.max_side, device
             )
+        self._cropper = cropper_for(device)
         self._settings = settings
         self._progress = progress
         self._threads = ThreadPoolExecutor(torch.get_num_threads(), "pillow")
@@ -108,7 +113,8 @@ class Pipeline:
             few = FEW_FACES if predictor.task.is_of_faces else 1
             for count in range(1, max(batch_size, few) + 1):
                 for _ in range(2):  # TorchScript profiles its first call, optimises in its second
-                    found = predictor.predict(np.zeros((count, 3, side, side), np.uint8))
+                    black = torch.zeros(count, 3, side, side, dtype=torch.uint8)
+                    found = predictor.predict(black)
                     if not found.is_finite:
                         raise ContractError(f"the model of {name} gives values that are not finite")
 
@@ -152,7 +158,7 @@ class Pipeline:
             return []
         faces = self._detect(requests)
         with record_function("crop"):
-            crops = self._in_threads(self._crop, [*zip(requests, faces, strict=True)])
+            crops = self._crop(requests, faces)
         with record_function("estimate"):
             predictions = self._predict(requests, crops)
         return [
@@ -178,15 +184,31 @@ class Pipeline:
             for r, asks in zip(requests, asking, strict=True)
         ]
 
-    def _crop(self, detected: tuple[DecodedRequest, Faces | None]) -> Crops:
-        """The inputs of the tasks asked for; equal ones are made once.
+    def _crop(
+        self, requests: Sequence[DecodedRequest], faces: Sequence[Faces | None]
+    ) -> Sequence[Crops]:
+        """The inputs of the tasks that each request asks for; equal ones are made once."""
+        every = [*zip(requests, faces, strict=True)]
+        if self._cropper is None:
+            return self._in_threads(lambda each: self._cut(*each, crop_faces), every)
+        cut = self._cropper.cut
+        cuts = self._in_threads(lambda each: self._cut(*each, cut), every)
+        crops = iter(self._cropper.scaled([part for parts in cuts for part in parts.values()]))
+        return [{taken: next(crops) for taken in parts} for parts in cuts]
 
-        A task's are from the full-size image if one would get too few pixels of the reduced one.
-        They do not depend on the other tasks.
+    def _cut(
+        self,
+        request: DecodedRequest,
+        faces: Faces | None,
+        cut: Callable[[RGBImage, NDArray[np.float32], CropGeometry], T],
+    ) -> dict[FaceInput | ImageInput, T]:
+        """What `cut` makes of a request's image, for each input of the tasks asked for.
+
+        That is the full-size image if an input would get too few pixels of the reduced one. It does
+        not depend on the other tasks.
         """
-        request, faces = detected
         decoded, full_size = request.decoded, None
-        crops = {}
+        found = {}
         for taken in {task.input for task in self._tasks(request)}:
             image, geometry = decoded.image, taken.crop
             boxes = _boxes(taken, image, faces)
@@ -197,9 +219,9 @@ class Pipeline:
                     full_size = decode(request.request.image, self._settings.max_pixels)
                 image = full_size
                 boxes = boxes * np.tile(np.array(decoded.scale, np.float32), 2)
-            crops[taken] = crop_faces(image, boxes, geometry)
+            found[taken] = cut(image, boxes, geometry)
         self._progress()
-        return crops
+        return found
 
     def _predict(
         self, requests: list[DecodedRequest], crops: Sequence[Crops]
@@ -210,14 +232,31 @@ class Pipeline:
             asking = [i for i, r in enumerate(requests) if predictor.task in self._tasks(r)]
             if not asking:
                 continue
-            inputs = [crops[i][predictor.task.input] for i in asking]
-            predictions = predictor.predict(np.concatenate(inputs), self._progress)
+            inputs = [torch.as_tensor(crops[i][predictor.task.input]) for i in asking]
+            predictions = predictor.predict(torch.cat(inputs), self._progress)
             if not predictions.is_finite:
                 raise ArithmeticError(f"the model of {name} gave a value that is not finite")
             ends = np.cumsum([len(each) for each in inputs])
             for i, start, end in zip(asking, [0, *ends], ends, strict=False):
                 found[i].append((predictor.task, predictions[start:end]))
         return found
+
+
+def cropper_for(device: torch.device) -> "CudaCropper | None":
+    """What crops on a GPU; None where Pillow does.
+
+    That is also where no kernel can be compiled for the GPU, with a warning.
+    """
+    if device.type != "cuda":
+        return None
+    try:
+        # Triton comes with torch's wheels for GPUs alone
+        from handler.imaging.cuda_crop import CudaCropper
+
+        return CudaCropper(device)
+    except Exception as error:  # whatever a compiler, a linker or a folder lacks
+        log_uncompiled("faces are cropped", error)
+        return None
 
 
 def _boxes(

@@ -76,10 +76,11 @@ class Predictor:
         return cls(_for_inference(model, torch.float32), contract, device)
 
     def predict(
-        self, inputs: NDArray[np.uint8], progress: Callable[[], object] = lambda: None
+        self, inputs: NDArray[np.uint8] | Tensor, progress: Callable[[], object] = lambda: None
     ) -> Predictions:
         """Predictions for inputs, uint8 [n, 3, S, S], made as the contract's task says.
 
+        They are copied to the model's device unless they are there.
         `progress` is called after each `INPUTS_PER_CALL` inputs. Raises ContractError if the model
         does not give probabilities of the task's classes for each.
         """
@@ -91,8 +92,8 @@ class Predictor:
         return predictions(torch.cat(parts) if parts else none, self.contract)
 
     @torch.inference_mode()
-    def _call(self, inputs: NDArray[np.uint8]) -> Tensor:
-        probabilities = self._model(torch.from_numpy(inputs).to(self._device))
+    def _call(self, inputs: NDArray[np.uint8] | Tensor) -> Tensor:
+        probabilities = self._model(torch.as_tensor(inputs).to(self._device))
         expected = (len(inputs), self.task.output.classes)
         if not isinstance(probabilities, Tensor) or probabilities.shape != expected:
             raise ContractError(

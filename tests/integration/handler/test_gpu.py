@@ -1,6 +1,7 @@
 """The pipeline with the GPU's detector: of the CPU's answers, whatever the batch.
 
-Without a GPU all is computed on the CPU, with torch's averages in the kernel's place.
+Without a GPU all is computed on the CPU, with torch's averages and Pillow's crops in the kernels'
+places.
 """
 
 import subprocess
@@ -17,6 +18,9 @@ from handler.answer import Answer, Face
 from handler.errors import DeviceLost, Failure, OutOfMemory
 from handler.faces import detector, packed_images
 from handler.faces.cuda_mtcnn import CudaMTCNN
+from handler.imaging import cuda_crop
+from handler.imaging.cuda_crop import CudaCropper
+from handler.options import Options
 from handler.pipeline import Pipeline
 from handler.predictor import Predictor
 from handler.requests import Request
@@ -25,6 +29,7 @@ from tests.images import astronaut, encoded, scaled, scene, side_by_side, turned
 from tests.torchserve import ROOT
 from tests.unit.handler.answers import age_of, answered, faces_of
 from tests.unit.handler.faces import area_averages
+from tests.unit.handler.imaging import pillow_crops
 from train import torchscript
 
 BODIES = {
@@ -47,6 +52,8 @@ def device(request: pytest.FixtureRequest):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(detector, "mtcnn_for", lambda device: (CudaMTCNN, device))
         patched.setattr(packed_images, "average", area_averages.average)
+        patched.setattr("handler.pipeline.cropper_for", CudaCropper)
+        patched.setattr(cuda_crop, "scale", pillow_crops.scale)
         yield torch.device("cpu")
 
 
@@ -65,8 +72,13 @@ def pipeline(device: torch.device, shipped: Path) -> Pipeline:
 @pytest.fixture(scope="module")
 def answers(shipped: Path) -> dict[str, Answer]:
     """Of the CPU alone, one image at a time."""
-    of_cpu = Pipeline.load([shipped], Settings(precision="float32"), torch.device("cpu"))
+    of_cpu = cpu_pipeline(shipped)
     return {name: answered(*of_cpu.run([Request(body)])) for name, body in BODIES.items()}
+
+
+def cpu_pipeline(shipped: Path) -> Pipeline:
+    with patch("handler.pipeline.cropper_for", lambda device: None):
+        return Pipeline.load([shipped], Settings(precision="float32"), torch.device("cpu"))
 
 
 def asked(pipeline: Pipeline, names: Sequence[str]) -> list[Answer]:
@@ -109,12 +121,32 @@ def test_a_crowd(pipeline: Pipeline, shipped: Path) -> None:
     face = scaled(astronaut()[20:220, 130:330], 0.5)
     row = side_by_side(*[face] * 10)
     crowd = Request(encoded(np.concatenate([row] * 6)))
-    of_cpu = Pipeline.load([shipped], Settings(precision="float32"), torch.device("cpu"))
-    (expected,), (found,) = of_cpu.run([crowd]), pipeline.run([crowd])
+    (expected,), (found,) = cpu_pipeline(shipped).run([crowd]), pipeline.run([crowd])
     assert len(faces_of(answered(expected))) == 60
     assert sorted(f.box for f in faces_of(answered(found))) == [
         pytest.approx(box, abs=0.05) for box in sorted(f.box for f in faces_of(answered(expected)))
     ]
+
+
+def test_a_face_of_the_full_size_image(pipeline: Pipeline, shipped: Path) -> None:
+    """Of the reduced image it has too few pixels."""
+    photograph = np.full((2700, 2600, 3), 90, np.uint8)
+    photograph[1000:1461, 900:1361] = scaled(astronaut(), 0.9)
+    small = Request(encoded(photograph, "JPEG"))
+    (expected,), (found,) = cpu_pipeline(shipped).run([small]), pipeline.run([small])
+    assert len(faces_of(answered(expected))) == 1
+    assert_same(answered(found), answered(expected))
+
+
+def test_quality_is_of_the_crops(pipeline: Pipeline, shipped: Path) -> None:
+    several = Request(BODIES["several"], Options(quality=True))
+    (expected,), (found,) = cpu_pipeline(shipped).run([several]), pipeline.run([several])
+    pairs = zip(faces_of(answered(found)), faces_of(answered(expected)), strict=True)
+    for quality, other in ((face.quality, same.quality) for face, same in pairs):
+        assert quality is not None
+        assert other is not None
+        assert quality.sharpness == pytest.approx(other.sharpness, rel=0.02)
+        assert quality.brightness == pytest.approx(other.brightness, abs=0.002)
 
 
 def test_an_empty_batch(pipeline: Pipeline) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from handler.answer import Answer
@@ -176,7 +177,7 @@ class TestBatch:
         predictor = pipeline.predictors["age"]
         predict = predictor.predict
 
-        def counted(faces: NDArray[np.uint8], progress: Callable[[], object]) -> Predictions:
+        def counted(faces: Tensor, progress: Callable[[], object]) -> Predictions:
             calls.append(len(faces))
             return predict(faces, progress)
 

@@ -60,6 +60,12 @@ def test_what_is_not_finite_is_known(predictor: Predictor, what: str, value: flo
     assert not given.is_finite
 
 
+def test_faces_as_a_tensor(predictor: Predictor) -> None:
+    faces = greys(51, 255)
+    found = ordinal(predictor.predict(torch.from_numpy(faces)))
+    assert found.value.tolist() == ordinal(predictor.predict(faces)).value.tolist()
+
+
 def test_no_faces(predictor: Predictor) -> None:
     found = ordinal(predictor.predict(greys()))
     assert found.value.shape == (0,)
