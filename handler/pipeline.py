@@ -117,6 +117,7 @@ class Pipeline:
                     found = predictor.predict(black)
                     if not found.is_finite:
                         raise ContractError(f"the model of {name} gives values that are not finite")
+            predictor.capture_graphs()
 
     def _in_threads(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Map in parallel where torch has several threads: Pillow releases the GIL."""

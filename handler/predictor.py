@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from handler.contract import INT8_FILE, Contract, ContractError
+from handler.cuda_graphs import with_graphs
 from handler.exported_model import read_contract, read_extra
 from handler.hardware import disable_tf32, fast_in_bfloat16, fast_in_float16, fast_in_int8
 from handler.predictions import Predictions, predictions
@@ -74,6 +75,13 @@ class Predictor:
                 logger.warning("the model cannot compute in %s: %s", precision, error)
         model = torch.jit.load(str(path), map_location=device).eval()
         return cls(_for_inference(model, torch.float32), contract, device)
+
+    def capture_graphs(self) -> None:
+        """Make calls with few inputs faster on a GPU; no effect on a CPU."""
+        if self._device.type == "cuda":
+            size = self.task.input.size
+            black = torch.zeros(3, size, size, dtype=torch.uint8, device=self._device)
+            self._model = with_graphs(self._model, black)
 
     def predict(
         self, inputs: NDArray[np.uint8] | Tensor, progress: Callable[[], object] = lambda: None

@@ -15,6 +15,8 @@ import pytest
 import torch
 
 from handler.answer import Answer, Face
+from handler.contract import Contract
+from handler.cuda_graphs import GraphedModel
 from handler.errors import DeviceLost, Failure, OutOfMemory
 from handler.faces import detector, packed_images
 from handler.faces.cuda_mtcnn import CudaMTCNN
@@ -24,14 +26,16 @@ from handler.options import Options
 from handler.pipeline import Pipeline
 from handler.predictor import Predictor
 from handler.requests import Request
-from handler.settings import Settings
+from handler.settings import Precision, Settings
+from tests.archives import Brightness, exported, of_ages
 from tests.images import astronaut, encoded, scaled, scene, side_by_side, turned
 from tests.torchserve import ROOT
-from tests.unit.handler.answers import age_of, answered, faces_of
+from tests.unit.handler.answers import age_of, answered, faces_of, ordinal
 from tests.unit.handler.faces import area_averages
 from tests.unit.handler.imaging import pillow_crops
 from train import torchscript
 
+CUDA = torch.device("cuda")
 BODIES = {
     "portrait": encoded(astronaut(), "JPEG"),
     "small": encoded(scaled(astronaut(), 0.4)),
@@ -158,6 +162,46 @@ def test_precisions(device: torch.device, shipped: Path, answers, precision: str
     (found,) = asked(Pipeline.load([shipped], Settings(precision=precision), device), ["portrait"])
     (face,), (other,) = faces_of(found), faces_of(answers["portrait"])
     assert age_of(face).value == pytest.approx(age_of(other).value, abs=1)
+
+
+@pytest.mark.gpu
+class TestGraphs:
+    @pytest.mark.parametrize("precision", ["float32", "float16"])
+    def test_as_without(self, shipped: Path, precision: Precision) -> None:
+        """In every count, and after others, whose inputs lay in the same memory."""
+        plain, graphed = (Predictor.load(shipped, CUDA, precision) for _ in range(2))
+        graphed.capture_graphs()
+        assert isinstance(graphed._model, GraphedModel)
+        size = plain.task.input.size
+        crops = np.random.default_rng(0).integers(0, 256, (9, 3, size, size), np.uint8)
+        for count in (9, 3, 8, 1, 7, 2, 5, 4, 6, 1):
+            found, expected = (ordinal(each.predict(crops[:count])) for each in (graphed, plain))
+            assert found.value == pytest.approx(expected.value, abs=0.05)
+            assert found.probabilities == pytest.approx(expected.probabilities, abs=2e-3)
+
+    def test_a_warm_pipeline(self, shipped: Path, answers: dict[str, Answer]) -> None:
+        warm = Pipeline.load([shipped], Settings(precision="float32"), CUDA)
+        warm.warm_up(1)
+        for name in BODIES:
+            (found,) = asked(warm, [name])
+            assert_same(found, answers[name])
+
+    def test_a_model_that_waits_is_served_without(
+        self, contract: Contract, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        file = exported(Waiting(), contract, tmp_path / "waiting.pt")
+        predictor = Predictor.load(file, CUDA, "float32")
+        predictor.capture_graphs()
+        assert "the model runs without CUDA graphs: " in caplog.text
+        crops = np.full((2, 3, 64, 64), 51, np.uint8)
+        assert ordinal(predictor.predict(crops)).value == pytest.approx(20, abs=0.01)
+
+
+class Waiting(Brightness):
+    """Asks the GPU for a value."""
+
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        return of_ages(faces.float().mean(dim=(1, 2, 3)) * (100 / 255)) + float(faces.sum()) * 0
 
 
 class TestOutOfMemory:

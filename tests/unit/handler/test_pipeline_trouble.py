@@ -61,6 +61,7 @@ class Estimator(Predictor):
     ) -> None:
         self.contract, self.most, self.error = contract, most, error
         self.precision = "float32"
+        self._device = CPU
 
     def predict(self, faces: Tensor, progress: Progress = nothing) -> OrdinalPredictions:
         age = faces.numpy().mean(axis=(1, 2, 3), dtype=np.float32) * np.float32(100 / 255)
