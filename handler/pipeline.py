@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,18 +18,15 @@ from handler.contract import ContractError, check_together
 from handler.device_errors import to_failure
 from handler.errors import Failure
 from handler.faces.detector import FaceDetector, Faces
-from handler.hardware import log_uncompiled
 from handler.imaging.crop import RGBImage, central_square, crop_faces, square
 from handler.imaging.decode import DecodedImage, decode, decode_reduced
+from handler.imaging.on_gpu import cropper_for, decoder_for
 from handler.options import Options
 from handler.predictions import Predictions
 from handler.predictor import Predictor
 from handler.requests import Request
 from handler.settings import Settings
 from handler.task import CropGeometry, FaceInput, ImageInput, Task
-
-if TYPE_CHECKING:
-    from handler.imaging.cuda_crop import CudaCropper
 
 FEW_FACES = 8  # most images have no more
 T = TypeVar("T")
@@ -56,7 +53,8 @@ class Pipeline:
     ) -> None:
         """`progress` is called after each step of a batch; see `Settings.step_timeout`.
 
-        Raises ContractError for two tasks of a name, or faces found with different settings.
+        Raises ContractError for two tasks of a name, or faces found with different settings, and
+        SettingsError if a setting asks for a GPU that is not there.
         """
         self._predictors = {predictor.task.name: predictor for predictor in predictors}
         detector = check_together([predictor.task for predictor in predictors])
@@ -66,6 +64,7 @@ class Pipeline:
                 detector, settings.min_face_size, settings.max_side, device
             )
         self._cropper = cropper_for(device)
+        self._jpeg = decoder_for(settings.decoder, device)
         self._settings = settings
         self._progress = progress
         self._threads = ThreadPoolExecutor(torch.get_num_threads(), "pillow")
@@ -78,7 +77,10 @@ class Pipeline:
         device: torch.device,
         progress: Callable[[], object] = lambda: None,
     ) -> "Pipeline":
-        """Load exported models. Raises ContractError if a contract cannot be honoured."""
+        """Load exported models.
+
+        Raises ContractError if a contract cannot be honoured, and as `__init__`.
+        """
         predictors = [Predictor.load(model, device, settings.precision) for model in models]
         return cls(predictors, settings, device, progress)
 
@@ -130,7 +132,8 @@ class Pipeline:
         if isinstance(item, Failure):
             return item
         try:
-            decoded = decode_reduced(item.image, self._settings.max_pixels, self._settings.max_side)
+            limits = self._settings.max_pixels, self._settings.max_side
+            decoded = decode_reduced(item.image, *limits, self._jpeg)
             return DecodedRequest(item, decoded)
         except Exception as error:  # any exception fails this item, not its batch
             return to_failure(error)
@@ -217,7 +220,7 @@ class Pipeline:
                 square(box, geometry.margin)[2] < geometry.size for box in boxes
             ):
                 if full_size is None:
-                    full_size = decode(request.request.image, self._settings.max_pixels)
+                    full_size = decode(request.request.image, self._settings.max_pixels, self._jpeg)
                 image = full_size
                 boxes = boxes * np.tile(np.array(decoded.scale, np.float32), 2)
             found[taken] = cut(image, boxes, geometry)
@@ -241,23 +244,6 @@ class Pipeline:
             for i, start, end in zip(asking, [0, *ends], ends, strict=False):
                 found[i].append((predictor.task, predictions[start:end]))
         return found
-
-
-def cropper_for(device: torch.device) -> "CudaCropper | None":
-    """What crops on a GPU; None where Pillow does.
-
-    That is also where no kernel can be compiled for the GPU, with a warning.
-    """
-    if device.type != "cuda":
-        return None
-    try:
-        # Triton comes with torch's wheels for GPUs alone
-        from handler.imaging.cuda_crop import CudaCropper
-
-        return CudaCropper(device)
-    except Exception as error:  # whatever a compiler, a linker or a folder lacks
-        log_uncompiled("faces are cropped", error)
-        return None
 
 
 def _boxes(

@@ -22,11 +22,13 @@ from handler.faces import detector, packed_images
 from handler.faces.cuda_mtcnn import CudaMTCNN
 from handler.imaging import cuda_crop
 from handler.imaging.cuda_crop import CudaCropper
+from handler.imaging.cuda_decode import CudaDecoder
+from handler.imaging.decode import decode
 from handler.options import Options
 from handler.pipeline import Pipeline
 from handler.predictor import Predictor
 from handler.requests import Request
-from handler.settings import Precision, Settings
+from handler.settings import Precision, Settings, SettingsError
 from tests.archives import Brightness, exported, of_ages
 from tests.images import astronaut, encoded, scaled, scene, side_by_side, turned
 from tests.torchserve import ROOT
@@ -195,6 +197,35 @@ class TestGraphs:
         assert "the model runs without CUDA graphs: " in caplog.text
         crops = np.full((2, 3, 64, 64), 51, np.uint8)
         assert ordinal(predictor.predict(crops)).value == pytest.approx(20, abs=0.01)
+
+
+@pytest.mark.gpu
+class TestDecoder:
+    """nvJPEG's pixels are others than libjpeg's."""
+
+    @pytest.mark.parametrize("progressive", [False, True])
+    def test_pixels(self, progressive: bool) -> None:
+        body = encoded(astronaut(), "JPEG", progressive=progressive)
+        found, expected = decode(body, 10**6, CudaDecoder(CUDA)), decode(body, 10**6)
+        assert np.abs(found.astype(int) - expected).mean() < 2
+
+    def test_a_file_that_it_refuses(self) -> None:
+        assert CudaDecoder(CUDA)(b"\xff\xd8\xff\xd9") is None
+
+    def test_a_mixed_batch(self, shipped: Path, answers: dict[str, Answer]) -> None:
+        decoding = Pipeline.load([shipped], Settings(precision="float32", decoder="gpu"), CUDA)
+        for name, found in zip(BODIES, asked(decoding, [*BODIES]), strict=True):
+            expected = answers[name]
+            assert (found.width, found.height) == (expected.width, expected.height)
+            assert len(faces_of(found)) == len(faces_of(expected))
+            for face, other in zip(faces_of(found), faces_of(expected), strict=True):
+                assert face.box == pytest.approx(other.box, abs=5)
+                assert age_of(face).value == pytest.approx(age_of(other).value, abs=5)
+
+
+def test_the_decoder_needs_a_gpu(shipped: Path) -> None:
+    with pytest.raises(SettingsError, match=r"handler\.decoder is gpu, and this worker is on cpu"):
+        Pipeline.load([shipped], Settings(decoder="gpu"), torch.device("cpu"))
 
 
 class Waiting(Brightness):

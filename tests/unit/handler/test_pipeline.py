@@ -214,7 +214,7 @@ class TestThreads:
     def test_at_once(self, several: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
         met = Barrier(3)
 
-        def waiting(body: bytes, max_pixels: int, side: int) -> DecodedImage:
+        def waiting(body: bytes, max_pixels: int, side: int, *_: object) -> DecodedImage:
             met.wait(20)
             return decode_reduced(body, max_pixels, side)
 
@@ -259,7 +259,7 @@ class TestThreads:
                 assert first_is_out.wait(20)
             return loaded(image)
 
-        def ordered(body: bytes, max_pixels: int, side: int) -> DecodedImage:
+        def ordered(body: bytes, max_pixels: int, side: int, *_: object) -> DecodedImage:
             if body == second:
                 assert first_is_in.wait(20)
             reduced = decode_reduced(body, max_pixels, side)

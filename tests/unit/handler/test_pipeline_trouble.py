@@ -142,7 +142,7 @@ class TestTrouble:
         assert ages(pipeline.run([grey(0), grey(255)])) == ["InternalError", 100]
 
     def test_decoding(self, contract: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
-        def hungry(body: bytes, max_pixels: int, side: int) -> DecodedImage:
+        def hungry(body: bytes, max_pixels: int, side: int, *_: object) -> DecodedImage:
             reduced = decode_reduced(body, max_pixels, side)
             if reduced.image[0, 0, 0] == 102:
                 raise MemoryError

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handler import pipeline
 from handler.imaging import cuda_crop
 from handler.imaging.crop import crop_faces
 from handler.imaging.cuda_crop import CudaCropper
@@ -84,28 +83,7 @@ def test_no_more_than_is_needed_is_cut_out(cropper: CudaCropper) -> None:
     assert part.shape == (75, 75, 3)  # a filter of 4 pixels on either side, and roundings
 
 
-class TestChoice:
-    def test_the_cpu_has_none(self) -> None:
-        assert pipeline.cropper_for(CPU) is None
-
-    def test_a_gpu_has_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cuda_crop, "CudaCropper", lambda device: ("of", device))
-        gpu = torch.device("cuda", 1)
-        assert pipeline.cropper_for(gpu) == ("of", gpu)
-
-    def test_a_wrong_kernel_is_found(
-        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        monkeypatch.setattr(cuda_crop, "scale", lambda *given: given[-1].fill_(3))
-        with pytest.raises(RuntimeError, match=r"the crop of one pixel is \[3, 3, 3\]"):
-            CudaCropper(CPU)
-
-    def test_pillow_is_taken_where_no_kernel_compiles(
-        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        def fail(device: torch.device) -> None:
-            raise RuntimeError("Failed to find C compiler.")
-
-        monkeypatch.setattr(cuda_crop, "CudaCropper", fail)
-        assert pipeline.cropper_for(torch.device("cuda")) is None
-        assert "faces are cropped on the CPU, as Triton compiled no kernel" in caplog.text
+def test_a_wrong_kernel_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_crop, "scale", lambda *given: given[-1].fill_(3))
+    with pytest.raises(RuntimeError, match=r"the crop of one pixel is \[3, 3, 3\]"):
+        CudaCropper(CPU)
