@@ -67,12 +67,10 @@ def _scale_rows(  # type: ignore[no-untyped-def]
         red = tl.zeros((RUN,), tl.float32)
         green = tl.zeros((RUN,), tl.float32)
         blue = tl.zeros((RUN,), tl.float32)
-        # of the columns' weights and of the rows'
-        across = tl.zeros((RUN,), tl.float32)
-        down = tl.zeros((RUN,), tl.float32)
+        down = tl.zeros((RUN,), tl.float32)  # sum of the rows' weights
         # a `for` over bounds that are loaded fails in Triton's interpreter with NumPy 2.4
         while y < y2:
-            across = tl.zeros((RUN,), tl.float32)
+            across = tl.zeros((RUN,), tl.float32)  # sums of the columns' weights
             row_red = tl.zeros((RUN,), tl.float32)
             row_green = tl.zeros((RUN,), tl.float32)
             row_blue = tl.zeros((RUN,), tl.float32)
