@@ -59,7 +59,7 @@ class Augmentation:
             for i, quality in zip(chosen.tolist(), qualities.tolist(), strict=True):
                 crops[i] = decode_jpeg(encode_jpeg(crops[i], quality))
         else:
-            chosen = chosen.to(crops.device)
+            chosen = chosen.to(crops.device, non_blocking=True)
             crops[chosen] = jpeg.compress(crops[chosen], qualities)
         return crops
 
@@ -83,7 +83,7 @@ class Augmentation:
         # chosen on the CPU: to ask a GPU how many are chosen would wait for it
         chosen = (torch.rand(len(faces)) < self.soften).nonzero().flatten()
         if len(chosen):
-            chosen, size = chosen.to(faces.device), faces.shape[-1]
+            chosen, size = chosen.to(faces.device, non_blocking=True), faces.shape[-1]
             smaller = int(size * (0.25 + 0.6 * torch.rand(())))
             small = functional.interpolate(faces[chosen], size=smaller, mode="area")
             faces[chosen] = functional.interpolate(

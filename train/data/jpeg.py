@@ -43,7 +43,7 @@ def compress(images: Tensor, quality: Tensor) -> Tensor:
     """
     # a training step's autocast would round the DCT to 8 bits
     with torch.autocast(images.device.type, enabled=False):
-        return _compressed(images, _steps(quality).to(images.device))
+        return _compressed(images, _on(images.device, _steps(quality)))
 
 
 def _compressed(images: Tensor, steps: Tensor) -> Tensor:
@@ -74,14 +74,14 @@ def _steps(quality: Tensor) -> Tensor:
 def _mixed(images: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:
     """The colours of float32 [n, 3, H, W] times a matrix."""
     # no convolution, which cuDNN rounds to TF32
-    return (torch.tensor(matrix, device=images.device) @ images.flatten(2)).view(images.shape)
+    return (_on(images.device, torch.tensor(matrix)) @ images.flatten(2)).view(images.shape)
 
 
 def _halved(planes: Tensor) -> Tensor:
     """Whole means of 2 x 2 pixels; libjpeg rounds halves down and up, column by column."""
     means = functional.avg_pool2d(planes, 2)
-    rounding = torch.tensor((0.25, 0.5), device=planes.device).repeat(means.shape[-1] // 2)
-    return (means + rounding).floor_()
+    rounding = torch.tensor((0.25, 0.5)).repeat(means.shape[-1] // 2)
+    return (means + _on(planes.device, rounding)).floor_()
 
 
 def _coded(planes: Tensor, steps: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ def _coded(planes: Tensor, steps: Tensor) -> Tensor:
     # rows are padded here, as libjpeg pads chroma's after it halved them
     planes = functional.pad(planes, (0, 0, 0, -planes.shape[2] % _BLOCK), mode="replicate")
     n, c, height, width = planes.shape
-    dct, steps = _dct().to(planes.device), steps[:, None]
+    dct, steps = _on(planes.device, _dct()), steps[:, None]
     grid = planes.view(n, c, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK)
     blocks = grid.transpose(3, 4).reshape(n, -1, _BLOCK**2)
     # libjpeg's DCT gives whole eighths, and halves of a step are common among those
@@ -114,3 +114,8 @@ def _dct() -> Tensor:
     rows = math.sqrt(2 / _BLOCK) * torch.cos((2 * k + 1) * k[:, None] * math.pi / (2 * _BLOCK))
     rows[0] /= math.sqrt(2)
     return torch.kron(rows, rows)
+
+
+def _on(device: torch.device, values: Tensor) -> Tensor:
+    """A few values on a device, without a wait for what a GPU computes."""
+    return values.to(device, non_blocking=True)
