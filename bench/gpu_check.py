@@ -79,10 +79,11 @@ def _workers(output: Path, _words: Sequence[str]) -> Mapping[str, Command]:
 
 PARTS: Final[Mapping[str, Part]] = {
     "machine": Part("the machine and its packages", 20, _in_process("machine")),
-    "tests": Part("pytest -m gpu", 90, _tests),
-    "agreement": Part("faces and ages beside the CPU's", 60, _in_process("agreement")),
+    "tests": Part("pytest -m gpu", 120, _tests),
+    "agreement": Part("faces and ages beside the CPU's", 75, _in_process("agreement")),
     "launches": Part("launches and waits of a batch", 40, _in_process("launches")),
-    "stages": Part("time of each stage by batch", 60, _in_process("stages")),
+    "stages": Part("time of each stage by decoder and batch", 90, _in_process("stages")),
+    "graphs": Part("the model's call with and without graphs", 40, _in_process("graphs")),
     "training": Part("images a second of train.fit", 60, _in_process("training")),
     "service": Part("TorchServe beside the naive handler", 90, _service),
     "workers": Part("TorchServe with 1, 2, 4 and 8 workers", 60, _workers),

@@ -1,4 +1,4 @@
-"""What `bench.gpu_check` measures in a process of its own: agreement, launches, stages, training.
+"""What `bench.gpu_check` measures in processes of their own, such as agreement and stages.
 
     python -m bench.gpu_parts stages --json stages.json
     python -m bench.gpu_parts agreement --photos FOLDER --device cpu
@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any, Final, get_args
 
 import numpy as np
@@ -30,10 +31,12 @@ from bench import profiling
 from bench.in_process import MODEL, Worker
 from commands.image_search import search
 from handler.answer import Answer, OrdinalPrediction
+from handler.cuda_graphs import COUNTS
 from handler.faces.boxes import iou
 from handler.pipeline import Pipeline
+from handler.predictor import Predictor
 from handler.requests import Request
-from handler.settings import Precision, Settings
+from handler.settings import Decoder, Precision, Settings
 from loadtests.synthetic import crowd, encoded, of_size, portrait
 from server.readiness import PROBE_IMAGE
 
@@ -91,11 +94,16 @@ def agreement(given: argparse.Namespace) -> dict[str, Any]:
         if precision not in ("auto", "int8")
         for count in (1, 8)
     }
+    if given.device.type == "cuda":
+        decoding = pipeline(given.model, "float32", given.device, "gpu")
+        found["float32, decoder gpu"] = compared(cpu, ask(decoding, images, 8))
     return {"images": len(images), "faces": sum(map(len, map(boxes_of, cpu.values()))), **found}
 
 
-def pipeline(model: Path, precision: Precision, device: torch.device) -> Pipeline:
-    return Pipeline.load([model], Settings(precision=precision), device)
+def pipeline(
+    model: Path, precision: Precision, device: torch.device, decoder: Decoder = "cpu"
+) -> Pipeline:
+    return Pipeline.load([model], Settings(precision=precision, decoder=decoder), device)
 
 
 def ask(loaded: Pipeline, images: Images, count: int) -> dict[str, Answer]:
@@ -177,22 +185,52 @@ def launches(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def stages(given: argparse.Namespace) -> dict[str, Any]:
-    """Milliseconds of each stage, images a second, the GPU's memory, by the batch's portraits."""
-    body, worker = synthetic()["portrait"], Worker((given.model,))
-    found = {}
-    for count in given.batches:
-        call = partial(worker.ask, [body] * count)
-        for _ in range(profiling.WARM_UP):
-            call()
-        if given.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(given.device)
-        costs = profiling.measured(call, given.repeats)
-        found[f"batch of {count}"] = {
-            "images a second": count / costs[profiling.ALL].wall,
-            "ms": {"/".join(path) or "all": 1e3 * cost.wall for path, cost in costs.items()},
-            "GPU memory, MB": torch.cuda.max_memory_reserved() / 1e6,  # 0 without a GPU
-        }
-    return {"precision": worker.precision, **found}
+    """Milliseconds of each stage, images a second, the GPU's memory, by decoder and batch."""
+    body = synthetic()["portrait"]
+    on_gpu = given.device.type == "cuda"
+    found: dict[str, Any] = {}
+    for decoder in get_args(Decoder) if on_gpu else ("cpu",):
+        worker = Worker((given.model,), decoder=decoder)
+        found["precision"] = worker.precision
+        for count in given.batches:
+            call = partial(worker.ask, [body] * count)
+            for _ in range(profiling.WARM_UP):
+                call()
+            if on_gpu:
+                torch.cuda.reset_peak_memory_stats(given.device)
+            costs = profiling.measured(call, given.repeats)
+            found[f"batch of {count}, decoder {decoder}"] = {
+                "images a second": count / costs[profiling.ALL].wall,
+                "ms": {"/".join(path) or "all": 1e3 * cost.wall for path, cost in costs.items()},
+                "GPU memory, MB": torch.cuda.max_memory_reserved() / 1e6,  # 0 without a GPU
+            }
+    return found
+
+
+def graphs(given: argparse.Namespace) -> dict[str, Any]:
+    """Milliseconds of the model's call with few faces, without and with CUDA graphs."""
+    predictor = Predictor.load(given.model, given.device)
+    size = predictor.task.input.size
+    crops = np.random.default_rng(0).integers(0, 256, (max(COUNTS), 3, size, size), np.uint8)
+
+    def milliseconds(count: int) -> float:
+        durations = []
+        for _ in range(profiling.WARM_UP + given.repeats):
+            start = time.perf_counter()
+            predictor.predict(crops[:count])  # its predictions are on the host
+            durations.append(1e3 * (time.perf_counter() - start))
+        return median(durations[profiling.WARM_UP :])
+
+    counts = sorted({*COUNTS, 3})  # 3 are padded
+    without = [milliseconds(count) for count in counts]
+    predictor.capture_graphs()
+    return {
+        "precision": predictor.precision,
+        **{
+            f"{count} faces": {"ms": plain, "ms with graphs": milliseconds(count)}
+            for count, plain in zip(counts, without, strict=True)
+        },
+    }
 
 
 def training(given: argparse.Namespace) -> dict[str, Any]:
@@ -240,7 +278,7 @@ def training(given: argparse.Namespace) -> dict[str, Any]:
 
 
 PARTS: Final[Mapping[str, Part]] = {
-    part.__name__: part for part in (machine, agreement, launches, stages, training)
+    part.__name__: part for part in (machine, agreement, launches, stages, graphs, training)
 }
 
 

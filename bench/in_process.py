@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from handler.integrity import HASHES, listing
-from handler.settings import Precision
+from handler.settings import Decoder, Precision
 from handler.torchserve_handler import TorchServeHandler
 from server.archive import Recipe
 from server.sizing import batch_size
@@ -35,13 +35,14 @@ class Worker:
         *,
         threads: int | None = None,
         precision: Precision | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
-        """`models` are of one archive; `threads` and `precision` override the config unless None.
+        """`models` are of one archive; what is not None overrides the config.
 
         Raises OSError on a missing file, and what the handler raises on a wrong one.
         """
         settings = yaml.safe_load(config.read_text())
-        overrides = {"threads": threads, "precision": precision}
+        overrides = {"threads": threads, "precision": precision, "decoder": decoder}
         settings["handler"] = (settings.get("handler") or {}) | {
             name: value for name, value in overrides.items() if value is not None
         }

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from handler.answer import (
     Answer,
@@ -19,7 +21,8 @@ from handler.options import Options
 from handler.predictions import CategoryPredictions, OrdinalPredictions, Predictions
 from handler.task import Categories, FaceInput, ImageInput, Ordinal, Task
 
-Crops = Mapping[FaceInput | ImageInput, NDArray[np.uint8]]  # [n, 3, S, S] of one image
+# [n, 3, S, S] of one image; tensors are on a GPU
+Crops = Mapping[FaceInput | ImageInput, NDArray[np.uint8] | Tensor]
 
 
 def build_answer(
@@ -43,6 +46,8 @@ def build_answer(
         return Answer(decoded.width, decoded.height, None, image)
     original = faces.to_original(0, decoded.scale)
     size = np.array([decoded.width, decoded.height] * 2, np.float32)
+    if options.quality:
+        pixels = torch.as_tensor(crops[of_faces[0][0].input]).cpu().numpy()
     rows = zip(
         original.boxes.tolist(),
         original.confidence.tolist(),
@@ -57,9 +62,7 @@ def build_answer(
             tuple(map(tuple, landmarks)),
             _attributes(of_faces, i, options),
             tuple(relative) if options.relative else None,
-            quality(crops[of_faces[0][0].input][i], original.landmarks[i])
-            if options.quality
-            else None,
+            quality(pixels[i], original.landmarks[i]) if options.quality else None,
         )
         for i, (box, confidence, landmarks, relative) in enumerate(rows)
     ]

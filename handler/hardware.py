@@ -1,8 +1,11 @@
-"""Core dumps, and the precisions that the hardware computes fast in."""
+"""Core dumps, the precisions that the hardware computes fast in, and GPUs without a compiler."""
 
+import logging
 import sys
 
 import torch
+
+logger = logging.getLogger(__name__)
 
 
 def disable_core_dumps() -> None:
@@ -46,3 +49,13 @@ def disable_tf32() -> None:
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def log_uncompiled(work: str, error: Exception) -> None:
+    """Log that `work`, such as "faces are found", is left to the CPU, as no kernel compiles."""
+    logger.warning(
+        "%s on the CPU, as Triton compiled no kernel for the GPU (%s): it needs gcc, Python's "
+        "headers (python3-dev) and a TRITON_CACHE_DIR without noexec",
+        work,
+        " ".join(str(error).split()) or type(error).__name__,
+    )

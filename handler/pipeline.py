@@ -20,12 +20,13 @@ from handler.errors import Failure
 from handler.faces.detector import FaceDetector, Faces
 from handler.imaging.crop import RGBImage, central_square, crop_faces, square
 from handler.imaging.decode import DecodedImage, decode, decode_reduced
+from handler.imaging.on_gpu import cropper_for, decoder_for
 from handler.options import Options
 from handler.predictions import Predictions
 from handler.predictor import Predictor
 from handler.requests import Request
 from handler.settings import Settings
-from handler.task import FaceInput, ImageInput, Task
+from handler.task import CropGeometry, FaceInput, ImageInput, Task
 
 FEW_FACES = 8  # most images have no more
 T = TypeVar("T")
@@ -52,7 +53,8 @@ class Pipeline:
     ) -> None:
         """`progress` is called after each step of a batch; see `Settings.step_timeout`.
 
-        Raises ContractError for two tasks of a name, or faces found with different settings.
+        Raises ContractError for two tasks of a name, or faces found with different settings, and
+        SettingsError if a setting asks for a GPU that is not there.
         """
         self._predictors = {predictor.task.name: predictor for predictor in predictors}
         detector = check_together([predictor.task for predictor in predictors])
@@ -61,6 +63,8 @@ class Pipeline:
             self._detector = FaceDetector(
                 detector, settings.min_face_size, settings.max_side, device
             )
+        self._cropper = cropper_for(device)
+        self._jpeg = decoder_for(settings.decoder, device)
         self._settings = settings
         self._progress = progress
         self._threads = ThreadPoolExecutor(torch.get_num_threads(), "pillow")
@@ -73,7 +77,10 @@ class Pipeline:
         device: torch.device,
         progress: Callable[[], object] = lambda: None,
     ) -> "Pipeline":
-        """Load exported models. Raises ContractError if a contract cannot be honoured."""
+        """Load exported models.
+
+        Raises ContractError if a contract cannot be honoured, and as `__init__`.
+        """
         predictors = [Predictor.load(model, device, settings.precision) for model in models]
         return cls(predictors, settings, device, progress)
 
@@ -108,9 +115,11 @@ class Pipeline:
             few = FEW_FACES if predictor.task.is_of_faces else 1
             for count in range(1, max(batch_size, few) + 1):
                 for _ in range(2):  # TorchScript profiles its first call, optimises in its second
-                    found = predictor.predict(np.zeros((count, 3, side, side), np.uint8))
+                    black = torch.zeros(count, 3, side, side, dtype=torch.uint8)
+                    found = predictor.predict(black)
                     if not found.is_finite:
                         raise ContractError(f"the model of {name} gives values that are not finite")
+            predictor.capture_graphs()
 
     def _in_threads(self, function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Map in parallel where torch has several threads: Pillow releases the GIL."""
@@ -123,7 +132,8 @@ class Pipeline:
         if isinstance(item, Failure):
             return item
         try:
-            decoded = decode_reduced(item.image, self._settings.max_pixels, self._settings.max_side)
+            limits = self._settings.max_pixels, self._settings.max_side
+            decoded = decode_reduced(item.image, *limits, self._jpeg)
             return DecodedRequest(item, decoded)
         except Exception as error:  # any exception fails this item, not its batch
             return to_failure(error)
@@ -152,7 +162,7 @@ class Pipeline:
             return []
         faces = self._detect(requests)
         with record_function("crop"):
-            crops = self._in_threads(self._crop, [*zip(requests, faces, strict=True)])
+            crops = self._crop(requests, faces)
         with record_function("estimate"):
             predictions = self._predict(requests, crops)
         return [
@@ -178,15 +188,31 @@ class Pipeline:
             for r, asks in zip(requests, asking, strict=True)
         ]
 
-    def _crop(self, detected: tuple[DecodedRequest, Faces | None]) -> Crops:
-        """The inputs of the tasks asked for; equal ones are made once.
+    def _crop(
+        self, requests: Sequence[DecodedRequest], faces: Sequence[Faces | None]
+    ) -> Sequence[Crops]:
+        """The inputs of the tasks that each request asks for; equal ones are made once."""
+        every = [*zip(requests, faces, strict=True)]
+        if self._cropper is None:
+            return self._in_threads(lambda each: self._cut(*each, crop_faces), every)
+        cut = self._cropper.cut
+        cuts = self._in_threads(lambda each: self._cut(*each, cut), every)
+        crops = iter(self._cropper.scaled([part for parts in cuts for part in parts.values()]))
+        return [{taken: next(crops) for taken in parts} for parts in cuts]
 
-        A task's are from the full-size image if one would get too few pixels of the reduced one.
-        They do not depend on the other tasks.
+    def _cut(
+        self,
+        request: DecodedRequest,
+        faces: Faces | None,
+        cut: Callable[[RGBImage, NDArray[np.float32], CropGeometry], T],
+    ) -> dict[FaceInput | ImageInput, T]:
+        """What `cut` makes of a request's image, for each input of the tasks asked for.
+
+        That is the full-size image if an input would get too few pixels of the reduced one. It does
+        not depend on the other tasks.
         """
-        request, faces = detected
         decoded, full_size = request.decoded, None
-        crops = {}
+        found = {}
         for taken in {task.input for task in self._tasks(request)}:
             image, geometry = decoded.image, taken.crop
             boxes = _boxes(taken, image, faces)
@@ -194,12 +220,12 @@ class Pipeline:
                 square(box, geometry.margin)[2] < geometry.size for box in boxes
             ):
                 if full_size is None:
-                    full_size = decode(request.request.image, self._settings.max_pixels)
+                    full_size = decode(request.request.image, self._settings.max_pixels, self._jpeg)
                 image = full_size
                 boxes = boxes * np.tile(np.array(decoded.scale, np.float32), 2)
-            crops[taken] = crop_faces(image, boxes, geometry)
+            found[taken] = cut(image, boxes, geometry)
         self._progress()
-        return crops
+        return found
 
     def _predict(
         self, requests: list[DecodedRequest], crops: Sequence[Crops]
@@ -210,8 +236,8 @@ class Pipeline:
             asking = [i for i, r in enumerate(requests) if predictor.task in self._tasks(r)]
             if not asking:
                 continue
-            inputs = [crops[i][predictor.task.input] for i in asking]
-            predictions = predictor.predict(np.concatenate(inputs), self._progress)
+            inputs = [torch.as_tensor(crops[i][predictor.task.input]) for i in asking]
+            predictions = predictor.predict(torch.cat(inputs), self._progress)
             if not predictions.is_finite:
                 raise ArithmeticError(f"the model of {name} gave a value that is not finite")
             ends = np.cumsum([len(each) for each in inputs])

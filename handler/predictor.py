@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from handler.contract import INT8_FILE, Contract, ContractError
+from handler.cuda_graphs import with_graphs
 from handler.exported_model import read_contract, read_extra
 from handler.hardware import disable_tf32, fast_in_bfloat16, fast_in_float16, fast_in_int8
 from handler.predictions import Predictions, predictions
@@ -75,11 +76,19 @@ class Predictor:
         model = torch.jit.load(str(path), map_location=device).eval()
         return cls(_for_inference(model, torch.float32), contract, device)
 
+    def capture_graphs(self) -> None:
+        """Make calls with few inputs faster on a GPU; no effect on a CPU."""
+        if self._device.type == "cuda":
+            size = self.task.input.size
+            black = torch.zeros(3, size, size, dtype=torch.uint8, device=self._device)
+            self._model = with_graphs(self._model, black)
+
     def predict(
-        self, inputs: NDArray[np.uint8], progress: Callable[[], object] = lambda: None
+        self, inputs: NDArray[np.uint8] | Tensor, progress: Callable[[], object] = lambda: None
     ) -> Predictions:
         """Predictions for inputs, uint8 [n, 3, S, S], made as the contract's task says.
 
+        They are copied to the model's device unless they are there.
         `progress` is called after each `INPUTS_PER_CALL` inputs. Raises ContractError if the model
         does not give probabilities of the task's classes for each.
         """
@@ -91,8 +100,8 @@ class Predictor:
         return predictions(torch.cat(parts) if parts else none, self.contract)
 
     @torch.inference_mode()
-    def _call(self, inputs: NDArray[np.uint8]) -> Tensor:
-        probabilities = self._model(torch.from_numpy(inputs).to(self._device))
+    def _call(self, inputs: NDArray[np.uint8] | Tensor) -> Tensor:
+        probabilities = self._model(torch.as_tensor(inputs).to(self._device))
         expected = (len(inputs), self.task.output.classes)
         if not isinstance(probabilities, Tensor) or probabilities.shape != expected:
             raise ContractError(

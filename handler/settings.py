@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 logger = logging.getLogger(__name__)
 
 Precision = Literal["auto", "float32", "bfloat16", "float16", "int8"]
+Decoder = Literal["cpu", "gpu"]
 
 # Minimum values. MTCNN's window is 12 pixels wide.
 _MINIMUM = {
@@ -18,7 +19,7 @@ _MINIMUM = {
     "step_timeout": 0,
     "queue_timeout": 0,
 }
-_CHOICES = {"precision": get_args(Precision)}
+_CHOICES = {"precision": get_args(Precision), "decoder": get_args(Decoder)}
 # Old names, which work in this version with a warning.
 _ALIASES = {"longest_step": "step_timeout", "longest_wait": "queue_timeout"}
 
@@ -69,6 +70,11 @@ class Settings:
     """Precision of the models. auto: on a GPU float16, on a CPU the fastest of int8 and bfloat16,
     or float32, as the hardware and the model support them. int8 is for CPUs and needs a model
     that was exported with it; few CPUs compute in float16."""
+
+    decoder: Decoder = "cpu"
+    """What decodes JPEGs. gpu: nvJPEG, for a GPU beside few cores; it changes ages a little. Files
+    that it refuses, other formats, and JPEGs of twice `max_side` and more are decoded on the
+    CPU. A worker without a GPU refuses to start with it."""
 
     @classmethod
     def from_mapping(cls, mapping: object) -> "Settings":

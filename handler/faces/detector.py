@@ -1,6 +1,5 @@
 """Face detection: MTCNN, with a second pass for faces that fill the frame."""
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from handler.faces.mtcnn import BatchedMTCNN
+from handler.hardware import log_uncompiled
 from handler.imaging.crop import RGBImage
 from handler.task import DetectorSettings
 
-log = logging.getLogger(__name__)
 # An image in which MTCNN finds nothing gets a second pass if it may be a tight portrait: an aspect
 # ratio of at most 1.5 and a longer side of at most 640 pixels.
 PORTRAIT_ASPECT = 1.5
@@ -132,11 +131,7 @@ def mtcnn_for(device: torch.device) -> tuple[type[BatchedMTCNN], torch.device]:
 
         compile_kernel(device)
     except Exception as error:  # whatever a compiler, a linker or a folder lacks
-        log.warning(
-            "faces are found on the CPU, as Triton compiled no kernel for the GPU (%s): it needs "
-            "gcc, Python's headers (python3-dev) and a TRITON_CACHE_DIR without noexec",
-            " ".join(str(error).split()) or type(error).__name__,
-        )
+        log_uncompiled("faces are found", error)
         return BatchedMTCNN, torch.device("cpu")
     return CudaMTCNN, device
 

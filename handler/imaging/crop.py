@@ -64,15 +64,22 @@ def padding(shape: tuple[int, ...], box: NDArray[np.float32], margin: float) -> 
     return 1 - max(width, 0) * max(height, 0) / side**2
 
 
+def window(area: tuple[float, float, float], size: int) -> tuple[int, int, int]:
+    """Left and top edge and side of the pixels that a crop is made of; they may lie past the image.
+
+    The support of Pillow's triangle filter is one output pixel, or one input pixel when enlarging.
+    """
+    left, top, side = area
+    reach = math.ceil(max(1.0, side / size)) + 1
+    return math.floor(left) - reach, math.floor(top) - reach, math.ceil(side) + 2 * reach + 1
+
+
 def _crop(
     image: RGBImage, area: tuple[float, float, float], geometry: CropGeometry
 ) -> NDArray[np.uint8]:
     left, top, side = area
-    # Only the pixels that the resampling filter reaches are copied from a large image:
-    # the triangle filter's support is one output pixel, or one input pixel when enlarging.
-    reach = math.ceil(max(1.0, side / geometry.size)) + 1
-    x0, y0 = math.floor(left) - reach, math.floor(top) - reach
-    extent = math.ceil(side) + 2 * reach + 1
+    # only the pixels that the filter reaches are copied from a large image
+    x0, y0, extent = window(area, geometry.size)
     # Pillow resamples rows and then columns, with whole bytes between, so a large face's rows can
     # be resampled in strips. All at once would take twice the image, at 7 bytes a pixel.
     narrow = np.empty((extent, geometry.size, 3), np.uint8)

@@ -4,10 +4,11 @@ import hashlib
 import io
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from PIL import Image, ImageFile, WebPImagePlugin
+from PIL import Image, ImageFile, JpegImagePlugin, WebPImagePlugin
 
 from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImageFormat
 from handler.imaging.conversion import ON_THEIR_SIDE, upright_rgb
@@ -25,6 +26,9 @@ from handler.imaging.unsupported import (
     undecoded,
 )
 from handler.malloc import return_large_blocks
+
+# Decodes a JPEG to uint8 RGB [H, W, 3] as it is stored; None: Pillow decodes it.
+JPEGDecoder = Callable[[bytes], RGBImage | None]
 
 # Pillow's own limit, which a larger `max_pixels` raises. Pillow refuses a file with over twice as
 # many while it opens it, before a decoder allocates memory.
@@ -69,8 +73,10 @@ class DecodedImage:
         return self.scale == (1, 1)
 
 
-def decode(body: bytes, max_pixels: int) -> RGBImage:
+def decode(body: bytes, max_pixels: int, jpeg: JPEGDecoder | None = None) -> RGBImage:
     """The first frame, uint8 RGB [H, W, 3], upright, transparent parts on white.
+
+    `jpeg` decodes the ordinary JPEGs in Pillow's place, after all checks of the header.
 
     Raises:
         UnsupportedImageFormat: the body is in no format that is served, or in a variant that is
@@ -78,18 +84,22 @@ def decode(body: bytes, max_pixels: int) -> RGBImage:
         ImageTooLarge: the image has more than `max_pixels` pixels; it was not decoded.
         InvalidImage: the image cannot be decoded.
     """
-    return _decode(body, max_pixels, None).image
+    return _decode(body, max_pixels, None, jpeg).image
 
 
-def decode_reduced(body: bytes, max_pixels: int, side: int) -> DecodedImage:
+def decode_reduced(
+    body: bytes, max_pixels: int, side: int, jpeg: JPEGDecoder | None = None
+) -> DecodedImage:
     """Like `decode`, possibly at a fraction of the size, with a longer side of at least `side`.
 
-    Only JPEG can be decoded at a fraction of its size; other formats come at full size.
+    Only JPEG can be decoded at a fraction of its size, by Pillow; other formats come at full size.
     """
-    return _decode(body, max_pixels, side)
+    return _decode(body, max_pixels, side, jpeg)
 
 
-def _decode(body: bytes, max_pixels: int, side: int | None) -> DecodedImage:
+def _decode(
+    body: bytes, max_pixels: int, side: int | None, jpeg: JPEGDecoder | None
+) -> DecodedImage:
     name = served_format(body)
     if name is None:
         served = f"{', '.join(SERVED[:-1])} or {SERVED[-1]}"
@@ -100,15 +110,20 @@ def _decode(body: bytes, max_pixels: int, side: int | None) -> DecodedImage:
     refuse_undecoded(needed if name == "JPEG" else body, name)
     if name == "JPEG" and lacks_end(needed):
         return _without_end(needed, max_pixels, orientation(exif))
-    return _pillow(needed, name, max_pixels, side, orientation(exif))
+    return _pillow(needed, name, max_pixels, side, orientation(exif), jpeg)
 
 
 def _pillow(
-    body: bytes, name: str, max_pixels: int, side: int | None, exif_orientation: int | None
+    body: bytes,
+    name: str,
+    max_pixels: int,
+    side: int | None,
+    exif_orientation: int | None,
+    jpeg: JPEGDecoder | None = None,
 ) -> DecodedImage:
-    """Decode a file without metadata by Pillow. Raises Failure, with a message for the client.
+    """Decode a file without metadata by Pillow, or an ordinary JPEG by `jpeg`.
 
-    `exif_orientation`: 1 to 8, or None.
+    `exif_orientation`: 1 to 8, or None. Raises Failure, with a message for the client.
     """
     try:
         with (
@@ -119,12 +134,18 @@ def _pillow(
         ):
             _refuse_too_large(pil_image, max_pixels)
             width, height = pil_image.size
-            if side is not None and not (name == "JPEG" and is_lossless(body)):
+            lossless = name == "JPEG" and is_lossless(body)
+            if side is not None and not lossless:
                 pil_image.draft(None, (side, 1) if width > height else (1, side))
             if name == "JPEG":
                 # the arithmetic decoder needs the whole data in one block
                 pil_image.decodermaxblock = max(len(body), 1)
-            image = upright_rgb(_loaded(pil_image), exif_orientation)
+            pixels = None
+            reduced = pil_image.size != (width, height)
+            if jpeg and not (reduced or lossless) and _is_ordinary(pil_image, body):
+                pixels = jpeg(body)
+            loaded = _loaded(pil_image) if pixels is None else Image.fromarray(pixels)
+            image = upright_rgb(loaded, exif_orientation)
             if exif_orientation in ON_THEIR_SIDE:
                 width, height = height, width
             return DecodedImage(image, width, height)
@@ -137,6 +158,18 @@ def _pillow(
         ) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on corrupt bytes
         raise _undecoded(body, name, error) from error
+
+
+def _is_ordinary(pil_image: ImageFile.ImageFile, body: bytes) -> bool:
+    """Whether it is a JPEG in Huffman code, of grey levels or of luma and chroma."""
+    if not isinstance(pil_image, JpegImagePlugin.JpegImageFile) or is_arithmetic(body):
+        return False
+    # libjpeg takes three components for RGB if Adobe's segment or their names say so
+    is_rgb = (
+        pil_image.info.get("adobe_transform") == 0
+        or bytes(component[0] for component in pil_image.layer) == b"RGB"
+    )
+    return pil_image.mode == "L" or (pil_image.mode == "RGB" and not is_rgb)
 
 
 def _loaded(pil_image: ImageFile.ImageFile) -> Image.Image:

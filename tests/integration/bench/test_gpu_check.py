@@ -64,9 +64,15 @@ def test_a_face_that_one_side_alone_finds(model_file: Path) -> None:
 
 def test_stages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model_file: Path) -> None:
     found = figures(monkeypatch, tmp_path, "stages", "--model", model_file)
-    two = found["batch of 2"]
+    two = found["batch of 2, decoder cpu"]
     assert two["images a second"] == pytest.approx(2000 / two["ms"]["all"])
     assert two["ms"].keys() >= {"decode", "detect/propose", "estimate"}
+
+
+def test_graphs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model_file: Path) -> None:
+    found = figures(monkeypatch, tmp_path, "graphs", "--model", model_file)
+    assert list(found) == ["precision", *(f"{count} faces" for count in (1, 2, 3, 4, 8))]
+    assert all(found["3 faces"][name] > 0 for name in ("ms", "ms with graphs"))
 
 
 def test_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import DictConfig
+from torchvision.io import decode_jpeg, encode_jpeg
 
+from tests.images import astronaut
 from tests.torchserve import ROOT
+from train.data import jpeg
 from train.data.dataset import CropDataset
 from train.evaluate import evaluate
 from train.export import export
@@ -45,6 +48,18 @@ def test_batches_are_gathered_where_the_network_is(
     monkeypatch.setattr(CropDataset, "__getitems__", noting)
     fit(tiny("fit.epochs=1", "augment.soften=1", "augment.compress=0.5"))
     assert seen == {device}
+
+
+def test_jpeg_compression_is_libjpegs(device: str) -> None:
+    """In a step's autocast too."""
+    image = torch.from_numpy(astronaut()[:180, 100:280].copy()).permute(2, 0, 1)
+    qualities = (15, 50, 90)
+    with torch.autocast(device, torch.bfloat16):
+        found = jpeg.compress(image.expand(3, -1, -1, -1).to(device), torch.tensor(qualities))
+    assert found.device.type == device
+    for each, quality in zip(found.cpu().int(), qualities, strict=True):
+        expected = decode_jpeg(encode_jpeg(image, quality)).int()
+        assert (each - expected).abs().float().mean() < 0.7
 
 
 def test_an_export_is_that_of_a_cpu(device: str, tiny: Make, tmp_path: Path) -> None:

@@ -67,3 +67,14 @@ class TestInt8:
     def test_this_machine(self) -> None:
         """What is asked of torch there is private."""
         assert isinstance(fast_in_int8(CPU), bool)
+
+
+def test_what_is_left_to_the_cpu_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    hardware.log_uncompiled("faces are found", RuntimeError("no gcc.\nPlease specify"))
+    hardware.log_uncompiled("faces are cropped", ValueError())
+    first, second = caplog.messages
+    assert first.startswith(
+        "faces are found on the CPU, as Triton compiled no kernel for the GPU ("
+    )
+    assert "(no gcc. Please specify): it needs gcc" in first
+    assert "(ValueError)" in second

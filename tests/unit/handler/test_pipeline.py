@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from handler.answer import Answer
@@ -176,7 +177,7 @@ class TestBatch:
         predictor = pipeline.predictors["age"]
         predict = predictor.predict
 
-        def counted(faces: NDArray[np.uint8], progress: Callable[[], object]) -> Predictions:
+        def counted(faces: Tensor, progress: Callable[[], object]) -> Predictions:
             calls.append(len(faces))
             return predict(faces, progress)
 
@@ -213,7 +214,7 @@ class TestThreads:
     def test_at_once(self, several: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
         met = Barrier(3)
 
-        def waiting(body: bytes, max_pixels: int, side: int) -> DecodedImage:
+        def waiting(body: bytes, max_pixels: int, side: int, *_: object) -> DecodedImage:
             met.wait(20)
             return decode_reduced(body, max_pixels, side)
 
@@ -258,7 +259,7 @@ class TestThreads:
                 assert first_is_out.wait(20)
             return loaded(image)
 
-        def ordered(body: bytes, max_pixels: int, side: int) -> DecodedImage:
+        def ordered(body: bytes, max_pixels: int, side: int, *_: object) -> DecodedImage:
             if body == second:
                 assert first_is_in.wait(20)
             reduced = decode_reduced(body, max_pixels, side)

@@ -56,7 +56,7 @@ class TestLargeImage:
         """The images that were decoded at their whole size."""
         decoded = []
 
-        def noted(body: bytes, max_pixels: int) -> RGBImage:
+        def noted(body: bytes, max_pixels: int, *_: object) -> RGBImage:
             decoded.append(body)
             return decode(body, max_pixels)
 
@@ -134,7 +134,7 @@ class TestLargeImage:
     def test_without_the_memory_for_the_whole(
         self, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def hungry(body: bytes, max_pixels: int) -> RGBImage:
+        def hungry(body: bytes, max_pixels: int, *_: object) -> RGBImage:
             raise MemoryError
 
         monkeypatch.setattr("handler.pipeline.decode", hungry)

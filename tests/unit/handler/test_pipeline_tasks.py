@@ -278,7 +278,7 @@ def test_a_large_image_is_decoded_whole_for_the_task_that_needs_it(
     photograph[600 : 600 + len(small), 900 : 900 + len(small)] = small
     whole = []
 
-    def noted(body: bytes, max_pixels: int) -> Any:
+    def noted(body: bytes, max_pixels: int, *_: object) -> Any:
         whole.append(len(body))
         return decode(body, max_pixels)
 

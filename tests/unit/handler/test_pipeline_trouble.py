@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from handler.answer import Answer
 from handler.contract import Contract, ContractError
@@ -60,9 +61,10 @@ class Estimator(Predictor):
     ) -> None:
         self.contract, self.most, self.error = contract, most, error
         self.precision = "float32"
+        self._device = CPU
 
-    def predict(self, faces: NDArray[np.uint8], progress: Progress = nothing) -> OrdinalPredictions:
-        age = faces.mean(axis=(1, 2, 3), dtype=np.float32) * np.float32(100 / 255)
+    def predict(self, faces: Tensor, progress: Progress = nothing) -> OrdinalPredictions:
+        age = faces.numpy().mean(axis=(1, 2, 3), dtype=np.float32) * np.float32(100 / 255)
         if self.error and (len(faces) > self.most or not age.all()):
             kind, text = self.error
             raise kind(text)
@@ -131,9 +133,7 @@ class TestTrouble:
 
     def test_a_model_that_gives_no_number(self, contract: Contract) -> None:
         class Broken(Estimator):
-            def predict(
-                self, faces: NDArray[np.uint8], progress: Progress = nothing
-            ) -> OrdinalPredictions:
+            def predict(self, faces: Tensor, progress: Progress = nothing) -> OrdinalPredictions:
                 found = super().predict(faces, progress)
                 found.interval[found.value == 0] = np.nan
                 return found
@@ -142,7 +142,7 @@ class TestTrouble:
         assert ages(pipeline.run([grey(0), grey(255)])) == ["InternalError", 100]
 
     def test_decoding(self, contract: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
-        def hungry(body: bytes, max_pixels: int, side: int) -> DecodedImage:
+        def hungry(body: bytes, max_pixels: int, side: int, *_: object) -> DecodedImage:
             reduced = decode_reduced(body, max_pixels, side)
             if reduced.image[0, 0, 0] == 102:
                 raise MemoryError
@@ -162,9 +162,7 @@ class TestTrouble:
         held: list[weakref.ref[NDArray[np.uint8]]] = []
 
         class Watched(Estimator):
-            def predict(
-                self, faces: NDArray[np.uint8], progress: Progress = nothing
-            ) -> OrdinalPredictions:
+            def predict(self, faces: Tensor, progress: Progress = nothing) -> OrdinalPredictions:
                 assert [ref() for ref in held] == [None] * len(held)
                 held.append(weakref.ref(faces))
                 return super().predict(faces, progress)
@@ -192,9 +190,7 @@ class TestDeviceLost:
         calls = []
 
         class Watched(Estimator):
-            def predict(
-                self, faces: NDArray[np.uint8], progress: Progress = nothing
-            ) -> OrdinalPredictions:
+            def predict(self, faces: Tensor, progress: Progress = nothing) -> OrdinalPredictions:
                 calls.append(len(faces))
                 return super().predict(faces, progress)
 
@@ -220,9 +216,7 @@ def test_warm_up_goes_through_every_size(contract: Contract, batch: int, most: i
     sizes = []
 
     class Counting(Estimator):
-        def predict(
-            self, faces: NDArray[np.uint8], progress: Progress = nothing
-        ) -> OrdinalPredictions:
+        def predict(self, faces: Tensor, progress: Progress = nothing) -> OrdinalPredictions:
             sizes.append(faces.shape)
             return super().predict(faces, progress)
 
@@ -236,9 +230,7 @@ def test_warm_up_goes_through_every_size(contract: Contract, batch: int, most: i
 
 def test_warm_up_refuses_a_model_that_gives_no_numbers(contract: Contract) -> None:
     class Broken(Estimator):
-        def predict(
-            self, faces: NDArray[np.uint8], progress: Progress = nothing
-        ) -> OrdinalPredictions:
+        def predict(self, faces: Tensor, progress: Progress = nothing) -> OrdinalPredictions:
             given = super().predict(faces, progress)
             return replace(given, interval=np.full_like(given.interval, np.nan))
 

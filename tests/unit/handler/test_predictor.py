@@ -60,6 +60,27 @@ def test_what_is_not_finite_is_known(predictor: Predictor, what: str, value: flo
     assert not given.is_finite
 
 
+def test_faces_as_a_tensor(predictor: Predictor) -> None:
+    faces = greys(51, 255)
+    found = ordinal(predictor.predict(torch.from_numpy(faces)))
+    assert found.value.tolist() == ordinal(predictor.predict(faces)).value.tolist()
+
+
+def test_graphs_are_for_gpus(
+    model_file: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor.load(model_file, CPU)
+    model = predictor._model
+    predictor.capture_graphs()
+    assert predictor._model is model
+    monkeypatch.setattr(module, "with_graphs", lambda model, example: (model, example))
+    monkeypatch.setattr(torch, "zeros", lambda *shape, dtype, device: (shape, dtype, device))
+    gpu = torch.device("cuda", 1)
+    of_gpu = Predictor(model, contract, gpu)
+    of_gpu.capture_graphs()
+    assert of_gpu._model == (model, ((3, 64, 64), torch.uint8, gpu))
+
+
 def test_no_faces(predictor: Predictor) -> None:
     found = ordinal(predictor.predict(greys()))
     assert found.value.shape == (0,)

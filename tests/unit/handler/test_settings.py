@@ -15,6 +15,7 @@ def test_defaults() -> None:
     assert (settings.max_pixels, settings.min_face_size) == (50_000_000, 40)
     assert (settings.max_side, settings.threads, settings.precision) == (1280, 0, "auto")
     assert (settings.step_timeout, settings.queue_timeout) == (10, 55)
+    assert settings.decoder == "cpu"
 
 
 def test_each_can_be_set() -> None:
@@ -26,8 +27,9 @@ def test_each_can_be_set() -> None:
         "step_timeout": 5,
         "queue_timeout": 7,
         "precision": "float32",
+        "decoder": "gpu",
     }
-    assert Settings.from_mapping(values) == Settings(1, 20, 640, 2, 5, 7, "float32")
+    assert Settings.from_mapping(values) == Settings(1, 20, 640, 2, 5, 7, "float32", "gpu")
     assert vars(Settings()).keys() == values.keys()
 
 
@@ -42,7 +44,7 @@ def test_unknown_key() -> None:
     assert str(caught.value) == (
         "model-config.yaml: handler has an unknown key 'max_pixel'; "
         "known are max_pixels, min_face_size, max_side, threads, step_timeout, queue_timeout, "
-        "precision"
+        "precision, decoder"
     )
 
 
