@@ -83,7 +83,7 @@ def do(client: Client, job: Job, options: Options) -> Done:
         return Done(answer)
     try:
         image = decode(body, max_pixels=answer.width * answer.height)
-        annotated_files.save(annotated(image, answer.faces, answer.image), job.annotated)
+        annotated_files.save(annotated(image, answer), job.annotated)
     except (OSError, ValueError, Failure, MemoryError) as error:
         return Done(answer, f"{shown(job.annotated)} is not written: {reason(error)}")
     return Done(answer)

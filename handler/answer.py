@@ -49,6 +49,14 @@ class Face:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """An answer drawn on its image."""
+
+    content: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """Size of the upright image, its faces, largest first, and attributes of the whole image."""
 
@@ -56,6 +64,8 @@ class Answer:
     height: int
     faces: tuple[Face, ...] | None  # None: no task is about faces
     image: Attributes | None = None  # None: no task is about the whole image
+    smallest_face: float | None = None  # pixels; narrower ones were not looked for
+    picture: Picture | None = None  # if asked for, in place of all this
 
 
 @dataclass(frozen=True)

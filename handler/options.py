@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final, Protocol
 
+from handler.accept import PICTURES
 from handler.errors import InvalidOption
 
 
@@ -20,6 +21,7 @@ class Options:
     distribution: bool = False  # whether to give the distribution of a number such as the age
     quality: bool = False  # whether to give the quality of each face's crop
     relative: bool = False  # whether to give boxes in fractions of width and height, too
+    annotate: str = ""  # a picture of that format in place of JSON; a key of PICTURES, or none
 
 
 class _Kind(Protocol):
@@ -90,6 +92,22 @@ class _Names:
         return tuple(name for name in self.known if name in chosen)
 
 
+@dataclass(frozen=True)
+class _Choice:
+    known: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " or ".join(self.known)
+
+    def parsed(self, text: str) -> object:
+        return text.strip().lower()
+
+    def typed(self, value: object) -> object:
+        if value not in self.known:
+            raise ValueError
+        return value
+
+
 # Options are JSON numbers in headers and parts too; Python's float() and int() also take "nan",
 # "1_0" and the digits of every script. 40 characters are enough for any sensible number.
 _NUMBER: Final = re.compile(r"(?=.{1,40}\Z)-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -102,6 +120,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "distribution": _Flag(),
     "quality": _Flag(),
     "relative": _Flag(),
+    "annotate": _Choice(tuple(PICTURES)),
 }
 NAMES: Final = tuple(field.name for field in fields(Options))
 HEADERS: Final = {"x-" + name.replace("_", "-"): name for name in NAMES}
@@ -115,7 +134,8 @@ LIKE_AN_OPTION: Final = re.compile(
     r"([-_]?(min|max|minimum|maximum|num|number|count|score|threshold|limit|size))*"
     r"|(x[-_])?(min|max)(imum)?[-_]?((num|number|of)[-_])*(fac|f[aces]{4}|conf(?!ig)).*"
     r"|x[-_](min|max)(imum)?[-_]?(detect|score|prob|thresh|result|people|person|count|num).*"
-    r"|x[-_](attr[a-z]{0,9}|top[-_]?[kn]|distribution[s]?|relative([-_]?box(es)?)?)"
+    r"|x[-_](attr[a-z]{0,9}|top[-_]?[kn]|distribution[s]?|relative([-_]?box(es)?)?"
+    r"|annot[a-z]{0,9})"
 )
 
 

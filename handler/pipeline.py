@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from handler.imaging.crop import RGBImage, central_square, crop_faces, square
 from handler.imaging.decode import DecodedImage, decode, decode_reduced
 from handler.imaging.on_gpu import cropper_for, decoder_for
 from handler.options import Options
+from handler.picture import draw
 from handler.predictions import Predictions
 from handler.predictor import Predictor
 from handler.requests import Request
@@ -165,10 +166,25 @@ class Pipeline:
             crops = self._crop(requests, faces)
         with record_function("estimate"):
             predictions = self._predict(requests, crops)
-        return [
+        answers = [
             build_answer(r.decoded, r.request.options, f, c, p)
             for r, f, c, p in zip(requests, faces, crops, predictions, strict=True)
         ]
+        return self._in_threads(self._completed, [*zip(requests, answers, strict=True)])
+
+    def _completed(self, answered: tuple[DecodedRequest, Answer]) -> Answer:
+        """The answer with the size of the smallest faces, and with its picture if asked for."""
+        request, answer = answered
+        if self._detector is not None and answer.faces is not None:
+            smallest = self._detector.smallest_face(answer.width, answer.height)
+            answer = replace(answer, smallest_face=smallest)
+        kind = request.request.options.annotate
+        if not kind:
+            return answer
+        with record_function("draw"):
+            picture = draw(request.decoded.image, answer, kind, self._settings.max_side)
+        self._progress()
+        return replace(answer, picture=picture)
 
     def _tasks(self, request: DecodedRequest) -> list[Task]:
         """The tasks that a request asks for."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from handler.accept import preferred_picture
 from handler.errors import InvalidRequest
 from handler.imaging.sniffing import served_format
 from handler.options import Options, checked, of_headers, of_parts
@@ -40,7 +41,8 @@ def parse(
         row: `{"body": ...}` for a raw or JSON body, otherwise one entry for each part of a
             multipart form or of a gRPC map.
         headers: of the request, names in any case. An option in the body overrides a header.
-            X-Most-Faces, set by a proxy, lowers the maximum of `max_faces`.
+            Accept may ask for a picture; X-Most-Faces, set by a proxy, lowers the maximum of
+            `max_faces`.
         repeated: names that several parts have; the row holds the last of each.
         tasks: the names that the option `attributes` can choose from.
 
@@ -56,6 +58,8 @@ def parse(
             "send one image a request, and each option once"
         )
     image, given = _content(row, headers.get("content-type", ""))
+    if picture := preferred_picture(headers.get("accept", "")):
+        values = {"annotate": picture} | values
     return Request(image, checked(values | given, headers, tasks))
 
 

@@ -1,8 +1,9 @@
-"""Encodes answers and failures as compact ASCII JSON."""
+"""Encodes answers and failures as compact ASCII JSON, or an answer as its picture."""
 
 import json
 from collections.abc import Iterable
 
+from handler.accept import JSON
 from handler.answer import (
     Answer,
     Attributes,
@@ -17,12 +18,16 @@ from handler.errors import Failure
 def encode(outcome: Answer | Failure, model: Model) -> bytes:
     """The body of one response; a failure has the keys of TorchServe's own errors."""
     content: dict[str, object]
+    if isinstance(outcome, Answer) and outcome.picture is not None:
+        return outcome.picture.content
     if isinstance(outcome, Failure):
         content = {"code": outcome.code, "type": outcome.type, "message": outcome.message}
     else:
         content = {"width": outcome.width, "height": outcome.height}
         if outcome.faces is not None:
             content["faces"] = [_face(face) for face in outcome.faces]
+        if outcome.smallest_face is not None:
+            content["smallest_face"] = round(outcome.smallest_face, 1)
         if outcome.image is not None:
             content["image"] = _attributes(outcome.image)
         content["model"] = {
@@ -31,6 +36,13 @@ def encode(outcome: Answer | Failure, model: Model) -> bytes:
             "weights": model.weights,
         }
     return json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def media_type(outcome: Answer | Failure) -> str:
+    """The type of a response's body."""
+    if isinstance(outcome, Answer) and outcome.picture is not None:
+        return outcome.picture.media_type
+    return JSON
 
 
 def _face(face: Face) -> dict[str, object]:

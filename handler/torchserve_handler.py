@@ -30,7 +30,7 @@ try:
     from handler.open_inference import model_infer_response
     from handler.pipeline import Pipeline
     from handler.requests import Request, parse
-    from handler.responses import encode
+    from handler.responses import encode, media_type
     from handler.settings import Settings, SettingsError
     from handler.torchserve_patch import patch_torchserve
     from handler.watchdog import Watchdog
@@ -128,7 +128,7 @@ class TorchServeHandler:
                 context.set_response_status(outcome.code, outcome.phrase, index)
             else:
                 context.set_response_status(200, "OK", index)
-            context.set_response_content_type(index, "application/json")
+            context.set_response_content_type(index, media_type(outcome))
             if not _request_headers(context, index):  # a gRPC request
                 # StreamPredictions ends the worker without this header; over REST the header would
                 # turn the answer into a stream.

@@ -1,10 +1,10 @@
 """REST client for asyncio; needs the extra `async`."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Self, Unpack
+from typing import Self, TypeVar, Unpack
 
 try:
     import aiohttp
@@ -14,9 +14,9 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(message, name=error.name) from error
 
 from face_age_client.address import REST_URL, Address
-from face_age_client.answer import Answer
+from face_age_client.answer import Answer, parse, picture
 from face_age_client.errors import Interrupted, Unreachable
-from face_age_client.options import Options
+from face_age_client.options import Options, PictureFormat
 from face_age_client.rest import (
     auth_headers,
     predictions_path,
@@ -33,6 +33,7 @@ _DISCONNECTED = (
     aiohttp.ClientOSError,
     aiohttp.ClientConnectionResetError,
 )
+T = TypeVar("T")
 _Response = tuple[int, bytes, str | None]  # status, body, Retry-After
 
 
@@ -63,7 +64,14 @@ class AsyncRestClient:
     async def predict(self, image: bytes, **options: Unpack[Options]) -> Answer:
         """As `RestClient.predict`."""
         headers = self._auth | request_headers(options)
-        return await retry_async(lambda: self._predict(image, headers), self._timeout)
+        return await retry_async(lambda: self._ask(image, headers, parse), self._timeout)
+
+    async def picture(
+        self, image: bytes, kind: PictureFormat = "jpeg", **options: Unpack[Options]
+    ) -> bytes:
+        """As `RestClient.picture`."""
+        headers = self._auth | request_headers(options) | {"X-annotate": kind}
+        return await retry_async(lambda: self._ask(image, headers, picture), self._timeout)
 
     async def close(self) -> None:
         """Close the connections; another image would open a new one."""
@@ -77,7 +85,7 @@ class AsyncRestClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _predict(self, image: bytes, headers: Mapping[str, str]) -> Answer:
+    async def _ask(self, image: bytes, headers: Mapping[str, str], read: Callable[[bytes], T]) -> T:
         if self._session is None:
             self._session = self._open()
         try:
@@ -86,7 +94,7 @@ class AsyncRestClient:
             raise Unreachable(f"{self._url} does not answer: {_reason(error)}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Interrupted(f"{self._url} broke off: {_reason(error)}") from error
-        return read_response(*response)
+        return read_response(*response, read)
 
     async def _send(
         self, session: aiohttp.ClientSession, image: bytes, headers: Mapping[str, str]

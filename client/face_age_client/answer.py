@@ -9,6 +9,7 @@ from typing import Any, Final
 from face_age_client.errors import Malformed, Refused
 
 _INTERVAL: Final = "_interval"  # an ordinal task's key ends so
+_PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG")  # what they begin with
 _PROBABILITY: Final = "_probability"  # a category's
 
 
@@ -86,6 +87,9 @@ class Answer:
     content: dict[str, Any]  # the JSON as it came
     model_weights: str = ""  # 12 hex digits, a checksum; "" from a service older than 1.1
     image: Predictions | None = None  # None from a model of faces
+    # pixels; narrower faces were not looked for; None from a service older than 1.2, or a model of
+    # whole images
+    smallest_face: float | None = None
 
 
 def parse(body: bytes) -> Answer:
@@ -111,11 +115,27 @@ def parse(body: bytes) -> Answer:
             content=content,
             model_weights=content["model"].get("weights", ""),
             image=None if image is None else _predictions(image),
+            smallest_face=(
+                _number(content["smallest_face"]) if "smallest_face" in content else None
+            ),
         )
     except KeyError as error:
         raise Malformed(f"the answer has no {error}") from error
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise Malformed(f"the answer is not what was promised: {error}") from error
+
+
+def picture(body: bytes) -> bytes:
+    """The picture that a response's body is.
+
+    Raises:
+        Refused: The body is a failure.
+        Malformed: The body is neither a failure nor a JPEG or PNG.
+    """
+    if body.startswith(_PICTURES):
+        return body
+    parse(body)
+    raise Malformed("the answer is not a picture")
 
 
 def _face(content: dict[str, Any]) -> Face:

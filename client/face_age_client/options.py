@@ -1,7 +1,7 @@
 """Options of `predict`, and their text in headers and gRPC entries."""
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 
 class Options(TypedDict, total=False):
@@ -14,6 +14,9 @@ class Options(TypedDict, total=False):
     distribution: bool | None  # give the distribution of each number
     quality: bool | None  # give the quality of each face's crop
     relative: bool | None  # give boxes in fractions of the image's width and height, too
+
+
+PictureFormat = Literal["jpeg", "png"]
 
 
 def texts(options: Options) -> dict[str, str]:

@@ -6,16 +6,17 @@ import json
 import os
 import ssl
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self, Unpack
+from typing import Self, TypeVar, Unpack
 
 from face_age_client.address import REST_URL, Address, bearer
-from face_age_client.answer import Answer, parse
+from face_age_client.answer import Answer, parse, picture
 from face_age_client.errors import Interrupted, Refused, Unreachable
-from face_age_client.options import Options, texts
+from face_age_client.options import Options, PictureFormat, texts
 from face_age_client.retry import parse_retry_after, retry
 
+T = TypeVar("T")
 _DISCONNECTED = (ConnectionError, ssl.SSLEOFError)
 _Response = tuple[http.client.HTTPResponse, bytes]  # and its body
 
@@ -71,7 +72,14 @@ class RestClient:
             TypeError: There is no such option.
         """
         headers = self._auth | request_headers(options)
-        return retry(lambda: self._predict(image, headers), self._timeout)
+        return retry(lambda: self._ask(image, headers, parse), self._timeout)
+
+    def picture(
+        self, image: bytes, kind: PictureFormat = "jpeg", **options: Unpack[Options]
+    ) -> bytes:
+        """The answer drawn on the image, as a file of that kind; raises as `predict`."""
+        headers = self._auth | request_headers(options) | {"X-annotate": kind}
+        return retry(lambda: self._ask(image, headers, picture), self._timeout)
 
     def close(self) -> None:
         """Close the connection; another image would open a new one."""
@@ -83,13 +91,13 @@ class RestClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _predict(self, image: bytes, headers: Mapping[str, str]) -> Answer:
+    def _ask(self, image: bytes, headers: Mapping[str, str], read: Callable[[bytes], T]) -> T:
         try:
             response, body = self._exchange(image, headers)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise Interrupted(f"{self._url} broke off: {reason(error)}") from error
-        return read_response(response.status, body, response.getheader("Retry-After"))
+        return read_response(response.status, body, response.getheader("Retry-After"), read)
 
     def _exchange(self, body: bytes, headers: Mapping[str, str]) -> _Response:
         if self._connection.sock is None:
@@ -139,10 +147,12 @@ def ssl_context(ca_file: Path | None) -> ssl.SSLContext:
     return ssl.create_default_context(cadata=ca_file.read_text() if ca_file else None)
 
 
-def read_response(status: int, body: bytes, retry_after: str | None) -> Answer:
-    """The answer in a response; raises Refused and Malformed."""
+def read_response(
+    status: int, body: bytes, retry_after: str | None, read: Callable[[bytes], T]
+) -> T:
+    """What `read` makes of a response's body; raises Refused and Malformed."""
     if status == http.HTTPStatus.OK:
-        return parse(body)
+        return read(body)
     raise refusal(status, body, retry_after)
 
 

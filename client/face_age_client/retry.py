@@ -4,16 +4,17 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeVar
 
-from face_age_client.answer import Answer
 from face_age_client.errors import Refused
+
+T = TypeVar("T")
 
 MIN_PAUSE: Final = 0.1  # seconds; doubled by each refusal in a row, up to
 MAX_BACKOFF: Final = 5.0
 
 
-def retry(call: Callable[[], Answer], timeout: float) -> Answer:
+def retry(call: Callable[[], T], timeout: float) -> T:
     """The result of `call`, repeated after each refusal that has a Retry-After.
 
     Pauses at least as long as it says, and longer with each refusal. Raises the last refusal
@@ -30,7 +31,7 @@ def retry(call: Callable[[], Answer], timeout: float) -> Answer:
         time.sleep(pause)
 
 
-async def retry_async(call: Callable[[], Awaitable[Answer]], timeout: float) -> Answer:
+async def retry_async(call: Callable[[], Awaitable[T]], timeout: float) -> T:
     """`retry` for a coroutine function."""
     until = time.monotonic() + timeout
     backoff = MIN_PAUSE

@@ -14,9 +14,9 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(message, name=error.name) from error
 
 from face_age_client.address import GRPC_ADDRESS, Address, bearer
-from face_age_client.answer import Answer, parse
+from face_age_client.answer import Answer, parse, picture
 from face_age_client.errors import ClientError, Interrupted, Refused, Unreachable
-from face_age_client.options import Options, texts
+from face_age_client.options import Options, PictureFormat, texts
 from face_age_client.retry import parse_retry_after, retry, retry_async
 
 MAX_MESSAGE_SIZE: Final = 32 * 2**20  # bytes: more than the 20 MB that the service takes
@@ -82,8 +82,8 @@ class _Client:
                 self._call = stub.Predictions
             return self._call
 
-    def _request(self, image: bytes, options: Options) -> PredictionsRequest:
-        entries = {name: text.encode() for name, text in texts(options).items()}
+    def _request(self, image: bytes, options: Options, **more: str) -> PredictionsRequest:
+        entries = {name: text.encode() for name, text in (texts(options) | more).items()}
         return PredictionsRequest(
             model_name=self._model,
             model_version=self._model_version,
@@ -118,7 +118,14 @@ class GrpcClient(_Client):
             TypeError: There is no such option.
         """
         request = self._request(image, options)
-        return retry(lambda: self._predict(request), self._timeout)
+        return parse(retry(lambda: self._ask(request), self._timeout))
+
+    def picture(
+        self, image: bytes, kind: PictureFormat = "jpeg", **options: Unpack[Options]
+    ) -> bytes:
+        """The answer drawn on the image, as a file of that kind; raises as `predict`."""
+        request = self._request(image, options, annotate=kind)
+        return picture(retry(lambda: self._ask(request), self._timeout))
 
     def close(self) -> None:
         """Close the channel; another image would open a new one."""
@@ -133,14 +140,15 @@ class GrpcClient(_Client):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _predict(self, request: PredictionsRequest) -> Answer:
+    def _ask(self, request: PredictionsRequest) -> bytes:
         try:
             response = self._predictions(grpc)(
                 request, timeout=self._timeout, metadata=self._metadata
             )
         except grpc.RpcError as error:
             raise self._failure(error) from error
-        return parse(response.prediction)
+        content: bytes = response.prediction
+        return content
 
 
 class AsyncGrpcClient(_Client):
@@ -149,7 +157,14 @@ class AsyncGrpcClient(_Client):
     async def predict(self, image: bytes, **options: Unpack[Options]) -> Answer:
         """As `GrpcClient.predict`."""
         request = self._request(image, options)
-        return await retry_async(lambda: self._predict(request), self._timeout)
+        return parse(await retry_async(lambda: self._ask(request), self._timeout))
+
+    async def picture(
+        self, image: bytes, kind: PictureFormat = "jpeg", **options: Unpack[Options]
+    ) -> bytes:
+        """As `GrpcClient.picture`."""
+        request = self._request(image, options, annotate=kind)
+        return picture(await retry_async(lambda: self._ask(request), self._timeout))
 
     async def close(self) -> None:
         """Close the channel; another image would open a new one."""
@@ -163,11 +178,12 @@ class AsyncGrpcClient(_Client):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _predict(self, request: PredictionsRequest) -> Answer:
+    async def _ask(self, request: PredictionsRequest) -> bytes:
         try:
             response = await self._predictions(grpc.aio)(
                 request, timeout=self._timeout, metadata=self._metadata
             )
         except grpc.RpcError as error:
             raise self._failure(error) from error
-        return parse(response.prediction)
+        content: bytes = response.prediction
+        return content

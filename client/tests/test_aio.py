@@ -61,6 +61,19 @@ def test_options_are_headers(server):
     }
 
 
+def test_picture(server):
+    content = b"\x89PNG\r\n"
+    server.respond = lambda handler, _: send(handler, 200, content)
+    assert using(server, lambda client: client.picture(b"x", "png", max_faces=3)) == content
+    ((_, headers, _),) = server.requests
+    assert (headers["x-annotate"], headers["x-max-faces"]) == ("png", "3")
+
+
+def test_no_picture(server):
+    with pytest.raises(Malformed, match="the answer is not a picture"):
+        using(server, lambda client: client.picture(b"x"))
+
+
 def test_an_unknown_option(server):
     with pytest.raises(TypeError, match="max_face"):
         using(server, lambda client: client.predict(b"x", max_face=3))

@@ -45,6 +45,25 @@ def test_options_are_headers(server, client):
     }
 
 
+@pytest.mark.parametrize(
+    ("kind", "content"), [("jpeg", b"\xff\xd8\xff\xe0..."), ("png", b"\x89PNG\r\n")]
+)
+def test_picture(server, client, kind, content):
+    server.respond = lambda handler, _: send(handler, 200, content)
+    assert client.picture(b"x", kind, max_faces=3) == content
+    ((_, headers, _),) = server.requests
+    assert (headers["x-annotate"], headers["x-max-faces"]) == (kind, "3")
+
+
+def test_no_picture(server, client):
+    with pytest.raises(Malformed, match="the answer is not a picture"):
+        client.picture(b"x")
+    refusal = b'{"code": 415, "type": "UnsupportedImageFormat", "message": "m"}'
+    server.respond = lambda handler, _: send(handler, 415, refusal)
+    with pytest.raises(Refused, match="UnsupportedImageFormat: m"):
+        client.picture(b"x")
+
+
 def test_model_and_version_behind_a_path(server):
     client = RestClient(f"{server.url}/faces/", model="my age", model_version="2.0")
     client.predict(b"x")

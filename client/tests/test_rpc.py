@@ -51,6 +51,19 @@ def test_options_are_entries(servicer, client):
     }
 
 
+def test_picture(servicer, client):
+    servicer.body = b"\xff\xd8\xff\xe0..."
+    assert client.picture(b"x", max_faces=3) == servicer.body
+    (request,) = servicer.requests
+    assert dict(request.input) == {"data": b"x", "max_faces": b"3", "annotate": b"jpeg"}
+
+
+def test_no_picture(servicer, client):
+    servicer.body = b'{"code": 400, "type": "InvalidImage", "message": "m"}'
+    with pytest.raises(Refused, match="InvalidImage: m"):
+        client.picture(b"x")
+
+
 @pytest.mark.parametrize("own", [False, True])
 def test_connections(servicer, address, own):
     clients = [GrpcClient(address, timeout=5, own_connection=own) for _ in range(2)]

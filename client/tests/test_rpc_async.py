@@ -61,6 +61,13 @@ def test_options_are_entries(servicer, address):
     }
 
 
+def test_picture(servicer, address):
+    servicer.body = b"\x89PNG\r\n"
+    assert using(address, lambda client: client.picture(b"x", "png")) == servicer.body
+    (request,) = servicer.requests
+    assert dict(request.input) == {"data": b"x", "annotate": b"png"}
+
+
 def test_large_image(servicer, address):
     predict(address, bytes(20 * 2**20))
     assert len(servicer.requests[0].input["data"]) == 20 * 2**20

@@ -2,7 +2,7 @@
 // memory and time grow with every field of a message.
 
 // of a message or a map entry; a call has a model, a version, `data` and one entry for each option
-const FIELDS = 10;
+const FIELDS = 11;
 const KEY = 64; // bytes of a name
 const NAME = /^[\w.-]*$/;
 const PREFIX = 5; // bytes before a message: the compression flag and the length

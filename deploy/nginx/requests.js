@@ -2,7 +2,7 @@
 
 import messages from 'messages.js';
 
-const PARTS = 8; // a form has `data` and one part for each option
+const PARTS = 9; // a form has `data` and one part for each option
 const HEAD = 1024; // bytes of a part's own headers
 // Headers of a part. TorchServe writes a part to the disk if its declared length exceeds the form, and
 // answers 500 to base64 and other transfer encodings.
@@ -15,6 +15,7 @@ const PART_HEADERS = {
 // The options' headers, which api.conf passes on.
 const OPTIONS = [
     'X-Min-Confidence', 'X-Max-Faces', 'X-Attributes', 'X-Top-K', 'X-Distribution', 'X-Quality', 'X-Relative',
+    'X-Annotate',
 ];
 const OPTION_LENGTH = 1024; // letters of an option; only X-Attributes has more than a few
 // Misspelt options, as in handler/options.py: the proxy would drop these headers silently.
@@ -24,7 +25,8 @@ const LIKE_AN_OPTION = new RegExp(
     '([-_]?(min|max|minimum|maximum|num|number|count|score|threshold|limit|size))*' +
     '|(x[-_])?(min|max)(imum)?[-_]?((num|number|of)[-_])*(fac|f[aces]{4}|conf(?!ig)).*' +
     '|x[-_](min|max)(imum)?[-_]?(detect|score|prob|thresh|result|people|person|count|num).*' +
-    '|x[-_](attr[a-z]{0,9}|top[-_]?[kn]|distribution[s]?|relative([-_]?box(es)?)?))$'
+    '|x[-_](attr[a-z]{0,9}|top[-_]?[kn]|distribution[s]?|relative([-_]?box(es)?)?' +
+    '|annot[a-z]{0,9}))$'
 );
 
 // Passes a request to TorchServe; refuses a misspelt or long option header, and a

@@ -62,6 +62,7 @@ class FaceDetector:
     ) -> None:
         """`max_side`: images with a longer side, in pixels, are scaled down to it."""
         self._border = settings.border
+        self._min_face_size = min_face_size
         self._max_side = max_side
         mtcnn, used = mtcnn_for(device)
         self._mtcnn = mtcnn(settings, min_face_size, used)
@@ -87,6 +88,10 @@ class FaceDetector:
             if len(faces) >= len(found[i]):
                 found[i] = faces
         return found
+
+    def smallest_face(self, width: int, height: int) -> float:
+        """The width of the smallest faces that `detect` looks for, in pixels of such an image."""
+        return self._min_face_size * max(1.0, max(width, height) / self._max_side)
 
     def detect_with_border(
         self, images: Sequence[RGBImage], progress: Callable[[], object] = lambda: None

@@ -72,7 +72,7 @@ def assert_outcome(content: Any, outcome: Outcome) -> None:
         assert (content["code"], content["type"]) == (outcome.code, outcome.type), content
         assert content["message"]
         return
-    assert content.keys() == {"width", "height", "faces", "model"}, content
+    assert content.keys() == {"width", "height", "faces", "smallest_face", "model"}, content
     assert (content["width"], content["height"]) == (outcome.width, outcome.height)
     assert len(content["faces"]) == outcome.faces
     if outcome.box:

@@ -124,6 +124,7 @@ IN_JSON: Final = [
     *(_key("min_confidence", v) for v in (-1, 1.5, "0.5", None, False, math.nan, math.inf)),
     *(_key("attributes", value) for value in ("mood", [], ["age", 1], None)),
     _key("top_k", "5"),
+    *(_key("annotate", value) for value in ("gif", True)),
     *(_key(name, value) for name in ("distribution", "quality") for value in (1, "true", None)),
 ]
 TYPES: Final = [
@@ -227,7 +228,7 @@ OPTIONS: Final = [
     ),
     *(_option("attributes", value) for value in ("mood", "", "age;mood", "age,")),
     *(_option("top_k", value) for value in ("0", "1.5", "all")),
-    *(_option(name, "yes") for name in ("distribution", "quality", "relative")),
+    *(_option(name, "yes") for name in ("distribution", "quality", "relative", "annotate")),
     _option("größe", "1"),
 ]
 HEADERS: Final = [

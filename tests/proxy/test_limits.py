@@ -16,7 +16,7 @@ pytestmark = pytest.mark.service
 BYTES = {"Content-Type": "application/octet-stream"}
 LARGEST = 20 * 2**20  # bytes of a request
 PER_SECOND, BURST = 10, 20  # requests of a key
-PARTS, HEAD = 8, 1024  # of a form; bytes of a part's headers
+PARTS, HEAD = 9, 1024  # of a form; bytes of a part's headers
 # Refused by the service in no time.
 CHEAP = b"%PDF-1.4"
 
@@ -74,8 +74,8 @@ def form(parts: int) -> tuple[bytes, dict[str, str]]:
             "the form has more than one part 'max_faces'; "
             "send one image a request, and each option once",
         ),
-        (PARTS + 1, "a form has at most 8 parts"),
-        (10_000, "a form has at most 8 parts"),
+        (PARTS + 1, "a form has at most 9 parts"),
+        (10_000, "a form has at most 9 parts"),
     ],
 )
 def test_parts_of_a_form(proxy: Proxy, key, parts, message):
@@ -96,7 +96,7 @@ def test_two_images(proxy: Proxy, key):
     "name",
     [
         *("X-Max-Face", "x_max_faces", "Max-Faces", "X-Min-Confidance"),
-        *("X-Attribute", "X_Top_K", "X-Distributions", "X-Relative-Box"),
+        *("X-Attribute", "X_Top_K", "X-Distributions", "X-Relative-Box", "X-Annotated"),
     ],
 )
 def test_header_that_is_meant_for_an_option(proxy: Proxy, key, name):
@@ -104,7 +104,7 @@ def test_header_that_is_meant_for_an_option(proxy: Proxy, key, name):
     assert reply.failure == (400, "InvalidOption")
     assert reply.content["message"] == (
         f"there is no option '{name.lower()}'; known headers are X-Min-Confidence, X-Max-Faces, "
-        "X-Attributes, X-Top-K, X-Distribution, X-Quality, X-Relative"
+        "X-Attributes, X-Top-K, X-Distribution, X-Quality, X-Relative, X-Annotate"
     )
 
 
@@ -116,6 +116,7 @@ OPTIONS = {
     "distribution": "true",
     "quality": "true",
     "relative": "true",
+    "annotate": "png",
 }
 
 
@@ -131,8 +132,20 @@ def test_all_options(proxy: Proxy, key, way):
         body, headers = JPEG, BYTES | headers
     reply = proxy.ask(body, headers, key=key)
     assert reply.status == 200
-    (face,) = reply.content["faces"]
+    assert reply.type == "image/png"
+
+
+def test_options_of_an_answer(proxy: Proxy, key):
+    headers = {
+        f"X-{name.replace('_', '-')}": text for name, text in OPTIONS.items() if name != "annotate"
+    }
+    (face,) = proxy.ask(JPEG, BYTES | headers, key=key).content["faces"]
     assert face.keys() >= {"age", "age_distribution", "quality", "relative_box"}
+
+
+def test_a_picture_by_the_accepted_types(proxy: Proxy, key):
+    reply = proxy.ask(JPEG, BYTES | {"Accept": "image/jpeg"}, key=key)
+    assert (reply.status, reply.type) == (200, "image/jpeg")
 
 
 @pytest.mark.parametrize("name", ["X-Attributes", "X-Top-K"])
@@ -243,7 +256,7 @@ OTHERS = "a part of a form has the headers Content-Disposition and Content-Type,
         pytest.param(
             b"-" * LARGEST,
             "multipart/form-data; boundary=-",
-            "a form has at most 8 parts",
+            "a form has at most 9 parts",
             id="ends of a form",
         ),
         pytest.param(

@@ -1,5 +1,6 @@
 """Images and options over gRPC; failures are in test_bad_input."""
 
+import io
 import json
 import time
 import urllib.request
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from PIL import Image
 
 from face_age_client.errors import Refused
 from face_age_client.inference_pb2 import PredictionsRequest
@@ -53,6 +55,13 @@ def status(address: str, path: str, request: bytes, *, both_ways: bool = False) 
         except grpc.RpcError as error:
             return error.code().name
     return "OK"
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_a_picture(service: Service, kind):
+    with GrpcClient(service.grpc) as client:
+        picture = Image.open(io.BytesIO(client.picture(JPEG, kind)))
+    assert (picture.format, picture.size) == (kind.upper(), (512, 512))
 
 
 class TestStreams:

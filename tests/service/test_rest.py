@@ -1,9 +1,12 @@
 """Every way to send an image over REST, and every option; failures are in test_bad_input."""
 
 import base64
+import io
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from face_age_client.errors import Refused
 from face_age_client.rest import RestClient
@@ -50,6 +53,32 @@ def test_json(service: Service, wanted, prefix):
     reply = rest(service, *as_json(data=prefix + base64_of(JPEG)))
     assert reply.status == 200
     assert_same(reply.content, wanted)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind"),
+    [
+        pytest.param((JPEG, {"Accept": "image/jpeg"}), "jpeg", id="accepted type"),
+        pytest.param((JPEG, {"Accept": "image/jpeg", "X-Annotate": "png"}), "png", id="header"),
+        pytest.param(
+            multipart({"data": (JPEG, "image/jpeg"), "annotate": (b"png", None)}), "png", id="field"
+        ),
+        pytest.param(as_json(data=base64_of(JPEG), annotate="jpeg"), "jpeg", id="key"),
+    ],
+)
+def test_a_picture(service: Service, sent, kind):
+    reply = rest(service, *sent)
+    assert (reply.status, reply.type) == (200, f"image/{kind}")
+    picture = Image.open(io.BytesIO(reply.body))
+    assert (picture.format, picture.size) == (kind.upper(), (512, 512))
+    outline = np.asarray(picture.convert("RGB"))[116, 178]  # beside the face's left edge
+    assert outline.astype(int) == pytest.approx([255, 214, 10], abs=40)
+
+
+def test_a_failure_is_json_where_a_picture_was_accepted(service: Service):
+    reply = rest(service, b"%PDF-1.7", {"Accept": "image/png"})
+    assert (reply.status, reply.type) == (415, "application/json")
+    assert reply.content["type"] == "UnsupportedImageFormat"
 
 
 def test_all_faces_largest_first(service: Service, model_file):

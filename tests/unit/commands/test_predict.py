@@ -1,18 +1,9 @@
 import sys
 
-import numpy as np
 import pytest
-from PIL import ImageDraw
 
-from commands import annotate, predict
-from commands.annotate import BOX, annotated
-from face_age_client.answer import Category, Face, Ordinal
+from commands import predict
 from handler import options
-from tests.images import scene
-
-
-def face(box, age=38.24, interval=(30.9, 46.0)) -> Face:
-    return Face(box, 0.999, ((0.0, 0.0),) * 5, {"age": Ordinal(age, interval)})
 
 
 def ended_with(capsys, monkeypatch, *words: str) -> str:
@@ -83,73 +74,3 @@ def test_a_file_that_is_far_too_large_is_not_read(folder, monkeypatch):
         file.truncate(2**40)  # no block of it is on the disk
     with pytest.raises(OSError, match="it has over 1 MB, and is not sent"):
         predict._read(folder / "a.jpg")
-
-
-@pytest.mark.parametrize("height", [40, 400, 4000])
-def test_annotation_grows_with_the_image(height):
-    image = scene(height, height)
-    box = tuple(height * part for part in (0.3, 0.3, 0.7, 0.8))
-    pil_image = annotated(image, [face(box)])
-    assert pil_image.size == (height, height)
-    drawn = np.asarray(pil_image)
-    label = (drawn == BOX).all(axis=2)[: int(0.3 * height)].sum()
-    assert 0.002 < label / height**2 < 0.12
-    inside = slice(int(0.45 * height), int(0.75 * height))
-    assert (
-        drawn[inside, inside][:, : height // 5] == image[inside, inside][:, : height // 5]
-    ).all()
-
-
-def test_annotation_does_not_change_the_image_it_is_given():
-    image = scene(100, 100)
-    before = image.copy()
-    annotated(image, [face((-10.0, -10.0, 120.0, 130.0))])
-    assert (image == before).all()
-
-
-EMOTION = Category("happy", 0.934, {"happy": 0.934, "sad": 0.05}, ("happy",))
-
-
-def labels(monkeypatch, faces, of_image=None) -> list[str]:
-    """What `annotated` writes on an image of 400 pixels."""
-    written = []
-    draw = ImageDraw.ImageDraw.text
-    monkeypatch.setattr(
-        ImageDraw.ImageDraw,
-        "text",
-        lambda self, at, text, *a: written.append(text) or draw(self, at, text, *a),
-    )
-    annotated(scene(400, 400), faces, of_image)
-    return written
-
-
-def test_labels_of_any_task(monkeypatch):
-    several = {"age": Ordinal(38.24, (30.9, 46.0)), "emotion": EMOTION}
-    large, small = (
-        Face((40.0, 40.0, 40.0 + side, 200.0), 1.0, ((0.0, 0.0),) * 5, several)
-        for side in (300.0, 20.0)
-    )
-    assert labels(monkeypatch, [large, small]) == ["38 (31-46), happy 0.93", "38, happy"]
-
-
-def test_label_of_the_whole_image(monkeypatch):
-    assert labels(monkeypatch, [], {"asl": EMOTION}) == ["happy 0.93"]
-    drawn = np.asarray(annotated(scene(400, 400), [], {"asl": EMOTION}))
-    label = (drawn == BOX).all(axis=2)
-    assert label[0, 200]
-    assert not label[100:].any()
-
-
-def test_labels_of_neighbours_do_not_cover_each_other():
-    taken = []
-    for box in [(150.0, 200.0, 190.0, 250.0), (165.0, 205.0, 200.0, 245.0)]:
-        taken.append(annotate._place((40, 14), box, taken, (400, 400)))
-    assert taken[0] == (150, 186, 190, 200)  # above
-    assert taken[1] == (162.5, 245, 202.5, 259)  # below
-
-
-@pytest.mark.parametrize("box", [(-30.0, -40.0, 20.0, 30.0), (90.0, 95.0, 130.0, 140.0)])
-def test_labels_stay_in_the_image(box):
-    left, top, right, bottom = annotate._place((40, 14), box, [], (100, 100))
-    assert 0 <= left < right <= 100
-    assert 0 <= top < bottom <= 100

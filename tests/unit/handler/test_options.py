@@ -27,6 +27,7 @@ def test_each_has_a_header() -> None:
         "x-distribution": "distribution",
         "x-quality": "quality",
         "x-relative": "relative",
+        "x-annotate": "annotate",
     }
     assert set(HEADERS.values()) == set(NAMES)
 
@@ -37,6 +38,7 @@ def test_by_default_all_attributes_and_nothing_more() -> None:
     assert options.attributes == ()
     assert options.top_k == 5
     assert (options.distribution, options.quality, options.relative) == (False, False, False)
+    assert options.annotate == ""
 
 
 def test_in_headers() -> None:
@@ -128,14 +130,14 @@ class TestTopK:
 @pytest.mark.parametrize(
     "name",
     ["x-attribute", "x-attrs", "x_attributes", "x-attributs", "x-top-n", "x-topk", "x_top_k",
-     "x-distributions", "x-relative-box", "x-relative-boxes"],
+     "x-distributions", "x-relative-box", "x-relative-boxes", "x-annotated", "x-annotation"],
 )  # fmt: skip
 def test_a_header_that_looks_like_an_option(name: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         of_headers({name: "1"})
     assert caught.value.message == (
         f"there is no option {name!r}; known headers are X-Min-Confidence, X-Max-Faces, "
-        "X-Attributes, X-Top-K, X-Distribution, X-Quality, X-Relative"
+        "X-Attributes, X-Top-K, X-Distribution, X-Quality, X-Relative, X-Annotate"
     )
 
 
@@ -151,8 +153,18 @@ def test_headers_of_others(name: str) -> None:
 def test_an_unknown_name() -> None:
     assert refused({"attribute": "age"}) == (
         "there is no option 'attribute'; known are data, min_confidence, max_faces, attributes, "
-        "top_k, distribution, quality, relative"
+        "top_k, distribution, quality, relative, annotate"
     )
+
+
+class TestAnnotate:
+    @pytest.mark.parametrize("text", ["png", " PNG ", b"png"])
+    def test_in_parts(self, text: object) -> None:
+        assert checked(of_parts({"annotate": text}), {}, TASKS).annotate == "png"
+
+    @pytest.mark.parametrize("value", ["gif", "", True, None, "PNG", ["png"]])
+    def test_refused_in_json(self, value: object) -> None:
+        assert refused({"annotate": value}).startswith("annotate must be jpeg or png, not ")
 
 
 any_value: st.SearchStrategy[Any] = st.recursive(

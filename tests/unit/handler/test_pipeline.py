@@ -1,7 +1,9 @@
 """The whole pipeline, with the real detector and a model whose ages the tests know."""
 
+import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Event
 from typing import Any
@@ -72,11 +74,27 @@ class TestOneImage:
         assert (age.low, age.distribution) == (0, None)
         assert (face.relative_box, face.quality) == (None, None)
 
+    @pytest.mark.parametrize("kind", ["jpeg", "png"])
+    def test_its_picture(self, pipeline: Pipeline, kind: str) -> None:
+        plain, drawn = (
+            answered(outcome)
+            for outcome in pipeline.run(
+                [Request(encoded(astronaut()), Options(annotate=each)) for each in ("", kind)]
+            )
+        )
+        assert plain.picture is None
+        assert drawn.picture is not None
+        assert drawn.picture.media_type == f"image/{kind}"
+        assert Image.open(io.BytesIO(drawn.picture.content)).size == (512, 512)
+        assert replace(drawn, picture=None) == plain
+
     def test_no_face(self, pipeline: Pipeline) -> None:
-        assert pipeline.run([Request(encoded(scene(90, 160)))]) == [Answer(160, 90, ())]
+        assert pipeline.run([Request(encoded(scene(90, 160)))]) == [
+            Answer(160, 90, (), smallest_face=40)
+        ]
 
     def test_one_pixel(self, pipeline: Pipeline) -> None:
-        assert pipeline.run([Request(encoded(scene(1, 1)))]) == [Answer(1, 1, ())]
+        assert pipeline.run([Request(encoded(scene(1, 1)))]) == [Answer(1, 1, (), smallest_face=40)]
 
     def test_size_and_box_are_of_the_upright_image(self, pipeline: Pipeline) -> None:
         picture = astronaut()[:400]
@@ -220,7 +238,7 @@ class TestThreads:
 
         monkeypatch.setattr("handler.pipeline.decode_reduced", waiting)
         outcomes = several.run([Request(encoded(scene(30, 30 + i))) for i in range(3)])
-        assert outcomes == [Answer(30 + i, 30, ()) for i in range(3)]
+        assert outcomes == [Answer(30 + i, 30, (), smallest_face=40) for i in range(3)]
 
     def test_crops_at_once(self, several: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
         met, face = Barrier(3), Request(encoded(astronaut(), "JPEG"))
@@ -237,10 +255,10 @@ class TestThreads:
         self, pipeline: Pipeline, several: Pipeline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         photograph = Request(encoded(scene(30, 40)))
-        assert several.run([photograph]) == [Answer(40, 30, ())]
+        assert several.run([photograph]) == [Answer(40, 30, (), smallest_face=40)]
         assert not several._threads._threads
         monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-        assert pipeline.run([photograph] * 2) == [Answer(40, 30, ())] * 2
+        assert pipeline.run([photograph] * 2) == [Answer(40, 30, (), smallest_face=40)] * 2
         assert not pipeline._threads._threads
 
     def test_warnings_are_as_they_were(
@@ -272,7 +290,10 @@ class TestThreads:
         monkeypatch.setattr("handler.pipeline.decode_reduced", ordered)
         before = warnings.filters[:]
         outcomes = several.run([Request(first), Request(second)])
-        assert outcomes == [Answer(31, 30, ()), Answer(32, 30, ())]
+        assert outcomes == [
+            Answer(31, 30, (), smallest_face=40),
+            Answer(32, 30, (), smallest_face=40),
+        ]
         assert warnings.filters == before
 
 
@@ -285,4 +306,6 @@ def test_stages_have_names_in_a_profile(pipeline: Pipeline) -> None:
 
 def test_settings_reach_the_detector(model_file: Path) -> None:
     blind = Pipeline.load([model_file], Settings(min_face_size=400), CPU)
-    assert blind.run([Request(encoded(bordered(astronaut(), 50)))]) == [Answer(612, 612, ())]
+    assert blind.run([Request(encoded(bordered(astronaut(), 50)))]) == [
+        Answer(612, 612, (), smallest_face=400)
+    ]

@@ -118,7 +118,9 @@ class TestLargeImage:
 
     def test_no_face(self, pipeline: Pipeline, whole: list[bytes]) -> None:
         body = encoded(scene(2400, 3001), "JPEG")
-        assert pipeline.run([Request(body)]) == [Answer(3001, 2400, ())]
+        assert pipeline.run([Request(body)]) == [
+            Answer(3001, 2400, (), smallest_face=30 * 3001 / 1280)
+        ]
         assert whole == []
 
     def test_alone_as_in_a_batch(self, pipeline: Pipeline) -> None:

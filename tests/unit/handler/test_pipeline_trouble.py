@@ -45,6 +45,9 @@ class Detector(FaceDetector):
     def __init__(self, trouble: Callable[[RGBImage], None] = lambda picture: None) -> None:
         self.trouble = trouble
 
+    def smallest_face(self, width: int, height: int) -> float:
+        return 1.0
+
     def detect(self, photographs: Sequence[RGBImage], progress: Progress = nothing) -> list[Faces]:
         for photograph in photographs:
             self.trouble(photograph)

@@ -36,7 +36,7 @@ class TestHandle:
     def test_one_face(self, service: Service, model_file: Path) -> None:
         ((status, phrase, kind, answer),) = ask(service, request({"body": FACE}))
         assert (status, phrase, kind) == (200, "OK", "application/json")
-        assert list(answer) == ["width", "height", "faces", "model"]
+        assert list(answer) == ["width", "height", "faces", "smallest_face", "model"]
         assert answer["model"] == {
             "name": "age",
             "version": "2.5",
@@ -210,7 +210,7 @@ class TestSeveralModels:
         )
         assert [status for status, *_ in responses] == [200, 200, 200, 200, 400, 400]
         whole, tint, age, colour, *refused = [body for *_, body in responses]
-        assert list(whole) == ["width", "height", "faces", "image", "model"]
+        assert list(whole) == ["width", "height", "faces", "smallest_face", "image", "model"]
         place = ["box", "confidence", "landmarks"]
         ages = ["age", "age_interval"]
         tints = ["tint", "tint_probability", "tint_scores", "tint_set"]

@@ -13,14 +13,15 @@ from train.data.readers import READERS, read, warn_of_repeats
 from train.evaluation.predict import file_predictions
 
 FOLDERS = ("asl_alphabet", "birds", "fer2013")  # data sets that are a folder per class
+PARLIAMENTS = ["euro_parliament", "uk_parliament", "lok_sabha_2014"]
 
 
 def test_every_reader_has_a_configuration_and_they_can_be_mixed() -> None:
     names = sorted(path.stem for path in (CONFIGS / "data").glob("*.yaml"))
-    assert names == sorted([*READERS, *FOLDERS, "own"])
+    assert names == sorted([*READERS, *FOLDERS, "official_portraits", "own"])
     for name in names:
         config = configuration([f"data={name}"])
-        assert list(config.data.sources) == [name]
+        assert list(config.data.sources) == (PARLIAMENTS if "portraits" in name else [name])
         assert config.data.max_bad == 0.01
     mixed = configuration(["data=[appa_real,own]", "+data.sources.more=more.csv"])
     assert list(mixed.data.sources) == ["appa_real", "own", "more"]

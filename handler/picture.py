@@ -1,0 +1,34 @@
+"""An answer as a picture: the image with its faces and what is predicted of them."""
+
+import io
+
+from handler.accept import PICTURES
+from handler.answer import Answer, Picture
+from handler.faces.detector import downscale
+from handler.imaging.annotate import Area, annotated, label_of
+from handler.imaging.crop import RGBImage
+
+_QUALITY = 85  # of a JPEG, libjpeg's scale
+
+
+def draw(image: RGBImage, answer: Answer, kind: str, side: int) -> Picture:
+    """The answer drawn on its image.
+
+    Args:
+        image: upright RGB, [H, W, 3], which may be smaller than the answer's.
+        kind: one of PICTURES.
+        side: of the picture, pixels at most, without the list below it.
+    """
+    small, _ = downscale(image, side)
+    x, y = small.shape[1] / answer.width, small.shape[0] / answer.height
+    labels = []
+    if answer.image is not None:
+        labels.append(label_of(None, answer.image.values()))
+    for face in answer.faces or ():
+        x1, y1, x2, y2 = face.box
+        box: Area = (x1 * x, y1 * y, x2 * x, y2 * y)
+        labels.append(label_of(box, face.attributes.values()))
+    encoded = io.BytesIO()
+    # JPEG's usual halved colours would blur lines and text
+    annotated(small, labels).save(encoded, kind, quality=_QUALITY, subsampling=0)
+    return Picture(encoded.getvalue(), PICTURES[kind])
