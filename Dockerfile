@@ -60,7 +60,7 @@ RUN /usr/bin/python3 -m venv /tools \
     && /tools/bin/python sbom.py --environment .venv/bin/python --output sbom.cdx.json
 
 FROM environment
-COPY config.properties log4j2.xml ./
+COPY config.properties log4j2.xml metrics.yaml ./
 # all of it, small as it is: `face-age` inside packs, checks, asks and stops too
 COPY handler handler
 COPY train train

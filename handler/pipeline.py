@@ -10,7 +10,6 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.profiler import record_function
 
 from handler.answer import Answer
 from handler.attributes import Crops, build_answer
@@ -27,6 +26,7 @@ from handler.predictions import Predictions
 from handler.predictor import Predictor
 from handler.requests import Request
 from handler.settings import Settings
+from handler.stage_times import StageTimes
 from handler.task import CropGeometry, FaceInput, ImageInput, Task
 
 FEW_FACES = 8  # most images have no more
@@ -68,6 +68,7 @@ class Pipeline:
         self._jpeg = decoder_for(settings.decoder, device)
         self._settings = settings
         self._progress = progress
+        self.times = StageTimes()  # of the last batch
         self._threads = ThreadPoolExecutor(torch.get_num_threads(), "pillow")
 
     @classmethod
@@ -96,7 +97,8 @@ class Pipeline:
         An image's answer does not depend on the others in its batch, and a failure is its own.
         Raises DeviceLost if the process can compute nothing more.
         """
-        with record_function("decode"):
+        self.times.reset()
+        with self.times.measure("decode"):
             decoded = self._in_threads(self._decode, items)
         requests = [item for item in decoded if isinstance(item, DecodedRequest)]
         answers = iter(self._predict_or_split(requests))
@@ -162,15 +164,16 @@ class Pipeline:
         if not requests:
             return []
         faces = self._detect(requests)
-        with record_function("crop"):
+        with self.times.measure("crop"):
             crops = self._crop(requests, faces)
-        with record_function("estimate"):
+        with self.times.measure("estimate"):
             predictions = self._predict(requests, crops)
-        answers = [
-            build_answer(r.decoded, r.request.options, f, c, p)
-            for r, f, c, p in zip(requests, faces, crops, predictions, strict=True)
-        ]
-        return self._in_threads(self._completed, [*zip(requests, answers, strict=True)])
+        with self.times.measure("respond"):
+            answers = [
+                build_answer(r.decoded, r.request.options, f, c, p)
+                for r, f, c, p in zip(requests, faces, crops, predictions, strict=True)
+            ]
+            return self._in_threads(self._completed, [*zip(requests, answers, strict=True)])
 
     def _completed(self, answered: tuple[DecodedRequest, Answer]) -> Answer:
         """The answer with the size of the smallest faces, and with its picture if asked for."""
@@ -181,8 +184,7 @@ class Pipeline:
         kind = request.request.options.annotate
         if not kind:
             return answer
-        with record_function("draw"):
-            picture = draw(request.decoded.image, answer, kind, self._settings.max_side)
+        picture = draw(request.decoded.image, answer, kind, self._settings.max_side)
         self._progress()
         return replace(answer, picture=picture)
 
@@ -196,7 +198,7 @@ class Pipeline:
         asking = [any(task.is_of_faces for task in self._tasks(r)) for r in requests]
         if self._detector is None or not any(asking):
             return [None for _ in requests]
-        with record_function("detect"):
+        with self.times.measure("detect"):
             images = [r.decoded.image for r, asks in zip(requests, asking, strict=True) if asks]
             detected = iter(self._detector.detect(images, self._progress))
         return [

