@@ -1,17 +1,15 @@
 """The values of batches, and that metrics.yaml declares them."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from handler.answer import Answer, CategoryPrediction, Face, Model, OrdinalPrediction
+from handler.answer import Answer, CategoryPrediction, Face, OrdinalPrediction
 from handler.errors import Failure, InvalidImage, UnsupportedImageFormat
-from handler.metrics import NAMES, Metrics, Value, values_of
+from handler.metrics import NAMES, values_of
 
 DECLARED = yaml.safe_load((Path(__file__).resolve().parents[3] / "metrics.yaml").read_text())
-MODEL = Model("age", "1.0", "abc")
 
 
 def face(age: float, low: float, high: float) -> Face:
@@ -92,48 +90,3 @@ def test_every_metric_is_declared_with_the_labels_that_it_gets() -> None:
     for value in values_of(outcomes, {"decode": 1}, 1):
         assert len(declared[value.metric]) == 1 + len(value.labels)
         assert declared[value.metric][0] == "model"
-
-
-class Cache:
-    """TorchServe's metrics, with what they were given."""
-
-    def __init__(self, *missing: str) -> None:
-        self.missing = missing
-        self.added: list[tuple[str, float, list[str]]] = []
-        self.kinds: dict[str, str] = {}
-
-    def get_metric(self, metric_name: str, metric_type: Any) -> Any:
-        from ts.metrics.metric_cache_errors import MetricsCacheKeyError
-
-        if metric_name in self.missing:
-            raise MetricsCacheKeyError(f"{metric_name} is unknown")
-        self.kinds[metric_name] = metric_type.value
-        return type(
-            "Metric",
-            (),
-            {"add_or_update": lambda _, *given: self.added.append((metric_name, *given))},
-        )()
-
-
-class TestMetrics:
-    def test_are_given_to_torchserve(self) -> None:
-        cache = Cache()
-        Metrics(cache, MODEL).add([Value("face_age_images_total", 2, ("answered",))])
-        assert cache.added == [
-            ("face_age_model_info", 1, ["age", "1.0", "abc"]),
-            ("face_age_images_total", 2, ["age", "answered"]),
-        ]
-
-    def test_are_of_the_declared_kinds(self) -> None:
-        cache = Cache()
-        Metrics(cache, MODEL)
-        assert cache.kinds == {
-            metric["name"]: kind
-            for kind, metrics in DECLARED["model_metrics"].items()
-            for metric in metrics
-            if metric["name"] in NAMES
-        }
-
-    def test_undeclared_ones(self) -> None:
-        with pytest.raises(LookupError, match="face_age_images_total is unknown"):
-            Metrics(Cache("face_age_images_total"), MODEL)
