@@ -34,7 +34,7 @@ from commands.bulk.join import Summary, join
 from commands.bulk.photos import in_folders, in_manifest, write_list
 from commands.bulk.pool import Pool
 from commands.bulk.progress import Progress
-from commands.bulk.rows import Row, columns
+from commands.bulk.rows import FACE, Row, columns
 from commands.bulk.run import OtherRun, Run
 from commands.bulk.setup import setups
 from commands.image_files import reason
@@ -137,13 +137,14 @@ def batch(given: argparse.Namespace) -> int:
     except (ValueError, ArchiveError) as error:
         raise WrongUse(str(error)) from error
     options = Options(min_confidence=given.min_confidence, max_faces=given.max_faces)
-    run = begun(given, settings, options)
-    if missing := run.missing:
-        setup = setups(given.model, settings, options, given.processes, cpu=given.cpu)
-        answer(run, missing, Pool(setup))
-    summary = join(run, given.out, failures_of(given.out), named)
-    run.remove()
-    print(described(given.out, summary))
+    with begun(given, settings, options) as run:
+        if missing := run.missing:
+            setup = setups(given.model, settings, options, given.processes, cpu=given.cpu)
+            with Pool(setup) as pool:
+                answer(run, missing, pool)
+        summary = join(run, given.out, failures_of(given.out), named)
+        run.remove()
+    print(described(given.out, summary, of_faces=FACE in named))
     return int(not summary.photos)
 
 
@@ -177,18 +178,20 @@ def answer(run: Run, missing: Sequence[int], pool: Pool) -> None:
     """Answer the chunks that have no part yet, and write their parts."""
     left = sum(map(run.photos.size, missing))
     chunks = ((number, run.photos.paths(number)) for number in missing)
-    with pool, Progress(len(run.photos), len(run.photos) - left) as progress:
+    with Progress(len(run.photos), len(run.photos) - left) as progress:
         for number, outcome in pool.outcomes(chunks, progress.add):
             run.write(number, outcome)
 
 
-def described(out: Path, summary: Summary) -> str:
+def described(out: Path, summary: Summary, *, of_faces: bool) -> str:
     """A line about a finished run."""
-    return (
-        f"{shown(out)}: {summary.faces:,} faces in {summary.photos:,} photos, of which "
-        f"{summary.without_face:,} show none; {summary.failures:,} files without an answer are in "
-        f"{shown(failures_of(out))}"
-    )
+    found = f"{summary.photos:,} photos"
+    if of_faces:
+        found = (
+            f"{summary.faces:,} faces in {found}, {summary.without_face:,} of them without a face"
+        )
+    failed = f"{summary.failures:,} files without an answer are in {shown(failures_of(out))}"
+    return f"{shown(out)}: {found}; {failed}"
 
 
 def _stop(number: int, _: FrameType | None) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from commands.bulk.formats import FORMATS, csv_file
-from commands.bulk.rows import FAILURES, Column
+from commands.bulk.rows import FACE, FAILURES, Column
 from commands.bulk.run import Run
 from train.atomic_write import atomic_write_all
 
@@ -16,7 +16,7 @@ class Summary:
 
     photos: int = 0  # with an answer
     faces: int = 0
-    without_face: int = 0  # of the photos
+    without_face: int = 0  # of the photos; all, if no task is of faces
     failures: int = 0
 
 
@@ -34,7 +34,8 @@ def join(run: Run, out: Path, failures: Path, columns: Sequence[Column]) -> Summ
                 summary.failures += 1
                 continue
             write_row(row)
-            summary.photos += not row["face"]
-            summary.faces += row["face"] is not None
-            summary.without_face += row["face"] is None
+            face = row.get(FACE.name)
+            summary.photos += not face  # the first of a photo's rows
+            summary.faces += face is not None
+            summary.without_face += face is None
     return summary

@@ -12,7 +12,7 @@ from commands.image_search import LeftOut, entries
 from handler.errors import UnsupportedImageFormat
 from train.data.readers import table
 
-CHUNK: Final = 256  # photos: what is done again, at most, of each process that was killed
+CHUNK: Final = 256  # photos whose rows are written together; a kill costs a chunk or two
 TABLES: Final = (".csv", ".tsv")
 
 

@@ -11,6 +11,7 @@ from commands.bulk.process import Died, WorkerProcess
 from commands.bulk.rows import ENDED, failure
 from commands.bulk.setup import Setup
 
+_AHEAD: Final = 2  # batches for each process that wait, at least, while there are chunks left
 _POLL: Final = 0.1  # seconds between two looks at processes that are to end
 
 Chunk = tuple[int, Sequence[str]]  # its number, and the paths of its images
@@ -24,7 +25,7 @@ class Pool:
         self._processes: list[WorkerProcess] = []
         self._idle: queue.SimpleQueue[WorkerProcess] = queue.SimpleQueue()
         self._threads = ThreadPoolExecutor(len(setups), "worker")
-        self._waiting: set[Future[tuple[int, Outcome]]] = set()
+        self._waiting: set[Future[Outcome]] = set()
         self._ending = threading.Event()
 
     def __enter__(self) -> "Pool":
@@ -57,31 +58,42 @@ class Pool:
     ) -> Iterator[tuple[int, Outcome]]:
         """Each chunk's number and outcome, as they come; few are under way at a time.
 
+        All processes share a chunk's batches, so that a kill costs as little with many of them.
         `done` is called with the number of images after each batch, in any thread. Raises
         CommandError if a process has died and cannot be replaced.
         """
-        for chunk in chunks:
-            self._waiting.add(self._threads.submit(self._answer, chunk, done))
-            if len(self._waiting) > len(self._setups):
-                yield from self._ready()
+        under_way: dict[int, list[Future[Outcome]]] = {}
+        size = self._setups[0].batch_size
+        for number, paths in chunks:
+            batches = [paths[start : start + size] for start in range(0, len(paths), size)]
+            under_way[number] = [self._threads.submit(self._answer, b, done) for b in batches]
+            self._waiting.update(under_way[number])
+            while len(self._waiting) > _AHEAD * len(self._setups):
+                yield from self._completed(under_way)
         while self._waiting:
-            yield from self._ready()
+            yield from self._completed(under_way)
 
-    def _ready(self) -> Iterator[tuple[int, Outcome]]:
+    def _completed(
+        self, under_way: dict[int, list[Future[Outcome]]]
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Wait for a batch; the chunks that are complete with it leave `under_way`."""
         ready, self._waiting = wait(self._waiting, return_when=FIRST_COMPLETED)
-        yield from (future.result() for future in ready)
+        for future in ready:
+            future.result()
+        for number in [n for n, futures in under_way.items() if self._waiting.isdisjoint(futures)]:
+            outcome = Outcome()
+            for future in under_way.pop(number):
+                outcome.add(future.result())
+            yield number, outcome
 
-    def _answer(self, chunk: Chunk, done: Callable[[int], object]) -> tuple[int, Outcome]:
-        number, paths = chunk
-        process, outcome = self._idle.get(), Outcome()
+    def _answer(self, paths: Sequence[str], done: Callable[[int], object]) -> Outcome:
+        process = self._idle.get()
         try:
-            for start in range(0, len(paths), process.batch_size):
-                batch = paths[start : start + process.batch_size]
-                outcome.add(self._batch(process, batch))
-                done(len(batch))
+            outcome = self._batch(process, paths)
         finally:
             self._idle.put(process)
-        return number, outcome
+        done(len(paths))
+        return outcome
 
     def _batch(
         self, process: WorkerProcess, paths: Sequence[str], *, again: bool = False

@@ -55,11 +55,6 @@ class WorkerProcess:
         except (EOFError, OSError) as error:
             raise Died(self._end_in_words()) from error
 
-    @property
-    def batch_size(self) -> int:
-        """Images that one question shall hold."""
-        return self._setup.batch_size
-
     def kill(self) -> None:
         """Kill it: it holds nothing that cannot be asked for again."""
         self._process.kill()

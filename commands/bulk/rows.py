@@ -1,7 +1,7 @@
 """Answers as rows of a table: one for each face, or one for an image without a face."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,9 +24,9 @@ class Column:
 
 
 PATH: Final = Column("path", str, "path")
-_FIRST: Final = (
-    PATH,
-    Column("face", int, "face"),
+FACE: Final = Column("face", int, "face")
+_OF_FACES: Final = (
+    FACE,
     *(Column(name, float, "box", place) for place, name in enumerate(("x1", "y1", "x2", "y2"))),
     Column("confidence", float, "confidence"),
 )
@@ -38,12 +38,12 @@ NO_IMAGE: Final = "NoImage"  # a file beside the photos that never was one
 ENDED: Final = "ProcessEnded"  # a process ended that worked on this file alone
 
 
-def columns(tasks: Iterable[Task]) -> list[Column]:
-    """The columns of the answers of a model with these tasks.
+def columns(tasks: Sequence[Task]) -> list[Column]:
+    """The columns of the answers of models with these tasks.
 
     Raises ValueError if a task's name is that of another column.
     """
-    found = list(_FIRST)
+    found = [PATH, *(_OF_FACES if any(task.is_of_faces for task in tasks) else ())]
     for task in tasks:
         name = task.name
         if isinstance(task.output, Ordinal):

@@ -32,7 +32,7 @@ class OtherRun(CommandError):
 
 
 class Run:
-    """The folder of a run that is begun or goes on; locked until the process ends."""
+    """The folder of a run that is begun or goes on; a context manager that has it locked."""
 
     def __init__(
         self,
@@ -50,25 +50,46 @@ class Run:
         self._folder = folder
         folder.mkdir(exist_ok=True)
         self._lock = _locked(folder)
-        clean(folder)
-        run, settings = folder / _RUN, json.loads(json.dumps(settings))
-        self.resumes = run.exists()
-        if not self.resumes:
-            self._remove_parts()
-            with atomic_write_all([folder / _PHOTOS, folder / _LISTED]) as partials:
-                write_list(partials[folder / _PHOTOS], partials[folder / _LISTED])
+        try:
+            self.resumes = (folder / _RUN).exists()
+            if not self.resumes:
+                self._begin(settings, write_list)
+            self.began = self._checked(json.loads(json.dumps(settings)))
+            self.photos = PhotoList(folder / _PHOTOS)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._lock)
+
+    def _begin(self, settings: Mapping[str, Any], write_list: Callable[[Path, Path], None]) -> None:
+        self._remove_parts()
+        photos, listed = self._folder / _PHOTOS, self._folder / _LISTED
+        try:
+            with atomic_write_all([photos, listed]) as partials:
+                write_list(partials[photos], partials[listed])
             began = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-            with atomic_write(run) as partial:
+            with atomic_write(self._folder / _RUN) as partial:
                 partial.write_text(json.dumps({_BEGAN: began, **settings}, indent=2) + "\n")
-        begun = json.loads(run.read_text())
-        self.began: str = begun.pop(_BEGAN)
+        except BaseException:
+            self.remove()
+            raise
+
+    def _checked(self, settings: Mapping[str, Any]) -> str:
+        """When the run began. Raises OtherRun if it has other settings."""
+        begun = json.loads((self._folder / _RUN).read_text())
+        began: str = begun.pop(_BEGAN)
         for name in (*settings, *begun):
             if settings.get(name) != begun.get(name):
                 raise OtherRun(
-                    f"{shown(folder)} is of a run with other {name}: give the same to go on with "
-                    "it, or remove that folder to begin anew"
+                    f"{shown(self._folder)} is of a run with other {name}: give the same to go on "
+                    "with it, or remove that folder to begin anew"
                 )
-        self.photos = PhotoList(folder / _PHOTOS)
+        return began
 
     @property
     def missing(self) -> list[int]:
@@ -91,11 +112,10 @@ class Run:
 
     def remove(self) -> None:
         """Remove the folder, but for what others have put there."""
-        (self._folder / _RUN).unlink()  # first: what a kill leaves is no run
+        for name in (_RUN, _LISTED, _PHOTOS, _LOCK):  # what a kill leaves after the first is no run
+            (self._folder / name).unlink(missing_ok=True)
         self._remove_parts()
-        for name in (_LISTED, _PHOTOS, _LOCK):
-            (self._folder / name).unlink()
-        os.close(self._lock)
+        clean(self._folder)
         with suppress(OSError):
             self._folder.rmdir()
 

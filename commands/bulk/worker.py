@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,6 +14,7 @@ from commands.bulk.outcome import Outcome
 from commands.bulk.rows import UNREADABLE, failure
 from commands.bulk.setup import Setup
 from commands.image_files import read, reason
+from commands.image_search import shown
 from handler.contract import ContractError
 from handler.hardware import disable_core_dumps
 from handler.malloc import HeapLimit, keep_freed_memory
@@ -31,7 +32,7 @@ def work(asked: Connection, setup: Setup) -> None:
     try:
         worker = Worker(setup)
     except (ContractError, OSError, RuntimeError, MemoryError) as error:
-        asked.send(reason(error))
+        asked.send(shown((str(error).strip().splitlines() or [type(error).__name__])[0]))
         return
     asked.send(None)
     while True:
@@ -43,19 +44,13 @@ def work(asked: Connection, setup: Setup) -> None:
 
 
 class Worker:
-    """A pipeline as a worker of the service has it: threads, memory, a watchdog, warmed up."""
+    """A pipeline with what a worker of the service has beside it: a watchdog, a limit of memory."""
 
     def __init__(self, setup: Setup) -> None:
-        """Raises ContractError on a model that cannot be run, RuntimeError on a GPU that cannot."""
-        torch.set_num_threads(setup.threads)
-        keep_freed_memory()
-        disable_core_dumps()
+        """Raises what `load` raises."""
         self._options = setup.options
         self._watchdog = Watchdog(setup.settings.step_timeout)
-        self._pipeline = Pipeline.load(
-            setup.models, setup.settings, torch.device(setup.device), self._watchdog.progress
-        )
-        self._pipeline.warm_up(setup.batch_size)
+        self._pipeline = load(setup, self._watchdog.progress)
         self._heap = HeapLimit()
 
     def answer(self, paths: Sequence[str]) -> Outcome:
@@ -70,6 +65,20 @@ class Worker:
             outcome.add(answers(self._pipeline, self._options, images))
         self._heap.enforce()
         return outcome
+
+
+def load(setup: Setup, progress: Callable[[], object] = lambda: None) -> Pipeline:
+    """The pipeline of this process, warmed up; sets its threads and its memory.
+
+    Raises ContractError on a model that cannot be run, RuntimeError on a GPU that cannot be used.
+    """
+    torch.set_num_threads(setup.threads)
+    keep_freed_memory()
+    disable_core_dumps()
+    device = torch.device(setup.device)
+    pipeline = Pipeline.load(setup.models, setup.settings, device, progress)
+    pipeline.warm_up(setup.batch_size)
+    return pipeline
 
 
 def _end_with_parent() -> None:
