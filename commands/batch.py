@@ -35,7 +35,7 @@ from commands.bulk.photos import in_folders, in_manifest, write_list
 from commands.bulk.pool import Pool
 from commands.bulk.progress import Progress
 from commands.bulk.rows import FACE, Row, columns
-from commands.bulk.run import OtherRun, Run
+from commands.bulk.run import OtherRun, Run, is_begun
 from commands.bulk.setup import setups
 from commands.image_files import reason
 from commands.image_search import shown
@@ -108,7 +108,7 @@ def check(given: argparse.Namespace) -> None:
     if not out.parent.is_dir():
         raise WrongUse(f"--out {shown(out)}: there is no folder {shown(out.parent)}")
     for file in (out, failures_of(out)):
-        if file.exists() and not parts_of(out).exists():
+        if file.exists() and not is_begun(parts_of(out)):
             raise WrongUse(f"{shown(file)} exists: move it away, or give --out another name")
     for path in [given.manifest] if given.manifest else map(Path, given.photos):
         if not path.exists():
@@ -134,6 +134,8 @@ def batch(given: argparse.Namespace) -> int:
         named = columns(check_models(given.model, STORE / MODEL))
         config = yaml.safe_load((STORE / CONFIG).read_text()) or {}
         settings = Settings.from_mapping(config.get("handler"))
+    except yaml.YAMLError as error:
+        raise WrongUse(f"{shown(STORE / CONFIG)} is no YAML: {shown(str(error))}") from error
     except (ValueError, ArchiveError) as error:
         raise WrongUse(str(error)) from error
     options = Options(min_confidence=given.min_confidence, max_faces=given.max_faces)
@@ -152,7 +154,7 @@ def begun(given: argparse.Namespace, settings: Settings, options: Options) -> Ru
     """The run of this command line, new or to go on with."""
     photos: dict[str, str]
     if given.manifest:
-        photos = {str(given.manifest): digest(given.manifest)}
+        photos = {str(given.manifest): digest(given.manifest), os.curdir: os.getcwd()}
         find: Callable[[], Iterator[str | Row]] = partial(in_manifest, given.manifest)
     else:
         photos = {path: os.path.abspath(path) for path in given.photos}
@@ -205,7 +207,11 @@ def main() -> int:
     try:
         return batch(given)
     except KeyboardInterrupt as stop:
-        line, code = f"stopped; {again}", 128 + (stop.args or (signal.SIGINT,))[0]
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        print(f"stopped; {again}", file=sys.stderr, flush=True)
+        # no wait for processes, should a second stop have come before all were ended
+        os._exit(128 + (stop.args or (signal.SIGINT,))[0])
     except (WrongUse, OtherRun) as error:
         line, code = f"error: {error}", 2
     except CommandError as error:
@@ -214,7 +220,7 @@ def main() -> int:
         place = f"{shown(error.filename)}: " if error.filename else ""
         line, code = f"error: {place}{reason(error)}; {again}", 1
     print(line, file=sys.stderr)
-    return int(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ _RUN: Final = "run.json"  # the settings, and when the run began; written last
 _BEGAN: Final = "began"
 _PHOTOS: Final = "photos.jsonl"  # a path a line
 _LISTED: Final = "listed.jsonl"  # the failures that are known from the list
-_LOCK: Final = "lock"
+_LOCK: Final = ".lock"  # with a dot: a search of photos around it passes over it
 _PARTS: Final = "*.part.jsonl"
 
 
@@ -51,7 +51,7 @@ class Run:
         folder.mkdir(exist_ok=True)
         self._lock = _locked(folder)
         try:
-            self.resumes = (folder / _RUN).exists()
+            self.resumes = is_begun(folder)
             if not self.resumes:
                 self._begin(settings, write_list)
             self.began = self._checked(json.loads(json.dumps(settings)))
@@ -122,6 +122,11 @@ class Run:
     def _remove_parts(self) -> None:
         for path in self._folder.glob(_PARTS):
             path.unlink()
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether there is a run to go on with."""
+    return (folder / _RUN).exists()
 
 
 def _part(chunk: int) -> str:

@@ -7,7 +7,7 @@ import pytest
 from commands.bulk import photos
 from commands.bulk.outcome import Outcome
 from commands.bulk.photos import write_list
-from commands.bulk.run import OtherRun, Run
+from commands.bulk.run import OtherRun, Run, is_begun
 
 SETTINGS = {"photos": {"few": "/few"}, "options": {"max_faces": 1, "names": (1,)}}
 FAILURE = {"path": "x.txt", "type": "NoImage", "message": ""}
@@ -72,9 +72,10 @@ def test_a_kill_before_it_began_and_files_of_others(tmp_path: Path) -> None:
     """Parts without run.json are of a run that was removed."""
     folder = tmp_path / "parts"
     folder.mkdir()
+    assert not is_begun(folder)
     (folder / "000001.part.jsonl").write_text("")
     (folder / "mine").write_text("")
     with run(tmp_path) as begun:
-        assert (begun.resumes, begun.missing) == (False, [0, 1])
+        assert (is_begun(folder), begun.resumes, begun.missing) == (True, False, [0, 1])
         begun.remove()
     assert [path.name for path in folder.iterdir()] == ["mine"]
