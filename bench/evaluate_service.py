@@ -25,8 +25,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from commands.address_types import rest_url
 from commands.image_search import search, shown
-from commands.option_types import real, rest_url, whole
+from commands.option_types import real, whole
 from face_age_client.address import REST_URL
 from face_age_client.answer import Answer, Category, Ordinal
 from face_age_client.errors import ClientError

@@ -30,7 +30,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from bench.segments import SEGMENTS, segment
-from commands.option_types import rest_url, whole
+from commands.address_types import rest_url
+from commands.option_types import whole
 from face_age_client.address import REST_URL
 from face_age_client.errors import ClientError, Malformed, Refused, Unreachable
 from face_age_client.pool import Client, in_parallel

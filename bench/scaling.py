@@ -28,7 +28,7 @@ from tqdm import tqdm
 from bench import stages
 from bench.in_process import Worker
 from bench.stages import Moment
-from commands.option_types import rest_url
+from commands.address_types import rest_url
 from face_age_client.rest import RestClient
 from loadtests.images import find, opened
 from loadtests.synthetic import crowd, encoded, of_size, portrait

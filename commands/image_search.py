@@ -4,7 +4,7 @@ import os
 import stat
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -31,17 +31,36 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A file in a folder that is of no served format."""
+
+    path: Path
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A path that cannot be searched or read."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{shown(self.path)}: {self.reason}"
+
+
 @dataclass
 class Found:
     """The result of a search."""
 
     images: list[Path] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)  # a line for each unreadable path
+    faults: list[Fault] = field(default_factory=list)
     left_out: dict[Kind, list[Path]] = field(default_factory=lambda: defaultdict(list))
 
     def failures(self) -> list[str]:
         """The faults, and a line for each kind of file that may hold images."""
-        return self.faults + [
+        return [str(fault) for fault in self.faults] + [
             f"{_named(paths)}: {kind.name}, which is not served; {kind.advice}"
             for kind, paths in self.left_out.items()
             if kind.advice
@@ -74,89 +93,103 @@ def _named(paths: Sequence[Path]) -> str:
 
 
 def search(given: Iterable[Path]) -> Found:
-    """Images among files and folders, recursively.
+    """Images among files and folders, as `entries` finds them; each once."""
+    found = Found()
+    for entry in entries(given):
+        if isinstance(entry, Path):
+            found.images.append(entry)
+        elif isinstance(entry, LeftOut):
+            found.left_out[entry.kind].append(entry.path)
+        else:
+            found.faults.append(entry)
+    found.images = list(dict.fromkeys(found.images))
+    return found
 
-    A file given by its name counts as an image. Names in a folder that begin with a dot are left
-    out. Links to files are followed; links to folders are not, and are a fault unless their target
-    was searched too.
+
+def entries(given: Iterable[Path]) -> Iterator[Path | LeftOut | Fault]:
+    """Images among files and folders, recursively, and what is left out.
+
+    A folder's are in the order of their paths. A file given by its name counts as an image, and is
+    there again if its folder is given too. Names in a folder that begin with a dot are left out.
+    Links to files are followed; links to folders are not, and are a fault unless their target was
+    searched too.
     """
-    found, searched = Found(), set[str]()
-    links: list[Path] = []
+    searched = set[str]()
+    links: list[str] = []
     for path in given:
         try:
             mode = path.stat().st_mode
         except OSError as error:
-            found.faults.append(_fault(path, error))
+            yield _fault(path, error)
             continue
         if stat.S_ISDIR(mode):
-            links += _walk(path, found, searched)
+            yield from _walk(path, searched, links)
         elif _can_be_read(path, mode):
-            found.images.append(path)
+            yield path
         else:
-            found.faults.append(f"{shown(path)}: {SPECIAL}")
-    found.images = list(dict.fromkeys(found.images))
-    found.faults += [
-        f"{shown(link)}: a link to another folder, which is not followed; give that folder too"
-        for link in links
-        if os.path.realpath(link) not in searched
-    ]
-    return found
+            yield Fault(os.fspath(path), SPECIAL)
+    for link in links:
+        if os.path.realpath(link) not in searched:
+            reason = "a link to another folder, which is not followed; give that folder too"
+            yield Fault(link, reason)
 
 
-def _walk(folder: Path, found: Found, searched: set[str]) -> list[Path]:
-    """Search one folder, except for what is in `searched`; returns its links to folders."""
+def _walk(folder: Path, searched: set[str], links: list[str]) -> Iterator[Path | LeftOut | Fault]:
+    """Search one folder, except for what is in `searched`; adds its links to folders to `links`."""
     if os.path.realpath(folder) in searched:
-        return []
-    inside, links = Found(), list[Path]()
-
-    def note(error: OSError) -> None:
-        inside.faults.append(_fault(error.filename, error))
-
-    for name, folders, files in os.walk(folder, onerror=note):
-        real = os.path.realpath(name)
-        if real in searched:
-            folders.clear()
-            continue
-        searched.add(real)
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        links += [path for each in folders if (path := Path(name, each)).is_symlink()]
-        for file in sorted(files):
-            if not file.startswith("."):
-                _sort(Path(name, file), inside)
-    if not inside.images:
-        found.faults.append(f"{shown(folder)}: {EMPTY}")
-    found.images += sorted(inside.images)
-    found.faults += inside.faults
-    for kind, paths in inside.left_out.items():
-        found.left_out[kind] += paths
-    return links
+        return
+    images = 0
+    waiting = [(os.fspath(folder), True)]  # a stack: the next is the last
+    while waiting:
+        name, is_folder = waiting.pop()
+        if not is_folder:
+            entry = _sorted(Path(name))
+            images += isinstance(entry, Path)
+            yield entry
+        elif name != os.fspath(folder) and os.path.islink(name):
+            links.append(os.fspath(Path(name)))
+        elif (real := os.path.realpath(name)) not in searched:
+            searched.add(real)
+            try:
+                waiting += sorted(_listed(name), reverse=True)
+            except OSError as error:
+                yield _fault(Path(name), error)
+    if not images:
+        yield Fault(os.fspath(folder), EMPTY)
 
 
-def _sort(path: Path, found: Found) -> None:
-    """Sort one file of a folder into images, faults or left-out files."""
+def _listed(folder: str) -> Iterator[tuple[str, bool]]:
+    """The paths in a folder, and whether they are folders."""
+    with os.scandir(folder) as listed:
+        for entry in listed:
+            if not entry.name.startswith("."):
+                yield entry.path, _is_folder(entry)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself: a fault of the file
+        return False
+
+
+def _sorted(path: Path) -> Path | LeftOut | Fault:
+    """One file of a folder: an image, a fault or a left-out file."""
     kind = file_kinds.of_suffix(path.suffix)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             if path.suffix.lower() in file_kinds.SUFFIXES or (kind and kind.advice):
-                found.faults.append(f"{shown(path)}: {SPECIAL}")
-            else:
-                found.left_out[file_kinds.UNRELATED].append(path)
-            return
+                return Fault(os.fspath(path), SPECIAL)
+            return LeftOut(path, file_kinds.UNRELATED)
         if path.suffix.lower() in file_kinds.SUFFIXES:
-            found.images.append(path)
-            return
+            return path
         with path.open("rb") as file:
             head = file.read(HEAD)
     except OSError as error:
-        if kind and not kind.advice:
-            found.left_out[kind].append(path)
-        else:
-            found.faults.append(_fault(path, error))
-        return
+        return LeftOut(path, kind) if kind and not kind.advice else _fault(path, error)
     if served_format(head):  # with any suffix
-        found.images.append(path)
-    else:
-        found.left_out[kind or file_kinds.of_bytes(head)].append(path)
+        return path
+    return LeftOut(path, kind or file_kinds.of_bytes(head))
 
 
 def _can_be_read(path: Path, mode: int) -> bool:
@@ -166,9 +199,9 @@ def _can_be_read(path: Path, mode: int) -> bool:
     return stat.S_ISREG(mode)
 
 
-def _fault(path: str | os.PathLike[str], error: OSError) -> str:
-    if os.path.islink(path) and isinstance(error, FileNotFoundError):
-        return f"{shown(path)}: a link to nothing"
+def _fault(path: Path, error: OSError) -> Fault:
+    if path.is_symlink() and isinstance(error, FileNotFoundError):
+        return Fault(os.fspath(path), "a link to nothing")
     if isinstance(error, FileNotFoundError):
-        return f"{shown(path)}: no such file or folder"
-    return f"{shown(path)}: {error.strerror}"
+        return Fault(os.fspath(path), "no such file or folder")
+    return Fault(os.fspath(path), error.strerror or str(error))

@@ -1,10 +1,8 @@
-"""Validated types of command-line options, for argparse."""
+"""Numbers as command-line options, for argparse."""
 
 import argparse
 import math
 from collections.abc import Callable
-
-from face_age_client.address import Address
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -39,23 +37,6 @@ def real(least: float, most: float | None = None, *, above: bool = False) -> Cal
         return number
 
     return read
-
-
-def rest_url(text: str) -> str:
-    """A service's REST address, without a trailing slash."""
-    try:
-        return Address.rest(text).url
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def grpc_address(text: str) -> str:
-    """A service's gRPC address."""
-    try:
-        Address.grpc(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
 
 
 def _described(kind: str, least: float, most: float | None, *, above: bool = False) -> str:

@@ -18,7 +18,6 @@ the key for a proxy.
 """
 
 import argparse
-import errno
 import io
 import os
 import re
@@ -33,6 +32,7 @@ from tqdm import tqdm
 
 from commands import annotated_files
 from commands.annotate import annotated
+from commands.image_files import read, reason
 from commands.image_search import search, shown
 from commands.option_types import real, whole
 from commands.render import as_json, as_text
@@ -46,7 +46,6 @@ from handler.errors import Failure
 from handler.imaging.decode import decode
 from train.extras import exit_if_missing
 
-LARGEST: Final = 256 * 2**20  # bytes: far more than any service accepts
 JSON_ONLY: Final = {
     "distribution": "with --json: the probability of each number, such as each age",
     "quality": "with --json: sharpness, brightness and roll of each face",
@@ -77,7 +76,7 @@ class Done:
 
 def do(client: Client, job: Job, options: Options) -> Done:
     """Raises ClientError, or OSError if the image cannot be read."""
-    body = _read(job.image)
+    body = read(job.image)
     answer = client.predict(body, **options)
     if job.annotated is None:
         return Done(answer)
@@ -87,19 +86,6 @@ def do(client: Client, job: Job, options: Options) -> Done:
     except (OSError, ValueError, Failure, MemoryError) as error:
         return Done(answer, f"{shown(job.annotated)} is not written: {reason(error)}")
     return Done(answer)
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        body = file.read(LARGEST + 1)
-    if len(body) > LARGEST:
-        raise OSError(errno.EFBIG, f"it has over {LARGEST / 2**20:.0f} MB, and is not sent")
-    return body
-
-
-def reason(error: BaseException) -> str:
-    """The reason for an error in one line, without a file's name."""
-    return shown(getattr(error, "strerror", None) or str(error) or type(error).__name__)
 
 
 def _name(text: str) -> str:

@@ -25,11 +25,11 @@ def encode(outcome: Answer | Failure, model: Model) -> bytes:
     else:
         content = {"width": outcome.width, "height": outcome.height}
         if outcome.faces is not None:
-            content["faces"] = [_face(face) for face in outcome.faces]
+            content["faces"] = [face_content(face) for face in outcome.faces]
         if outcome.smallest_face is not None:
             content["smallest_face"] = round(outcome.smallest_face, 1)
         if outcome.image is not None:
-            content["image"] = _attributes(outcome.image)
+            content["image"] = attributes_content(outcome.image)
         content["model"] = {
             "name": model.name,
             "version": model.version,
@@ -45,13 +45,14 @@ def media_type(outcome: Answer | Failure) -> str:
     return JSON
 
 
-def _face(face: Face) -> dict[str, object]:
+def face_content(face: Face) -> dict[str, object]:
+    """A face's keys and rounded values."""
     content: dict[str, object] = {"box": _rounded(face.box)}
     if face.relative_box is not None:
         content["relative_box"] = _rounded(face.relative_box, 5)
     content["confidence"] = round(face.confidence, 5)
     content["landmarks"] = [_rounded(point) for point in face.landmarks]
-    content |= _attributes(face.attributes)
+    content |= attributes_content(face.attributes)
     if (quality := face.quality) is not None:
         content["quality"] = {
             "sharpness": round(quality.sharpness, 1),
@@ -61,8 +62,8 @@ def _face(face: Face) -> dict[str, object]:
     return content
 
 
-def _attributes(attributes: Attributes) -> dict[str, object]:
-    """Each task's keys, which begin with its name."""
+def attributes_content(attributes: Attributes) -> dict[str, object]:
+    """Each task's keys, which begin with its name, and rounded values."""
     content: dict[str, object] = {}
     for name, prediction in attributes.items():
         if isinstance(prediction, OrdinalPrediction):

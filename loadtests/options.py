@@ -2,7 +2,8 @@
 
 import argparse
 
-from commands.option_types import grpc_address, real, whole
+from commands.address_types import grpc_address
+from commands.option_types import real, whole
 from face_age_client.address import GRPC_ADDRESS, Address
 from loadtests import mix, shapes
 

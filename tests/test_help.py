@@ -73,23 +73,16 @@ NEEDS = {
     "scripts/render_docs.py": "train",
     "deploy/keys.py": None,
     **dict.fromkeys(
-        ("bench.decoding_memory", "bench.gpu_check", "bench.robustness", "bench.rotation")
+        f"bench.{name}"
+        for name in (
+            *("attributes", "batch", "compare", "decoding_memory", "generator_capacity"),
+            *("gpu_check", "gpu_parts", "parity", "profiling", "robustness", "rotation", "soak"),
+        )
     ),
     **dict.fromkeys(
         (
             f"bench.{name}"
-            for name in (
-                *(
-                    "answers",
-                    "attributes",
-                    "compare",
-                    "evaluate_service",
-                    "fairness",
-                    "generator_capacity",
-                    "gpu_parts",
-                ),
-                *("memory", "parity", "profiling", "scaling", "soak"),
-            )
+            for name in ("answers", "evaluate_service", "fairness", "memory", "scaling")
         ),
         "client",
     ),
@@ -106,6 +99,7 @@ NEEDS = {
             ),
         )
     ),
+    "commands.batch": None,
     "commands.main": None,
     "commands.predict": "client",
     **dict.fromkeys(

@@ -10,6 +10,7 @@ from typing import Final
 # Import names; a package of several extras is listed under the smallest one.
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "client": ("face_age_client", "aiohttp", "grpc", "google", "tqdm"),
+    "batch": ("pyarrow",),
     "train": ("lightning", "hydra", "omegaconf", "tensorboard", "matplotlib"),
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),

@@ -2,7 +2,7 @@ import argparse
 
 import pytest
 
-from commands.option_types import grpc_address, real, rest_url, whole
+from commands.option_types import real, whole
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,3 @@ def test_no_numbers(read, wanted, text):
     with pytest.raises(argparse.ArgumentTypeError) as error:
         read(text)
     assert str(error.value) == f"{text} is not {wanted}"
-
-
-def test_addresses():
-    assert rest_url("HTTP://localhost:8080/") == "http://localhost:8080"
-    assert grpc_address("localhost:7070") == "localhost:7070"
-    for read in (rest_url, grpc_address):
-        with pytest.raises(argparse.ArgumentTypeError, match="localhost is not of the form"):
-            read("localhost")

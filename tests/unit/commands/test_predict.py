@@ -63,14 +63,3 @@ def test_options_have_the_ranges_of_the_service(option, numbers, key, capsys, mo
     for number in (allowed.low, allowed.high):
         monkeypatch.setattr(sys, "argv", ["predict.py", "a.jpg", option, str(number)])
         assert getattr(predict.arguments(), key) == number
-
-
-def test_a_file_that_is_far_too_large_is_not_read(folder, monkeypatch):
-    monkeypatch.setattr(predict, "LARGEST", 2**20)
-    with (folder / "a.jpg").open("wb") as file:
-        file.truncate(2**20)
-    assert len(predict._read(folder / "a.jpg")) == 2**20
-    with (folder / "a.jpg").open("wb") as file:
-        file.truncate(2**40)  # no block of it is on the disk
-    with pytest.raises(OSError, match="it has over 1 MB, and is not sent"):
-        predict._read(folder / "a.jpg")

@@ -1,0 +1,42 @@
+"""commands/bulk/answers.py."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from commands.bulk.answers import answers
+from commands.bulk.outcome import Outcome
+from handler.options import Options
+from handler.pipeline import Pipeline
+from handler.settings import Settings
+from tests.images import FACE_BOX, astronaut, encoded, scene, side_by_side
+
+
+@pytest.fixture(scope="module")
+def pipeline(model_file: Path) -> Pipeline:
+    return Pipeline.load([model_file], Settings(), torch.device("cpu"))
+
+
+def test_rows_and_failures_are_in_the_order_of_the_images(pipeline: Pipeline) -> None:
+    two = side_by_side(astronaut(), astronaut())
+    bodies = {"2": encoded(two), "bad": b"%PDF", "0": encoded(scene(64, 64))}
+    outcome = answers(pipeline, Options(), [*bodies.items()])
+    assert [(row["path"], row["face"]) for row in outcome.rows] == [("2", 0), ("2", 1), ("0", None)]
+    left = sorted(row["x1"] for row in outcome.rows[:2])
+    assert left == pytest.approx([FACE_BOX[0], 512 + FACE_BOX[0]], abs=3)
+    assert outcome.rows[2]["age"] is None
+    ((path, kind, message),) = [row.values() for row in outcome.failures]
+    assert (path, kind) == ("bad", "UnsupportedImageFormat")
+    assert message.startswith("the body starts like a PDF; send JPEG")
+
+
+def test_options_are_honoured(pipeline: Pipeline) -> None:
+    body = encoded(side_by_side(astronaut(), astronaut()))
+    assert len(answers(pipeline, Options(max_faces=1), [("a", body)]).rows) == 1
+    (row,) = answers(pipeline, Options(min_confidence=1), [("a", encoded(scene(64, 64)))]).rows
+    assert row["face"] is None
+
+
+def test_no_image(pipeline: Pipeline) -> None:
+    assert answers(pipeline, Options(), []) == Outcome()
