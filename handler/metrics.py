@@ -21,7 +21,7 @@ ANSWERED: Final = "answered"
 _SIZES: Final = (1, 2, 4, 8, 16, 32)  # last images of a range
 _FACES: Final = (0, 1, 2, 5, 10, 30, 100)
 _WIDTH: Final = 10  # of a range of predicted numbers
-_UNSAFE: Final = re.compile(r"[^\w-]+", re.ASCII)  # TorchServe's lines have , | and : of their own
+_UNSAFE: Final = re.compile(r"[^\w.-]+", re.ASCII)  # TorchServe's lines have , | and : of their own
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Value:
 
     metric: str
     value: float
-    labels: tuple[str, ...] = ()  # in the order of metrics.yaml, after the model's name
+    labels: tuple[str, ...] = ()  # in the order of metrics.yaml, after the model's name and version
 
 
 def values_of(
@@ -119,19 +119,19 @@ class Metrics:
             "_total": MetricTypes.COUNTER,
             "_info": MetricTypes.GAUGE,
         }
-        self._model = model.name
+        self._served = [_safe(model.name), _safe(model.version)]
         try:
             self._metrics = {
                 name: cache.get_metric(name, kinds["_" + name.rpartition("_")[2]]) for name in NAMES
             }
         except MetricsCacheKeyError as error:
             raise LookupError(str(error)) from error
-        self.add([Value("face_age_model_info", 1, (model.version, model.weights))])
+        self.add([Value("face_age_model_info", 1, (model.weights,))])
 
     def add(self, values: Iterable[Value]) -> None:
         """Add values to their metrics."""
         for value in values:
-            labels = [_safe(self._model), *value.labels]
+            labels = [*self._served, *value.labels]
             self._metrics[value.metric].add_or_update(value.value, labels)
 
 

@@ -130,6 +130,14 @@ def service(model_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="session")
+def promtool() -> None:
+    """Prometheus and its tool; skips where there are none, unless .ci/run has installed them."""
+    if not (shutil.which("prometheus") and shutil.which("promtool")):
+        assert "PROMETHEUS_IS_TESTED" not in os.environ, "there is no Prometheus"
+        pytest.skip("no Prometheus: apt install prometheus")
+
+
+@pytest.fixture(scope="session")
 def nginx() -> None:
     """nginx with its modules; skips where there is none, unless .ci/run has installed it."""
     if not (shutil.which("nginx") and all(module.exists() for module in NGINX_MODULES)):

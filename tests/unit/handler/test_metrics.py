@@ -88,5 +88,5 @@ def test_every_metric_is_declared_with_the_labels_that_it_gets() -> None:
     assert declared.keys() == set(NAMES)
     outcomes = [answer(face(9, 8, 10)), InvalidImage("?")]
     for value in values_of(outcomes, {"decode": 1}, 1):
-        assert len(declared[value.metric]) == 1 + len(value.labels)
-        assert declared[value.metric][0] == "model"
+        assert len(declared[value.metric]) == 2 + len(value.labels)
+        assert declared[value.metric][:2] == ["model", "version"]

@@ -37,7 +37,7 @@ class TestMetrics:
         Metrics(cache, MODEL).add([Value("face_age_images_total", 2, ("answered",))])
         assert cache.added == [
             ("face_age_model_info", 1, ["age", "1.0", "abc"]),
-            ("face_age_images_total", 2, ["age", "answered"]),
+            ("face_age_images_total", 2, ["age", "1.0", "answered"]),
         ]
 
     def test_are_of_the_declared_kinds(self) -> None:
