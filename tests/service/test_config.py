@@ -165,7 +165,8 @@ def test_threads_are_bounded(service: Service, properties: dict[str, str]) -> No
     groups = [
         name for name in threads if name.startswith(("epollEventLoopGroup", "epollEventLoop"))
     ]
-    assert 0 < len(groups) <= most + 2, threads
+    # two more accept connections, and one, begun by its first request, answers those for metrics
+    assert 0 < len(groups) <= most + 3, threads
 
 
 def test_explanations_are_refused(service: Service) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from handler.imaging.annotate import COLOUR
 from tests.images import astronaut, encoded, scaled, side_by_side, turned
 from tests.service.exchange import assert_same, expected
 from tests.torchserve import Service
@@ -106,8 +107,8 @@ def test_annotated_image_is_upright(service: Service, tmp_path):
         assert (pil_image.format, pil_image.size) == ("PNG", (400, 512))
         changed = (np.asarray(pil_image).astype(int) - astronaut()[:, :400] != 0).any(axis=2)
     assert changed[55:180, 175:275].mean() > 0.05  # the box
-    greens = np.asarray(Image.open(output))[40:180, 150:300].reshape(-1, 3)
-    assert (greens == (64, 224, 120)).all(axis=1).sum() > 500
+    around = np.asarray(Image.open(output))[40:180, 150:300].reshape(-1, 3)
+    assert (around == COLOUR).all(axis=1).sum() > 500
 
 
 def test_annotated_folder(service: Service, images, tmp_path):
