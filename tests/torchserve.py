@@ -168,7 +168,7 @@ class Plain:
         self, *models: str, check: Callable[[readiness.Addresses], object] = readiness.check
     ) -> None:
         """The start line; return when it is ready, for which `check` raises no NotReady."""
-        for name in ("config.properties", "log4j2.xml"):
+        for name in ("config.properties", "log4j2.xml", "metrics.yaml"):
             shutil.copyfile(ROOT / name, self.folder / name)
         self.temporary.mkdir(exist_ok=True)
         words = f"--start --ncs --model-store {self.store} --ts-config config.properties --models"

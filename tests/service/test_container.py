@@ -152,8 +152,8 @@ def test_holds_no_more_than_serving_needs(ports: tuple[int, int]) -> None:
     holds(
         "import os",
         "found = [sorted(os.listdir(each)) for each in ('/app', '/app/model_store')]",
-        "top = ['.venv', 'commands', 'config.properties', 'handler', 'log4j2.xml', 'model_store']",
-        "top += ['sbom.cdx.json', 'server', 'train']",
+        "top = ['.venv', 'commands', 'config.properties', 'handler', 'log4j2.xml', 'metrics.yaml']",
+        "top += ['model_store', 'sbom.cdx.json', 'server', 'train']",
         "assert found == [top, ['age.mar', 'model-config.yaml']], found",
     )
 

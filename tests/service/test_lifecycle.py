@@ -256,7 +256,7 @@ def test_a_folder_that_no_url_names(own: Own, tmp_path_factory: pytest.TempPathF
     clone = tmp_path_factory.mktemp("clone") / "a b#c%20d"
     for folder in ("server", "handler"):
         shutil.copytree(ROOT / folder, clone / folder)
-    for file in ("config.properties", "log4j2.xml"):
+    for file in ("config.properties", "log4j2.xml", "metrics.yaml"):
         shutil.copy(ROOT / file, clone)
     own.environ.update(PYTHONPATH=str(clone), PYTHONSAFEPATH="1")  # not this folder's code
     own.start()
