@@ -170,6 +170,8 @@ class TorchServeHandler:
 
 def _metrics(context: "Context", model: Model) -> Metrics | None:
     """The metrics; None, with a warning, where TorchServe's configuration declares none of ours."""
+    if context.metrics is None:  # in a process without TorchServe
+        return None
     try:
         return Metrics(context.metrics, model)
     except LookupError as error:
