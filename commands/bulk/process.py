@@ -3,7 +3,8 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -66,7 +67,6 @@ class WorkerProcess:
         self._connection.close()
 
     def _start(self) -> None:
-        os.environ.update(LARGE_PAGES | os.environ)  # as the service sets it for its workers
         context = multiprocessing.get_context("spawn")  # CUDA cannot be used after a fork
         self._connection, theirs = context.Pipe()
         self._process: SpawnProcess = context.Process(
@@ -77,7 +77,8 @@ class WorkerProcess:
         resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
-            self._process.start()
+            with _environment(LARGE_PAGES):  # as the service sets it for its workers
+                self._process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
@@ -90,6 +91,18 @@ class WorkerProcess:
         name = signal.Signals(-code).name
         hint = ", as the system does where memory is short" if -code == signal.SIGKILL else ""
         return f"was ended by {name}{hint}"
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables that a process started now inherits, unless they are set already."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def _run(connection: Connection, setup: Setup) -> None:

@@ -30,11 +30,25 @@ def child(connection: Connection, _: Setup) -> None:
         if order == "stops":
             for number in (signal.SIGINT, signal.SIGTERM):
                 os.kill(os.getpid(), number)
+        if order == "pages":
+            order = os.environ["GLIBC_TUNABLES"]
         connection.send(Outcome([{"path": order}]))
 
 
 def without_start(connection: Connection, _: Setup) -> None:
     connection.send("no GPU")
+
+
+def test_its_environment_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_run", child)
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    process = WorkerProcess(SETUP)
+    try:
+        process.wait_until_ready()
+        assert process.ask(["pages"]) == Outcome([{"path": "glibc.malloc.hugetlb=1"}])
+        assert "GLIBC_TUNABLES" not in os.environ
+    finally:
+        process.end()
 
 
 def test_it_answers_dies_and_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
