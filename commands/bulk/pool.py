@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final
@@ -12,6 +13,7 @@ from commands.bulk.rows import ENDED, failure
 from commands.bulk.setup import Setup
 
 _AHEAD: Final = 2  # batches for each process that wait, at least, while there are chunks left
+_END: Final = 5.0  # seconds for the threads of processes that are to end
 _POLL: Final = 0.1  # seconds between two looks at processes that are to end
 
 Chunk = tuple[int, Sequence[str]]  # its number, and the paths of its images
@@ -45,13 +47,17 @@ class Pool:
         """End all processes at once; what they work on is lost."""
         self._ending.set()
         running = {future for future in self._waiting if not future.cancel()}
-        while running:  # a thread may just start a process in place of one that died
+        deadline = time.monotonic() + _END
+        # a thread may just start a process in place of one that died
+        while running and time.monotonic() < deadline:
             for process in self._processes:
                 process.kill()
             running = wait(running, _POLL).not_done
         for process in self._processes:
             process.end()
-        self._threads.shutdown()
+        # An exception of a signal that came within `wait` leaves futures locked, for which threads
+        # wait for ever.
+        self._threads.shutdown(wait=not running)
 
     def outcomes(
         self, chunks: Iterable[Chunk], done: Callable[[int], object] = lambda _: None

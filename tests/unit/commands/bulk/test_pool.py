@@ -1,7 +1,8 @@
 """commands/bulk/pool.py, with processes that are none."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,37 @@ def test_each_chunk_is_whole_and_in_order(processes: int) -> None:
         found = dict(workers.outcomes(chunks, counted.append))
     assert {number: [row["path"] for row in o.rows] for number, o in found.items()} == dict(chunks)
     assert sorted(counted) == [1] * 20 + [2] * 40
+
+
+def test_a_stop_that_leaves_a_future_locked_ends_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the exception of a signal does that comes while `wait` locks the futures."""
+    monkeypatch.setattr(module, "_END", 0.3)
+    ended: list[Fake] = []
+    monkeypatch.setattr(Fake, "end", lambda process: ended.append(process))
+    go_on = threading.Event()
+    monkeypatch.setattr(Fake, "ask", lambda *_: go_on.wait(10) and Outcome())
+    workers = pool()
+    found = workers.__enter__().outcomes([(0, ["a", "b"])])
+    threading.Timer(0.2, go_on.set).start()
+    locked = []
+
+    def interrupted(futures: Collection[Future[Outcome]], *_: object, **__: object) -> None:
+        for future in futures:
+            future._condition.acquire()
+            locked.append(future)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(found)
+    workers.__exit__()
+    assert len(ended) == 1
+    for future in locked:  # so that the thread of this test ends
+        future._condition.release()
+    workers._threads.shutdown()
 
 
 def test_few_chunks_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
