@@ -8,18 +8,18 @@ from handler.faces.detector import downscale
 from handler.imaging.annotate import Area, annotated, label_of
 from handler.imaging.crop import RGBImage
 
+SIDE = 1280  # pixels at most, without the list below: as PNG within max_response_size
 _QUALITY = 85  # of a JPEG, libjpeg's scale
 
 
-def draw(image: RGBImage, answer: Answer, kind: str, side: int) -> Picture:
+def draw(image: RGBImage, answer: Answer, kind: str) -> Picture:
     """The answer drawn on its image.
 
     Args:
         image: upright RGB, [H, W, 3], which may be smaller than the answer's.
         kind: one of PICTURES.
-        side: of the picture, pixels at most, without the list below it.
     """
-    small, _ = downscale(image, side)
+    small, _ = downscale(image, SIDE)
     x, y = small.shape[1] / answer.width, small.shape[0] / answer.height
     labels = []
     if answer.image is not None:

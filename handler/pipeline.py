@@ -184,7 +184,7 @@ class Pipeline:
         kind = request.request.options.annotate
         if not kind:
             return answer
-        picture = draw(request.decoded.image, answer, kind, self._settings.max_side)
+        picture = draw(request.decoded.image, answer, kind)
         self._progress()
         return replace(answer, picture=picture)
 

@@ -7,6 +7,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -62,6 +63,16 @@ def test_a_picture(service: Service, kind):
     with GrpcClient(service.grpc) as client:
         picture = Image.open(io.BytesIO(client.picture(JPEG, kind)))
     assert (picture.format, picture.size) == (kind.upper(), (512, 512))
+
+
+def test_the_largest_picture(service: Service):
+    """Noise, which PNG cannot compress, over both ways."""
+    noise = np.random.default_rng(0).integers(0, 256, (1280, 1280, 3), np.uint8)
+    body = encoded(noise, "JPEG", quality=95)
+    with GrpcClient(service.grpc) as client:
+        content = client.picture(body, "png")
+    assert len(content) > 4_000_000
+    assert rest(service, body, {"Accept": "image/png"}).body == content
 
 
 class TestStreams:
