@@ -14,6 +14,17 @@ _HEADER: Final = "x-request-start"
 _START: Final = re.compile(r"t=([0-9]{1,12}(?:\.[0-9]{1,9})?)", re.ASCII)
 
 
+def arrival(headers: Mapping[str, str]) -> float | None:
+    """When a request arrived by its X-Request-Start, in seconds since 1970; None if not valid.
+
+    Args:
+        headers: of the request, names in any case.
+    """
+    header = next((value for name, value in headers.items() if name.lower() == _HEADER), "")
+    start = _START.fullmatch(header)
+    return float(start[1]) if start else None
+
+
 def check_queue_timeout(headers: Mapping[str, str], timeout: float, now: float) -> None:
     """Raise WaitedTooLong for a request that arrived more than `timeout` seconds before `now`.
 
@@ -23,9 +34,8 @@ def check_queue_timeout(headers: Mapping[str, str], timeout: float, now: float) 
         timeout: seconds; 0 disables it.
         now: seconds since 1970.
     """
-    header = next((value for name, value in headers.items() if name.lower() == _HEADER), "")
-    start = _START.fullmatch(header)
-    if timeout and start and now - float(start[1]) > timeout:
+    start = arrival(headers)
+    if timeout and start is not None and now - start > timeout:
         raise WaitedTooLong(
             f"the service is busy: the image waited over {timeout} s in the queue; "
             "send it again later"

@@ -11,6 +11,7 @@ from handler.accept import preferred_picture
 from handler.errors import InvalidRequest
 from handler.imaging.sniffing import served_format
 from handler.options import Options, checked, of_headers, of_parts
+from handler.request_context import ENTRIES
 
 USAGE: Final = (
     'send the image as the body, as the multipart part \'data\', or as JSON {"data": "<base64>"}'
@@ -50,6 +51,8 @@ def parse(
         InvalidRequest: no image, more than one, or a request that cannot be parsed.
         InvalidOption: an option has an invalid value or an unknown name.
     """
+    if not headers:  # a gRPC map, whose entries are in place of headers
+        row = {name: value for name, value in row.items() if name not in ENTRIES}
     headers = {name.lower(): value for name, value in headers.items()}
     values = of_headers(headers)
     if repeated:

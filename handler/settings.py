@@ -20,6 +20,7 @@ _MINIMUM = {
     "queue_timeout": 0,
 }
 _CHOICES = {"precision": get_args(Precision), "decoder": get_args(Decoder)}
+_FLAGS = ("log_requests",)
 # Old names, which work in this version with a warning.
 _ALIASES = {"longest_step": "step_timeout", "longest_wait": "queue_timeout"}
 
@@ -28,6 +29,8 @@ def takes(key: str) -> str | None:
     """The values that a key takes, in words; None for an unknown key."""
     if key in _MINIMUM:
         return f"a whole number of at least {_MINIMUM[key]}"
+    if key in _FLAGS:
+        return "true or false"
     return f"one of {', '.join(_CHOICES[key])}" if key in _CHOICES else None
 
 
@@ -76,6 +79,10 @@ class Settings:
     that it refuses, other formats, and JPEGs of twice `max_side` and more are decoded on the
     CPU. A worker without a GPU refuses to start with it."""
 
+    log_requests: bool = True
+    """Whether each request gets a line of JSON in request_log.log: its id, what came of it, and the
+    times of the stages; nothing of its image but sizes and the number of faces."""
+
     @classmethod
     def from_mapping(cls, mapping: object) -> "Settings":
         """Settings from the key's content; None (absent or empty) gives the defaults.
@@ -113,10 +120,12 @@ def _check(key: object, name: str, value: object) -> None:
     if allowed is None:
         raise SettingsError(
             f"model-config.yaml: handler has an unknown key {key!r}; "
-            f"known are {', '.join([*_MINIMUM, *_CHOICES])}"
+            f"known are {', '.join([*_MINIMUM, *_CHOICES, *_FLAGS])}"
         )
     if name in _CHOICES:
         valid = value in _CHOICES[name]
+    elif name in _FLAGS:
+        valid = type(value) is bool
     else:
         # bool is an int to isinstance
         valid = type(value) is int and value >= _MINIMUM[name]

@@ -27,13 +27,16 @@ try:
     from handler.hardware import disable_core_dumps
     from handler.integrity import IntegrityError, check_folder, described, identity_of, model_files
     from handler.malloc import HeapLimit, keep_freed_memory
-    from handler.metrics import Metrics, values_of
+    from handler.metrics import Metrics
     from handler.open_inference import model_infer_response
     from handler.pipeline import Pipeline
+    from handler.request_context import request_context
     from handler.requests import Request, parse
     from handler.responses import encode, media_type
     from handler.settings import Settings, SettingsError
+    from handler.telemetry import Batch, Telemetry
     from handler.torchserve_patch import patch_torchserve
+    from handler.tracing import Tracing
     from handler.watchdog import Watchdog
 except ImportError as error:
     # On an ImportError TorchServe looks for a handler of its own, and reports
@@ -90,7 +93,12 @@ class TorchServeHandler:
         self._pipeline.warm_up(properties.get("batch_size") or 1)
         self._heap = HeapLimit()
         self._heap.enforce()
-        self._metrics = _metrics(context, self._model)
+        self._telemetry = Telemetry(
+            self._model,
+            _metrics(context, self._model),
+            Tracing.from_environment(os.environ, self._model),
+            log_requests=settings.log_requests,
+        )
         logger.info(
             "%s, on %s, torch %s with %d threads; %s; %s",
             described(self._model.name, self._model.version, weights),
@@ -114,10 +122,11 @@ class TorchServeHandler:
 
         Ends the process if its GPU is lost, or a step exceeds its timeout.
         """
-        start = time.perf_counter()
+        clock, start = time.time_ns(), time.perf_counter()
+        rows = data or []
         try:
             with self._watchdog:
-                items = [self._item(row, context, index) for index, row in enumerate(data or ())]
+                items = [self._item(row, context, index) for index, row in enumerate(rows)]
                 outcomes = self._pipeline.run(items)
         except DeviceLost as lost:
             # After an exception the worker would go on and fail every batch. If the process ends,
@@ -138,9 +147,21 @@ class TorchServeHandler:
                 context.set_response_header(index, "ts_stream_next", "false")
         self._heap.enforce()
         bodies = [encode(outcome, self._model) for outcome in outcomes]
-        if self._metrics is not None:
-            total = time.perf_counter() - start
-            self._metrics.add(values_of(outcomes, self._pipeline.times.seconds, total))
+        self._telemetry.record(
+            Batch(
+                requests=[
+                    request_context(
+                        row, _request_headers(context, index), context.get_request_id(index) or ""
+                    )
+                    for index, row in enumerate(rows)
+                ],
+                sizes=[len(item.image) if isinstance(item, Request) else None for item in items],
+                outcomes=outcomes,
+                stages=self._pipeline.times.stages,
+                start=clock,
+                seconds=time.perf_counter() - start,
+            )
+        )
         return [
             model_infer_response(body, self._model) if _is_model_infer(context, index) else body
             for index, body in enumerate(bodies)

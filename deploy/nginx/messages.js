@@ -1,8 +1,9 @@
 // Validates the protobuf message of a gRPC Predictions call before TorchServe parses it: TorchServe's
 // memory and time grow with every field of a message.
 
-// of a message or a map entry; a call has a model, a version, `data` and one entry for each option
-const FIELDS = 11;
+// of a message or a map entry; a call has a model, a version, `data`, one entry for each option, and
+// request_id, traceparent and tracestate
+const FIELDS = 14;
 const KEY = 64; // bytes of a name
 const NAME = /^[\w.-]*$/;
 const PREFIX = 5; // bytes before a message: the compression flag and the length

@@ -15,7 +15,7 @@ def test_defaults() -> None:
     assert (settings.max_pixels, settings.min_face_size) == (50_000_000, 40)
     assert (settings.max_side, settings.threads, settings.precision) == (1280, 0, "auto")
     assert (settings.step_timeout, settings.queue_timeout) == (10, 55)
-    assert settings.decoder == "cpu"
+    assert (settings.decoder, settings.log_requests) == ("cpu", True)
 
 
 def test_each_can_be_set() -> None:
@@ -28,8 +28,9 @@ def test_each_can_be_set() -> None:
         "queue_timeout": 7,
         "precision": "float32",
         "decoder": "gpu",
+        "log_requests": False,
     }
-    assert Settings.from_mapping(values) == Settings(1, 20, 640, 2, 5, 7, "float32", "gpu")
+    assert Settings.from_mapping(values) == Settings(1, 20, 640, 2, 5, 7, "float32", "gpu", False)
     assert vars(Settings()).keys() == values.keys()
 
 
@@ -44,7 +45,7 @@ def test_unknown_key() -> None:
     assert str(caught.value) == (
         "model-config.yaml: handler has an unknown key 'max_pixel'; "
         "known are max_pixels, min_face_size, max_side, threads, step_timeout, queue_timeout, "
-        "precision, decoder"
+        "precision, decoder, log_requests"
     )
 
 
@@ -86,6 +87,15 @@ def test_another_precision(value: Any) -> None:
     assert str(caught.value) == (
         "model-config.yaml: handler.precision must be one of "
         f"auto, float32, bfloat16, float16, int8, not {value!r}"
+    )
+
+
+@pytest.mark.parametrize("value", [1, 0, "true", None])
+def test_a_flag_is_true_or_false(value: Any) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_mapping({"log_requests": value})
+    assert str(caught.value) == (
+        f"model-config.yaml: handler.log_requests must be true or false, not {value!r}"
     )
 
 

@@ -12,6 +12,10 @@ def test_the_times_of_a_stage_add_up() -> None:
             time.sleep(0.01)
     assert list(times.seconds) == ["decode", "detect"]
     assert 0.01 <= times.seconds["detect"] < times.seconds["decode"]
+    assert [stage.name for stage in times.stages] == ["decode", "detect", "decode"]
+    first, second, _ = times.stages
+    assert first.start + first.seconds * 1e9 <= second.start + 1e6
+    assert abs(first.start / 1e9 - time.time()) < 60
     times.reset()
     assert times.seconds == {}
 

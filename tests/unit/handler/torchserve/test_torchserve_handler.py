@@ -3,6 +3,7 @@
 import base64
 import importlib.util
 import json
+import logging
 import shutil
 import sys
 import time
@@ -45,6 +46,20 @@ class TestHandle:
         (face,) = answer["faces"]
         assert list(face) == ["box", "confidence", "landmarks", "age", "age_interval"]
         assert face["box"] == pytest.approx([181, 62, 268, 172], abs=6)
+
+    def test_a_line_of_the_log_for_each_item(
+        self, service: Service, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "face_age.requests")
+        good = request({"body": FACE}, {"X-Request-Id": "mine"})
+        call = by_grpc({"data": FACE, "request_id": bytearray(b"theirs"), "max_faces": b"1"})
+        assert [status for status, *_ in ask(service, good, request({}), call)] == [200, 400, 200]
+        first, second, third = (json.loads(record.getMessage()) for record in caplog.records)
+        assert (first["request_id"], first["torchserve_id"]) == ("mine", "an-id")
+        assert (first["version"], first["faces"], first["bytes"]) == ("2.5", 1, len(FACE))
+        assert (second["request_id"], second["outcome"]) == ("an-id", "InvalidRequest")
+        assert (third["request_id"], third["outcome"]) == ("theirs", "answered")
+        assert {line["batch"] for line in (first, second, third)} == {3}
 
     def test_each_item_has_its_own_answer(self, service: Service) -> None:
         responses = ask(
