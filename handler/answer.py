@@ -37,6 +37,14 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """What each part of a square adds to a prediction; see `handler.occlusion`."""
+
+    area: tuple[float, ...]  # x1, y1, x2, y2 of the square, in pixels of the upright image
+    effects: tuple[tuple[float, ...], ...]  # rows from the top, in the prediction's unit
+
+
+@dataclass(frozen=True)
 class Face:
     """One face; box and landmarks in pixels of the upright image."""
 
@@ -46,6 +54,7 @@ class Face:
     attributes: Attributes
     relative_box: tuple[float, ...] | None = None  # in fractions of width and height, if asked for
     quality: Quality | None = None  # if asked for
+    explanations: Mapping[str, Explanation] | None = None  # by the tasks' names, if asked for
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ class Answer:
     faces: tuple[Face, ...] | None  # None: no task is about faces
     image: Attributes | None = None  # None: no task is about the whole image
     smallest_face: float | None = None  # pixels; narrower ones were not looked for
+    image_explanations: Mapping[str, Explanation] | None = None  # if asked for
     picture: Picture | None = None  # if asked for, in place of all this
 
 

@@ -82,7 +82,7 @@ class DescriptionNotImplemented(Failure):
 
 
 class ExplanationsNotImplemented(Failure):
-    """`/explanations/age`: explanations are not implemented."""
+    """`/explanations/age`, where `handler.explained_faces` is 0."""
 
     code, type, phrase = 501, "NotImplemented", "Not Implemented"
 

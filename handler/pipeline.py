@@ -16,6 +16,7 @@ from handler.attributes import Crops, build_answer
 from handler.contract import ContractError, check_together
 from handler.device_errors import to_failure
 from handler.errors import Failure
+from handler.explain import explained
 from handler.faces.detector import FaceDetector, Faces
 from handler.imaging.crop import RGBImage, central_square, crop_faces, square
 from handler.imaging.decode import DecodedImage, decode, decode_reduced
@@ -173,7 +174,32 @@ class Pipeline:
                 build_answer(r.decoded, r.request.options, f, c, p)
                 for r, f, c, p in zip(requests, faces, crops, predictions, strict=True)
             ]
+        answers = self._explained(requests, crops, answers)
+        with self.times.measure("respond"):
             return self._in_threads(self._completed, [*zip(requests, answers, strict=True)])
+
+    def _explained(
+        self,
+        requests: Sequence[DecodedRequest],
+        crops: Sequence[Crops],
+        answers: Sequence[Answer],
+    ) -> list[Answer]:
+        """The answers, explained where a request asks for that."""
+        if not any(r.request.explain for r in requests):
+            return [*answers]
+        with self.times.measure("explain"):
+            return [
+                explained(
+                    answer,
+                    taken,
+                    [self._predictors[task.name] for task in self._tasks(r)],
+                    self._settings.explained_faces,
+                    self._progress,
+                )
+                if r.request.explain
+                else answer
+                for r, taken, answer in zip(requests, crops, answers, strict=True)
+            ]
 
     def _completed(self, answered: tuple[DecodedRequest, Answer]) -> Answer:
         """The answer with the size of the smallest faces, and with its picture if asked for."""

@@ -24,6 +24,7 @@ class Request:
 
     image: bytes
     options: Options = field(default_factory=Options)
+    explain: bool = False  # whether the answer is to be explained
 
 
 _HEAD: Final = 32  # bytes that decide the format

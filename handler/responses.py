@@ -1,13 +1,14 @@
 """Encodes answers and failures as compact ASCII JSON, or an answer as its picture."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from handler.accept import JSON
 from handler.answer import (
     Answer,
     Attributes,
     CategoryPrediction,
+    Explanation,
     Face,
     Model,
     OrdinalPrediction,
@@ -29,7 +30,7 @@ def encode(outcome: Answer | Failure, model: Model) -> bytes:
         if outcome.smallest_face is not None:
             content["smallest_face"] = round(outcome.smallest_face, 1)
         if outcome.image is not None:
-            content["image"] = attributes_content(outcome.image)
+            content["image"] = attributes_content(outcome.image, outcome.image_explanations)
         content["model"] = {
             "name": model.name,
             "version": model.version,
@@ -52,7 +53,7 @@ def face_content(face: Face) -> dict[str, object]:
         content["relative_box"] = _rounded(face.relative_box, 5)
     content["confidence"] = round(face.confidence, 5)
     content["landmarks"] = [_rounded(point) for point in face.landmarks]
-    content |= attributes_content(face.attributes)
+    content |= attributes_content(face.attributes, face.explanations)
     if (quality := face.quality) is not None:
         content["quality"] = {
             "sharpness": round(quality.sharpness, 1),
@@ -62,7 +63,9 @@ def face_content(face: Face) -> dict[str, object]:
     return content
 
 
-def attributes_content(attributes: Attributes) -> dict[str, object]:
+def attributes_content(
+    attributes: Attributes, explanations: Mapping[str, Explanation] | None = None
+) -> dict[str, object]:
     """Each task's keys, which begin with its name, and rounded values."""
     content: dict[str, object] = {}
     for name, prediction in attributes.items():
@@ -71,7 +74,16 @@ def attributes_content(attributes: Attributes) -> dict[str, object]:
         else:
             values = _category(prediction)
         content |= {name + ending: value for ending, value in values.items()}
+        if explanations is not None and name in explanations:
+            content[f"{name}_explanation"] = _explanation(explanations[name])
     return content
+
+
+def _explanation(explanation: Explanation) -> dict[str, object]:
+    return {
+        "area": _rounded(explanation.area),
+        "effects": [_rounded(row, 3) for row in explanation.effects],
+    }
 
 
 def _ordinal(prediction: OrdinalPrediction) -> dict[str, object]:

@@ -18,6 +18,7 @@ _MINIMUM = {
     "threads": 0,
     "step_timeout": 0,
     "queue_timeout": 0,
+    "explained_faces": 0,
 }
 _CHOICES = {"precision": get_args(Precision), "decoder": get_args(Decoder)}
 _FLAGS = ("log_requests",)
@@ -78,6 +79,10 @@ class Settings:
     """What decodes JPEGs. gpu: nvJPEG, for a GPU beside few cores; it changes ages a little. Files
     that it refuses, other formats, and JPEGs of twice `max_side` and more are decoded on the
     CPU. A worker without a GPU refuses to start with it."""
+
+    explained_faces: int = 5
+    """Faces of an image, the largest, that /explanations explains: each takes as long as the ages
+    of 50 faces. 0: there are no explanations."""
 
     log_requests: bool = True
     """Whether each request gets a line of JSON in request_log.log: its id, what came of it, and the

@@ -7,6 +7,7 @@ class.
 import logging
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,6 +89,7 @@ class TorchServeHandler:
         weights = identity_of(files)
         self._model = Model(context.model_name, archived["modelVersion"], weights)
         self._queue_timeout = settings.queue_timeout
+        self._explains = settings.explained_faces > 0
         self._watchdog = Watchdog(settings.step_timeout)
         self._pipeline = Pipeline.load(files, settings, device, self._watchdog.progress)
         self._pipeline.warm_up(properties.get("batch_size") or 1)
@@ -172,9 +174,10 @@ class TorchServeHandler:
     ) -> Request | Failure:
         headers = _request_headers(context, index)
         try:
-            if headers.get("explain") == "True":  # set by TorchServe itself, in each request
+            explain = headers.get("explain") == "True"  # set by TorchServe itself, in each request
+            if explain and not self._explains:
                 raise ExplanationsNotImplemented(
-                    "explanations are not implemented; ask /predictions"
+                    "explanations are turned off by handler.explained_faces; ask /predictions"
                 )
             if headers.get("describe") == "True" and "explain" not in headers:
                 raise DescriptionNotImplemented(
@@ -184,7 +187,8 @@ class TorchServeHandler:
                 raise InvalidRequest("ModelInfer takes no images here; call Predictions")
             check_queue_timeout(headers, self._queue_timeout, time.time())
             repeated = getattr(row, "repeated", ())
-            return parse(row, headers, repeated, [*self._pipeline.predictors])
+            request = parse(row, headers, repeated, [*self._pipeline.predictors])
+            return replace(request, explain=explain)
         except Failure as failure:
             return failure
 

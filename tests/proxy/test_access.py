@@ -100,8 +100,9 @@ def test_the_service_s_own_failures_pass(proxy: Proxy, key):
     assert unknown.failure == (404, "ModelNotFoundException")
 
 
-def test_explanations_are_not_implemented(proxy: Proxy, key):
-    assert proxy.ask(JPEG, BYTES, "/explanations/age", key=key).failure == (501, "NotImplemented")
+def test_explanations(proxy: Proxy, key):
+    reply = proxy.ask(JPEG, BYTES, "/explanations/age", key=key)
+    assert "age_explanation" in reply.content["faces"][0]
     assert proxy.ask(JPEG, BYTES, "/explanations/age").failure == (401, "Unauthorized")
 
 

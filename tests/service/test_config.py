@@ -169,18 +169,6 @@ def test_threads_are_bounded(service: Service, properties: dict[str, str]) -> No
     assert 0 < len(groups) <= most + 3, threads
 
 
-def test_explanations_are_refused(service: Service) -> None:
-    reply = rest(service, JPEG, {"Content-Type": "image/jpeg"}, "/explanations/age")
-    assert (reply.status, reply.type) == (501, "application/json")
-    assert reply.content == {
-        "code": 501,
-        "type": "NotImplemented",
-        "message": "explanations are not implemented; ask /predictions",
-    }
-    version = rest(service, JPEG, path="/explanations/age/2.0")
-    assert version.content == reply.content
-
-
 def test_grpc_has_no_explanations(service: Service) -> None:
     """There is no such call; one of that name is none either."""
     message = PredictionsRequest(model_name="age", input={"data": JPEG}).SerializeToString()

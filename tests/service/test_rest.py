@@ -117,9 +117,26 @@ def test_body_wins_over_header(service: Service):
     assert len(rest(service, body, headers | {"X-Max-Faces": "1"}).content["faces"]) == 2
 
 
-def test_explanations_are_not_implemented(service: Service):
+def test_explanations(service: Service):
     reply = rest(service, JPEG, path="/explanations/age")
-    assert (reply.status, reply.content["type"]) == (501, "NotImplemented")
+    assert reply.status == 200
+    (face,) = reply.content["faces"]
+    effects = np.array(face.pop("age_explanation")["effects"])
+    assert effects.shape == (8, 8)
+    assert np.abs(effects).max() > 0.1
+    assert_same(reply.content, rest(service, JPEG).content)
+
+
+def test_explanations_as_a_picture(service: Service):
+    reply = rest(service, JPEG, {"Accept": "image/png"}, "/explanations/age")
+    assert (reply.status, reply.type) == (200, "image/png")
+    plain = rest(service, JPEG, {"Accept": "image/png"})
+    assert reply.body != plain.body
+
+
+def test_explanations_of_a_bad_image(service: Service):
+    reply = rest(service, b"%PDF-1.7", path="/explanations/age")
+    assert (reply.status, reply.content["type"]) == (415, "UnsupportedImageFormat")
 
 
 @pytest.mark.parametrize(

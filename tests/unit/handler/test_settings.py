@@ -15,7 +15,8 @@ def test_defaults() -> None:
     assert (settings.max_pixels, settings.min_face_size) == (50_000_000, 40)
     assert (settings.max_side, settings.threads, settings.precision) == (1280, 0, "auto")
     assert (settings.step_timeout, settings.queue_timeout) == (10, 55)
-    assert (settings.decoder, settings.log_requests) == ("cpu", True)
+    assert (settings.decoder, settings.explained_faces) == ("cpu", 5)
+    assert settings.log_requests is True
 
 
 def test_each_can_be_set() -> None:
@@ -28,9 +29,12 @@ def test_each_can_be_set() -> None:
         "queue_timeout": 7,
         "precision": "float32",
         "decoder": "gpu",
+        "explained_faces": 3,
         "log_requests": False,
     }
-    assert Settings.from_mapping(values) == Settings(1, 20, 640, 2, 5, 7, "float32", "gpu", False)
+    assert Settings.from_mapping(values) == Settings(
+        1, 20, 640, 2, 5, 7, "float32", "gpu", 3, False
+    )
     assert vars(Settings()).keys() == values.keys()
 
 
@@ -45,7 +49,7 @@ def test_unknown_key() -> None:
     assert str(caught.value) == (
         "model-config.yaml: handler has an unknown key 'max_pixel'; "
         "known are max_pixels, min_face_size, max_side, threads, step_timeout, queue_timeout, "
-        "precision, decoder, log_requests"
+        "explained_faces, precision, decoder, log_requests"
     )
 
 
@@ -67,6 +71,7 @@ def test_wrong_value(value: Any) -> None:
         ("threads", 0),
         ("step_timeout", 0),
         ("queue_timeout", 0),
+        ("explained_faces", 0),
     ],
 )
 def test_lowest_values(key: str, low: int) -> None:

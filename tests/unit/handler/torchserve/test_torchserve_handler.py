@@ -82,7 +82,7 @@ class TestHandle:
             (200, "OK", "application/json"),
             (400, "Bad Request", "application/json"),
             (413, "Request Entity Too Large", "application/json"),
-            (501, "Not Implemented", "application/json"),
+            (200, "OK", "application/json"),
             (200, "OK", "application/json"),
         ]
         bodies = [body for *_, body in responses]
@@ -94,7 +94,7 @@ class TestHandle:
             None,
             "InvalidImage",
             "ImageTooLarge",
-            "NotImplemented",
+            None,
             None,
         ]
         assert all(list(body) == ["code", "type", "message"] for body in bodies if "type" in body)
@@ -102,6 +102,7 @@ class TestHandle:
         assert bodies[0] == bodies[8]
         assert (bodies[0]["width"], bodies[0]["height"], bodies[0]["faces"]) == (60, 40, [])
         assert len(bodies[4]["faces"]) == 1
+        assert "age_explanation" in bodies[7]["faces"][0]
 
     def test_headers_in_any_case(self, service: Service) -> None:
         for name in ("X-Max-Faces", "x-max-faces", "X-MAX-FACES"):
@@ -129,6 +130,24 @@ class TestHandle:
         service = load(configured(archive, tmp_path, "handler: {queue_timeout: 0}"))
         ((status, *_),) = ask(service, request({"body": SCENE}, {"X-Request-Start": "t=1"}))
         assert status == 200
+
+    def test_explanations_that_are_turned_off(self, archive: Path, tmp_path: Path) -> None:
+        service = load(configured(archive, tmp_path, "handler: {explained_faces: 0}"))
+        explain, plain = ask(
+            service, request({"body": FACE}, {"explain": "True"}), request({"body": SCENE})
+        )
+        assert explain == (
+            501,
+            "Not Implemented",
+            "application/json",
+            {
+                "code": 501,
+                "type": "NotImplemented",
+                "message": "explanations are turned off by handler.explained_faces; "
+                "ask /predictions",
+            },
+        )
+        assert plain[0] == 200
 
     def test_a_stream_ends_where_it_came_by_grpc(self, service: Service) -> None:
         """TorchServe's StreamPredictions ends the worker that does not say so."""
