@@ -76,7 +76,16 @@ NEEDS = {
         f"bench.{name}"
         for name in (
             *("attributes", "batch", "compare", "decoding_memory", "generator_capacity"),
-            *("gpu_check", "gpu_parts", "parity", "profiling", "robustness", "rotation", "soak"),
+            *(
+                "explanations",
+                "gpu_check",
+                "gpu_parts",
+                "parity",
+                "profiling",
+                "robustness",
+                "rotation",
+                "soak",
+            ),
         )
     ),
     **dict.fromkeys(
