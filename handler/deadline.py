@@ -1,4 +1,4 @@
-"""The queue timeout: refuses requests that waited too long, by the proxy's X-Request-Start.
+"""Refuses what waited too long: in the queue, by the proxy's X-Request-Start, or in a batch.
 
 TorchServe drops expired requests when it forms a batch, except the batch's first.
 """
@@ -39,4 +39,12 @@ def check_queue_timeout(headers: Mapping[str, str], timeout: float, now: float) 
         raise WaitedTooLong(
             f"the service is busy: the image waited over {timeout} s in the queue; "
             "send it again later"
+        )
+
+
+def check_due(due: float | None, now: float) -> None:
+    """Raise WaitedTooLong if `now` is past `due`, both in seconds of one clock; None: no limit."""
+    if due is not None and now > due:
+        raise WaitedTooLong(
+            "the images before this one took too long; send fewer images in a request"
         )

@@ -37,7 +37,8 @@ class DeviceLost(Exception):
 
 
 class InvalidRequest(Failure):
-    """No image, more than one, or a request that cannot be read: bad base64, bad JSON."""
+    """No image, more than one where one is taken, more than `handler.max_images`, or a request that
+    cannot be read: bad base64, bad JSON."""
 
     code, type, phrase = 400, "InvalidRequest", "Bad Request"
 
@@ -88,7 +89,8 @@ class ExplanationsNotImplemented(Failure):
 
 
 class WaitedTooLong(Failure):
-    """The request waited longer than `handler.queue_timeout`; only behind the proxy."""
+    """The request waited longer than `handler.queue_timeout`; only behind the proxy. Of several
+    images in a request: not begun within half of `responseTimeout`."""
 
     code, type, phrase = 503, "WaitedTooLong", "Service Unavailable"
 

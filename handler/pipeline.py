@@ -1,5 +1,6 @@
 """From encoded images to predictions: `Pipeline.run` is the whole way."""
 
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from handler.answer import Answer
 from handler.attributes import Crops, build_answer
 from handler.contract import ContractError, check_together
+from handler.deadline import check_due
 from handler.device_errors import to_failure
 from handler.errors import Failure
 from handler.explain import explained
@@ -92,13 +94,22 @@ class Pipeline:
         """The predictors, by the names of their tasks."""
         return self._predictors
 
-    def run(self, items: Sequence[Request | Failure]) -> list[Answer | Failure]:
+    def run(self, items: Sequence[Request | Failure], at_once: int = 0) -> list[Answer | Failure]:
         """One answer or failure for each item, in order.
 
         An image's answer does not depend on the others in its batch, and a failure is its own.
         Raises DeviceLost if the process can compute nothing more.
+
+        Args:
+            items: images, or failures that they are already.
+            at_once: how many are decoded and in memory together; 0: all.
         """
         self.times.reset()
+        step = at_once or max(1, len(items))
+        parts = [items[start : start + step] for start in range(0, len(items), step)]
+        return [outcome for part in parts for outcome in self._run(part)]
+
+    def _run(self, items: Sequence[Request | Failure]) -> list[Answer | Failure]:
         with self.times.measure("decode"):
             decoded = self._in_threads(self._decode, items)
         requests = [item for item in decoded if isinstance(item, DecodedRequest)]
@@ -136,6 +147,7 @@ class Pipeline:
         if isinstance(item, Failure):
             return item
         try:
+            check_due(item.due, time.monotonic())
             limits = self._settings.max_pixels, self._settings.max_side
             decoded = decode_reduced(item.image, *limits, self._jpeg)
             return DecodedRequest(item, decoded)

@@ -1,8 +1,5 @@
 """Parses a request from TorchServe into the image's bytes and the options."""
 
-import binascii
-import json
-import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,6 +7,7 @@ from typing import Final
 from handler.accept import preferred_picture
 from handler.errors import InvalidRequest
 from handler.imaging.sniffing import served_format
+from handler.json_bodies import parse_base64, parse_json, shown
 from handler.options import Options, checked, of_headers, of_parts
 from handler.request_context import ENTRIES
 
@@ -25,10 +23,13 @@ class Request:
     image: bytes
     options: Options = field(default_factory=Options)
     explain: bool = False  # whether the answer is to be explained
+    due: float | None = None  # seconds of time.monotonic() until which decoding must begin
 
 
 _HEAD: Final = 32  # bytes that decide the format
-_DATA_URL_LENGTH: Final = 200  # characters of a prefix such as "data:image/jpeg;base64,"
+_JSON_USAGE: Final = (
+    'send {"data": "<base64>"}, or the image itself with the content type of its format'
+)
 
 
 def parse(
@@ -58,13 +59,29 @@ def parse(
     values = of_headers(headers)
     if repeated:
         raise InvalidRequest(
-            f"the form has more than one part {_shown(repeated[0])}; "
+            f"the form has more than one part {shown(repeated[0])}; "
             "send one image a request, and each option once"
         )
     image, given = _content(row, headers.get("content-type", ""))
     if picture := preferred_picture(headers.get("accept", "")):
         values = {"annotate": picture} | values
     return Request(image, checked(values | given, headers, tasks))
+
+
+def parsed_json(row: Mapping[str, object], content_type: str) -> Mapping[str, object]:
+    """The row with its JSON body parsed, where it has one that TorchServe did not parse.
+
+    Raises InvalidRequest for bad JSON.
+    """
+    body = row.get("body")
+    is_json = row.keys() == {"body"} and _media_type(content_type) == "application/json"
+    if is_json and isinstance(body, bytes | bytearray) and body:
+        return {"body": parse_json(body, _JSON_USAGE)}
+    return row
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _content(row: Mapping[str, object], content_type: str) -> tuple[bytes, dict[str, object]]:
@@ -75,7 +92,9 @@ def _content(row: Mapping[str, object], content_type: str) -> tuple[bytes, dict[
     body = _body(row["body"], content_type)
     if isinstance(body, bytes):
         return body, {}
-    return _base64(body), _without_data(body)
+    if "data" not in body:
+        raise InvalidRequest('the JSON body has no "data"; send {"data": "<base64>"}')
+    return parse_base64(body["data"], "data"), _without_data(body)
 
 
 def _without_data(content: Mapping[str, object]) -> dict[str, object]:
@@ -84,7 +103,7 @@ def _without_data(content: Mapping[str, object]) -> dict[str, object]:
 
 def _body(body: object, content_type: str) -> bytes | dict[str, object]:
     """The image's bytes, or the JSON object that holds it."""
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = _media_type(content_type)
     if isinstance(body, bytes | bytearray):
         if not body:
             raise InvalidRequest(f"the body is empty; {USAGE}")
@@ -97,65 +116,12 @@ def _body(body: object, content_type: str) -> bytes | dict[str, object]:
             raise InvalidRequest(f"the body was sent as text ({kind}); {USAGE}")
         if kind != "application/json":
             return bytes(body)
-        body = _json(body)
+        body = parse_json(body, _JSON_USAGE)
     elif kind.startswith("text/"):
         raise InvalidRequest(f"the body was sent as text ({kind}); {USAGE}")
     if not isinstance(body, dict):
-        raise InvalidRequest(f'the JSON body is {_shown(body)}; send {{"data": "<base64>"}}')
+        raise InvalidRequest(f'the JSON body is {shown(body)}; send {{"data": "<base64>"}}')
     return body
-
-
-def _json(body: bytes | bytearray) -> object:
-    try:
-        return json.loads(body.decode("utf-8-sig"), object_pairs_hook=_object)
-    except json.JSONDecodeError as error:
-        reason = str(error)
-    except UnicodeDecodeError:
-        reason = "it is not UTF-8"
-    except (ValueError, RecursionError):
-        reason = "a number in it is too long, or it is nested too deeply"
-    raise InvalidRequest(
-        f'bad JSON: {reason}; send {{"data": "<base64>"}}, '
-        "or the image itself with the content type of its format"
-    )
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    content: dict[str, object] = {}
-    for name, value in pairs:
-        if name in content:
-            raise InvalidRequest(
-                f"the JSON body has more than one {_shown(name)}; "
-                "send one image a request, and each option once"
-            )
-        content[name] = value
-    return content
-
-
-def _base64(content: Mapping[str, object]) -> bytes:
-    """The image in a JSON object: standard base64, optionally with a data URL's prefix."""
-    if "data" not in content:
-        raise InvalidRequest('the JSON body has no "data"; send {"data": "<base64>"}')
-    text = content["data"]
-    if not isinstance(text, str):
-        raise InvalidRequest(f'"data" is {_shown(text)}; send the image in base64, a string')
-    prefix, comma, _ = text[:_DATA_URL_LENGTH].lower().partition(",")
-    if comma and prefix.startswith("data:") and prefix.endswith(";base64"):
-        text = text[len(prefix) + 1 :]
-    try:
-        encoded = text.encode("ascii").translate(None, b" \t\r\n")
-        if len(encoded) % 4:
-            raise ValueError("its length is no multiple of 4")  # CPython accepts one "=" too many
-        image = binascii.a2b_base64(encoded, strict_mode=True)
-    except UnicodeEncodeError:
-        raise InvalidRequest('bad base64 in "data": it has characters beyond ASCII') from None
-    except ValueError as error:
-        raise InvalidRequest(
-            f'bad base64 in "data": {error}; use the standard alphabet (+ and /) with padding'
-        ) from error
-    if not image:
-        raise InvalidRequest('"data" is empty; send the image in base64')
-    return image
 
 
 def _part(parts: Mapping[str, object]) -> bytes:
@@ -166,7 +132,7 @@ def _part(parts: Mapping[str, object]) -> bytes:
     images = [name for name, part in parts.items() if _is_image(part)]
     if len(images) > 1:
         raise InvalidRequest(
-            f"the request has several images, as {', '.join(map(_shown, sorted(images)[:3]))}; "
+            f"the request has several images, as {', '.join(map(shown, sorted(images)[:3]))}; "
             "send one image a request, in the part 'data'"
         )
     if "data" not in parts:
@@ -184,8 +150,3 @@ def _part(parts: Mapping[str, object]) -> bytes:
 
 def _is_image(part: object) -> bool:
     return isinstance(part, bytes | bytearray) and served_format(bytes(part[:_HEAD])) is not None
-
-
-def _shown(value: object) -> str:
-    """A client's value for a message, shortened."""
-    return reprlib.repr(value)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from handler.accept import JSON
 from handler.answer import (
@@ -16,34 +17,51 @@ from handler.answer import (
 from handler.errors import Failure
 
 
-def encode(outcome: Answer | Failure, model: Model) -> bytes:
-    """The body of one response; a failure has the keys of TorchServe's own errors."""
-    content: dict[str, object]
-    if isinstance(outcome, Answer) and outcome.picture is not None:
-        return outcome.picture.content
+@dataclass(frozen=True)
+class Response:
+    """What one request is answered."""
+
+    body: bytes
+    media_type: str = JSON
+    code: int = 200
+    phrase: str = "OK"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def response(outcome: Answer | Failure, model: Model) -> Response:
+    """The response to a request with one image."""
     if isinstance(outcome, Failure):
-        content = {"code": outcome.code, "type": outcome.type, "message": outcome.message}
-    else:
-        content = {"width": outcome.width, "height": outcome.height}
-        if outcome.faces is not None:
-            content["faces"] = [face_content(face) for face in outcome.faces]
-        if outcome.smallest_face is not None:
-            content["smallest_face"] = round(outcome.smallest_face, 1)
-        if outcome.image is not None:
-            content["image"] = attributes_content(outcome.image, outcome.image_explanations)
-        content["model"] = {
-            "name": model.name,
-            "version": model.version,
-            "weights": model.weights,
-        }
-    return json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii")
+        return Response(encode(outcome, model), JSON, outcome.code, outcome.phrase)
+    if outcome.picture is not None:
+        return Response(outcome.picture.content, outcome.picture.media_type)
+    return Response(encode(outcome, model))
 
 
-def media_type(outcome: Answer | Failure) -> str:
-    """The type of a response's body."""
-    if isinstance(outcome, Answer) and outcome.picture is not None:
-        return outcome.picture.media_type
-    return JSON
+def encode(outcome: Answer | Failure, model: Model) -> bytes:
+    """The JSON of an answer or a failure."""
+    return json.dumps(content_of(outcome, model), separators=(",", ":"), allow_nan=False).encode(
+        "ascii"
+    )
+
+
+def content_of(outcome: Answer | Failure, model: Model) -> dict[str, object]:
+    """The keys and rounded values of an answer; a failure has the keys of TorchServe's own."""
+    content: dict[str, object]
+    if isinstance(outcome, Failure):
+        return {"code": outcome.code, "type": outcome.type, "message": outcome.message}
+    content = {"width": outcome.width, "height": outcome.height}
+    if outcome.faces is not None:
+        content["faces"] = [face_content(face) for face in outcome.faces]
+    if outcome.smallest_face is not None:
+        content["smallest_face"] = round(outcome.smallest_face, 1)
+    if outcome.image is not None:
+        content["image"] = attributes_content(outcome.image, outcome.image_explanations)
+    content["model"] = {
+        "name": model.name,
+        "version": model.version,
+        "weights": model.weights,
+    }
+    return content
 
 
 def face_content(face: Face) -> dict[str, object]:

@@ -13,6 +13,7 @@ Decoder = Literal["cpu", "gpu"]
 # Minimum values. MTCNN's window is 12 pixels wide.
 _MINIMUM = {
     "max_pixels": 1,
+    "max_images": 1,
     "min_face_size": 12,
     "max_side": 64,
     "threads": 0,
@@ -47,6 +48,10 @@ class Settings:
     """Images with more pixels are refused before they are decoded. Decoding takes 4 to 7 bytes a
     pixel in most formats, and up to 12 for a progressive JPEG or a WebP, whose file is held twice
     more."""
+
+    max_images: int = 16
+    """Images in one request of the open inference protocol (`instances`, `inputs`). Other requests
+    have one. As many are in memory at once as a batch has requests, however many there are."""
 
     min_face_size: int = 40
     """Smallest side of a face that is detected, in pixels of the image after scaling to

@@ -23,7 +23,7 @@ class Batch:
 
     requests: Sequence[RequestContext]
     sizes: Sequence[int | None]  # bytes of each image; None where there is no valid request
-    outcomes: Sequence[Answer | Failure]
+    outcomes: Sequence[Sequence[Answer | Failure]]  # of each request's images
     stages: Sequence[Stage]
     start: int  # nanoseconds since 1970
     seconds: float
@@ -49,13 +49,14 @@ class Telemetry:
         """Give a batch to all of them."""
         if self._metrics is not None:
             seconds = total_seconds(batch.stages)
-            self._metrics.add(values_of(batch.outcomes, seconds, batch.seconds))
+            every = [outcome for outcomes in batch.outcomes for outcome in outcomes]
+            self._metrics.add(values_of(every, seconds, batch.seconds))
         for index, request in enumerate(batch.requests):
             trace_id = request.trace_id
             if self._tracing is not None:
-                outcome = batch.outcomes[index]
+                facts = _facts(batch.outcomes[index])
                 trace_id = self._tracing.record(
-                    request, _facts(outcome), batch.stages, batch.start, batch.seconds
+                    request, facts, batch.stages, batch.start, batch.seconds
                 )
             if self._log_requests:
                 _lines.info(request_line(self._model, batch, index, trace_id))
@@ -66,7 +67,7 @@ def request_line(model: Model, batch: Batch, index: int, trace_id: str = "") -> 
 
     Nothing of its image but numbers of bytes, pixels and faces; no message, which may quote it.
     """
-    request, outcome = batch.requests[index], batch.outcomes[index]
+    request = batch.requests[index]
     # first, as log4j2.xml looks for it
     content: dict[str, object] = {"request_id": request.request_id}
     if request.torchserve_id != request.request_id:
@@ -76,7 +77,7 @@ def request_line(model: Model, batch: Batch, index: int, trace_id: str = "") -> 
     start = datetime.fromtimestamp(batch.start / 1e9, UTC)
     content["time"] = start.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     content |= {"model": model.name, "version": model.version, "weights": model.weights}
-    content |= _facts(outcome)
+    content |= _facts(batch.outcomes[index])
     if (size := batch.sizes[index]) is not None:
         content["bytes"] = size
     content["batch"] = len(batch.requests)
@@ -88,8 +89,19 @@ def request_line(model: Model, batch: Batch, index: int, trace_id: str = "") -> 
     return json.dumps(content, separators=(",", ":"))
 
 
-def _facts(outcome: Answer | Failure) -> dict[str, int | str]:
-    """What came of a request."""
+def _facts(outcomes: Sequence[Answer | Failure]) -> dict[str, int | str]:
+    """What came of a request; of one with several images, their numbers."""
+    if len(outcomes) > 1:
+        answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+        faces = sum(len(answer.faces or ()) for answer in answers)
+        return {
+            "status": 200,
+            "outcome": ANSWERED,
+            "images": len(outcomes),
+            "failed": len(outcomes) - len(answers),
+            "faces": faces,
+        }
+    (outcome,) = outcomes
     if isinstance(outcome, Failure):
         return {"status": outcome.code, "outcome": outcome.type}
     facts: dict[str, int | str] = {"status": 200, "outcome": ANSWERED}

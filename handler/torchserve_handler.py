@@ -7,7 +7,6 @@ class.
 import logging
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,11 +28,10 @@ try:
     from handler.integrity import IntegrityError, check_folder, described, identity_of, model_files
     from handler.malloc import HeapLimit, keep_freed_memory
     from handler.metrics import Metrics
-    from handler.open_inference import model_infer_response
     from handler.pipeline import Pipeline
+    from handler.received import ModelInfer, One, Received, outcomes_of, receive
     from handler.request_context import request_context
-    from handler.requests import Request, parse
-    from handler.responses import encode, media_type
+    from handler.requests import Request
     from handler.settings import Settings, SettingsError
     from handler.telemetry import Batch, Telemetry
     from handler.torchserve_patch import patch_torchserve
@@ -53,6 +51,8 @@ if TYPE_CHECKING:
     from ts.context import Context
 
 logger = logging.getLogger(__name__)
+
+_RESPONSE_TIMEOUT = 120  # seconds, TorchServe's default
 
 
 class TorchServeHandler:
@@ -90,9 +90,13 @@ class TorchServeHandler:
         self._model = Model(context.model_name, archived["modelVersion"], weights)
         self._queue_timeout = settings.queue_timeout
         self._explains = settings.explained_faces > 0
+        self._max_images = settings.max_images
+        # as many images are in memory at once as in a batch of requests with one image
+        self._at_once = properties.get("batch_size") or 1
+        self._seconds_to_begin = _response_timeout(context) / 2
         self._watchdog = Watchdog(settings.step_timeout)
         self._pipeline = Pipeline.load(files, settings, device, self._watchdog.progress)
-        self._pipeline.warm_up(properties.get("batch_size") or 1)
+        self._pipeline.warm_up(self._at_once)
         self._heap = HeapLimit()
         self._heap.enforce()
         self._telemetry = Telemetry(
@@ -128,8 +132,9 @@ class TorchServeHandler:
         rows = data or []
         try:
             with self._watchdog:
-                items = [self._item(row, context, index) for index, row in enumerate(rows)]
-                outcomes = self._pipeline.run(items)
+                received = [self._received(row, context, i) for i, row in enumerate(rows)]
+                due = time.monotonic() + self._seconds_to_begin
+                outcomes = outcomes_of(received, due, self._pipeline.run, self._at_once)
         except DeviceLost as lost:
             # After an exception the worker would go on and fail every batch. If the process ends,
             # TorchServe answers this batch with 507 and starts another worker. os._exit, as CUDA
@@ -137,18 +142,19 @@ class TorchServeHandler:
             logger.critical("the worker ends, to be replaced: %s", lost)
             logging.shutdown()
             os._exit(1)
-        for index, outcome in enumerate(outcomes):
-            if isinstance(outcome, Failure):
-                context.set_response_status(outcome.code, outcome.phrase, index)
-            else:
-                context.set_response_status(200, "OK", index)
-            context.set_response_content_type(index, media_type(outcome))
+        responses = [
+            each.response(own, self._model) for each, own in zip(received, outcomes, strict=True)
+        ]
+        for index, response in enumerate(responses):
+            context.set_response_status(response.code, response.phrase, index)
+            context.set_response_content_type(index, response.media_type)
+            for name, value in response.headers.items():
+                context.set_response_header(index, name, value)
             if not _request_headers(context, index):  # a gRPC request
                 # StreamPredictions ends the worker without this header; over REST the header would
                 # turn the answer into a stream.
                 context.set_response_header(index, "ts_stream_next", "false")
         self._heap.enforce()
-        bodies = [encode(outcome, self._model) for outcome in outcomes]
         self._telemetry.record(
             Batch(
                 requests=[
@@ -157,21 +163,16 @@ class TorchServeHandler:
                     )
                     for index, row in enumerate(rows)
                 ],
-                sizes=[len(item.image) if isinstance(item, Request) else None for item in items],
+                sizes=[_size(each) for each in received],
                 outcomes=outcomes,
                 stages=self._pipeline.times.stages,
                 start=clock,
                 seconds=time.perf_counter() - start,
             )
         )
-        return [
-            model_infer_response(body, self._model) if _is_model_infer(context, index) else body
-            for index, body in enumerate(bodies)
-        ]
+        return [response.body for response in responses]
 
-    def _item(
-        self, row: "Mapping[str, object]", context: "Context", index: int
-    ) -> Request | Failure:
+    def _received(self, row: "Mapping[str, object]", context: "Context", index: int) -> Received:
         headers = _request_headers(context, index)
         try:
             explain = headers.get("explain") == "True"  # set by TorchServe itself, in each request
@@ -184,13 +185,15 @@ class TorchServeHandler:
                     "the model has no customized description; ask without customized"
                 )
             if _is_model_infer(context, index):
-                raise InvalidRequest("ModelInfer takes no images here; call Predictions")
+                return ModelInfer(
+                    InvalidRequest("ModelInfer takes no images here; call Predictions")
+                )
             check_queue_timeout(headers, self._queue_timeout, time.time())
             repeated = getattr(row, "repeated", ())
-            request = parse(row, headers, repeated, [*self._pipeline.predictors])
-            return replace(request, explain=explain)
+            tasks = [*self._pipeline.predictors]
+            return receive(row, headers, repeated, tasks, self._max_images, explain=explain)
         except Failure as failure:
-            return failure
+            return One(failure)
 
 
 def _metrics(context: "Context", model: Model) -> Metrics | None:
@@ -206,6 +209,18 @@ def _metrics(context: "Context", model: Model) -> Metrics | None:
             error,
         )
         return None
+
+
+def _response_timeout(context: "Context") -> float:
+    """Seconds after which TorchServe kills a worker that has not answered a batch."""
+    given = (context.model_yaml_config or {}).get("responseTimeout")
+    return given if isinstance(given, int) and given > 0 else _RESPONSE_TIMEOUT
+
+
+def _size(received: Received) -> int | None:
+    """Bytes of a request's images; None where there is no valid one."""
+    sizes = [len(item.image) for item in received.items if isinstance(item, Request)]
+    return sum(sizes) if sizes else None
 
 
 def _workers_on_gpus() -> int:

@@ -136,6 +136,7 @@ def reply_of(response: http.client.HTTPResponse) -> ProxyReply:
         response.status,
         response.getheader("Content-Type"),
         response.read(),
+        response.getheader("Inference-Header-Content-Length"),
         response.getheader("Retry-After"),
         response.getheader("WWW-Authenticate"),
     )

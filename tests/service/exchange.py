@@ -33,6 +33,7 @@ class Reply:
     status: int
     type: str | None
     body: bytes
+    inference_header: str | None = None  # bytes of JSON before binary tensors
 
     @property
     def content(self) -> Any:
@@ -52,7 +53,12 @@ def rest(
     try:
         connection.request(method, path, body, dict(headers or {}))
         response = connection.getresponse()
-        return Reply(response.status, response.getheader("content-type"), response.read())
+        return Reply(
+            response.status,
+            response.getheader("content-type"),
+            response.read(),
+            response.getheader("inference-header-content-length"),
+        )
     finally:
         connection.close()
 

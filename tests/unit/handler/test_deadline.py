@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handler.deadline import check_queue_timeout
+from handler.deadline import check_due, check_queue_timeout
 from handler.errors import WaitedTooLong
 
 NOW = 1_800_000_000.5
@@ -53,3 +53,10 @@ def test_any_header(header: str) -> None:
         check_queue_timeout({"X-Request-Start": header}, LONGEST, NOW)
     except WaitedTooLong:
         assert header.startswith("t=")
+
+
+def test_images_that_begin_in_time() -> None:
+    for due, now in ((None, 1e9), (5.0, 4.9), (5.0, 5.0)):
+        check_due(due, now)
+    with pytest.raises(WaitedTooLong, match="^the images before this one took too long"):
+        check_due(5.0, 5.1)

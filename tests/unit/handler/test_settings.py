@@ -22,6 +22,7 @@ def test_defaults() -> None:
 def test_each_can_be_set() -> None:
     values = {
         "max_pixels": 1,
+        "max_images": 4,
         "min_face_size": 20,
         "max_side": 640,
         "threads": 2,
@@ -33,7 +34,7 @@ def test_each_can_be_set() -> None:
         "log_requests": False,
     }
     assert Settings.from_mapping(values) == Settings(
-        1, 20, 640, 2, 5, 7, "float32", "gpu", 3, False
+        1, 4, 20, 640, 2, 5, 7, "float32", "gpu", 3, False
     )
     assert vars(Settings()).keys() == values.keys()
 
@@ -48,8 +49,8 @@ def test_unknown_key() -> None:
         Settings.from_mapping({"max_pixel": 5})
     assert str(caught.value) == (
         "model-config.yaml: handler has an unknown key 'max_pixel'; "
-        "known are max_pixels, min_face_size, max_side, threads, step_timeout, queue_timeout, "
-        "explained_faces, precision, decoder, log_requests"
+        "known are max_pixels, max_images, min_face_size, max_side, threads, step_timeout, "
+        "queue_timeout, explained_faces, precision, decoder, log_requests"
     )
 
 

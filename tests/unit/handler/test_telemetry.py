@@ -22,7 +22,7 @@ STAGES = (Stage("decode", START, 0.002), Stage("detect", START, 0.03), Stage("de
 def batch(*outcomes: Answer | Failure, requests: Iterable[RequestContext] = ()) -> Batch:
     contexts = [*requests] or [RequestContext("own", "own")] * len(outcomes)
     sizes = [None if isinstance(outcome, Failure) else 1234 for outcome in outcomes]
-    return Batch(contexts, sizes, outcomes, STAGES, START, 0.1403)
+    return Batch(contexts, sizes, [[each] for each in outcomes], STAGES, START, 0.1403)
 
 
 def test_the_line_of_an_answer() -> None:
