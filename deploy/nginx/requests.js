@@ -1,4 +1,4 @@
-// Checks that nginx cannot configure: unknown option headers, and the parts of a form.
+// Checks that nginx cannot configure: unknown options in headers and queries, and the parts of a form.
 
 import messages from 'messages.js';
 
@@ -29,10 +29,10 @@ const LIKE_AN_OPTION = new RegExp(
     '|annot[a-z]{0,9}))$'
 );
 
-// Passes a request to TorchServe; refuses a misspelt or long option header, and a
-// form that is expensive to parse.
+// Passes a request to TorchServe, with the options of its headers and its query as headers; refuses a
+// misspelt or long option, and a form that is expensive to parse.
 function inspect(r) {
-    const option = faultOfOptions(r.headersIn);
+    const option = faultOfOptions(r.headersIn) || faultOfQuery(r.args, r.headersIn);
     if (option) {
         refuse(r, 'InvalidOption', option);
         return;
@@ -43,12 +43,44 @@ function inspect(r) {
         refuse(r, 'InvalidRequest', fault);
         return;
     }
+    OPTIONS.forEach((header) => {
+        r.variables[`option_${nameOf(header)}`] = r.args[nameOf(header)] || r.headersIn[header] || '';
+    });
     r.internalRedirect('@torchserve');
 }
 
 function refuse(r, type, message) {
+    const failure = { code: 400, type: type, message: message };
+    if (/^\/v[12]\//.test(r.variables.request_uri)) {
+        failure.error = message; // which clients of the open inference protocol read
+    }
     r.headersOut['Content-Type'] = 'application/json';
-    r.return(400, JSON.stringify({ code: 400, type: type, message: message }));
+    r.return(400, JSON.stringify(failure));
+}
+
+// An option's name in a query, a form or JSON.
+function nameOf(header) {
+    return header.slice(2).toLowerCase().replace(/-/g, '_');
+}
+
+// The fault of a query, which may have options alone; empty if there is none.
+function faultOfQuery(query, headers) {
+    const names = OPTIONS.map(nameOf);
+    for (const name in query) {
+        const value = query[name];
+        const at = names.indexOf(name);
+        if (at < 0) {
+            return `there is no option '${name.slice(0, 64)}'; known are ${names.join(', ')}`;
+        }
+        if (typeof value !== 'string' || headers[OPTIONS[at]]) {
+            return `${name} is given twice, in the query or as a header too`;
+        }
+        // it becomes a header, in which a line's end would begin another
+        if (!/^[ -~]+$/.test(value) || value.length > OPTION_LENGTH) {
+            return `${name} has 1 to ${OPTION_LENGTH} letters in a query`;
+        }
+    }
+    return '';
 }
 
 // The fault of an option's header, misspelt or long; empty if there is none.

@@ -21,7 +21,8 @@ from tests.service.exchange import Reply
 from tests.torchserve import ROOT, Service, free_ports
 
 UNCHANGED = [
-    *("nginx.conf", "api.conf", "grpc.conf", "requests.js", "messages.js"),
+    *("nginx.conf", "api.conf", "grpc.conf", "health.conf", "bare.conf"),
+    *("requests.js", "messages.js", "models.js", "openapi.json"),
     *("keys.lua", "logs.lua", "fair_share.lua"),
 ]
 TEMPORARY = "".join(
@@ -144,11 +145,15 @@ def reply_of(response: http.client.HTTPResponse) -> ProxyReply:
 
 @contextlib.contextmanager
 def proxied(
-    service: Service, more: str = "", changes: Mapping[str, str] | None = None
+    service: Service,
+    more: str = "",
+    changes: Mapping[str, str] | None = None,
+    site_changes: Mapping[str, str] | None = None,
 ) -> Iterator[Proxy]:
     """nginx in front of `service`; `more` are directives of the test's own.
 
-    `changes`: what stands in nginx.conf, and what stands there instead.
+    `changes`: what stands in nginx.conf, and what stands there instead; `site_changes`: the same of
+    site.conf.
     """
     (port,) = free_ports(1)
     # Not pytest's folder: nginx's workers are another user, who may not look into it.
@@ -161,7 +166,7 @@ def proxied(
             text = (proxy.folder / "nginx.conf").read_text()
             assert text.count(shipped) == 1, shipped
             (proxy.folder / "nginx.conf").write_text(text.replace(shipped, own))
-        (proxy.folder / "site.conf").write_text(TEMPORARY + site(proxy, more))
+        (proxy.folder / "site.conf").write_text(TEMPORARY + site(proxy, more, site_changes or {}))
         certificate = [ROOT / "deploy" / "certificate.sh", name, "localhost", "127.0.0.1"]
         subprocess.run(certificate, check=True)
         nginx = ["nginx", "-p", name, "-c", "nginx.conf", "-e", "error.log"]
@@ -178,11 +183,12 @@ def proxied(
             await_end(pid)
 
 
-def site(proxy: Proxy, more: str) -> str:
+def site(proxy: Proxy, more: str, changes: Mapping[str, str]) -> str:
     """The shipped site.conf with other addresses and folders, and `more` in its server."""
     text = (ROOT / "deploy" / "nginx" / "site.conf").read_text()
     for shipped, own in {
         "server 127.0.0.1:8080;": f"server {urlsplit(proxy.service.rest).netloc};",
+        "server 127.0.0.1:8081;": f"server {urlsplit(proxy.service.management).netloc};",
         "server 127.0.0.1:7070;": f"server {proxy.service.grpc};",
         "listen 443 ssl http2;": f"listen 127.0.0.1:{proxy.port} ssl http2;",
         "listen [::]:443 ssl http2;": "",
@@ -192,6 +198,7 @@ def site(proxy: Proxy, more: str) -> str:
         "/var/log/nginx/access.log": str(proxy.folder / "access.log"),
         "/var/log/nginx/error.log": str(proxy.folder / "error.log"),
         "include api.conf;": f"{more} include api.conf;",
+        **changes,
     }.items():
         assert text.count(shipped) == 1, shipped
         text = text.replace(shipped, own)

@@ -25,8 +25,12 @@ def test_all_options_pass():
     headers = re.findall("'(.*?)'", names)
     assert [header.lower() for header in headers] == list(HEADERS)
     routes = (ROOT / "deploy/nginx/api.conf").read_text()
-    passed = dict(re.findall(r"proxy_set_header (X-\S+) \$(http_\S+);", routes))
-    assert passed == {h: "http_" + h.lower().replace("-", "_") for h in headers}
+    passed = dict(re.findall(r"proxy_set_header (X-\S+) \$(option_\S+);", routes))
+    assert passed == {header: f"option_{HEADERS[header.lower()]}" for header in headers}
+    nginx = (ROOT / "deploy/nginx/nginx.conf").read_text()
+    assert re.findall(r"js_var \$option_(\w+);", nginx) == list(NAMES)
+    (from_pages,) = re.findall('"Authorization, Content-Type, (.*?)";', nginx)
+    assert from_pages.split(", ")[2:] == headers
     assert f"PARTS = {len(NAMES) + 1};" in REQUESTS_JS
     messages = (ROOT / "deploy/nginx/messages.js").read_text()
     assert f"FIELDS = {len(NAMES) + 3};" in messages

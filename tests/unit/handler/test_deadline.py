@@ -58,5 +58,5 @@ def test_any_header(header: str) -> None:
 def test_images_that_begin_in_time() -> None:
     for due, now in ((None, 1e9), (5.0, 4.9), (5.0, 5.0)):
         check_due(due, now)
-    with pytest.raises(WaitedTooLong, match="^the images before this one took too long"):
+    with pytest.raises(WaitedTooLong, match=r"^the images before this one took too long"):
         check_due(5.0, 5.1)

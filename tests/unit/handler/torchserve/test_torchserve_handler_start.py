@@ -79,7 +79,7 @@ class TestInitialize:
         assert line.startswith(words)
         assert "size=64" in line
         assert "thresholds=(0.6, 0.7, 0.7)" in line
-        assert "max_pixels=300000, min_face_size=30" in line
+        assert "max_pixels=300000, max_images=16, min_face_size=30" in line
 
     @pytest.mark.parametrize("config", ["", "handler:\n", "batchSize: 4\n"])
     def test_without_settings(self, archive: Path, tmp_path: Path, config: str) -> None:
