@@ -33,12 +33,21 @@ class _Kind(Protocol):
     def typed(self, value: object) -> object:
         """A value of JSON as the option's; raises ValueError if it is none."""
 
+    @property
+    def schema(self) -> dict[str, object]:
+        """The JSON schema of a typed value."""
+
 
 @dataclass(frozen=True)
 class _Range:
     low: int
     high: int
     whole: bool
+
+    @property
+    def schema(self) -> dict[str, object]:
+        kind = "integer" if self.whole else "number"
+        return {"type": kind, "minimum": self.low, "maximum": self.high}
 
     def __str__(self) -> str:
         return f"a {'whole ' if self.whole else ''}number from {self.low} to {self.high}"
@@ -60,6 +69,10 @@ class _Range:
 
 @dataclass(frozen=True)
 class _Flag:
+    @property
+    def schema(self) -> dict[str, object]:
+        return {"type": "boolean"}
+
     def __str__(self) -> str:
         return "true or false"
 
@@ -75,6 +88,10 @@ class _Flag:
 @dataclass(frozen=True)
 class _Names:
     known: tuple[str, ...]
+
+    @property
+    def schema(self) -> dict[str, object]:
+        return {"type": "string", "pattern": "^[^,]+(,[^,]+)*$"}
 
     def __str__(self) -> str:
         return f"one or more of {', '.join(self.known) or 'none'}, with commas between them"
@@ -95,6 +112,10 @@ class _Names:
 @dataclass(frozen=True)
 class _Choice:
     known: tuple[str, ...]
+
+    @property
+    def schema(self) -> dict[str, object]:
+        return {"type": "string", "enum": [*self.known]}
 
     def __str__(self) -> str:
         return " or ".join(self.known)
@@ -137,6 +158,15 @@ LIKE_AN_OPTION: Final = re.compile(
     r"|x[-_](attr[a-z]{0,9}|top[-_]?[kn]|distribution[s]?|relative([-_]?box(es)?)?"
     r"|annot[a-z]{0,9})"
 )
+
+
+def schemas() -> dict[str, dict[str, object]]:
+    """The JSON schema of each option, with its default where it has one."""
+    defaults = {field.name: field.default for field in fields(Options)}
+    return {
+        name: kind.schema | ({"default": defaults[name]} if defaults[name] else {})
+        for name, kind in _KINDS.items()
+    }
 
 
 def of_headers(headers: Mapping[str, str]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Writes the tables of README.md and docs/ that come from files and from code.
+"""Writes the tables of README.md and docs/ that come from files and from code, and openapi.json.
 
     python scripts/render_docs.py            writes them
     python scripts/render_docs.py --check    exit 1 if one is not up to date
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from handler import errors, settings
+from server.openapi import document
 from train.evaluation.metrics import ALL, Measured
 from train.evaluation.results import Results
 from train.evaluation.tables import Table
@@ -27,6 +28,7 @@ with exit_if_missing():
 
 ROOT = Path(__file__).resolve().parent.parent
 STORE = ROOT / "model_store"
+API = ROOT / "deploy" / "nginx" / "openapi.json"
 CONFIG = ROOT / "train" / "config"
 NAMES = {"utkface": "UTKFace", "appa_real": "APPA-REAL", "portraits": "portraits"}
 OVER_REST = {  # files of bench.evaluate_service
@@ -251,9 +253,11 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where it would")
     check = parser.parse_args().check
     stale = 0
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        text = path.read_text()
-        if (new := rendered(text)) != text:
+    pages = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    current = {page: rendered(page.read_text()) for page in pages}
+    current[API] = json.dumps(document(), indent=1) + "\n"
+    for path, new in current.items():
+        if not path.exists() or new != path.read_text():
             stale += 1
             print(f"{path.relative_to(ROOT)} {'is not up to date' if check else 'written'}")
             if not check:

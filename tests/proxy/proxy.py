@@ -186,9 +186,10 @@ def proxied(
 def site(proxy: Proxy, more: str, changes: Mapping[str, str]) -> str:
     """The shipped site.conf with other addresses and folders, and `more` in its server."""
     text = (ROOT / "deploy" / "nginx" / "site.conf").read_text()
+    management = urlsplit(proxy.service.management).netloc or "127.0.0.1:1"  # nobody
     for shipped, own in {
         "server 127.0.0.1:8080;": f"server {urlsplit(proxy.service.rest).netloc};",
-        "server 127.0.0.1:8081;": f"server {urlsplit(proxy.service.management).netloc};",
+        "server 127.0.0.1:8081;": f"server {management};",
         "server 127.0.0.1:7070;": f"server {proxy.service.grpc};",
         "listen 443 ssl http2;": f"listen 127.0.0.1:{proxy.port} ssl http2;",
         "listen [::]:443 ssl http2;": "",

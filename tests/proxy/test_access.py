@@ -167,8 +167,8 @@ def test_without_a_valid_key(proxy: Proxy, key, authorization):
 
 def test_key_of_a_query_string_is_refused_and_not_logged(proxy: Proxy, key):
     path = f"/predictions/age?key={key}"
-    assert proxy.ask(JPEG, BYTES, path).failure == (400, "InvalidRequest")
-    assert proxy.ask(JPEG, BYTES, path, key=key).failure == (400, "InvalidRequest")
+    assert proxy.ask(JPEG, BYTES, path).failure == (401, "Unauthorized")
+    assert proxy.ask(JPEG, BYTES, path, key=key).failure == (400, "InvalidOption")
     assert key not in proxy.logs()
 
 
@@ -215,9 +215,12 @@ CLOSED = [
     ("GET", "/metrics"),
     ("GET", "/token"),
     ("GET", "/api-description"),
-    ("GET", "/v1/models/age"),
-    ("POST", "/v1/models/age:predict"),
-    ("POST", "/v2/models/age/infer"),
+    ("GET", "/v1/models"),
+    ("POST", "/v1/models/age:explain"),
+    ("POST", "/v1/models/age:predict/x"),
+    ("POST", "/v2/models/age/explain"),
+    ("POST", "/v2/models/age/infer/x"),
+    ("POST", "/v2/repository/index"),
     ("POST", "/invocations"),
     ("POST", "/predictions"),
     ("POST", "/predictions/"),

@@ -56,7 +56,7 @@ FAILURES = {
     "a coding": (request("KEY", PREDICT, "Transfer-Encoding: foo\r\n\r\n"), 501),
     "two codings": (request("KEY", PREDICT, "Transfer-Encoding: gzip, chunked\r\n\r\n"), 501),
     "too large": (request("KEY", PREDICT, TOO_LONG), 413),
-    "too large, with a query": (request("KEY", PREDICT + "?a=b", TOO_LONG), 400),
+    "too large, with a query": (request("KEY", PREDICT + "?a=b", TOO_LONG), 413),
     "too large, without a key": (request("", PREDICT, TOO_LONG), 413),
     "too large, to an unknown path": (request("", "/x", TOO_LONG), 413),
     "too large, for health": (request("", "/ping", "Content-Length: 5000\r\n\r\n", "GET"), 413),
