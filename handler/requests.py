@@ -71,11 +71,13 @@ def parse(
 def parsed_json(row: Mapping[str, object], content_type: str) -> Mapping[str, object]:
     """The row with its JSON body parsed, where it has one that TorchServe did not parse.
 
-    Raises InvalidRequest for bad JSON.
+    A body without a type is JSON if it begins so: tritonclient gives none. Raises InvalidRequest
+    for bad JSON.
     """
-    body = row.get("body")
-    is_json = row.keys() == {"body"} and _media_type(content_type) == "application/json"
-    if is_json and isinstance(body, bytes | bytearray) and body:
+    body, kind = row.get("body"), _media_type(content_type)
+    if row.keys() != {"body"} or not isinstance(body, bytes | bytearray) or not body:
+        return row
+    if kind == "application/json" or (not kind and body.startswith(b"{")):
         return {"body": parse_json(body, _JSON_USAGE)}
     return row
 

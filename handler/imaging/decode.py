@@ -11,6 +11,7 @@ from typing import Final
 from PIL import Image, ImageFile, JpegImagePlugin, WebPImagePlugin
 
 from handler.errors import Failure, ImageTooLarge, InvalidImage, UnsupportedImageFormat
+from handler.imaging import heif
 from handler.imaging.conversion import ON_THEIR_SIDE, upright_rgb
 from handler.imaging.crop import RGBImage
 from handler.imaging.exif import orientation
@@ -101,6 +102,8 @@ def _decode(
     body: bytes, max_pixels: int, side: int | None, jpeg: JPEGDecoder | None
 ) -> DecodedImage:
     name = served_format(body)
+    if name is None and (kind := heif.kind_of(body)) is not None:
+        return _contained(body, kind, max_pixels)
     if name is None:
         served = f"{', '.join(SERVED[:-1])} or {SERVED[-1]}"
         raise UnsupportedImageFormat(f"the body {described(body)}; send {served}")
@@ -111,6 +114,22 @@ def _decode(
     if name == "JPEG" and lacks_end(needed):
         return _without_end(needed, max_pixels, orientation(exif))
     return _pillow(needed, name, max_pixels, side, orientation(exif), jpeg)
+
+
+def _contained(body: bytes, kind: heif.Kind, max_pixels: int) -> DecodedImage:
+    """Decode the primary image of an HEIC or AVIF file. Raises Failure, as `_pillow`."""
+    try:
+        file = heif.opened(body, kind)
+        _refuse_too_large(file.size, max_pixels)
+        image = upright_rgb(file.load(), file.orientation)
+        return DecodedImage(image, image.shape[1], image.shape[0])
+    except (Failure, MemoryError):
+        raise
+    except Exception as error:  # libheif and libavif raise several kinds
+        raise InvalidImage(
+            f"the {kind} cannot be decoded: it is truncated, corrupt or of a variant that is not "
+            "decoded here; send the file again, byte for byte, or save it as JPEG"
+        ) from error
 
 
 def _pillow(
@@ -132,7 +151,8 @@ def _pillow(
             # only this format's parser gets the bytes
             Image.open(io.BytesIO(body), formats=[name.upper()]) as pil_image,
         ):
-            _refuse_too_large(pil_image, max_pixels)
+            is_run_length = bool(pil_image.tile) and pil_image.tile[0].codec_name == "bmp_rle"
+            _refuse_too_large(pil_image.size, max_pixels, is_run_length=is_run_length)
             width, height = pil_image.size
             lossless = name == "JPEG" and is_lossless(body)
             if side is not None and not lossless:
@@ -229,18 +249,19 @@ def _digest(image: DecodedImage) -> bytes:
     return hashlib.sha256(image.image.data).digest()
 
 
-def _refuse_too_large(pil_image: ImageFile.ImageFile, max_pixels: int) -> None:
-    pixels, wanted = pil_image.width * pil_image.height, "one"
-    if pil_image.tile and pil_image.tile[0].codec_name == "bmp_rle":
+def _refuse_too_large(
+    size: tuple[int, int], max_pixels: int, *, is_run_length: bool = False
+) -> None:
+    (width, height), wanted = size, "one"
+    if is_run_length:
         max_pixels, wanted = min(max_pixels, _RUN_LENGTH_PIXELS), "a run-length encoded BMP"
-    if pixels > max_pixels:
+    if width * height > max_pixels:
         raise ImageTooLarge(
-            f"the image has {math.ceil(pixels / 1e5) / 10:g} megapixels "
-            f"({pil_image.width} x {pil_image.height}); "
-            f"send {wanted} of {max_pixels / 1e6:g} at most"
+            f"the image has {math.ceil(width * height / 1e5) / 10:g} megapixels "
+            f"({width} x {height}); send {wanted} of {max_pixels / 1e6:g} at most"
         )
-    if max(pil_image.size) > _SIDE:
+    if max(size) > _SIDE:
         raise ImageTooLarge(
-            f"the image has a side of {max(pil_image.size)} pixels "
-            f"({pil_image.width} x {pil_image.height}); send one of {_SIDE} at most"
+            f"the image has a side of {max(size)} pixels ({width} x {height}); "
+            f"send one of {_SIDE} at most"
         )

@@ -195,8 +195,9 @@ OTHER_FORMATS: Final = [
     _fixed("SVG", b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', NOT_SERVED),
     _fixed("HTML", b"<!doctype html><html><body>404</body></html>", NOT_SERVED),
     File("TIFF", lambda p: encoded(p, "TIFF"), NOT_SERVED),
-    _fixed("HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", NOT_SERVED),
-    File("AVIF", lambda p: encoded(p[::8, ::8], "AVIF"), NOT_SERVED),
+    # with the extra heif
+    _fixed("HEIC without an image", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", NO_IMAGE),
+    File("AVIF", lambda p: encoded(p, "AVIF"), PORTRAIT),
     File("JPEG 2000", lambda p: encoded(p, "JPEG2000"), NOT_SERVED),
     File("icon", lambda p: encoded(p, "ICO"), NOT_SERVED),
     File("PPM", lambda p: encoded(p, "PPM"), NOT_SERVED),

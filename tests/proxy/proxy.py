@@ -126,7 +126,8 @@ class ProxyReply(Reply):
     def failure(self) -> tuple[int, str]:
         """Status and type of a failure; its body must be whole."""
         assert self.type == "application/json"
-        assert self.content.keys() == {"code", "type", "message"}
+        assert self.content.keys() - {"error"} == {"code", "type", "message"}
+        assert self.content.get("error") in (None, self.content["message"])  # of /v1 and /v2
         assert self.content["message"]
         assert self.content["code"] == self.status
         return self.status, self.content["type"]

@@ -67,6 +67,13 @@ class TestReceive:
             "error": item.message,
         }
 
+    def test_a_body_without_a_type(self) -> None:
+        """As tritonclient sends it; of another type it is an image's."""
+        body = bytearray(json.dumps({"instances": [BASE64]}).encode())
+        assert receive({"body": body}, {}, (), (), 4).items == (Request(PHOTO),)
+        kind = {"Content-Type": "application/octet-stream"}
+        assert receive({"body": body}, kind, (), (), 4) == One(Request(bytes(body)))
+
     def test_bad_json(self) -> None:
         """Of which protocol it is cannot be told."""
         with pytest.raises(InvalidRequest, match=r"^bad JSON: .*; send \{\"data\""):

@@ -247,7 +247,7 @@ class TestFailures:
             raise OSError
 
         monkeypatch.setattr(Image, "open", noted)
-        others = ("TIFF", "ICO", "PPM", "TGA", "PCX", "JPEG2000", "AVIF", "EPS", "PDF")
+        others = ("TIFF", "ICO", "PPM", "TGA", "PCX", "JPEG2000", "EPS", "PDF")
         for kind in ("JPEG", "PNG", "WEBP", "BMP", "GIF", *others):
             with pytest.raises(Failure):
                 decode(encoded(IMAGE, kind), LIMIT)
