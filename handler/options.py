@@ -155,8 +155,8 @@ LIKE_AN_OPTION: Final = re.compile(
     r"([-_]?(min|max|minimum|maximum|num|number|count|score|threshold|limit|size))*"
     r"|(x[-_])?(min|max)(imum)?[-_]?((num|number|of)[-_])*(fac|f[aces]{4}|conf(?!ig)).*"
     r"|x[-_](min|max)(imum)?[-_]?(detect|score|prob|thresh|result|people|person|count|num).*"
-    r"|x[-_](attr[a-z]{0,9}|top[-_]?[kn]|distribution[s]?|relative([-_]?box(es)?)?"
-    r"|annot[a-z]{0,9})"
+    r"|x[-_](at{1,2}r[a-z]{0,9}|top[-_]?[kn]|distrib[a-z]{0,9}|relativ[a-z]{0,3}([-_]?box(es)?)?"
+    r"|qual{1,2}it[a-z]{0,4}|an{1,2}ot[a-z]{0,9})"
 )
 
 

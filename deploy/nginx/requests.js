@@ -25,8 +25,8 @@ const LIKE_AN_OPTION = new RegExp(
     '([-_]?(min|max|minimum|maximum|num|number|count|score|threshold|limit|size))*' +
     '|(x[-_])?(min|max)(imum)?[-_]?((num|number|of)[-_])*(fac|f[aces]{4}|conf(?!ig)).*' +
     '|x[-_](min|max)(imum)?[-_]?(detect|score|prob|thresh|result|people|person|count|num).*' +
-    '|x[-_](attr[a-z]{0,9}|top[-_]?[kn]|distribution[s]?|relative([-_]?box(es)?)?' +
-    '|annot[a-z]{0,9}))$'
+    '|x[-_](at{1,2}r[a-z]{0,9}|top[-_]?[kn]|distrib[a-z]{0,9}|relativ[a-z]{0,3}([-_]?box(es)?)?' +
+    '|qual{1,2}it[a-z]{0,4}|an{1,2}ot[a-z]{0,9}))$'
 );
 
 // Passes a request to TorchServe, with the options of its headers and its query as headers; refuses a

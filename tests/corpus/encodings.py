@@ -233,7 +233,8 @@ OPTIONS: Final = [
 ]
 HEADERS: Final = [
     *(_header(name) for name in ("X-Max-Face", "x_max_faces", "Max-Faces", "X-Min-Confidance")),
-    *(_header(name) for name in ("X-Attribute", "X-Top-N")),
+    *(_header(name) for name in ("X-Min-Confidense", "X-Atributes", "X-Top-N", "X-Qualities")),
+    *(_header(name) for name in ("X-Distributon", "X-Relativ", "X-Anotate")),
     Message(
         "headers of proxies",
         PORTRAIT,

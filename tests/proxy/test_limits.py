@@ -97,6 +97,7 @@ def test_two_images(proxy: Proxy, key):
     [
         *("X-Max-Face", "x_max_faces", "Max-Faces", "X-Min-Confidance"),
         *("X-Attribute", "X_Top_K", "X-Distributions", "X-Relative-Box", "X-Annotated"),
+        *("X-Min-Confidense", "X-Quallity", "X-Distributon", "X-Relativ", "X-Anotate"),
     ],
 )
 def test_header_that_is_meant_for_an_option(proxy: Proxy, key, name):

@@ -26,6 +26,7 @@ EVERY = dict.fromkeys(("X-Distribution", "X-Quality", "X-Relative"), "true")
 def schemathesis() -> str:
     """The command, of an environment of its own; skips where .ci/run has made none."""
     if not (environment := os.environ.get("CLIENTS_ENVIRONMENT")):
+        assert "CLIENTS_ARE_TESTED" not in os.environ
         pytest.skip("no CLIENTS_ENVIRONMENT with other people's clients: see CONTRIBUTING.md")
     return str(Path(environment) / "bin" / "schemathesis")
 
