@@ -47,7 +47,7 @@ async def kserve(address: str, model: str, images: list[bytes], version: str) ->
         return {"answers": reply["predictions"]}
     tensor = InferInput("image", [len(texts)], "BYTES", texts)
     asked = InferRequest(model, [tensor], request_id="42")
-    reply = await client.infer(address, asked)
+    reply = await client.infer(address, asked, model_name=model)
     answers = [json.loads(each) for each in reply.outputs[0].data]
     return {"id": reply.id, "model": reply.model_name, "answers": answers}
 
