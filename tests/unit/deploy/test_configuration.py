@@ -5,6 +5,7 @@ import re
 import yaml
 
 from handler.options import HEADERS, LIKE_AN_OPTION, NAMES
+from handler.request_context import ENTRIES
 from tests.torchserve import ROOT
 
 MAX_REQUEST = 20 * 2**20  # bytes
@@ -33,7 +34,7 @@ def test_all_options_pass():
     assert from_pages.split(", ")[2:] == headers
     assert f"PARTS = {len(NAMES) + 1};" in REQUESTS_JS
     messages = (ROOT / "deploy/nginx/messages.js").read_text()
-    assert f"FIELDS = {len(NAMES) + 3};" in messages
+    assert f"FIELDS = {len(NAMES) + 3 + len(ENTRIES)};" in messages
 
 
 def test_limits_agree_with_torchserve_s():
