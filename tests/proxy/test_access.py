@@ -332,7 +332,8 @@ def test_what_is_written_down(proxy: Proxy, key):
     lines = await_logged(proxy.folder / "access.log", last).splitlines()[-3:]
     (name,) = {line.split(" key=")[1].split()[0] for line in lines[:2]}
     assert name in [key.name for key in keys.read(proxy.keys)]
-    assert f' 127.0.0.1 key={name} "POST /predictions/age HTTP/1.1" 200 ' in lines[0]
+    assert f" 127.0.0.1 key={name} id=" in lines[0]
+    assert ' "POST /predictions/age HTTP/1.1" 200 ' in lines[0]
     assert f' 127.0.0.1 key={name} "PUT /predictions/age" 400 ' in lines[1]
     assert f' 127.0.0.1 key= "POST {last} HTTP/1.1" 404 ' in lines[2]
     assert key not in proxy.logs()

@@ -59,6 +59,15 @@ def test_the_line_of_a_failure_does_not_quote_the_request() -> None:
     )
 
 
+def test_the_line_of_several_images() -> None:
+    outcomes = [[Answer(1, 1, ()), InvalidRequest("secret"), Answer(1, 1, None)]]
+    given = Batch([RequestContext("own", "own")], [99], outcomes, STAGES, START, 0.1403)
+    line = json.loads(request_line(MODEL, given, 0))
+    assert (line["status"], line["outcome"], line["bytes"]) == (200, "answered", 99)
+    assert (line["images"], line["failed"], line["faces"]) == (3, 1, 0)
+    assert line.keys().isdisjoint({"width", "height", "message"})
+
+
 def test_a_line_is_one_line_and_begins_with_the_id() -> None:
     # as log4j2.xml tells it from other lines
     line = request_line(MODEL, batch(Answer(1, 1, None)), 0)
