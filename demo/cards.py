@@ -9,7 +9,8 @@ from typing import Final
 from demo.wording import Trouble, summary
 from face_age_client import Answer, Category, Face, Ordinal
 
-_WHAT, _WHOLE: Final = "what", "whole image"
+_WHAT: Final = "what"  # the first column
+_WHOLE: Final = "whole image"
 Cells = Mapping[str, str]  # by the column's title
 
 

@@ -34,7 +34,7 @@ def read(arguments: Sequence[str] | None = None) -> Settings:
         prog="scripts/demo.sh",
         description="A page to try the service with photos, in a browser, until Ctrl-C.",
         epilog="Without --url it starts the service if none runs, and stops it at its end. "
-        f"{KEY} holds the key for a proxy.",
+        f"{KEY} holds the key for a proxy. --install alone makes the environment, and ends.",
     )
     parser.add_argument("--url", type=_url, help=f"ask this service (default: {local})")
     parser.add_argument(
