@@ -1,19 +1,23 @@
-"""`face-age demo`: a page to try the service in a browser, which is scripts/demo.sh of the clone."""
+"""Try the service in a browser: scripts/demo.sh of the clone."""
 
 import os
 import sys
 from pathlib import Path
 from typing import Final
 
-SCRIPT: Final = Path(__file__).resolve().parent.parent / "scripts" / "demo.sh"
+CLONE: Final = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
-    """Become the script; returns only if there is none."""
-    if not SCRIPT.is_file():
-        print("error: face-age demo needs a clone, installed by pip install -e .", file=sys.stderr)
-        return 1
-    os.execv(SCRIPT, [str(SCRIPT), *sys.argv[1:]])  # nosec B606  # no shell
+    """Check the command line, then become the script; returns only if there is none."""
+    if (CLONE / "demo" / "constraints.txt").is_file():
+        from demo import options  # the container has no page
+
+        options.read()
+        script = str(CLONE / "scripts" / "demo.sh")
+        os.execv(script, [script, *sys.argv[1:]])  # nosec B606  # no shell
+    print("error: face-age demo needs a clone, installed by pip install -e .", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

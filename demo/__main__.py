@@ -31,7 +31,7 @@ def serve(settings: options.Settings) -> None:
 
 
 def main() -> int:
-    settings = options.read()
+    settings = options.read(program="scripts/demo.sh")
     started = service.running(settings.url, settings.models)
     try:
         with started if settings.starts_service else nullcontext():

@@ -26,7 +26,9 @@ def card(name: str, result: Found | Trouble) -> str:
     """The HTML of one photo's result; `name` is the file's."""
     title = f"<h2>{escape(name)}</h2>"
     if isinstance(result, Trouble):
-        detail = f"<p><small>The service: {escape(result.detail)}</small></p>" if result.detail else ""
+        detail = (
+            f"<p><small>The service: {escape(result.detail)}</small></p>" if result.detail else ""
+        )
         body = f'<div role="alert"><p>{escape(result.text)}</p>{detail}</div>'
     else:
         text = summary(result.answer)
@@ -69,7 +71,7 @@ def _of_face(number: int, face: Face) -> Cells:
         _WHAT: f"face {number}",
         **_cells(face.predictions),
         "confidence": f"{100 * face.confidence:.1f} %",
-        "box, pixels": f"{x2 - x1:.0f} × {y2 - y1:.0f} at {x1:.0f}, {y1:.0f}",
+        "box, pixels": f"{x2 - x1:.0f} x {y2 - y1:.0f} at {x1:.0f}, {y1:.0f}",
     }
     if face.quality is not None:
         cells |= {

@@ -26,15 +26,15 @@ class Settings:
     key: str
 
 
-def read(arguments: Sequence[str] | None = None) -> Settings:
-    """Read the command line, or `arguments`; exits with a line on a mistake."""
+def read(arguments: Sequence[str] | None = None, program: str | None = None) -> Settings:
+    """Read the command line, or `arguments`, of `program`; exits with a line on a mistake."""
     # scripts/serve.sh listens there
     local = os.environ.get("TS_INFERENCE_ADDRESS", REST_URL)
     parser = argparse.ArgumentParser(
-        prog="scripts/demo.sh",
+        prog=program,
         description="A page to try the service with photos, in a browser, until Ctrl-C.",
         epilog="Without --url it starts the service if none runs, and stops it at its end. "
-        f"{KEY} holds the key for a proxy. --install alone makes the environment, and ends.",
+        f"{KEY} holds the key for a proxy.",
     )
     parser.add_argument("--url", type=_url, help=f"ask this service (default: {local})")
     parser.add_argument(
@@ -50,10 +50,11 @@ def read(arguments: Sequence[str] | None = None) -> Settings:
         default="127.0.0.1",
         help="address of the page (default: 127.0.0.1; 0.0.0.0 lets everybody in the network in)",
     )
-    parser.add_argument("--port", type=_port, help="of the page (default: the first free from 7860)")
+    parser.add_argument("--port", type=_port, help="of the page (default: 7860, or the next free)")
     parser.add_argument(
         "--certificates", type=Path, metavar="PEM", help="trust these, not the system's authorities"
     )
+    parser.add_argument("--install", action="store_true", help="make the environment, and end")
     given = parser.parse_args(arguments)
     return Settings(
         url=given.url or local,

@@ -1,6 +1,6 @@
 """The page, in Gradio."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,59 +28,61 @@ FORGOTTEN: Final = "The photos are forgotten. Choose them again."
 LARGEST_UPLOAD: Final = "100mb"
 
 
+class _Events:
+    """What the page's buttons and fields do; `chosen` are the values of `_fields`.
+
+    Gradio passes the request, which tells pages apart, by its annotation.
+    """
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._askers = {model: Asker.of(settings, model) for model in settings.models}
+        self._folder = folder
+        self._photos = Photos()
+
+    def ask_uploads(
+        self, request: gr.Request, uploads: list[str] | str | None, *chosen: Any
+    ) -> Iterator[tuple[Any, Any]]:
+        """The answers, and nothing, which frees the field for more."""
+        files = [uploads] if isinstance(uploads, str) else uploads or []
+        photos = take(files, self._folder)
+        yield gr.skip(), None
+        for html in self._ask(request, photos, chosen):
+            yield html, gr.skip()
+
+    def ask_example(self, request: gr.Request, *chosen: Any) -> Iterator[str]:
+        yield from self._ask(request, [Photo("example.jpg", EXAMPLE.read_bytes())], chosen)
+
+    def ask_again(self, request: gr.Request, *chosen: Any) -> Iterator[str]:
+        photos = self._photos.get(_page(request))
+        yield from self._ask(request, photos, chosen) if photos else [_note(FORGOTTEN)]
+
+    def clear(self, request: gr.Request) -> str:
+        self.leave(request)
+        return _note(PROMPT)
+
+    def leave(self, request: gr.Request) -> None:
+        self._photos.forget(_page(request))
+        sweep(self._folder)
+
+    def _ask(
+        self, request: gr.Request, photos: Sequence[Photo], chosen: tuple[Any, ...]
+    ) -> Iterator[str]:
+        """The answers so far, after each photo."""
+        self._photos.put(_page(request), photos)
+        model, *values = chosen
+        html = ""
+        for photo in photos:
+            answered = self._askers[model].ask(photo.content, _as_options(*values))
+            html += card(photo.name, answered)
+            yield html
+
+
 def build(settings: Settings, folder: Path) -> gr.Blocks:
     """The page; uploads pass through `folder`, which is Gradio's temporary one.
 
     Raises ValueError and OSError as `Asker.of`.
     """
-    askers = {model: Asker.of(settings, model) for model in settings.models}
-    photos = Photos()
-
-    def ask(
-        shown: Iterable[Photo], model: str, confidence: float, most: float, top: float, quality: bool
-    ) -> Iterator[str]:
-        options: Options = {
-            "min_confidence": confidence,
-            "max_faces": int(most),
-            "top_k": int(top),
-            "quality": quality,
-        }
-        html = ""
-        for photo in shown:
-            html += card(photo.name, askers[model].ask(photo.content, options))
-            yield html
-
-    def ask_uploads(
-        request: gr.Request, uploads: list[str] | str | None, *chosen: Any
-    ) -> Iterator[tuple[Any, Any]]:
-        taken = take([uploads] if isinstance(uploads, str) else uploads or [], folder)
-        yield from ask_photos(taken, chosen, request)
-
-    def ask_photos(
-        shown: list[Photo], chosen: tuple[Any, ...], request: gr.Request
-    ) -> Iterator[tuple[Any, Any]]:
-        photos.put(_page(request), shown)
-        yield gr.skip(), None  # the field is free for more
-        for html in ask(shown, *chosen):
-            yield html, gr.skip()
-
-    def ask_example(request: gr.Request, *chosen: Any) -> Iterator[str]:
-        shown = [Photo("example.jpg", EXAMPLE.read_bytes())]
-        photos.put(_page(request), shown)
-        yield from ask(shown, *chosen)
-
-    def ask_again(request: gr.Request, *chosen: Any) -> Iterator[str]:
-        shown = photos.get(_page(request))
-        yield from ask(shown, *chosen) if shown else [_note(FORGOTTEN)]
-
-    def clear(request: gr.Request) -> str:
-        photos.forget(_page(request))
-        return _note(PROMPT)
-
-    def leave(request: gr.Request) -> None:
-        photos.forget(_page(request))
-        sweep(folder)
-
+    events = _Events(settings, folder)
     with gr.Blocks(title="Faces and ages", analytics_enabled=False) as page:
         gr.Markdown(INTRODUCTION)
         with gr.Row():
@@ -96,19 +98,19 @@ def build(settings: Settings, folder: Path) -> gr.Blocks:
                         buttons=[],
                     )
                 with gr.Accordion("Options", open=False):
-                    chosen = _options(settings)
+                    chosen = _fields(settings)
                 with gr.Row():
                     again = gr.Button(AGAIN, min_width=100)
-                    cleared = gr.Button("Clear", min_width=100)
+                    clear = gr.Button("Clear", min_width=100)
             with gr.Column(scale=2, min_width=280):
                 answers = gr.HTML(_note(PROMPT), elem_id="answers")
-        quiet: Mapping[str, Any] = {"api_visibility": "private"}
-        files.upload(ask_uploads, [files, *chosen], [answers, files], **quiet)
-        webcam.input(ask_uploads, [webcam, *chosen], [answers, webcam], **quiet)
-        example.click(ask_example, chosen, answers, **quiet)
-        again.click(ask_again, chosen, answers, **quiet)
-        cleared.click(clear, None, answers, **quiet)
-        page.unload(leave)
+        private: Mapping[str, Any] = {"api_visibility": "private"}
+        files.upload(events.ask_uploads, [files, *chosen], [answers, files], **private)
+        webcam.input(events.ask_uploads, [webcam, *chosen], [answers, webcam], **private)
+        example.click(events.ask_example, chosen, answers, **private)
+        again.click(events.ask_again, chosen, answers, **private)
+        clear.click(events.clear, None, answers, **private)
+        page.unload(events.leave)
     return page
 
 
@@ -134,16 +136,25 @@ def launch(page: gr.Blocks, settings: Settings) -> str:
     return str(address)
 
 
-def _options(settings: Settings) -> list[Any]:
-    """The model, then the request's options."""
-    several = len(settings.models) > 1
+def _fields(settings: Settings) -> list[Any]:
+    """The model, then what `_as_options` takes."""
+    models = list(settings.models)
     return [
-        gr.Dropdown(list(settings.models), value=settings.models[0], label="Model", visible=several),
+        gr.Dropdown(models, value=models[0], label="Model", visible=len(models) > 1),
         gr.Slider(0, 1, 0.9, step=0.05, label="Confidence that it is a face, at least"),
         gr.Slider(1, 300, 300, step=1, label="Faces, at most"),
-        gr.Slider(1, 20, 5, step=1, label="Categories with their probability, where it predicts some"),
+        gr.Slider(1, 20, 5, step=1, label="Categories, of a model that has some"),
         gr.Checkbox(label="Sharpness, brightness and roll of each face"),
     ]
+
+
+def _as_options(confidence: float, faces: float, categories: float, quality: bool) -> Options:
+    return {
+        "min_confidence": confidence,
+        "max_faces": int(faces),
+        "top_k": int(categories),
+        "quality": quality,
+    }
 
 
 def _note(text: str) -> str:

@@ -51,16 +51,17 @@ def take(uploads: Iterable[str], folder: Path) -> list[Photo]:
     """Read uploaded files and delete them, with what abandoned uploads left in `folder`.
 
     Gradio keeps each upload in a folder of its own. An upload that another page, which sent the
-    same file, has taken first is missing from the result.
+    same file, has taken first is missing from the result. Raises ValueError for a file elsewhere.
     """
     photos = []
     for upload in map(Path, uploads):
+        inside = upload.relative_to(folder)  # raises ValueError: nothing else may be deleted
         try:
             photos.append(Photo(upload.name, upload.read_bytes()))
         except FileNotFoundError:
             continue
         finally:
-            _delete(upload.parent if upload.parent != folder else upload)
+            _delete(folder / inside.parts[0])
     sweep(folder)
     return photos
 

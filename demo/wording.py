@@ -60,7 +60,7 @@ def summary(answer: Answer) -> str:
         return "1 face" if len(answer.faces) == 1 else f"{len(answer.faces)} faces, largest first"
     unseen = (
         f" Faces narrower than {answer.smallest_face:.0f} pixels are not looked for in a photo of "
-        f"{answer.width} × {answer.height}."
+        f"{answer.width} x {answer.height}."
         if answer.smallest_face is not None
         else ""
     )

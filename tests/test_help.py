@@ -109,6 +109,7 @@ NEEDS = {
         )
     ),
     "commands.batch": None,
+    "commands.demo": "client",
     "commands.main": None,
     "commands.predict": "client",
     **dict.fromkeys(
