@@ -25,7 +25,13 @@ def serve(settings: options.Settings) -> None:
         from demo import page  # it reads the environment
 
         built = page.build(settings, Path(folder))
-        print(f"open {page.launch(built, settings)} (Ctrl-C ends it)", flush=True)
+        try:
+            address = page.launch(built, settings)
+        except OSError:
+            if settings.port is None:
+                raise
+            raise OSError(f"port {settings.port} is taken: give another by --port") from None
+        print(f"open {address} (Ctrl-C ends it)", flush=True)
         ended.wait()
         built.close(verbose=False)
 

@@ -27,7 +27,9 @@ def card(name: str, result: Found | Trouble) -> str:
     title = f"<h2>{escape(name)}</h2>"
     if isinstance(result, Trouble):
         detail = (
-            f"<p><small>The service: {escape(result.detail)}</small></p>" if result.detail else ""
+            f"<p><small>The service says: {escape(result.detail)}</small></p>"
+            if result.detail
+            else ""
         )
         body = f'<div role="alert"><p>{escape(result.text)}</p>{detail}</div>'
     else:
