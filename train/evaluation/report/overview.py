@@ -23,13 +23,13 @@ def overview(results: Results, images: AnyHeldOut, day: datetime.date) -> Sectio
     rows.append(
         (
             "baseline, a guess without looking",
-            f"{guess.score:.2f} {unit}, {guess.words} for each of these {kind.items}",
+            f"{guess.score:.2f} {unit}: {guess.words} for each of these {kind.items}",
         )
     )
     rows += [
-        (f"{kind.interval} holds", f"{check[3]} % of them; target {check[2]} %: {check[4]}")
-        for check in tables.checks(results).rows
-        if check[0] == tables.ALL_TOGETHER
+        (f"coverage of {kind.interval}", f"{coverage} %, on target ({target} %): {verdict}")
+        for group, _, target, coverage, verdict in tables.checks(results).rows
+        if group == tables.ALL_TOGETHER
     ]
     parts = [table(Table(("", ""), rows))]
     if compared := tables.compared(results):

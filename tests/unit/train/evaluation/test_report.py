@@ -112,9 +112,9 @@ def test_it_opens_with_what_one_decides_by() -> None:
         ("MAE, [95 % interval]", f"{main} years, of 90 test faces"),
         (
             "baseline, a guess without looking",
-            "22.50 years, the median age, 44.5 years, for each of these faces",
+            "22.50 years: the median age, 44.5 years, for each of these faces",
         ),
-        ("age_interval holds", f"{coverage} % of them; target 88 to 92 %: no"),
+        ("coverage of age_interval", f"{coverage} %, on target (88 to 92 %): no"),
     ]
     assert compared == (
         "<p>On the same 90 test faces the error of this model minus that of the shipped is "
