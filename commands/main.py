@@ -20,6 +20,7 @@ SERVING: Final[Mapping[str, tuple[str, str, str]]] = {
         "predict ages, or other attributes, in photos and folders",
     ),
     "batch": ("commands.batch", "main", "predict them in a million photos, without a service"),
+    "demo": ("commands.demo", "main", "try the service in a browser"),
     "archive": ("server.archive", "main", "pack a model into an archive"),
     "check": ("server.check_archive", "main", "check that archives are as they were packed"),
 }

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = (
-    *("bench", "client/face_age_client", "commands", "deploy", "handler"),
+    *("bench", "client/face_age_client", "commands", "demo", "deploy", "handler"),
     *("loadtests", "scripts", "server", "train"),
 )
 PROBE = "pillow"  # a package with entries in every vulnerability database

@@ -1,4 +1,4 @@
-# Sourced by serve.sh and test.sh: the project's .venv with a set of extras, and a Java.
+# Sourced by serve.sh, test.sh and demo.sh: an environment with a set of packages, and a Java.
 # shellcheck shell=bash
 
 VENV=.venv
@@ -57,20 +57,28 @@ make_venv() {
 }
 
 # install EXTRA,EXTRA,...: what setup.cfg says, in the versions of constraints.txt.
-# A stamp with the hash of all that was asked for is written last and makes the next call quick.
 install() {
-    local extras=$1 stamp wanted quiet
+    install_as "$1" 'setup.cfg pyproject.toml client/pyproject.toml constraints.txt' \
+        -c constraints.txt -e ./client -e ".[$1]"
+}
+
+# install_as NAME 'FILE FILE ...' PIP'S ARGUMENT ...: again only if one of the files has changed.
+# A stamp with the hash of all that was asked for is written last and makes the next call quick.
+install_as() {
+    local name=$1 files=$2 stamp wanted quiet
+    shift 2
     if ! python_fits "$VENV/bin/python" || [ -e "$VENV/unfinished" ]; then
         make_venv
     fi
-    stamp=$VENV/installed-$extras
-    wanted=$(cat setup.cfg pyproject.toml client/pyproject.toml constraints.txt | cksum)
+    stamp=$VENV/installed-$name
+    # shellcheck disable=SC2086  # names without spaces
+    wanted=$(cat $files | cksum)
     [ "$(cat "$stamp" 2> /dev/null)" = "$wanted $PWD" ] && return
     echo "installing into $VENV (a few minutes the first time)"
     touch "$VENV/unfinished"
     [ -t 1 ] || quiet=--quiet
-    "$VENV/bin/python" -m pip install ${quiet:-} --disable-pip-version-check \
-        -c constraints.txt -e ./client -e ".[$extras]" || fail "pip could not install the packages (see above)"
+    "$VENV/bin/python" -m pip install ${quiet:-} --disable-pip-version-check "$@" ||
+        fail "pip could not install the packages (see above)"
     echo "$wanted $PWD" > "$stamp"
     rm "$VENV/unfinished"
 }

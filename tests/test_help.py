@@ -68,7 +68,10 @@ print(json.dumps(results))
 NEEDS = {
     **dict.fromkeys(
         f"scripts/{name}.py"
-        for name in ("archive", "audit", "canned", "check_archive", "predict", "ready", "sbom")
+        for name in (
+            *("archive", "audit", "canned", "check_archive", "demo_picture", "predict", "ready"),
+            "sbom",
+        )
     ),
     "scripts/render_docs.py": "train",
     "deploy/keys.py": None,
@@ -109,6 +112,7 @@ NEEDS = {
         )
     ),
     "commands.batch": None,
+    "commands.demo": "client",
     "commands.main": None,
     "commands.predict": "client",
     **dict.fromkeys(

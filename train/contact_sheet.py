@@ -3,18 +3,20 @@
     python -m train.contact_sheet sheet.images=FOLDER
 
 Writes `contact_sheet.png` into the folder of prepared crops: a row of served crops and a row of
-augmented ones for each data set, then faces detected in the images of FOLDER as in serving.
+augmented ones for each data set, with their labels, then faces detected in the images of FOLDER as
+in serving.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from handler.errors import Failure
 from handler.faces.detector import FaceDetector
@@ -32,17 +34,35 @@ from train.fitting.build import augmentation
 
 log = logging.getLogger(__name__)
 COLUMNS = 12
+STRIP = 20  # pixels of a line of text
 MAX_PIXELS = 50_000_000
 
 
-def sheet(rows: Iterable[NDArray[np.uint8]]) -> Image.Image:
-    """An image with one row per element of `rows`, [n, 3, S, S]; short rows are filled in black."""
-    lines = []
-    for crops in rows:
-        line = crops[:COLUMNS].transpose(0, 2, 3, 1)
-        blank = np.zeros((COLUMNS - len(line), *line.shape[1:]), np.uint8)
-        lines.append(np.concatenate([*line, *blank], axis=1))
-    return Image.fromarray(np.concatenate(lines))
+@dataclass(frozen=True)
+class Row:
+    """Crops beside each other."""
+
+    title: str  # above them
+    crops: NDArray[np.uint8]  # [n, 3, S, S], n at most `COLUMNS`
+    labels: Sequence[str] = ()  # below them
+
+
+def sheet(rows: Sequence[Row]) -> Image.Image:
+    """An image of the rows, each with its title and its labels; short rows end in black."""
+    size = rows[0].crops.shape[-1]
+    height = size + 2 * STRIP
+    image = Image.new("RGB", (size * COLUMNS, height * len(rows)))
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(STRIP * 0.7)
+    for top, row in zip(range(0, image.height, height), rows, strict=True):
+        draw.text((4, top + STRIP / 2), row.title, "white", font, "lm")
+        for left, crop in zip(range(0, image.width, size), row.crops, strict=False):
+            image.paste(Image.fromarray(crop.transpose(1, 2, 0)), (left, top + STRIP))
+        for column, text in enumerate(row.labels):
+            middle = (column + 0.5) * size, top + STRIP * 1.5 + size
+            while len(text) > 1 and draw.textlength(text, font) > size:
+                text = f"{text[:-2]}\u2026"
+            draw.text(middle, text, "white", font, "mm")
+    return image
 
 
 def crops_of(folder: Path, config: DictConfig) -> NDArray[np.uint8]:
@@ -82,13 +102,17 @@ def main(config: DictConfig) -> None:
     torch.manual_seed(config.seed)
     for folder in prepared_folders(config):
         stored = CropDataset([folder], "train", output)
-        chosen = stored.crops[torch.randperm(len(stored))[:COLUMNS]]
+        indices = torch.randperm(len(stored))[:COLUMNS]
+        chosen, labels = stored.crops[indices], [stored.labels[i].label for i in indices.tolist()]
         edge = (chosen.shape[-1] - config.crop.size) // 2
-        rows.append(chosen[..., edge:-edge, edge:-edge].numpy())
-        rows.append(augment(chosen, config.crop.size, config.crop.size).byte().numpy())
+        served = chosen[..., edge:-edge, edge:-edge].numpy()
+        augmented = augment(chosen, config.crop.size, config.crop.size).byte().numpy()
+        rows.append(Row(f"{folder.name}: as served, with the true label", served, labels))
+        rows.append(Row(f"{folder.name}: the same, augmented as in training", augmented, labels))
     if config.sheet.images is not None:
         found = crops_of(Path(config.sheet.images), config)
-        rows += [found[i : i + COLUMNS] for i in range(0, len(found), COLUMNS)]
+        title = f"{printable(config.sheet.images)}: as served"
+        rows += [Row(title, found[i : i + COLUMNS]) for i in range(0, len(found), COLUMNS)]
     path = Path(config.data.prepared) / "contact_sheet.png"
     with atomic_write(path) as partial:
         sheet(rows).save(partial, "PNG")

@@ -11,6 +11,7 @@ adds faces with bounds of the age instead of the age. `evaluate.split=val` is fo
 runs and settings: it writes only `metrics-val.json`.
 """
 
+import datetime
 import json
 import logging
 import tempfile
@@ -146,8 +147,8 @@ def evaluate(config: DictConfig) -> Results:
     steps = origins.steps(origin)
     page = Path(config.evaluate.report or run / "report.html")
     curves = learning_curves(config, metric_of(contract.task.output).key)
-    report = Report(f"Report: {run.name}", facts, steps, results, images, portrait_faces, curves)
-    report.write(page)
+    title = f"Report: {run.name}"
+    Report(title, facts, steps, results, images, portrait_faces, curves, _today()).write(page)
     log.info("the report is in %s", page)
     return results
 
@@ -166,9 +167,13 @@ def _evaluate_file(config: DictConfig, model: Path) -> Results:
         page = Path(config.evaluate.report)
         steps = origins.steps(origin)
         facts = _facts(contract, origin)
-        Report(f"Report: {model.name}", facts, steps, *measured, []).write(page)
+        Report(f"Report: {model.name}", facts, steps, *measured, [], _today()).write(page)
         log.info("the report is in %s", page)
     return measured[0]
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
 
 
 def _facts(contract: Contract, origin: provenance.Provenance) -> list[tuple[str, str]]:

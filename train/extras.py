@@ -19,7 +19,10 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "load": ("locust", "gevent", "psutil"),
     "compare": ("fastapi", "uvicorn", "uvloop", "httptools"),
     "fuzz": ("atheris",),
-    "dev": ("skimage", "cyclonedx", "cyclonedx_py", "bandit", "pip_audit", "grpc_tools"),
+    "dev": (
+        *("skimage", "cyclonedx", "cyclonedx_py", "bandit", "pip_audit", "grpc_tools"),
+        *("nbclient", "playwright"),
+    ),
 }
 
 # Extras that need face_age_client, a distribution of its own in client/

@@ -13,7 +13,7 @@ from handler.predictions import CategoryPredictions
 from handler.task import Categories
 from train.evaluation import classification
 from train.evaluation.classification import Labels
-from train.evaluation.kind import COVERAGE, Kind, Range, names_in
+from train.evaluation.kind import COVERAGE, Guess, Kind, Range, names_in
 from train.evaluation.metrics import ALL, Figures, Floats, Groups, Mask, Measured, bootstrap
 
 # Target coverage of the prediction set, per cent. One-sided: a set always holds the most probable
@@ -171,6 +171,12 @@ class CategoryKind(Kind[CategoryPredictions]):
     def scores(self, found: CategoryPredictions, truth: Floats) -> NDArray[np.float64]:
         scores: NDArray[np.float64] = 100.0 * (found.probabilities.argmax(axis=1) == truth)
         return scores
+
+    def guess(self, truth: Floats) -> Guess:
+        counts = np.bincount(truth.astype(np.int64), minlength=self.output.classes)
+        most = int(counts.argmax())
+        words = f"the most frequent category, {self.output.names[most]},"
+        return Guess(100.0 * float(counts[most]) / len(truth), words)
 
     def difference(self, found: CategoryPredictions, other: CategoryPredictions) -> float:
         return float(np.abs(found.probabilities - other.probabilities).max())

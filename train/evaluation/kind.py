@@ -18,6 +18,14 @@ Range = tuple[float, float]  # lowest and highest wanted coverage, per cent
 
 
 @dataclass(frozen=True)
+class Guess:
+    """The best answer that is the same for all images."""
+
+    score: float  # the main figure that it gets
+    words: str  # what it is
+
+
+@dataclass(frozen=True)
 class Kind(ABC, Generic[P]):
     """Figures, calibration and words of a task with one kind of output.
 
@@ -115,6 +123,10 @@ class Kind(ABC, Generic[P]):
     @abstractmethod
     def scores(self, found: P, truth: Floats) -> NDArray[np.float64]:
         """Values [n] whose mean is the main figure."""
+
+    @abstractmethod
+    def guess(self, truth: Floats) -> Guess:
+        """The best constant answer to these images: a model that sees something beats it."""
 
     @abstractmethod
     def difference(self, found: P, other: P) -> float:

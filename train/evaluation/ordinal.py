@@ -12,7 +12,7 @@ from handler.contract import OrdinalCalibration
 from handler.predictions import OrdinalPredictions
 from handler.task import Ordinal
 from train.evaluation.calibrate import calibrated, neutral
-from train.evaluation.kind import COVERAGE, Kind, Range
+from train.evaluation.kind import COVERAGE, Guess, Kind, Range
 from train.evaluation.metrics import ALL, FEW, Figures, Floats, Groups, Mask, Measured, describe
 
 AGES = Ordinal(0, 116, "years")
@@ -182,6 +182,11 @@ class OrdinalKind(Kind[OrdinalPredictions]):
     def scores(self, found: OrdinalPredictions, truth: Floats) -> NDArray[np.float64]:
         errors: NDArray[np.float64] = np.abs(found.value - truth)
         return errors
+
+    def guess(self, truth: Floats) -> Guess:
+        middle = float(np.median(truth))  # which has the least mean absolute error
+        words = f"the median {self.noun}, {middle:g} {self.unit},"
+        return Guess(float(np.abs(truth - middle).mean()), words)
 
     def difference(self, found: OrdinalPredictions, other: OrdinalPredictions) -> float:
         return float(np.abs(found.value - other.value).max())

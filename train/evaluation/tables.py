@@ -11,6 +11,7 @@ OF_PORTRAITS = (
     "The portraits have bounds of the age instead of the age: MAE and bias are distances to their "
     "middle, and CS@5 is the part inside the bounds widened by 5 years."
 )
+ALL_TOGETHER = "all together"  # a row's name
 MATRIX = 12  # categories of a confusion matrix in a table
 WORST_GROUPS = 30  # rows where there are too many groups for a table
 _COMPARED = {True: "better", False: "worse", None: "not significantly different"}
@@ -48,7 +49,7 @@ def sources(results: Results) -> Table:
     """The sources, all together if there are several, and the portraits."""
     rows = list(results.sources.items())
     if len(rows) > 1 and ALL in results.together:
-        rows.append(("all together", results.together[ALL]))
+        rows.append((ALL_TOGETHER, results.together[ALL]))
     if results.portraits is not None:
         figures = results.portraits.figures
         rows.append(("portraits", {**figures, "cs5": figures["inside5"]}))
@@ -126,7 +127,7 @@ def comparison(results: Results) -> Table:
     kind = results.kind
     rows = [
         (
-            group if group != ALL else "all together",
+            group if group != ALL else ALL_TOGETHER,
             str(figures[kind.main].count),
             str(figures[kind.main]),
             str(figures["other"]),
@@ -159,7 +160,7 @@ def compared(results: Results) -> str:
 def _check(check: Check, items: str) -> tuple[str, ...]:
     low, high = check.target
     target = f"{low:g} to {high:g}" if high < 100 else f"{low:g} or more"
-    group = check.group if check.group != ALL else "all together"
+    group = check.group if check.group != ALL else ALL_TOGETHER
     count = "0" if check.coverage is None else str(check.coverage.count)
     verdict = {True: "yes", False: "no", None: f"no such {items}"}[check.holds]
     return group, count, target, str(check.coverage or "-"), verdict

@@ -55,6 +55,18 @@ class Patience(EarlyStopping):
         trainer.should_stop = self.wait_count >= self.patience
 
 
+class ShortRuns(Callback):
+    """Logs once an epoch where it has fewer steps than `trainer.log_every_n_steps`."""
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Lightning would log nothing: no loss, and no curve in the report."""
+        steps = trainer.num_training_batches // trainer.accumulate_grad_batches
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set from elsewhere
+        trainer.log_every_n_steps = max(1, int(min(every, steps)))  # type: ignore[attr-defined]
+
+
 class Finite(Callback):
     """Raises NotFiniteError when the loss or the validation metric is not finite."""
 

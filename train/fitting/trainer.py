@@ -25,6 +25,7 @@ from train.fitting.callbacks import (
     MovingAverage,
     Patience,
     RunCheckpoint,
+    ShortRuns,
 )
 from train.fitting.confusion import MOST, ConfusionMatrix
 from train.modeling.metric import metric_of
@@ -81,7 +82,7 @@ def callbacks(config: DictConfig) -> list[Callback]:
         Finite(metric),
     ]
     if config.get("logger"):
-        chosen.append(LearningRateMonitor("step"))
+        chosen += [ShortRuns(), LearningRateMonitor("step")]
         if isinstance(output, Categories) and output.classes <= MOST:
             chosen.append(ConfusionMatrix(output.names))
     if config.trainer.get("enable_progress_bar") is not False:

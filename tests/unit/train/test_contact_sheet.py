@@ -10,12 +10,22 @@ from tests.unit.train.conftest import configuration
 from train import contact_sheet
 
 
-def test_sheet_puts_a_row_below_the_other_and_fills_up_with_black() -> None:
-    white = np.full((2, 3, 8, 8), 255, np.uint8)
-    image = np.asarray(contact_sheet.sheet([white, white[:1]]))
-    assert image.shape == (16, 8 * contact_sheet.COLUMNS, 3)
-    assert image[:8, :16].min() == image[8:, :8].min() == 255
-    assert image[:8, 16:].max() == image[8:, 8:].max() == 0
+def test_rows_have_titles_and_labels_and_end_in_black() -> None:
+    grey = np.full((2, 3, 64, 64), 128, np.uint8)
+    rows = [contact_sheet.Row("one", grey, ["17", "a label that is far too long"])]
+    image = np.asarray(contact_sheet.sheet([*rows, contact_sheet.Row("", grey[:1])]))
+    strip = contact_sheet.STRIP
+    height = 64 + 2 * strip
+    assert image.shape == (2 * height, 64 * contact_sheet.COLUMNS, 3)
+    for top, count in ((0, 2), (height, 1)):
+        crops = image[top + strip : top + strip + 64]
+        assert (crops[:, : 64 * count] == 128).all()
+        assert crops[:, 64 * count :].max() == 0
+    assert image[:strip, :64].max() == 255
+    assert image[strip + 64 : height, :64].max() == 255
+    assert image[strip + 64 : height, 64:128].max() == 255
+    assert image[strip + 64 : height, 128:].max() == 0  # it is cut to its crop's width
+    assert image[height : height + strip].max() == image[-strip:].max() == 0
 
 
 def test_the_command_shows_data_sets_and_other_images(
@@ -29,8 +39,9 @@ def test_the_command_shows_data_sets_and_other_images(
     path = Path(configuration(prepared).data.prepared) / "contact_sheet.png"
     with Image.open(path) as image:
         # two rows for each data set, one for the images
-        assert image.size == (64 * contact_sheet.COLUMNS, 64 * 5)
-        assert np.asarray(image)[-64:, :64].std() > 20
+        assert image.size == (64 * contact_sheet.COLUMNS, (64 + 2 * contact_sheet.STRIP) * 5)
+        shown = np.asarray(image)[-64 - contact_sheet.STRIP : -contact_sheet.STRIP, :64]
+        assert shown.std() > 20
 
 
 def test_whole_images_are_shown_as_their_squares(
@@ -45,7 +56,7 @@ def test_whole_images_are_shown_as_their_squares(
     contact_sheet.main()
     config = configuration(prepared_colours)
     with Image.open(Path(config.data.prepared) / "contact_sheet.png") as image:
-        assert image.size == (32 * contact_sheet.COLUMNS, 32 * 3)
+        assert image.size == (32 * contact_sheet.COLUMNS, (32 + 2 * contact_sheet.STRIP) * 3)
     crops = contact_sheet.crops_of(shown, config)
     assert crops.shape == (3, 3, 32, 32)
     assert crops[:, 0].min() > crops[:, 1].mean()  # red

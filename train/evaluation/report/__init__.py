@@ -1,5 +1,6 @@
 """The report of an evaluation: a single HTML page with embedded images."""
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from train.evaluation.held_out import AnyHeldOut
 from train.evaluation.portraits import Portraits
 from train.evaluation.report import categories, ordinal, plots
 from train.evaluation.report.curves import Stage
+from train.evaluation.report.overview import overview
 from train.evaluation.report.page import Section, document, listing, paragraph, plotted, table
 from train.evaluation.report.worst import worst
 from train.evaluation.results import Results
@@ -31,6 +33,7 @@ class Report:
     images: AnyHeldOut
     portraits: Portraits | None
     stages: Sequence[Stage]  # of training; empty for a file without its run
+    day: datetime.date  # of the evaluation
 
     def write(self, path: Path) -> None:
         """Write the page as a self-contained file."""
@@ -43,19 +46,22 @@ class Report:
     def _sections(self) -> list[Section]:
         of_kind = categories if isinstance(self.results.kind, CategoryKind) else ordinal
         return [
-            self._summary(),
+            overview(self.results, self.images, self.day),
+            self._figures(),
             *([self._comparison()] if self.results.beside else []),
             *of_kind.sections(self.results, self.images, self.portraits),
             worst(self.images, list(self.results.sources), of_kind.caption),
             self._learning(),
             self._groups(),
+            Section("The model", [table(Table(("", ""), [*self.facts]))]),
+            Section("The steps that led to it", [table(self.steps)]),
         ]
 
     @property
     def _count(self) -> str:
         return f"{len(self.images)} test {self.results.kind.items}"
 
-    def _summary(self) -> Section:
+    def _figures(self) -> Section:
         parts = [
             paragraph(f"Evaluated on {self._count}. {self.results.kind.legend}"),
             table(tables.sources(self.results)),
@@ -64,11 +70,11 @@ class Report:
             parts.append(paragraph(tables.OF_PORTRAITS))
         if lines := cautions(self.results):
             parts += [paragraph(WARNING), listing(lines)]
-        parts += [table(Table(("", ""), [*self.facts])), table(self.steps)]
-        return Section("The model and its figures", parts)
+        return Section("Figures by data set", parts)
 
     def _comparison(self) -> Section:
-        parts, content = [paragraph(tables.compared(self.results))], tables.comparison(self.results)
+        parts = [paragraph(tables.compared(self.results))]
+        content = tables.comparison(self.results)
         if content.rows:
             parts.append(table(content))
         return Section("Comparison with another model", parts)

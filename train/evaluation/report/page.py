@@ -16,8 +16,9 @@ body { margin: 0 auto; max-width: 72rem; padding: 1rem 1.5rem 4rem; color: var(-
 h1, h2 { line-height: 1.2 }
 h2 { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1rem }
 p, figcaption, nav { max-width: 48rem }
+nav ol { columns: 15rem }
 a { color: inherit }
-.wide { overflow-x: auto }
+.wide { overflow-x: auto; margin: 1rem 0 1.75rem }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .75rem; text-align: left; border-bottom: 1px solid var(--line) }
 thead th, tbody tr:hover { background: var(--faint) }

@@ -19,6 +19,7 @@ from train.evaluation.results import Results
 
 COLOURS: Final = ("#1f5fa8", "#d95f02", "#1b8a5a", "#7b4ea3", "#a6761d", "#c2337a")
 INK, PALE = "#222222", "#dddddd"
+DOTTED = 10  # points of a line, at most, that has a dot for each
 AGES = 100  # years; end of an axis of ages, unless a person is older
 
 
@@ -138,16 +139,27 @@ def learning(stages: Sequence[Stage], title: str) -> Figure:
     loss, metric, rate = figure.subplots(1, 3)
     start = 0
     for stage, colour in zip(stages, _colours(), strict=False):
+        of_loss, of_rate = _dots(stage.loss), _dots(stage.rate)
         loss.plot(stage.loss.step + start, stage.loss.value, color=colour, alpha=0.25, lw=1)
-        loss.plot(stage.loss.step + start, _smooth(stage.loss), color=colour, label=stage.name)
+        loss.plot(
+            *(stage.loss.step + start, _smooth(stage.loss), of_loss),
+            color=colour,
+            markersize=3,
+            label=stage.name,
+        )
         metric.plot(stage.metric.step + start, stage.metric.value, "o-", color=colour, markersize=3)
-        rate.plot(stage.rate.step + start, stage.rate.value, color=colour)
+        rate.plot(stage.rate.step + start, stage.rate.value, of_rate, color=colour, markersize=3)
         start += max(int(c.step.max(initial=0)) for c in (stage.loss, stage.metric, stage.rate))
     loss.legend(frameon=False)
     label(loss, "training loss", "step", "")
     label(metric, f"validation: {title}", "step", "")
     label(rate, "learning rate", "step", "")
     return figure
+
+
+def _dots(curve: Curve) -> str:
+    """The style of a line: with dots where it has few points, as one point is no line."""
+    return "o-" if len(curve.value) <= DOTTED else "-"
 
 
 def _smooth(curve: Curve, over: int = 9) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from handler.task import Ordinal
 from tests.integration.train.evaluation.test_report import Page
 from tests.unit.train.evaluation.test_category_report import images
 from tests.unit.train.evaluation.test_category_report import report as category_report
-from tests.unit.train.evaluation.test_report import SOURCES, held_out
+from tests.unit.train.evaluation.test_report import DAY, SOURCES, held_out
 from train.evaluation.ordinal import OrdinalKind
 from train.evaluation.report import Report, plots
 from train.evaluation.report.categories import MOST
@@ -21,7 +21,8 @@ def test_the_page_of_categories(tmp_path: Path) -> None:
     category_report(images()).write(tmp_path / "page.html")
     shown = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     for title in (
-        "The model and its figures",
+        "At a glance",
+        "Figures by data set",
         "Confusions",
         "Calibration",
         "The prediction set",
@@ -29,6 +30,8 @@ def test_the_page_of_categories(tmp_path: Path) -> None:
         "The worst images",
         "Learning curves",
         "Every category",
+        "The model",
+        "The steps that led to it",
     ):
         assert shown.words.count(title) == 2  # in the contents, and above its section
     assert "angry" not in {tag for tag, _ in shown.tags}
@@ -57,7 +60,7 @@ def test_another_ordinal_has_its_own_names_and_range(tmp_path: Path) -> None:
     shown.dataset.target = torch.tensor([1.0, 2.0, 3.0, 5.0])
     shown = dataclasses.replace(shown, kind=kind)
     results = shown.results(SOURCES, {}, kind.neutral(), None, resamples=5)
-    made = Report("Stars", [], Table(("step",), []), results, shown, None, [])
+    made = Report("Stars", [], Table(("step",), []), results, shown, None, [], DAY)
     made.write(tmp_path / "page.html")
     words = Page((tmp_path / "page.html").read_text(encoding="utf-8")).words
     for title in ("Error by stars", "The interval", "The worst images", "Every group"):

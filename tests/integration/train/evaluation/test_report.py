@@ -18,7 +18,8 @@ from train.evaluation.report.worst import SHOWN
 from train.evaluation.results import Comparison
 
 TITLES = [
-    "The model and its figures",
+    "At a glance",
+    "Figures by data set",
     "Predicted against true",
     "Error by age",
     "Error by gender and race group",
@@ -28,6 +29,8 @@ TITLES = [
     "The worst faces",
     "Learning curves",
     "Every decade",
+    "The model",
+    "The steps that led to it",
 ]
 
 

@@ -8,6 +8,7 @@ from handler.calibration import prediction_sets
 from handler.contract import CategoryCalibration
 from handler.predictions import CategoryPredictions
 from handler.task import Categories
+from tests.unit.train.evaluation.test_report import DAY
 from train.data.cache import CropLabel
 from train.data.dataset import CropDataset
 from train.evaluation.categories import CategoryKind
@@ -46,7 +47,7 @@ def images(names: tuple[str, ...] = NAMES, each: int = 10) -> CategoryHeldOut:
 def report(shown: CategoryHeldOut) -> Report:
     auxiliary = {"size": ["small", "large"]}
     results = shown.results(["walls"], auxiliary, CALIBRATION, None, resamples=5)
-    return Report("Moods", [], Table(("step",), []), results, shown, None, [])
+    return Report("Moods", [], Table(("step",), []), results, shown, None, [], DAY)
 
 
 @pytest.mark.parametrize("count", [3, 29])
@@ -74,3 +75,10 @@ def test_the_reliability_diagram_is_of_both_temperatures() -> None:
     assert before.get_xdata() == pytest.approx([0.36 / 0.44, 0.49 / 0.535, 0.64 / 0.66])
     assert str(after.get_label()).startswith("after: ECE 20.0 %")
     assert plots.png(figure)
+
+
+def test_the_baseline_is_the_most_frequent_category() -> None:
+    shown = images()
+    guess = shown.kind.guess(shown.truth)
+    assert guess.score == pytest.approx(100 / 3)
+    assert guess.words == "the most frequent category, calm,"

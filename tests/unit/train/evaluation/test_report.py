@@ -1,12 +1,15 @@
 """The page of an evaluation: complete, in one file, all text escaped."""
 
 import dataclasses
+import datetime
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import DictConfig
 from torch.utils.tensorboard import SummaryWriter
 
 from handler.predictions import OrdinalPredictions
@@ -14,15 +17,19 @@ from tests.unit.train.conftest import configuration
 from train.data.cache import CropLabel
 from train.data.dataset import CropDataset
 from train.evaluation.held_out import HeldOut, OrdinalHeldOut
+from train.evaluation.metrics import Measured
 from train.evaluation.ordinal import AGE
 from train.evaluation.portraits import Portraits
 from train.evaluation.report import Report, curves, page, plots
+from train.evaluation.report.overview import overview
+from train.evaluation.results import Comparison
 from train.evaluation.tables import Table
 
 AUXILIARY = {
     "gender": ["male", "female"],
     "race": ["White", "Black", "Asian", "Indian", "other"],
 }
+DAY = datetime.date(2026, 11, 2)
 SOURCES = ["wild & free", "cost$ and $"]  # with special characters of HTML and matplotlib
 
 
@@ -67,7 +74,7 @@ def report(
     bounded = portraits and portraits.results(5)
     results = faces.results(sources, AUXILIARY, AGE.neutral(), bounded, resamples=5)
     steps = Table(("step", "what it is"), [("1", "<run>")])
-    return Report("A <title>", [("network", "x < y")], steps, results, faces, portraits, [])
+    return Report("A <title>", [("network", "x < y")], steps, results, faces, portraits, [], DAY)
 
 
 PORTRAITS = Portraits(
@@ -88,6 +95,32 @@ def test_figures_of_groups() -> None:
     assert genders[SOURCES[0]]["male"]["mae"].count == 23
     assert list(races[SOURCES[0]]) == AUXILIARY["race"]
     assert races[SOURCES[1]] == genders[SOURCES[1]] == {}
+
+
+def test_it_opens_with_what_one_decides_by() -> None:
+    made = report(held_out())
+    error = Measured(4.0, 3.0, 5.0, 90)
+    groups = {"all": {"mae": error, "other": error, "difference": Measured(-1.0, -2.0, -0.5, 90)}}
+    results = dataclasses.replace(made.results, beside=Comparison("the shipped", groups))
+    section = overview(results, held_out(), DAY)
+    assert section.title == "At a glance"
+    shown, compared = section.parts
+    main = str(results.together["all"]["mae"])
+    coverage = str(results.together["all"]["coverage"])
+    assert re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td>', shown) == [
+        ("evaluated on", "2026-11-02"),
+        ("MAE, [95 % interval]", f"{main} years, of 90 test faces"),
+        (
+            "baseline, a guess without looking",
+            "22.50 years: the median age, 44.5 years, for each of these faces",
+        ),
+        ("coverage of age_interval", f"{coverage} %, on target (88 to 92 %): no"),
+    ]
+    assert compared == (
+        "<p>On the same 90 test faces the error of this model minus that of the shipped is "
+        "-1.00 [-2.00, -0.50] years: it is better.</p>"
+    )
+    assert len(overview(made.results, held_out(), DAY).parts) == 1
 
 
 def test_a_table_has_headers_for_rows_and_columns() -> None:
@@ -165,6 +198,25 @@ def test_learning_curves_of_a_run_and_of_the_one_that_it_started_from(tmp_path: 
 
     (tmp_path / "first" / "config.yaml").unlink()  # as where it was moved
     assert [stage.name for stage in curves.read(config, "val/mae")] == ["second"]
+
+
+def test_curves_of_one_epoch_are_visible(tmp_path: Path) -> None:
+    logged(tmp_path / "run", [9.0])
+    (stage,) = curves.read(configuration([f"run={tmp_path / 'run'}"]), "val/mae")
+    loss, error, rate = plots.learning([stage], "mean absolute error, years").axes
+    for line in (loss.lines[1], error.lines[0], rate.lines[0]):
+        assert (len(line.get_xdata()), line.get_marker()) == (1, "o")
+    logged(tmp_path / "long", [9.0] * (plots.DOTTED + 1))
+    (stage,) = curves.read(configuration([f"run={tmp_path / 'long'}"]), "val/mae")
+    loss, _, rate = plots.learning([stage], "mean absolute error, years").axes
+    assert [line.get_marker() for line in (*loss.lines, *rate.lines)] == ["None"] * 3
+
+
+def test_a_run_with_fewer_steps_than_the_logging_interval_has_curves(trained: DictConfig) -> None:
+    (stage,) = curves.read(trained, "val/mae")
+    assert (stage.loss.step.tolist(), stage.rate.step.tolist()) == ([4], [4])  # of steps 0 to 4
+    assert stage.metric.step.tolist() == [4]
+    assert stage.loss.value[0] > 0
 
 
 def test_a_run_that_logged_elsewhere_has_no_curves(tmp_path: Path) -> None:
