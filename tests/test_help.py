@@ -100,6 +100,7 @@ NEEDS = {
         )
     ),
     "commands.batch": None,
+    "commands.capacity": None,
     "commands.main": None,
     "commands.predict": "client",
     **dict.fromkeys(
