@@ -23,7 +23,7 @@ ARG TORCH_INDEX
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3-venv \
         $([ -n "$TORCH_INDEX" ] || echo gcc libc6-dev libpython3-dev) \
-    && rm -rf /var/lib/apt/lists/* \
+    && apt-get clean && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin serve
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
 COPY --from=packages /packages /packages

@@ -68,7 +68,10 @@ print(json.dumps(results))
 NEEDS = {
     **dict.fromkeys(
         f"scripts/{name}.py"
-        for name in ("archive", "audit", "canned", "check_archive", "predict", "ready", "sbom")
+        for name in (
+            *("archive", "audit", "canned", "check_archive", "image_layers", "predict", "ready"),
+            "sbom",
+        )
     ),
     "scripts/render_docs.py": "train",
     "deploy/keys.py": None,

@@ -253,9 +253,14 @@ def test_the_scaler_asks_for_a_metric_that_is_there() -> None:
     assert scaled["spec"]["scaleTargetRef"] == {
         "name": only(rendered("base"), "Deployment")["metadata"]["name"]
     }
-    (trigger,) = scaled["spec"]["triggers"]
-    assert trigger.keys() == {"type", "metricType", "metadata"}
-    assert trigger["metadata"].keys() == {"serverAddress", "query", "threshold", "ignoreNullValues"}
-    (metric,) = re.findall(r"\b\w+(?=\[2m\])", trigger["metadata"]["query"])
-    declared = yaml.safe_load((ROOT / "metrics.yaml").read_text())["ts_metrics"]["counter"]
-    assert metric in {each["name"] for each in declared}
+    declared = yaml.safe_load((ROOT / "metrics.yaml").read_text())
+    counters = {each["name"] for each in declared["ts_metrics"]["counter"]}
+    counters |= {f"{each['name']}_sum" for each in declared["model_metrics"]["histogram"]}
+    asked = []
+    for trigger in scaled["spec"]["triggers"]:
+        assert trigger.keys() == {"type", "metricType", "metadata"}
+        of_trigger = trigger["metadata"].keys()
+        assert of_trigger == {"serverAddress", "query", "threshold", "ignoreNullValues"}
+        asked += re.findall(r"\b\w+(?=\[2m\])", trigger["metadata"]["query"])
+    assert asked == ["ts_queue_latency_microseconds", "face_age_batch_seconds_sum"]
+    assert counters >= set(asked)
