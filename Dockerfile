@@ -1,4 +1,4 @@
-# docker build -t face-age .
+# docker build --label org.opencontainers.image.revision=$(git rev-parse HEAD) -t face-age .
 # docker run --gpus all -p 127.0.0.1:8080:8080 -p 127.0.0.1:7070:7070 face-age
 # (without --gpus it serves on the CPU)
 # It holds model_store/age.mar, which is packed where it is missing. Another archive, without building:
@@ -23,7 +23,7 @@ ARG TORCH_INDEX
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3-venv \
         $([ -n "$TORCH_INDEX" ] || echo gcc libc6-dev libpython3-dev) \
-    && rm -rf /var/lib/apt/lists/* \
+    && apt-get clean && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin serve
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
 COPY --from=packages /packages /packages
@@ -78,5 +78,8 @@ ENV TS_INFERENCE_ADDRESS=http://0.0.0.0:8080 \
 EXPOSE 8080 7070
 USER 10001:10001
 HEALTHCHECK --interval=30s --timeout=25s --start-period=180s CMD ["face-age", "ready"]
+LABEL org.opencontainers.image.title="face-age" \
+    org.opencontainers.image.description="Ages of faces in photos, over REST and gRPC" \
+    org.opencontainers.image.version="1.1.0"
 # Writes to /tmp alone: --read-only --tmpfs /tmp works.
 ENTRYPOINT ["python", "-m", "server.supervisor", "--state", "/tmp/serve", "--echo"]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from commands import capacity as planning
 from handler import errors, settings
 from server.openapi import document
 from train.evaluation.metrics import ALL, Measured
@@ -47,6 +48,12 @@ _BLOCK = re.compile(
     r"(?P<begin><!-- (?P<name>\w+): written by scripts/render_docs\.py -->\n)"
     r".*?(?P<end><!-- end -->)",
     re.DOTALL,
+)
+RATES = (10, 1000, 100_000)  # images a second
+# The service's rows in the comparison with other servers.
+_SPEED = re.compile(
+    r"^\| (?P<mix>[^|]+) \| \*\*face-age\*\* \| (?P<images>[\d.]+) \|.* (?P<memory>[\d.]+) GB \|",
+    re.MULTILINE,
 )
 _KEY = re.compile(r"(?P<indent> *)(?P<key>\w+): *(?P<value>[^#]*?) *(?:# (?P<meaning>.*))?")
 
@@ -165,6 +172,32 @@ def summary() -> str:
     return Table(head, rows).markdown()
 
 
+def capacity() -> str:
+    """Machines of 16 cores for the speeds in docs/benchmarks.md, which were measured on two."""
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    rows = []
+    for found in _SPEED.finditer(page):
+        measured = planning.Measured(float(found["images"]), 2, float(found["memory"]))
+        machine = planning.Machine(16, 0.5, 1, None)
+        plans = [planning.plan(rate, measured, machine) for rate in RATES]
+        memory = f"{plans[0].memory:.0f} GB"
+        machines = (f"{each.machines:,}" for each in plans)
+        rows.append((found["mix"], found["images"], *machines, memory))
+    rates = (f"machines for {rate:,} images/s" for rate in RATES)
+    return Table(("images", "images/s on 2 cores", *rates, "memory of each"), rows).markdown()
+
+
+def capacity_gpu() -> str:
+    """GPUs for speeds that were not measured."""
+    rows = []
+    for images in (100, 300, 1000, 3000):
+        measured, machine = planning.Measured(images, 1, None), planning.Machine(1, 0.5, 1, None)
+        plans = [planning.plan(rate, measured, machine) for rate in RATES]
+        rows.append((f"{images:,}", *(f"{each.machines:,}" for each in plans)))
+    rates = (f"GPUs for {rate:,} images/s" for rate in RATES)
+    return Table(("where a GPU answers, images/s", *rates), rows).markdown()
+
+
 def failures() -> str:
     """Every failure of the handler."""
     rows = [
@@ -212,7 +245,7 @@ def _keys(file: str, prefix: str = "") -> Iterator[tuple[str, str, str]]:
 TABLES: Mapping[str, Callable[[], str]] = {
     table.__name__: table
     for table in (
-        *(accuracy, interval, portraits, tasks, baselines, summary),
+        *(accuracy, interval, portraits, tasks, baselines, summary, capacity, capacity_gpu),
         *(failures, serving_settings, training_settings),
     )
 }

@@ -69,7 +69,8 @@ NEEDS = {
     **dict.fromkeys(
         f"scripts/{name}.py"
         for name in (
-            *("archive", "audit", "canned", "check_archive", "demo_picture", "predict", "ready"),
+            *("archive", "audit", "canned", "check_archive", "demo_picture", "image_layers"),
+            *("predict", "ready"),
             "sbom",
         )
     ),
@@ -113,6 +114,7 @@ NEEDS = {
     ),
     "commands.batch": None,
     "commands.demo": "client",
+    "commands.capacity": None,
     "commands.main": None,
     "commands.predict": "client",
     **dict.fromkeys(

@@ -4,11 +4,11 @@ Left out by default; `.ci/run` asks for it and names, in CONTAINER_TOOL, the pro
 and runs images here.
 """
 
+import configparser
 import http.client
+import json
 import os
 import re
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,15 +21,12 @@ from face_age_client.rest import RestClient
 from face_age_client.rpc import GrpcClient
 from handler.integrity import weights_identity
 from server import readiness
+from tests.container import HERE, REVISION, TAG, run, tool
 from tests.faults.load import load
 from tests.proxy.proxy import proxied
 from tests.torchserve import ROOT, Service, free_ports
 
-pytestmark = [
-    pytest.mark.container,
-    pytest.mark.skipif("CONTAINER_TOOL" not in os.environ, reason="CONTAINER_TOOL is not set"),
-]
-TAG = "face-age:test"
+pytestmark = HERE
 USERS = 4
 NAME = f"face-age-test-{os.getpid()}"
 HARDENED = [
@@ -38,35 +35,6 @@ HARDENED = [
     *("--cap-drop", "ALL"),
     *("--security-opt", "no-new-privileges"),
 ]
-
-
-def run(command: list[str], environ: dict[str, str] | None = None, check: bool = True) -> str:
-    """What a command prints; its last lines where it fails."""
-    # A pipe would stay open for as long as the container runs.
-    with tempfile.TemporaryFile("w+") as file:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=os.environ | (environ or {}),
-            stdout=file,
-            stderr=file,
-            check=False,
-        )
-        file.seek(0)
-        output = file.read()
-    assert done.returncode == 0 or not check, output[-3000:]
-    return output
-
-
-def tool(*arguments: str, check: bool = True) -> str:
-    """What the tool prints."""
-    return run([os.environ["CONTAINER_TOOL"], *arguments], check=check)
-
-
-@pytest.fixture(scope="module")
-def image() -> None:
-    """Built of what lies here."""
-    tool("build", str(ROOT), TAG)
 
 
 @contextmanager
@@ -91,6 +59,16 @@ def container(name: str, *options: str) -> Iterator[tuple[int, int]]:
 def ports(image: None) -> Iterator[tuple[int, int]]:
     with container(NAME) as ports:
         yield ports
+
+
+def test_its_labels_say_what_it_is(image: None) -> None:
+    labels = json.loads(
+        tool("podman", "image", "inspect", TAG, "--format", "{{json .Labels}}").splitlines()[-1]
+    )
+    version = configparser.ConfigParser()
+    version.read(ROOT / "setup.cfg")
+    assert labels["org.opencontainers.image.version"] == version["metadata"]["version"]
+    assert labels["org.opencontainers.image.revision"] == REVISION
 
 
 def test_is_healthy_by_its_own_check(ports: tuple[int, int]) -> None:
