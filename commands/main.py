@@ -21,6 +21,7 @@ SERVING: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
     "batch": ("commands.batch", "main", "predict them in a million photos, without a service"),
     "archive": ("server.archive", "main", "pack a model into an archive"),
+    "rollout": ("server.rollout.command", "main", "bring a new version into a running service"),
     "check": ("server.check_archive", "main", "check that archives are as they were packed"),
 }
 TRAINING: Final[Mapping[str, tuple[str, str]]] = {
