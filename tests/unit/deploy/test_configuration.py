@@ -24,7 +24,7 @@ def test_all_options_pass():
     (names,) = re.findall(r"OPTIONS = \[(.*?)\];", REQUESTS_JS, re.DOTALL)
     headers = re.findall("'(.*?)'", names)
     assert [header.lower() for header in headers] == list(HEADERS)
-    routes = (ROOT / "deploy/nginx/api.conf").read_text()
+    routes = (ROOT / "deploy/nginx/rest.conf").read_text()
     passed = dict(re.findall(r"proxy_set_header (X-\S+) \$(http_\S+);", routes))
     assert passed == {h: "http_" + h.lower().replace("-", "_") for h in headers}
     assert f"PARTS = {len(NAMES) + 1};" in REQUESTS_JS
