@@ -39,6 +39,7 @@ TRAINING: Final[Mapping[str, tuple[str, str]]] = {
 # Called like those of serving: they have options, no configuration, and train nothing.
 FILES: Final[Mapping[str, tuple[str, str, str]]] = {
     "torchscript": ("train.torchscript", "main", "build age.pt from age.safetensors"),
+    "reference": ("train.reference", "main", "write into a model what its images look like"),
     "imagenet": ("train.imagenet", "main", "download weights trained on ImageNet"),
     "faceres": ("train.faceres", "main", "download the teacher faceres"),
 }

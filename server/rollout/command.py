@@ -14,7 +14,7 @@ from server.archive import ROOT, STORE
 from server.cli import state_folder
 from server.errors import CommandError, exit_code_of
 from server.models import ServedModel, parse_model, read_models
-from server.output import exit_with, print_line
+from server.output import print_line
 from server.rollout.comparison import Limits
 from server.rollout.management import Management
 from server.rollout.plan import PlanFile
@@ -259,7 +259,3 @@ def _part(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is no number from 0 to 1")
     return value
-
-
-if __name__ == "__main__":
-    exit_with(main())

@@ -20,6 +20,7 @@ from server.rollout.plan import Plan, PlanFile
 from server.rollout.record import Record, Release, Step
 
 POLL: Final = 1.0  # seconds
+SETTLE: Final = 30.0  # seconds for what is under way; nginx gives the candidate 20
 FACES_FOR_PSI: Final = 200  # of each version; the index of fewer is noise
 FAULTS: Final = frozenset(kind.type for kind in Failure.__subclasses__() if kind.code >= 500)
 _REASON = re.compile(rb"the model cannot be served: (.*)")
@@ -201,33 +202,45 @@ class Rollout:
             return self._decided()
         self._register(record.candidate, 1)
         before = self._counts()
-        self._plans.follow(
-            Plan(record.model, record.candidate.version, share=settings.share, by=settings.by)
-        )
+        plan = Plan(record.model, record.candidate.version, share=settings.share, by=settings.by)
         start = time.monotonic()
+        self._plans.follow(plan)
         try:
             while True:
                 time.sleep(POLL)
-                in_flight = self._check_workers()
-                now = self._counts()
-                stable, candidate = now[0].since(before[0]), now[1].since(before[1])
-                figures = self._figures_of_share(stable, candidate, in_flight)
+                figures = self._figures_of_share(before, in_flight=self._check_workers())
                 self._note(Step.SHARING, figures)
-                if beyond({"failures": figures["failures"]}, settings.limits):
-                    break
                 seconds = time.monotonic() - start
-                if candidate.images >= settings.images and seconds >= settings.watch:
-                    break
+                enough = figures["images"] >= settings.images and seconds >= settings.watch
+                if enough or self._fails(figures):
+                    self._plans.follow(None)
+                    figures = self._settled(before)
+                    if enough or self._fails(figures):
+                        break
+                    self._plans.follow(plan)
                 if seconds > settings.patience:
                     raise Undecided(
-                        f"{record.said(record.candidate)} got only {candidate.images:.0f} of "
+                        f"{record.said(record.candidate)} got only {figures['images']:.0f} of "
                         f"{settings.images} images in {settings.patience:.0f} s: start again with "
                         "fewer --images or more --share, or undo it"
                     )
         finally:
             self._plans.follow(None)
+        self._note(Step.SHARING, figures)
         self._judge(figures)
         return self._decided()
+
+    def _fails(self, figures: Mapping[str, float]) -> bool:
+        return bool(beyond({"failures": figures["failures"]}, self._settings.limits))
+
+    def _settled(self, before: tuple[Counts, Counts]) -> dict[str, float]:
+        """The figures when the candidate has nothing left to answer: counts come with a delay."""
+        until = time.monotonic() + SETTLE
+        while True:
+            figures = self._figures_of_share(before, in_flight=0)
+            if not figures["failures"] or time.monotonic() > until:
+                return figures
+            time.sleep(POLL)
 
     def _decided(self) -> Step:
         if not self._settings.promote:
@@ -244,8 +257,11 @@ class Rollout:
         )
 
     def _figures_of_share(
-        self, stable: Counts, candidate: Counts, in_flight: float
+        self, before: tuple[Counts, Counts], in_flight: float
     ) -> dict[str, float]:
+        """What was counted since `before`; so many requests may still be answered."""
+        now = self._counts()
+        stable, candidate = now[0].since(before[0]), now[1].since(before[1])
         faults = sum(n for outcome, n in candidate.outcomes.items() if outcome in FAULTS)
         lost = max(0.0, candidate.requests - candidate.images - in_flight)  # with their workers
         figures = {

@@ -160,7 +160,7 @@ class Behind:
     def begun(self, *words: str) -> Iterator[subprocess.Popen[str]]:
         """face-age rollout while it runs; it is killed at the end."""
         given = [] if words[0] == "status" else [f"--plan={self.proxy.plan}"]
-        command = [sys.executable, "-m", "server.rollout.command", *words, *given]
+        command = [sys.executable, "-m", "commands.main", "rollout", *words, *given]
         with subprocess.Popen(
             [*command, f"--state={self.supervised.state}"],
             cwd=ROOT,
