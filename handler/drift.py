@@ -19,7 +19,7 @@ from handler.metrics import Value, safe_label
 from handler.stability_index import stability_index
 
 WINDOW: Final = 2000  # images of one worker
-ENOUGH: Final = 200  # images from which on there is an index
+ENOUGH: Final = 100  # images from which on there is an index
 EVERY: Final = 20  # images between two values of the metric, which cost time
 BINS: Final = 10  # of about the same number of reference images
 METRIC: Final = "face_age_stability_index"
