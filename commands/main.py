@@ -23,6 +23,7 @@ SERVING: Final[Mapping[str, tuple[str, str, str]]] = {
     "demo": ("commands.demo", "main", "try the service in a browser"),
     "capacity": ("commands.capacity", "main", "compute machines and money for images a second"),
     "archive": ("server.archive", "main", "pack a model into an archive"),
+    "rollout": ("server.rollout.command", "main", "bring a new version into a running service"),
     "check": ("server.check_archive", "main", "check that archives are as they were packed"),
 }
 TRAINING: Final[Mapping[str, tuple[str, str]]] = {
@@ -40,6 +41,7 @@ TRAINING: Final[Mapping[str, tuple[str, str]]] = {
 # Called like those of serving: they have options, no configuration, and train nothing.
 FILES: Final[Mapping[str, tuple[str, str, str]]] = {
     "torchscript": ("train.torchscript", "main", "build age.pt from age.safetensors"),
+    "reference": ("train.reference", "main", "write into a model what its images look like"),
     "imagenet": ("train.imagenet", "main", "download weights trained on ImageNet"),
     "faceres": ("train.faceres", "main", "download the teacher faceres"),
 }

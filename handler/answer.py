@@ -76,6 +76,7 @@ class Answer:
     smallest_face: float | None = None  # pixels; narrower ones were not looked for
     image_explanations: Mapping[str, Explanation] | None = None  # if asked for
     picture: Picture | None = None  # if asked for, in place of all this
+    largest: Quality | None = None  # of the first face, for `handler.drift` alone
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from handler.answer import (
     CategoryPrediction,
     Face,
     OrdinalPrediction,
+    Quality,
 )
 from handler.faces.detector import Faces
 from handler.faces.quality import quality
@@ -31,6 +32,8 @@ def build_answer(
     faces: Faces | None,
     crops: Crops,
     predictions: Sequence[tuple[Task, Predictions]],
+    *,
+    measure_largest: bool = False,
 ) -> Answer:
     """The answer for one image.
 
@@ -38,6 +41,7 @@ def build_answer(
         faces: in pixels of the decoded image; None if no task of faces was asked for.
         crops: by the input of a task, of all faces or of the image.
         predictions: of each task asked for, in the order of the answer.
+        measure_largest: whether to give the quality of the largest face, for `handler.drift`.
     """
     of_image = [(task, found) for task, found in predictions if not task.is_of_faces]
     of_faces = [(task, found) for task, found in predictions if task.is_of_faces]
@@ -46,8 +50,11 @@ def build_answer(
         return Answer(decoded.width, decoded.height, None, image)
     original = faces.to_original(0, decoded.scale)
     size = np.array([decoded.width, decoded.height] * 2, np.float32)
-    if options.quality:
-        pixels = torch.as_tensor(crops[of_faces[0][0].input]).cpu().numpy()
+    measured: list[Quality] = []
+    if options.quality or measure_largest:
+        count = len(original) if options.quality else 1
+        pixels = torch.as_tensor(crops[of_faces[0][0].input])[:count].cpu().numpy()
+        measured = [quality(*each) for each in zip(pixels, original.landmarks, strict=False)]
     rows = zip(
         original.boxes.tolist(),
         original.confidence.tolist(),
@@ -62,11 +69,12 @@ def build_answer(
             tuple(map(tuple, landmarks)),
             _attributes(of_faces, i, options),
             tuple(relative) if options.relative else None,
-            quality(pixels[i], original.landmarks[i]) if options.quality else None,
+            measured[i] if options.quality else None,
         )
         for i, (box, confidence, landmarks, relative) in enumerate(rows)
     ]
-    return Answer(decoded.width, decoded.height, tuple(found), image)
+    largest = measured[0] if measure_largest and measured else None
+    return Answer(decoded.width, decoded.height, tuple(found), image, largest=largest)
 
 
 def _attributes(

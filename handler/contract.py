@@ -99,6 +99,8 @@ class Contract:
     # Origin of the weights, with all terms, written and read by `train.provenance`; serving does
     # not use it. None: unknown, as in files of earlier versions.
     provenance: Mapping[str, Any] | None = None
+    # Histograms of what the model is meant to see, by property: see `handler.drift`. None: unknown.
+    reference: Mapping[str, Any] | None = None
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -111,6 +113,8 @@ class Contract:
     def to_json(self) -> str:
         """One JSON object; `from_json` is its inverse."""
         content = dataclasses.asdict(self)
+        if self.reference is None:  # as earlier versions write and read it
+            del content["reference"]
         task = content["task"]
         for name, part in (("input", self.task.input), ("output", self.task.output)):
             task[name] = {_KINDS[type(part)]: task[name]}

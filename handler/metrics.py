@@ -56,7 +56,7 @@ def values_of(
     regions = [face.attributes for found in faces for face in found]
     regions += [answer.image for answer in answers if answer.image is not None]
     predictions = [item for attributes in regions for item in attributes.items()]
-    ranges = ((_safe(task), _range_of_value(prediction)) for task, prediction in predictions)
+    ranges = ((safe_label(task), _range_of_value(prediction)) for task, prediction in predictions)
     yield from _counted("face_age_predictions_total", ranges)
     widths: dict[str, float] = {}
     for task, prediction in predictions:
@@ -64,7 +64,7 @@ def values_of(
             low, high = prediction.interval
             widths[task] = widths.get(task, 0.0) + high - low
     for task, width in widths.items():
-        yield Value("face_age_interval_width_total", round(width, 3), (_safe(task),))
+        yield Value("face_age_interval_width_total", round(width, 3), (safe_label(task),))
 
 
 def _counted(metric: str, labels: Iterable[tuple[str, ...]]) -> Iterator[Value]:
@@ -73,7 +73,7 @@ def _counted(metric: str, labels: Iterable[tuple[str, ...]]) -> Iterator[Value]:
 
 def _range_of_value(prediction: OrdinalPrediction | CategoryPrediction) -> str:
     if isinstance(prediction, CategoryPrediction):
-        return _safe(prediction.label)
+        return safe_label(prediction.label)
     low = int(prediction.value // _WIDTH) * _WIDTH
     return f"{low}-{low + _WIDTH - 1}"
 
@@ -88,7 +88,8 @@ def _range_of(number: int, ends: Sequence[int]) -> str:
     return f"{low} and more"
 
 
-def _safe(label: str) -> str:
+def safe_label(label: str) -> str:
+    """A label's value without the characters that TorchServe's lines need."""
     return _UNSAFE.sub("_", label)
 
 
@@ -118,8 +119,9 @@ class Metrics:
             "_seconds": MetricTypes.HISTOGRAM,
             "_total": MetricTypes.COUNTER,
             "_info": MetricTypes.GAUGE,
+            "_index": MetricTypes.GAUGE,
         }
-        self._served = [_safe(model.name), _safe(model.version)]
+        self._served = [safe_label(model.name), safe_label(model.version)]
         try:
             self._metrics = {
                 name: cache.get_metric(name, kinds["_" + name.rpartition("_")[2]]) for name in NAMES
@@ -144,4 +146,5 @@ NAMES: Final = (
     "face_age_predictions_total",
     "face_age_interval_width_total",
     "face_age_model_info",
+    "face_age_stability_index",
 )

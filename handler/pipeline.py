@@ -69,6 +69,8 @@ class Pipeline:
             )
         self._cropper = cropper_for(device)
         self._jpeg = decoder_for(settings.decoder, device)
+        # whether to measure each image's largest face, for `handler.drift`
+        self.measures_largest = any(predictor.contract.reference for predictor in predictors)
         self._settings = settings
         self._progress = progress
         self.times = StageTimes()  # of the last batch
@@ -183,7 +185,9 @@ class Pipeline:
             predictions = self._predict(requests, crops)
         with self.times.measure("respond"):
             answers = [
-                build_answer(r.decoded, r.request.options, f, c, p)
+                build_answer(
+                    r.decoded, r.request.options, f, c, p, measure_largest=self.measures_largest
+                )
                 for r, f, c, p in zip(requests, faces, crops, predictions, strict=True)
             ]
         answers = self._explained(requests, crops, answers)

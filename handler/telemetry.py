@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from handler.answer import Answer, Model
+from handler.drift import Drift
 from handler.errors import Failure
 from handler.metrics import ANSWERED, Metrics, values_of
 from handler.request_context import RequestContext
@@ -37,12 +38,14 @@ class Telemetry:
         model: Model,
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
+        drift: Drift | None = None,
         *,
         log_requests: bool = True,
     ) -> None:
         self._model = model
         self._metrics = metrics
         self._tracing = tracing
+        self._drift = drift
         self._log_requests = log_requests
 
     def record(self, batch: Batch) -> None:
@@ -51,6 +54,8 @@ class Telemetry:
             seconds = total_seconds(batch.stages)
             every = [outcome for outcomes in batch.outcomes for outcome in outcomes]
             self._metrics.add(values_of(every, seconds, batch.seconds))
+            if self._drift is not None:
+                self._metrics.add(self._drift.add(every))
         for index, request in enumerate(batch.requests):
             trace_id = request.trace_id
             if self._tracing is not None:

@@ -17,6 +17,7 @@ try:
     from handler.contract import ContractError
     from handler.cores import cores
     from handler.deadline import check_queue_timeout
+    from handler.drift import Drift, references
     from handler.errors import (
         DescriptionNotImplemented,
         DeviceLost,
@@ -103,6 +104,7 @@ class TorchServeHandler:
             self._model,
             _metrics(context, self._model),
             Tracing.from_environment(os.environ, self._model),
+            Drift(references(p.contract for p in self._pipeline.predictors.values())),
             log_requests=settings.log_requests,
         )
         logger.info(

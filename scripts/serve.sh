@@ -7,7 +7,7 @@ source scripts/environment.sh
 
 usage() {
     cat << 'END'
-usage: scripts/serve.sh [--background | --stop] [--model FILE | --models NAME=ARCHIVE ...]
+usage: scripts/serve.sh [--background | --stop] [--model FILE | --models NAME=ARCHIVE ...] [--rollouts]
 
 Makes .venv, installs what serving needs, and serves over REST and gRPC until Ctrl-C what lies in
 model_store/age.mar: ages of faces. That is packed of the shipped weights where it is missing, and
@@ -21,6 +21,7 @@ anew where what it was packed from has changed since; an archive from elsewhere 
                             --models age=age.mar emotion=emotion.mar
   --background              return as soon as it is ready
   --stop                    end the one in the background
+  --rollouts                let face-age rollout load further versions while it runs
 
 PYTHON=/path/to/python3     makes .venv with that one
 TS_<KEY>=value              overrides a line of config.properties, TS_INFERENCE_ADDRESS=... say
@@ -35,7 +36,7 @@ typed() {
     esac
 }
 
-action='' model='' models=()
+action='' rollouts='' model='' models=()
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage; exit ;;
@@ -43,6 +44,7 @@ while [ $# -gt 0 ]; do
             [ -z "$action" ] || fail "one of --background and --stop (scripts/serve.sh --help)"
             action=$1
             ;;
+        --rollouts) rollouts=$1 ;;
         --model | --model=*)
             [ -z "$model" ] || fail 'one --model at a time; two versions: --models NAME=ARCHIVE ...'
             if [ "$1" = --model ]; then
@@ -95,4 +97,4 @@ served=()
 [ ${#models[@]} -eq 0 ] || served=(--models "${models[@]}")
 "$VENV/bin/python" -m server.ensure_archives ${model:+"--model=$model"} ${served[@]+"${served[@]}"}
 unlock_environment
-exec "$VENV/bin/python" -m server.supervisor ${action:+"$action"} ${served[@]+"${served[@]}"}
+exec "$VENV/bin/python" -m server.supervisor ${action:+"$action"} ${rollouts:+"$rollouts"} ${served[@]+"${served[@]}"}

@@ -24,11 +24,16 @@ def main() -> int:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--model", type=Path, help="pack this model into model_store/age.mar first")
     source.add_argument("--models", nargs="+", metavar="NAME=ARCHIVE", help="serve these instead")
+    parser.add_argument(
+        "--rollouts", action="store_true", help="let face-age rollout load further versions"
+    )
     options = parser.parse_args()
-    return exit_code_of(lambda: _serve(options.background, options.model, options.models or ()))
+    words = [word for word in ("background", "rollouts") if getattr(options, word)]
+    switches = [f"--{word}" for word in words]
+    return exit_code_of(lambda: _serve(switches, options.model, options.models or ()))
 
 
-def _serve(background: bool, model: Path | None, arguments: Sequence[str]) -> int:
+def _serve(switches: Sequence[str], model: Path | None, arguments: Sequence[str]) -> int:
     if not (ROOT / "config.properties").is_file():
         raise CommandError("face-age serve needs a clone, installed by pip install -e .")
     archives = [parse_model(argument, STORE) for argument in arguments]
@@ -38,7 +43,12 @@ def _serve(background: bool, model: Path | None, arguments: Sequence[str]) -> in
     _enter_clone()
     if code := ensure_archives.main(packed):
         return code
-    return supervisor.main([*(["--background"] if background else []), *_state(), *models])
+    return supervisor.main([*switches, *_state(), *models])
+
+
+def state_folder() -> Path:
+    """The folder of the lock and the logs of `face-age serve`."""
+    return ROOT / (os.environ.get(STATE) or ".serve")
 
 
 def stop() -> int:

@@ -14,6 +14,7 @@ from server import readiness
 from server.errors import CommandError
 from server.output import print_line
 from server.processes import POLL_INTERVAL, TorchServe, kill_orphans
+from server.promotions import promoted
 from server.service_config import ServiceConfig
 from server.state_folder import StateError, StateFolder, StateRecord
 
@@ -124,13 +125,14 @@ class Lifecycle:
         """Never returns: raises Terminated or CommandError, with TorchServe stopped."""
         started = time.monotonic()
         self._ready_at = None
-        models = self._service.check()
+        named = self._service.check()
+        models = promoted(named, self._service.state)
         for model in models:
             print_line(f"{STARTING} {model}, from {model.archive}")
         try:
             with self._signals.held():
                 self._torchserve = self._service.start(models, self._state.mark)
-            folder, names = str(self._torchserve.folder), [str(model) for model in models]
+            folder, names = str(self._torchserve.folder), [str(model) for model in named]
             self._write(replace(self._record, folder=folder, models=names))
             line = await_ready(self._service, self._torchserve)
             print_line(f"{line}, after {time.monotonic() - started:.0f} s")

@@ -91,14 +91,16 @@ def _foreign(name: str, file: Path) -> ServedModel:
 
 
 def stage_model_store(
-    models: Sequence[ServedModel], store: Path, folder: Path
+    models: Sequence[ServedModel], store: Path, folder: Path, *, linked: bool = False
 ) -> tuple[Path, list[str]]:
     """A model store that holds these archives, and TorchServe's `--models` arguments for it.
 
     TorchServe accepts only file names inside its store. If an archive lies elsewhere, or has a
-    name that TorchServe would split, `folder` is created as a store of links.
+    name that TorchServe would split, or `linked` says so, `folder` is created as a store of links.
     """
-    if all(m.archive == store / m.archive.name and _FILE.fullmatch(m.archive.name) for m in models):
+    if not linked and all(
+        m.archive == store / m.archive.name and _FILE.fullmatch(m.archive.name) for m in models
+    ):
         return store, [f"{m.name}={m.archive.name}" for m in models]
     folder.mkdir()
     arguments = []

@@ -145,7 +145,7 @@ def check(addresses: Addresses, timeout: float = 10) -> str:
     versions = _versions(addresses.management, timeout)
     # at the same time: a health check has a time limit of its own
     with ThreadPoolExecutor(len(versions)) as pool:
-        lines = list(pool.map(lambda one: _probe(addresses.rest, one, timeout), versions))
+        lines = list(pool.map(lambda one: probe(addresses.rest, one, timeout), versions))
     return f"ready: {'; '.join(lines)}"
 
 
@@ -167,7 +167,7 @@ def _versions(management: Address, timeout: float) -> list[Version]:
     return versions
 
 
-def _probe(rest: Address, version: Version, timeout: float) -> str:
+def probe(rest: Address, version: Version, timeout: float) -> str:
     """Send the probe image to a version; returns its answer in words. Raises NotReady."""
     who = f"{version.model} {version.version}"
     url = f"{rest.url}/predictions/{version.model}/{version.version}"

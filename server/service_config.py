@@ -18,6 +18,9 @@ from server.sizing import sized, with_workers
 
 LAUNCHER = Path(__file__).with_name("exec_java.py")
 METRICS = "TS_METRICS_CONFIG"  # overrides the configuration's line
+# Java takes the last line of a key. Without allowed URLs it registers what lies in its model store
+# alone, which then is a folder of links of this user's own.
+REGISTRATION = "\nenable_model_api=true\nallowed_urls=none\n"
 FREE_SPACE_MARGIN = 16 << 20  # bytes beyond the archives, for what TorchServe and uploads write
 
 
@@ -31,6 +34,7 @@ class ServiceConfig:
     state: Path  # folder of the lock, the state file and the logs
     echo: bool  # print TorchServe's log too
     foreign: bool = False  # serve archives that scripts/archive.py did not make
+    rollouts: bool = False  # let face-age rollout register archives
 
     @property
     def logs(self) -> Path:
@@ -112,6 +116,8 @@ class ServiceConfig:
                 )
             versions = [(model.name, model.version) for model in models]
             config = sized(self.config, versions, folder / "config.properties")
+            if self.rollouts:
+                config.write_text(config.read_text() + REGISTRATION)
             command = self._command(models, folder, config)
             environ = with_workers(self.environ(), config)
             return TorchServe(command, folder, self.logs, environ, echo=self.echo)
@@ -126,7 +132,9 @@ class ServiceConfig:
             ) from error
 
     def _command(self, models: Sequence[ServedModel], folder: Path, config: Path) -> list[str]:
-        store, arguments = stage_model_store(models, self.model_store, folder / "store")
+        store, arguments = stage_model_store(
+            models, self.model_store, folder / "store", linked=self.rollouts
+        )
         command = [sys.executable, str(LAUNCHER), "--start", "--foreground", "--ncs"]
         command += ["--model-store", str(store), "--models", *arguments]
         command += ["--ts-config", str(config)]

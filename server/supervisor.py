@@ -161,6 +161,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--foreign", action="store_true", help="archives that scripts/archive.py did not make"
     )
+    parser.add_argument(
+        "--rollouts", action="store_true", help="let face-age rollout load further versions"
+    )
     parser.add_argument("--lock", type=int, help=argparse.SUPPRESS)  # from `background`
     options = parser.parse_args(arguments)
     service = ServiceConfig(
@@ -170,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.state,
         options.echo,
         options.foreign,
+        options.rollouts,
     )
 
     def command() -> int:

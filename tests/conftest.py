@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,14 +105,16 @@ def model_store(
     """age.mar, version 1.0; age-2.0.mar, which waits for eight concurrent requests; other tasks.
 
     faces.mar answers with age and tint of the same faces, colour.mar with that of the whole image;
-    each has one worker, which waits like that of age-2.0.mar.
+    each has one worker, which waits like that of age-2.0.mar. age.mar has a reference for drift.
     """
     store = tmp_path_factory.mktemp("model_store")
     other = exported(Darkness(), contract, store / "darkness.pt")
+    reference = {"brightness": {"bounds": [0.4, 0.6], "counts": [10, 20, 10]}}
+    watched = exported(Brightness(), replace(contract, reference=reference), store / "watched.pt")
     patient = store / "model-config.yaml"
     shipped = yaml.safe_load(archive.Recipe((model_file,)).config.read_text())
     patient.write_text(yaml.safe_dump(shipped | PATIENCE))
-    archive.make(archive.Recipe((model_file,)), store / "age.mar")
+    archive.make(archive.Recipe((watched,)), store / "age.mar")
     archive.make(archive.Recipe((other,), config=patient, version="2.0"), store / "age-2.0.mar")
     faces = archive.Recipe((model_file, tint_file), config=patient, given_name="faces")
     archive.make(faces, store / "faces.mar")

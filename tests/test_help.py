@@ -127,7 +127,9 @@ NEEDS = {
         ),
         "train",
     ),
-    **dict.fromkeys(f"train.{name}" for name in ("faceres", "imagenet", "torchscript")),
+    **dict.fromkeys(
+        f"train.{name}" for name in ("faceres", "imagenet", "reference", "torchscript")
+    ),
 }
 PACKAGES_OF_COMMANDS = ("bench", "commands", "server", "train")
 

@@ -121,14 +121,19 @@ class Supervised:
 
 @contextmanager
 def supervised(
-    store: Path, state: Path, environ: dict[str, str], prefix: Sequence[str] = ()
+    store: Path,
+    state: Path,
+    environ: dict[str, str],
+    prefix: Sequence[str] = (),
+    words: Sequence[str] = (),
 ) -> Iterator[Supervised]:
     """TorchServe in the foreground of a supervisor, ready; ended by SIGTERM if it still runs.
 
-    `environ` is what `private_addresses` gave, and more; `prefix` a command that executes another.
+    `environ` is what `private_addresses` gave, and more; `prefix` a command that executes another,
+    `words` are more of the supervisor's options.
     """
     supervisor = subprocess.Popen(
-        [*prefix, *SUPERVISE, "--state", state, "--model-store", store],
+        [*prefix, *SUPERVISE, "--state", state, "--model-store", store, *words],
         cwd=ROOT,
         env=os.environ | environ,
         stdout=subprocess.PIPE,

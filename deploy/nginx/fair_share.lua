@@ -61,6 +61,9 @@ end
 
 -- Waits until the request's key has a free slot; 503 after MAX_WAIT.
 function _M.acquire()
+    if (ngx.var.slot or "") ~= "" then  -- a candidate failed: see rollout.lua
+        return
+    end
     local key, arrived_at = ngx.var.api_key, ngx.now()
     ngx.var.arrived_at = arrived_at
     local slot

@@ -12,7 +12,7 @@ const PART_HEADERS = {
     'content-length': /^\d{1,8}$/,
     'content-transfer-encoding': /^(7bit|8bit|binary)$/i,
 };
-// The options' headers, which api.conf passes on.
+// The options' headers, which rest.conf passes on.
 const OPTIONS = [
     'X-Min-Confidence', 'X-Max-Faces', 'X-Attributes', 'X-Top-K', 'X-Distribution', 'X-Quality', 'X-Relative',
     'X-Annotate',

@@ -21,9 +21,9 @@ from tests.service.exchange import Reply
 from tests.torchserve import ROOT, Service, free_ports
 
 UNCHANGED = [
-    *("nginx.conf", "api.conf", "grpc.conf", "health.conf", "bare.conf"),
+    *("nginx.conf", "api.conf", "rest.conf", "grpc.conf", "health.conf", "bare.conf"),
     *("requests.js", "messages.js", "models.js", "openapi.json"),
-    *("keys.lua", "logs.lua", "fair_share.lua"),
+    *("keys.lua", "logs.lua", "fair_share.lua", "rollout.lua", "watched_file.lua"),
 ]
 TEMPORARY = "".join(
     f"{kind}_temp_path {kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -50,6 +50,10 @@ class Proxy:
     @property
     def keys(self) -> Path:
         return self.folder / "keys"
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / "rollout"
 
     @property
     def pid_file(self) -> Path:
@@ -195,6 +199,7 @@ def site(proxy: Proxy, more: str, changes: Mapping[str, str]) -> str:
         "listen 443 ssl http2;": f"listen 127.0.0.1:{proxy.port} ssl http2;",
         "listen [::]:443 ssl http2;": "",
         "/etc/face-age/keys": str(proxy.keys),
+        "/etc/face-age/rollout": str(proxy.plan),
         "/etc/face-age/certificate.pem": str(proxy.certificate),
         "/etc/face-age/certificate.key": str(proxy.certificate.with_suffix(".key")),
         "/var/log/nginx/access.log": str(proxy.folder / "access.log"),

@@ -71,8 +71,8 @@ def prometheus(service: Service, tmp_path_factory: pytest.TempPathFactory) -> It
     ):
         try:
             started = Prometheus(f"http://127.0.0.1:{port}")
-            deadline = time.monotonic() + SECONDS
-            while not _has_rates(started):
+            deadline = time.monotonic() + 3 * SECONDS
+            while not _has_data(started):
                 assert process.poll() is None, (folder / "log").read_text()
                 assert time.monotonic() < deadline, (folder / "log").read_text()
                 for body in (JPEG, TWO_FACES, encoded(scene(90, 160)), b"%PDF-1.7"):
@@ -82,12 +82,15 @@ def prometheus(service: Service, tmp_path_factory: pytest.TempPathFactory) -> It
             process.terminate()
 
 
-def _has_rates(prometheus: Prometheus) -> bool:
+def _has_data(prometheus: Prometheus) -> bool:
     try:
         rates = prometheus.query('rate(face_age_images_total{model="age"}[5m]) > 0')
     except OSError:  # it does not listen yet
         return False
-    return len(rates) >= 2  # answered, and UnsupportedImageFormat
+    if len(rates) < 2:  # answered, and UnsupportedImageFormat
+        return False
+    # each worker of two needs `handler.drift.ENOUGH` images with a face
+    return bool(prometheus.query('face_age_stability_index{model="age"}'))
 
 
 @pytest.mark.parametrize(

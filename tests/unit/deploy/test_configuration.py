@@ -25,7 +25,7 @@ def test_all_options_pass():
     (names,) = re.findall(r"OPTIONS = \[(.*?)\];", REQUESTS_JS, re.DOTALL)
     headers = re.findall("'(.*?)'", names)
     assert [header.lower() for header in headers] == list(HEADERS)
-    routes = (ROOT / "deploy/nginx/api.conf").read_text()
+    routes = (ROOT / "deploy/nginx/rest.conf").read_text()
     passed = dict(re.findall(r"proxy_set_header (X-\S+) \$(option_\S+);", routes))
     assert passed == {header: f"option_{HEADERS[header.lower()]}" for header in headers}
     nginx = (ROOT / "deploy/nginx/nginx.conf").read_text()

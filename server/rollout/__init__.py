@@ -1,0 +1,1 @@
+"""Rolling a new version of a model out beside the one that serves; `face-age rollout`."""

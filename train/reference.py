@@ -1,0 +1,98 @@
+"""Write into a model what its images and predictions look like, to tell later when they drift.
+
+    face-age reference model_store/age.safetensors FOLDER
+
+FOLDER holds images like those that the service will be sent, some hundred of them, in any folders.
+They go through the pipeline that serves; what is kept are histograms of the largest face of each:
+confidence, size, brightness, sharpness, and the prediction. The weights stay the same. The model
+beside the file of weights, age.pt, is built anew where it was built from it.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from handler.answer import Answer
+from handler.drift import ENOUGH, Histogram, observed
+from handler.options import Options
+from handler.pipeline import Pipeline
+from handler.requests import Request
+from handler.settings import Settings
+from train import build_record, torchscript
+from train.modeling.weights import load_weights, save_weights
+
+BATCH = 8  # images
+
+
+def properties(pipeline: Pipeline, files: Sequence[Path]) -> dict[str, list[Any]]:
+    """The properties of images by name; files that are no images are left out."""
+    pipeline.measures_largest = True
+    found: dict[str, list[Any]] = {}
+    for outcome in _outcomes(pipeline, files):
+        if isinstance(outcome, Answer):
+            for name, value in observed(outcome).items():
+                found.setdefault(name, []).append(value)
+    return found
+
+
+def _outcomes(pipeline: Pipeline, files: Sequence[Path]) -> Iterator[object]:
+    for start in range(0, len(files), BATCH):
+        images = [file.read_bytes() for file in files[start : start + BATCH]]
+        yield from pipeline.run([Request(image, Options()) for image in images])
+
+
+def write_reference(weights: Path, folder: Path) -> dict[str, int]:
+    """Write the reference of a folder's images into weights; how many images had each property.
+
+    Raises ValueError if there are too few, or `weights` holds no model.
+    """
+    stored = load_weights(weights)
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    with tempfile.TemporaryDirectory() as temporary:
+        model = Path(temporary) / "model.pt"
+        torchscript.save(stored, model)
+        pipeline = Pipeline.load([model], Settings(), torch.device("cpu"))
+        found = properties(pipeline, files)
+    counts = {name: len(values) for name, values in found.items()}
+    if min(counts.values(), default=0) < ENOUGH:
+        raise ValueError(
+            f"{folder} has {min(counts.values(), default=0)} images with a face, or whatever the "
+            f"model is about: it takes {ENOUGH} to tell a change from chance"
+        )
+    reference = {name: asdict(Histogram.of(values)) for name, values in found.items()}
+    contract = replace(stored.contract, reference=reference)
+    built = weights.with_suffix(".pt")
+    is_ours = build_record.WEIGHTS in build_record.read_current(built)
+    save_weights(replace(stored, contract=contract), weights)
+    if is_ours:
+        torchscript.build(weights, built)
+    return counts
+
+
+def main() -> int:
+    """Write the reference; returns 1 after an error of one line."""
+    parser = argparse.ArgumentParser(description="Write a model's reference of its images.")
+    parser.add_argument("weights", type=Path, help="model_store/age.safetensors, say")
+    parser.add_argument("folder", type=Path, help="images like those that will be sent")
+    arguments = parser.parse_args()
+    try:
+        if not arguments.folder.is_dir():
+            raise ValueError(f"{arguments.folder} is no folder")
+        counts = write_reference(arguments.weights, arguments.folder)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    words = ", ".join(f"{name} of {count}" for name, count in counts.items())
+    print(f"{arguments.weights}: {words} images; pack it: face-age archive")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.argv[0] = "python -m train.reference"  # argparse would name the file alone
+    sys.exit(main())
