@@ -332,8 +332,16 @@ def test_what_is_written_down(proxy: Proxy, key):
     lines = await_logged(proxy.folder / "access.log", last).splitlines()[-3:]
     (name,) = {line.split(" key=")[1].split()[0] for line in lines[:2]}
     assert name in [key.name for key in keys.read(proxy.keys)]
-    assert f" 127.0.0.1 key={name} id=" in lines[0]
-    assert ' "POST /predictions/age HTTP/1.1" 200 ' in lines[0]
-    assert f' 127.0.0.1 key={name} "PUT /predictions/age" 400 ' in lines[1]
-    assert f' 127.0.0.1 key= "POST {last} HTTP/1.1" 404 ' in lines[2]
+    for line, given, asked in zip(
+        lines,
+        (name, name, ""),
+        (
+            '"POST /predictions/age HTTP/1.1" 200',
+            '"PUT /predictions/age" 400',
+            f'"POST {last} HTTP/1.1" 404',
+        ),
+        strict=True,
+    ):
+        assert f" 127.0.0.1 key={given} id=" in line
+        assert f" {asked} " in line
     assert key not in proxy.logs()
