@@ -15,7 +15,8 @@ from handler.requests import Request
 from handler.responses import Response, encode
 
 OUTPUT: Final = "answer"
-_KEYS: Final = ("id", "parameters", "inputs", "outputs")
+# KServe's client repeats the model's name, which the path gave TorchServe
+_KEYS: Final = ("id", "parameters", "inputs", "outputs", "model_name", "model_version")
 _OF_OUTPUTS: Final = ("name", "parameters")
 _ALL_BINARY: Final = "binary_data_output"
 _ID_LENGTH: Final = 1024  # characters

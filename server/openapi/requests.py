@@ -157,6 +157,8 @@ def schemas_of_requests() -> Mapping[str, Schema]:
             "type": "object",
             "properties": {
                 "id": {"type": "string", "maxLength": 1024},
+                "model_name": {"description": "ignored: the path names the model"},
+                "model_version": {"description": "ignored"},
                 "parameters": {
                     "type": "object",
                     "properties": {

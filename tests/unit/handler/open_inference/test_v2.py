@@ -148,6 +148,11 @@ class TestTensors:
 
 
 class TestRequest:
+    def test_a_model_s_name_is_ignored(self) -> None:
+        """KServe's client gives it; the path has chosen the model."""
+        content = {"inputs": [tensor()], "model_name": "age", "model_version": None}
+        assert v2.parse(content, LIMITS).items == (Request(PHOTO),)
+
     def test_options(self) -> None:
         asked = v2.parse({"inputs": [tensor()], "parameters": {"max_faces": "3"}}, LIMITS)
         assert asked.items == (Request(PHOTO, Options(max_faces=3)),)
