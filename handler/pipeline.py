@@ -18,7 +18,7 @@ from handler.contract import ContractError, check_together
 from handler.deadline import check_due
 from handler.device_errors import to_failure
 from handler.errors import Failure
-from handler.explain import explained
+from handler.explain import Maps, explained, occlusion_maps
 from handler.faces.detector import FaceDetector, Faces
 from handler.imaging.crop import RGBImage, central_square, crop_faces, square
 from handler.imaging.decode import DecodedImage, decode, decode_reduced
@@ -183,6 +183,7 @@ class Pipeline:
             crops = self._crop(requests, faces)
         with self.times.measure("estimate"):
             predictions = self._predict(requests, crops)
+        maps = self._maps(requests, crops)
         with self.times.measure("respond"):
             answers = [
                 build_answer(
@@ -190,32 +191,30 @@ class Pipeline:
                 )
                 for r, f, c, p in zip(requests, faces, crops, predictions, strict=True)
             ]
-        answers = self._explained(requests, crops, answers)
-        with self.times.measure("respond"):
+            answers = [
+                answer if found is None else explained(answer, found, self._tasks(r))
+                for r, answer, found in zip(requests, answers, maps, strict=True)
+            ]
             return self._in_threads(self._completed, [*zip(requests, answers, strict=True)])
 
-    def _explained(
-        self,
-        requests: Sequence[DecodedRequest],
-        crops: Sequence[Crops],
-        answers: Sequence[Answer],
-    ) -> list[Answer]:
-        """The answers, explained where a request asks for that."""
+    def _maps(
+        self, requests: Sequence[DecodedRequest], crops: Sequence[Crops]
+    ) -> Sequence[Maps | None]:
+        """The occlusion maps of each request that asks to be explained."""
         if not any(r.request.explain for r in requests):
-            return [*answers]
+            return [None for _ in requests]
         with self.times.measure("explain"):
+            limit = self._settings.explained_faces
             return [
-                explained(
-                    answer,
-                    taken,
-                    [self._predictors[task.name] for task in self._tasks(r)],
-                    self._settings.explained_faces,
-                    self._progress,
-                )
+                occlusion_maps(taken, self._asked(r), limit, self._progress)
                 if r.request.explain
-                else answer
-                for r, taken, answer in zip(requests, crops, answers, strict=True)
+                else None
+                for r, taken in zip(requests, crops, strict=True)
             ]
+
+    def _asked(self, request: DecodedRequest) -> list[Predictor]:
+        """The predictors of the tasks that a request asks for."""
+        return [self._predictors[task.name] for task in self._tasks(request)]
 
     def _completed(self, answered: tuple[DecodedRequest, Answer]) -> Answer:
         """The answer with the size of the smallest faces, and with its picture if asked for."""

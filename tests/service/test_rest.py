@@ -120,11 +120,12 @@ def test_body_wins_over_header(service: Service):
 def test_explanations(service: Service):
     reply = rest(service, JPEG, path="/explanations/age")
     assert reply.status == 200
-    (face,) = reply.content["faces"]
+    content = reply.content
+    (face,) = content["faces"]
     effects = np.array(face.pop("age_explanation")["effects"])
     assert effects.shape == (8, 8)
     assert np.abs(effects).max() > 0.1
-    assert_same(reply.content, rest(service, JPEG).content)
+    assert_same(content, rest(service, JPEG).content)
 
 
 def test_explanations_as_a_picture(service: Service):
