@@ -139,11 +139,11 @@ def test_a_rolling_update_behind_the_proxy_loses_nothing(
             with load(connect, USERS, {"Authorization": f"Bearer {proxy.new_key()}"}) as users:
                 third = start("new-1", NEWER)
                 spread(proxy, first, third)
-                tool("podman", "stop", second.container)
+                tool("podman", "stop", "--time", "20", second.container)
                 users.await_answers(USERS)
                 fourth = start("new-2", NEWER)
                 spread(proxy, third, fourth)
-                tool("podman", "stop", first.container)
+                tool("podman", "stop", "--time", "20", first.container)
                 users.await_answers(USERS)
             key = proxy.new_key()
             image = readiness.PROBE_IMAGE.read_bytes()
