@@ -33,6 +33,7 @@ from train.modeling.metric import metric_of
 Precision = Literal["bf16-mixed", "32-true"]
 log = logging.getLogger(__name__)
 _EXPECTED = (
+    "Precision bf16-mixed is not supported by the model summary",  # its size in MB is not used
     ".*does not have many workers",  # the crops lie in memory; a worker would only copy them
     "Checkpoint directory .* exists and is not empty",  # it holds the run's configuration
     "The number of training batches .* is smaller than the logging interval",

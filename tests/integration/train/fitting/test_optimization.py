@@ -50,7 +50,6 @@ def test_batches_are_accumulated_and_augmented_each_on_its_own(
     assert checkpoint(tmp_path / "run")["global_step"] == 3 * 3  # the last step takes what is left
 
 
-@pytest.mark.filterwarnings("ignore:Precision bf16-mixed is not supported by the model summary")
 def test_mixed_precision_computes_in_bfloat16_and_keeps_float32(tiny: Make, tmp_path: Path) -> None:
     kinds = set()
 
