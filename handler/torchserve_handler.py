@@ -132,9 +132,12 @@ class TorchServeHandler:
         """
         clock, start = time.time_ns(), time.perf_counter()
         rows = data or []
+        headers = [_request_headers(context, index) for index in range(len(rows))]
         try:
             with self._watchdog:
-                received = [self._received(row, context, i) for i, row in enumerate(rows)]
+                received = [
+                    self._received(row, headers[i], context, i) for i, row in enumerate(rows)
+                ]
                 due = time.monotonic() + self._seconds_to_begin
                 outcomes = outcomes_of(received, due, self._pipeline.run, self._at_once)
         except DeviceLost as lost:
@@ -152,7 +155,7 @@ class TorchServeHandler:
             context.set_response_content_type(index, response.media_type)
             for name, value in response.headers.items():
                 context.set_response_header(index, name, value)
-            if not _request_headers(context, index):  # a gRPC request
+            if not headers[index]:  # a gRPC request
                 # StreamPredictions ends the worker without this header; over REST the header would
                 # turn the answer into a stream.
                 context.set_response_header(index, "ts_stream_next", "false")
@@ -160,9 +163,7 @@ class TorchServeHandler:
         self._telemetry.record(
             Batch(
                 requests=[
-                    request_context(
-                        row, _request_headers(context, index), context.get_request_id(index) or ""
-                    )
+                    request_context(row, headers[index], context.get_request_id(index) or "")
                     for index, row in enumerate(rows)
                 ],
                 sizes=[_size(each) for each in received],
@@ -174,8 +175,13 @@ class TorchServeHandler:
         )
         return [response.body for response in responses]
 
-    def _received(self, row: "Mapping[str, object]", context: "Context", index: int) -> Received:
-        headers = _request_headers(context, index)
+    def _received(
+        self,
+        row: "Mapping[str, object]",
+        headers: dict[str, str],
+        context: "Context",
+        index: int,
+    ) -> Received:
         try:
             explain = headers.get("explain") == "True"  # set by TorchServe itself, in each request
             if explain and not self._explains:
