@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from handler.errors import Failure
-from handler.stability_index import stability_index
 from server import promotions, readiness
 from server.errors import CommandError
 from server.output import print_line
@@ -18,11 +16,10 @@ from server.rollout.copies import CopyServer, ask
 from server.rollout.management import Counts, Management, Refused
 from server.rollout.plan import Plan, PlanFile
 from server.rollout.record import Record, Release, Step
+from server.rollout.share import figures_of_share
 
 POLL: Final = 1.0  # seconds
 SETTLE: Final = 30.0  # seconds for what is under way; nginx gives the candidate 20
-FACES_FOR_PSI: Final = 200  # of each version; the index of fewer is noise
-FAULTS: Final = frozenset(kind.type for kind in Failure.__subclasses__() if kind.code >= 500)
 _REASON = re.compile(rb"the model cannot be served: (.*)")
 
 
@@ -119,9 +116,8 @@ class Rollout:
             if known[release.version].workers < workers:
                 self._scale(release, workers)
             return
-        link = self._store / f"rollout-{self.record.model}-{release.weights}.mar"
-        with contextlib.suppress(FileNotFoundError):
-            link.unlink()
+        link = self._link(release)
+        link.unlink(missing_ok=True)
         link.symlink_to(release.archive)
         batch = next(iter(known.values())).batch_size if known else 1
         started = self._log_size()
@@ -130,6 +126,9 @@ class Rollout:
         except Refused as error:
             reason = self._logged_reason(started) or str(error)
             raise Rejected(f"{self.record.said(release)} cannot be loaded: {reason}") from error
+
+    def _link(self, release: Release) -> Path:
+        return self._store / f"rollout-{self.record.model}-{release.weights}.mar"
 
     def _scale(self, release: Release, workers: int) -> None:
         try:
@@ -260,27 +259,16 @@ class Rollout:
         self, before: tuple[Counts, Counts], in_flight: float
     ) -> dict[str, float]:
         """What was counted since `before`; so many requests may still be answered."""
-        now = self._counts()
-        stable, candidate = now[0].since(before[0]), now[1].since(before[1])
-        faults = sum(n for outcome, n in candidate.outcomes.items() if outcome in FAULTS)
-        lost = max(0.0, candidate.requests - candidate.images - in_flight)  # with their workers
-        figures = {
-            "images": candidate.images,
-            "failures": (faults + lost) / max(candidate.requests, self._settings.images, 1.0),
-        }
-        if stable.images and candidate.images and stable.seconds:
-            ratio = candidate.seconds / candidate.images / (stable.seconds / stable.images)
-            figures["slower"] = ratio
-        if self._settings.by == "request":  # else both have answered other clients
-            for task in sorted({task for task, _ in candidate.values}):
-                ranges = sorted({r for t, r in (*stable.values, *candidate.values) if t == task})
-                two = [
-                    [each.values.get((task, r), 0.0) for r in ranges]
-                    for each in (stable, candidate)
-                ]
-                if min(map(sum, two)) >= FACES_FOR_PSI:
-                    figures[f"psi of {task}"] = stability_index(*two)
-        return {name: round(value, 4) for name, value in figures.items()}
+        stable, candidate = (
+            now.since(then) for now, then in zip(self._counts(), before, strict=True)
+        )
+        return figures_of_share(
+            stable,
+            candidate,
+            in_flight,
+            self._settings.images,
+            same_clients=self._settings.by == "request",
+        )
 
     def _check_workers(self) -> float:
         """The most requests that the candidate may be computing. Raises Rejected without worker."""
@@ -352,5 +340,4 @@ class Rollout:
                 )
             else:
                 time.sleep(POLL)
-        link = self._store / f"rollout-{self.record.model}-{release.weights}.mar"
-        link.unlink(missing_ok=True)
+        self._link(release).unlink(missing_ok=True)
