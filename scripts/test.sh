@@ -15,4 +15,5 @@ unlock_environment
 "$VENV/bin/lint-imports"
 "$VENV/bin/python" scripts/audit.py
 "$VENV/bin/python" scripts/render_docs.py --check
-exec "$VENV/bin/python" -m pytest --cov "$@"
+# Two processes: a server's tests wait as often as they compute. Other -n, or -n 0, override it.
+exec "$VENV/bin/python" -m pytest --cov -n 2 --dist loadgroup --no-loadscope-reorder "$@"

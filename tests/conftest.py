@@ -29,8 +29,25 @@ torch.set_num_threads(1)
 
 NGINX_MODULES = [Path(f"/usr/lib/nginx/modules/ngx_http_{m}_module.so") for m in ("js", "lua")]
 
+UNIT = Path(__file__).with_name("unit")
+
 # One worker that waits a second for the batch to be full.
 PATIENCE = {"minWorkers": 1, "maxWorkers": 1, "batchSize": 8, "maxBatchDelay": 1000}
+
+
+@pytest.hookimpl(trylast=True)  # the conftest of a folder has marked its tests by then
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For several processes: a file, or the image, is one's; what takes longest begins first."""
+    for item in items:
+        image = item.get_closest_marker("container")
+        item.add_marker(pytest.mark.xdist_group("image" if image else str(item.path)))
+    items.sort(key=_order)
+
+
+def _order(item: pytest.Item) -> int:
+    if item.get_closest_marker("container"):
+        return 0
+    return 2 if UNIT in item.path.parents else 1
 
 
 @pytest.fixture

@@ -5,14 +5,10 @@ import pytest
 import yaml
 
 from server import archive
-from tests.faults.table import Table
+from tests.faults.table import Table, with_head
 
-TABLE = pytest.StashKey[Table]()
+LOST = "lost"  # a property of a test's report, which reaches the process that prints
 Making = Callable[..., Path]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[TABLE] = Table()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,18 +17,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.service)
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    if rows := str(config.stash[TABLE]):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    rows = [
+        str(row)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, row in report.user_properties
+        if name == LOST and report.when == "call"
+    ]
+    if rows:
         terminalreporter.section("what was lost")
-        terminalreporter.write_line(rows)
+        terminalreporter.write_line(with_head(rows))
 
 
-@pytest.fixture(scope="session")
-def table(pytestconfig: pytest.Config) -> Table:
+@pytest.fixture
+def table(record_property: Callable[[str, object], None]) -> Table:
     """Printed at the end of the run, to be pasted into docs/faults.md."""
-    return pytestconfig.stash[TABLE]
+    return Table(lambda row: record_property(LOST, row))
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The table of docs/faults.md: what each fault did to the service under load."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.faults.load import Load
@@ -19,10 +20,10 @@ class Row:
 
 
 class Table:
-    """The rows of one run of the tests, in its order."""
+    """Takes a test's rows, and hands them on as text."""
 
-    def __init__(self) -> None:
-        self._rows: list[Row] = []
+    def __init__(self, record: Callable[[str], None]) -> None:
+        self._record = record
 
     def add(self, fault: str, load: Load, seconds: float | None = None, note: str = "") -> None:
         """`seconds` from the fault until all was as before; None where nothing changed."""
@@ -33,8 +34,10 @@ class Table:
         if note:
             lost += f"; {note}"
         recovery = "at once" if seconds is None else f"{seconds:.1f} s"
-        self._rows.append(Row(fault, f"{load.users} users", lost, recovery))
+        self._record(str(Row(fault, f"{load.users} users", lost, recovery)))
 
-    def __str__(self) -> str:
-        head = ["| fault | load | requests lost | time to recover |", "|---|---|---|---|"]
-        return "\n".join([*head, *map(str, self._rows)]) if self._rows else ""
+
+def with_head(rows: Sequence[str]) -> str:
+    """Rows below their head."""
+    head = ["| fault | load | requests lost | time to recover |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows])

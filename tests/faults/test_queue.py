@@ -77,29 +77,29 @@ class Overflow:
 
 
 @pytest.fixture(scope="module")
-def overflow(service: Service, table: Table) -> Overflow:
+def overflow(service: Service) -> Overflow:
     connect = direct(service.rest)
     alone = statistics.median(timed(connect).seconds for _ in range(5))
     with load(connect, USERS) as users:
         users.await_answers(5 * (QUEUE + BATCH))
-    overflow = Overflow(alone, users, timed(connect))
-    turned_away = [e.seconds for e in users.of(TURNED_AWAY)]
-    assert turned_away
+    assert users.of(TURNED_AWAY)
+    return Overflow(alone, users, timed(connect))
+
+
+def test_the_surplus_is_turned_away_at_once(overflow: Overflow, table: Table) -> None:
+    """Nine of ten, before anyone who came to a full queue and was taken has an answer."""
+    users = overflow.users
+    turned_away = users.of(TURNED_AWAY)
+    wait = statistics.median(e.seconds for e in turned_away)
     slowest = max(e.seconds for e in users.of(ANSWERED))
     note = (
-        f"{len(turned_away)} turned away after {1e3 * statistics.median(turned_away):.0f} ms in "
-        f"the median; the others answered after {slowest:.1f} s at most"
+        f"{len(turned_away)} turned away after {1e3 * wait:.0f} ms in the median; the others "
+        f"answered after {slowest:.1f} s at most"
     )
     name = f"queue overflow (`jobQueueSize` {QUEUE} here, one worker)"
     table.add(name, users, overflow.recovery, note)
-    return overflow
-
-
-def test_the_surplus_is_turned_away_at_once(overflow: Overflow) -> None:
-    """Nine of ten, before anyone who came to a full queue and was taken has an answer."""
-    turned_away = overflow.users.of(TURNED_AWAY)
     full = min(e.end for e in turned_away)
-    queued = [e.seconds for e in overflow.users.of(ANSWERED) if e.start > full]
+    queued = [e.seconds for e in users.of(ANSWERED) if e.start > full]
     *_, most = statistics.quantiles([e.seconds for e in turned_away], n=10)
     assert most < min(queued)
 
