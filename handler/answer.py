@@ -75,6 +75,9 @@ class Answer:
     image: Attributes | None = None  # None: no task is about the whole image
     smallest_face: float | None = None  # pixels; narrower ones were not looked for
     image_explanations: Mapping[str, Explanation] | None = None  # if asked for
+    rotation: int | None = (
+        None  # degrees clockwise that it was turned by for its faces, if asked for
+    )
     picture: Picture | None = None  # if asked for, in place of all this
     largest: Quality | None = None  # of the first face, for `handler.drift` alone
 

@@ -21,6 +21,7 @@ class Options:
     distribution: bool = False  # whether to give the distribution of a number such as the age
     quality: bool = False  # whether to give the quality of each face's crop
     relative: bool = False  # whether to give boxes in fractions of width and height, too
+    rotate: str = ""  # "auto": look for faces in the turned image, too, where it may be turned
     annotate: str = ""  # a picture of that format in place of JSON; a key of PICTURES, or none
 
 
@@ -141,6 +142,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "distribution": _Flag(),
     "quality": _Flag(),
     "relative": _Flag(),
+    "rotate": _Choice(("auto",)),
     "annotate": _Choice(tuple(PICTURES)),
 }
 NAMES: Final = tuple(field.name for field in fields(Options))
@@ -156,7 +158,7 @@ LIKE_AN_OPTION: Final = re.compile(
     r"|(x[-_])?(min|max)(imum)?[-_]?((num|number|of)[-_])*(fac|f[aces]{4}|conf(?!ig)).*"
     r"|x[-_](min|max)(imum)?[-_]?(detect|score|prob|thresh|result|people|person|count|num).*"
     r"|x[-_](at{1,2}r[a-z]{0,9}|top[-_]?[kn]|distrib[a-z]{0,9}|relativ[a-z]{0,3}([-_]?box(es)?)?"
-    r"|qual{1,2}it[a-z]{0,4}|an{1,2}ot[a-z]{0,9})"
+    r"|qual{1,2}it[a-z]{0,4}|an{1,2}ot[a-z]{0,9}|(auto[-_]?)?rot{1,2}at[a-z]{0,4})"
 )
 
 

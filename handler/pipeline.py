@@ -20,14 +20,15 @@ from handler.device_errors import to_failure
 from handler.errors import Failure
 from handler.explain import Maps, explained, occlusion_maps
 from handler.faces.detector import FaceDetector, Faces
+from handler.find_faces import Found, find_faces
 from handler.imaging.crop import RGBImage, central_square, crop_faces, square
 from handler.imaging.decode import DecodedImage, decode, decode_reduced
 from handler.imaging.on_gpu import cropper_for, decoder_for
-from handler.options import Options
 from handler.picture import draw
 from handler.predictions import Predictions
 from handler.predictor import Predictor
 from handler.requests import Request
+from handler.rotation import as_sent, turned
 from handler.settings import Settings
 from handler.stage_times import StageTimes
 from handler.task import CropGeometry, FaceInput, ImageInput, Task
@@ -43,6 +44,12 @@ class DecodedRequest:
 
     request: Request
     decoded: DecodedImage
+    rotation: int = 0  # degrees clockwise by which it is turned for its faces
+
+    @property
+    def turned(self) -> DecodedImage:
+        """The image as faces were found in it, a view."""
+        return self.decoded.turned(self.rotation)
 
 
 class Pipeline:
@@ -178,7 +185,12 @@ class Pipeline:
         """The faces of all images go through each model in one call."""
         if not requests:
             return []
-        faces = self._detect(requests)
+        found = self._detect(requests)
+        faces = [None if each is None else each.faces for each in found]
+        requests = [
+            r if each is None else replace(r, rotation=each.rotation)
+            for r, each in zip(requests, found, strict=True)
+        ]
         with self.times.measure("crop"):
             crops = self._crop(requests, faces)
         with self.times.measure("estimate"):
@@ -187,13 +199,13 @@ class Pipeline:
         with self.times.measure("respond"):
             answers = [
                 build_answer(
-                    r.decoded, r.request.options, f, c, p, measure_largest=self.measures_largest
+                    r.turned, r.request.options, f, c, p, measure_largest=self.measures_largest
                 )
                 for r, f, c, p in zip(requests, faces, crops, predictions, strict=True)
             ]
             answers = [
-                answer if found is None else explained(answer, found, self._tasks(r))
-                for r, answer, found in zip(requests, answers, maps, strict=True)
+                answer if of_answer is None else explained(answer, of_answer, self._tasks(r))
+                for r, answer, of_answer in zip(requests, answers, maps, strict=True)
             ]
             return self._in_threads(self._completed, [*zip(requests, answers, strict=True)])
 
@@ -217,12 +229,14 @@ class Pipeline:
         return [self._predictors[task.name] for task in self._tasks(request)]
 
     def _completed(self, answered: tuple[DecodedRequest, Answer]) -> Answer:
-        """The answer with the size of the smallest faces, and with its picture if asked for."""
+        """The answer about the image as it was sent, and with its picture if asked for."""
         request, answer = answered
+        answer, options = as_sent(answer, request.rotation), request.request.options
         if self._detector is not None and answer.faces is not None:
             smallest = self._detector.smallest_face(answer.width, answer.height)
-            answer = replace(answer, smallest_face=smallest)
-        kind = request.request.options.annotate
+            rotation = request.rotation if options.rotate else None
+            answer = replace(answer, smallest_face=smallest, rotation=rotation)
+        kind = options.annotate
         if not kind:
             return answer
         picture = draw(request.decoded.image, answer, kind)
@@ -234,18 +248,17 @@ class Pipeline:
         chosen = request.request.options.attributes
         return [p.task for name, p in self._predictors.items() if not chosen or name in chosen]
 
-    def _detect(self, requests: list[DecodedRequest]) -> list[Faces | None]:
+    def _detect(self, requests: list[DecodedRequest]) -> list[Found | None]:
         """The faces of each image; None where a request asks for no task of faces."""
         asking = [any(task.is_of_faces for task in self._tasks(r)) for r in requests]
         if self._detector is None or not any(asking):
             return [None for _ in requests]
         with self.times.measure("detect"):
-            images = [r.decoded.image for r, asks in zip(requests, asking, strict=True) if asks]
-            detected = iter(self._detector.detect(images, self._progress))
-        return [
-            _apply_options(next(detected), r.request.options) if asks else None
-            for r, asks in zip(requests, asking, strict=True)
-        ]
+            asked = [r for r, asks in zip(requests, asking, strict=True) if asks]
+            images = [r.decoded.image for r in asked]
+            options = [r.request.options for r in asked]
+            found = iter(find_faces(self._detector, images, options, self._progress))
+        return [next(found) if asks else None for asks in asking]
 
     def _crop(
         self, requests: Sequence[DecodedRequest], faces: Sequence[Faces | None]
@@ -270,7 +283,7 @@ class Pipeline:
         That is the full-size image if an input would get too few pixels of the reduced one. It does
         not depend on the other tasks.
         """
-        decoded, full_size = request.decoded, None
+        decoded, full_size = request.turned, None
         found = {}
         for taken in {task.input for task in self._tasks(request)}:
             image, geometry = decoded.image, taken.crop
@@ -279,7 +292,9 @@ class Pipeline:
                 square(box, geometry.margin)[2] < geometry.size for box in boxes
             ):
                 if full_size is None:
-                    full_size = decode(request.request.image, self._settings.max_pixels, self._jpeg)
+                    limit = self._settings.max_pixels
+                    full_size = decode(request.request.image, limit, self._jpeg)
+                    full_size = turned(full_size, request.rotation)
                 image = full_size
                 boxes = boxes * np.tile(np.array(decoded.scale, np.float32), 2)
             found[taken] = cut(image, boxes, geometry)
@@ -313,8 +328,3 @@ def _boxes(
         return central_square(image.shape, taken.crop_fraction)[None]
     assert faces is not None  # nosec B101  # detected where a task of faces is asked for
     return faces.boxes
-
-
-def _apply_options(faces: Faces, options: Options) -> Faces:
-    confident = faces.select(faces.confidence >= options.min_confidence)
-    return confident.select(slice(options.max_faces))  # faces are sorted, largest first

@@ -54,6 +54,8 @@ def content_of(outcome: Answer | Failure, model: Model) -> dict[str, object]:
         content["faces"] = [face_content(face) for face in outcome.faces]
     if outcome.smallest_face is not None:
         content["smallest_face"] = round(outcome.smallest_face, 1)
+    if outcome.rotation is not None:
+        content["rotation"] = outcome.rotation
     if outcome.image is not None:
         content["image"] = attributes_content(outcome.image, outcome.image_explanations)
     content["model"] = {

@@ -63,7 +63,7 @@ class FaceDetector:
         """`max_side`: images with a longer side, in pixels, are scaled down to it."""
         self._border = settings.border
         self._min_face_size = min_face_size
-        self._max_side = max_side
+        self.max_side = max_side  # images are scaled down to it for detection
         mtcnn, used = mtcnn_for(device)
         self._mtcnn = mtcnn(settings, min_face_size, used)
 
@@ -74,7 +74,7 @@ class FaceDetector:
 
         `progress` is called after each chunk of images.
         """
-        scaled = [downscale(image, self._max_side) for image in images]
+        scaled = [downscale(image, self.max_side) for image in images]
         found = [
             faces.to_original(0, scale)
             for faces, (_, scale) in zip(
@@ -91,13 +91,13 @@ class FaceDetector:
 
     def smallest_face(self, width: int, height: int) -> float:
         """The width of the smallest faces that `detect` looks for, in pixels of such an image."""
-        return self._min_face_size * max(1.0, max(width, height) / self._max_side)
+        return self._min_face_size * max(1.0, max(width, height) / self.max_side)
 
     def detect_with_border(
         self, images: Sequence[RGBImage], progress: Callable[[], object] = lambda: None
     ) -> list[Faces]:
         """The faces of tight crops, uint8 [H, W, 3] each, on canvases with a border."""
-        side = int(self._max_side / (1 + 2 * self._border))
+        side = int(self.max_side / (1 + 2 * self._border))
         scaled = [downscale(image, side) for image in images]
         borders = [round(self._border * max(small.shape[:2])) for small, _ in scaled]
         canvases = [

@@ -27,6 +27,7 @@ from handler.imaging.unsupported import (
     undecoded,
 )
 from handler.malloc import return_large_blocks
+from handler.rotation import turned
 
 # Decodes a JPEG to uint8 RGB [H, W, 3] as it is stored; None: Pillow decodes it.
 JPEGDecoder = Callable[[bytes], RGBImage | None]
@@ -72,6 +73,13 @@ class DecodedImage:
     def is_full_size(self) -> bool:
         """Whether the image was decoded at its full size."""
         return self.scale == (1, 1)
+
+    def turned(self, rotation: int) -> "DecodedImage":
+        """A view of it, turned clockwise by `rotation` degrees, one of `handler.rotation`'s."""
+        width, height = self.width, self.height
+        if rotation in (90, 270):
+            width, height = height, width
+        return DecodedImage(turned(self.image, rotation), width, height)
 
 
 def decode(body: bytes, max_pixels: int, jpeg: JPEGDecoder | None = None) -> RGBImage:
