@@ -150,6 +150,12 @@ def arguments() -> argparse.Namespace:
     for name, meaning in JSON_ONLY.items():
         parser.add_argument(f"--{name}", action="store_true", default=None, help=meaning)
     parser.add_argument(
+        "--rotate",
+        action="store_const",
+        const="auto",
+        help="look for faces in the turned photo, too, where it may be on its side",
+    )
+    parser.add_argument(
         "--json",
         action="store_true",
         help="print one JSON object per line, in UTF-8; file_base64 has a name that is not UTF-8",

@@ -29,6 +29,8 @@ def as_text(image: Path, answer: Answer, *, scores: bool = False) -> str:
         count = {0: "no face", 1: "1 face"}.get(len(faces), f"{len(faces)} faces")
         separator = "; " if any(", " in face for face in faces) else ", "
         parts.append(f"{count}{': ' if faces else ''}{separator.join(faces)}")
+    if answer.rotation:
+        parts.append(f"turned by {answer.rotation} degrees")
     return f"{shown(image)}: {'; '.join(parts)}"
 
 

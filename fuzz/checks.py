@@ -63,6 +63,7 @@ def check_request(message: bytes) -> None:
         assert 1 <= count <= 1000
     assert set(options.attributes) <= set(TASKS)
     assert len(set(options.attributes)) == len(options.attributes)
+    assert options.rotate in ("", "auto")
     assert options.annotate in ("", "jpeg", "png")
     for flag in (options.distribution, options.quality, options.relative):
         assert type(flag) is bool

@@ -90,6 +90,9 @@ class Answer:
     # pixels; narrower faces were not looked for; None from a service older than 1.2, or a model of
     # whole images
     smallest_face: float | None = None
+    # degrees clockwise that the image was turned by for its faces: 0, 90, 180 or 270; None if not
+    # asked for. Boxes and landmarks are in pixels of the image as it was sent.
+    rotation: int | None = None
 
 
 def parse(body: bytes) -> Answer:
@@ -118,6 +121,7 @@ def parse(body: bytes) -> Answer:
             smallest_face=(
                 _number(content["smallest_face"]) if "smallest_face" in content else None
             ),
+            rotation=_rotation(content["rotation"]) if "rotation" in content else None,
         )
     except KeyError as error:
         raise Malformed(f"the answer has no {error}") from error
@@ -212,6 +216,12 @@ def _category(content: dict[str, Any], name: str) -> Category:
 def _pixels(value: object) -> int:
     if type(value) is not int or value < 1:
         raise ValueError(f"{value!r} is no number of pixels")
+    return value
+
+
+def _rotation(value: object) -> int:
+    if type(value) is not int or value not in (0, 90, 180, 270):
+        raise ValueError(f"{value!r} is no turn by right angles")
     return value
 
 

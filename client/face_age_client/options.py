@@ -14,6 +14,7 @@ class Options(TypedDict, total=False):
     distribution: bool | None  # give the distribution of each number
     quality: bool | None  # give the quality of each face's crop
     relative: bool | None  # give boxes in fractions of the image's width and height, too
+    rotate: Literal["auto"] | None  # look for faces in the turned image, too, if it may be turned
 
 
 PictureFormat = Literal["jpeg", "png"]

@@ -21,6 +21,7 @@ OPTIONS = {
     "distribution": True,
     "quality": False,
     "relative": True,
+    "rotate": "auto",
 }
 
 
@@ -58,6 +59,7 @@ def test_options_are_headers(server):
         "x-distribution": "true",
         "x-quality": "false",
         "x-relative": "true",
+        "x-rotate": "auto",
     }
 
 

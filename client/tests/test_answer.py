@@ -155,6 +155,18 @@ def test_broken_promise(face, reason):
         parse(body(**face))
 
 
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_rotation(rotation):
+    assert parse(json.dumps(CONTENT | {"rotation": rotation}).encode()).rotation == rotation
+    assert parse(body()).rotation is None
+
+
+@pytest.mark.parametrize("rotation", [45, 360, -90, True, "90", 90.0, None])
+def test_no_turn_by_right_angles(rotation):
+    with pytest.raises(Malformed, match="is no turn by right angles"):
+        parse(json.dumps(CONTENT | {"rotation": rotation}).encode())
+
+
 @pytest.mark.parametrize("key", ["width", "height", "faces", "model"])
 def test_missing_key(key):
     content = {k: v for k, v in CONTENT.items() if k != key}

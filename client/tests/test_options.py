@@ -13,6 +13,7 @@ def test_texts():
             "distribution": True,
             "quality": False,
             "relative": None,
+            "rotate": "auto",
         }
     ) == {
         "min_confidence": "0.0",
@@ -21,6 +22,7 @@ def test_texts():
         "top_k": "2",
         "distribution": "true",
         "quality": "false",
+        "rotate": "auto",
     }
 
 

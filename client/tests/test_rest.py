@@ -14,6 +14,7 @@ OPTIONS = {
     "distribution": True,
     "quality": False,
     "relative": True,
+    "rotate": "auto",
 }
 
 
@@ -42,6 +43,7 @@ def test_options_are_headers(server, client):
         "x-distribution": "true",
         "x-quality": "false",
         "x-relative": "true",
+        "x-rotate": "auto",
     }
 
 

@@ -20,6 +20,7 @@ OPTIONS = {
     "distribution": True,
     "quality": False,
     "relative": True,
+    "rotate": "auto",
 }
 CLIENT = Path(__file__).resolve().parents[1]
 
@@ -48,6 +49,7 @@ def test_options_are_entries(servicer, client):
         "distribution": b"true",
         "quality": b"false",
         "relative": b"true",
+        "rotate": b"auto",
     }
 
 

@@ -20,6 +20,7 @@ OPTIONS = {
     "distribution": True,
     "quality": False,
     "relative": True,
+    "rotate": "auto",
 }
 
 
@@ -58,6 +59,7 @@ def test_options_are_entries(servicer, address):
         "distribution": b"true",
         "quality": b"false",
         "relative": b"true",
+        "rotate": b"auto",
     }
 
 

@@ -3,7 +3,7 @@
 
 // of a message or a map entry; a call has a model, a version, `data`, one entry for each option, and
 // request_id, traceparent and tracestate
-const FIELDS = 14;
+const FIELDS = 15;
 const KEY = 64; // bytes of a name
 const NAME = /^[\w.-]*$/;
 const PREFIX = 5; // bytes before a message: the compression flag and the length

@@ -2,7 +2,7 @@
 
 import messages from 'messages.js';
 
-const PARTS = 9; // a form has `data` and one part for each option
+const PARTS = 10; // a form has `data` and one part for each option
 const HEAD = 1024; // bytes of a part's own headers
 // Headers of a part. TorchServe writes a part to the disk if its declared length exceeds the form, and
 // answers 500 to base64 and other transfer encodings.
@@ -15,7 +15,7 @@ const PART_HEADERS = {
 // The options' headers, which rest.conf passes on.
 const OPTIONS = [
     'X-Min-Confidence', 'X-Max-Faces', 'X-Attributes', 'X-Top-K', 'X-Distribution', 'X-Quality', 'X-Relative',
-    'X-Annotate',
+    'X-Rotate', 'X-Annotate',
 ];
 const OPTION_LENGTH = 1024; // letters of an option; only X-Attributes has more than a few
 // Misspelt options, as in handler/options.py: the proxy would drop these headers silently.
@@ -26,7 +26,7 @@ const LIKE_AN_OPTION = new RegExp(
     '|(x[-_])?(min|max)(imum)?[-_]?((num|number|of)[-_])*(fac|f[aces]{4}|conf(?!ig)).*' +
     '|x[-_](min|max)(imum)?[-_]?(detect|score|prob|thresh|result|people|person|count|num).*' +
     '|x[-_](at{1,2}r[a-z]{0,9}|top[-_]?[kn]|distrib[a-z]{0,9}|relativ[a-z]{0,3}([-_]?box(es)?)?' +
-    '|qual{1,2}it[a-z]{0,4}|an{1,2}ot[a-z]{0,9}))$'
+    '|qual{1,2}it[a-z]{0,4}|an{1,2}ot[a-z]{0,9}|(auto[-_]?)?rot{1,2}at[a-z]{0,4}))$'
 );
 
 // Passes a request to TorchServe, with the options of its headers and its query as headers; refuses a

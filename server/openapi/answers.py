@@ -109,6 +109,11 @@ _ANSWER: Final = _object(
             "type": "number",
             "description": "pixels; narrower faces were not looked for",
         },
+        "rotation": {
+            "enum": [0, 90, 180, 270],
+            "description": "degrees clockwise by which the image was turned for its faces; "
+            "with the option rotate",
+        },
         "image": {
             "type": "object",
             "patternProperties": _OF_TASKS,

@@ -21,6 +21,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "distribution": "adds ..._distribution, the probability of each number",
     "quality": "adds quality to each face",
     "relative": "adds relative_box to each face",
+    "rotate": "auto: faces are looked for in the turned image too, where it may be turned",
     "annotate": "a picture in place of JSON",
 }
 FORMATS: Final = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif")

@@ -207,6 +207,7 @@ EVERY: Final = {
     "distribution": b"true",
     "quality": b"true",
     "relative": b"true",
+    "rotate": b"auto",
 }
 OPTIONS: Final = [
     Message(
@@ -228,13 +229,15 @@ OPTIONS: Final = [
     ),
     *(_option("attributes", value) for value in ("mood", "", "age;mood", "age,")),
     *(_option("top_k", value) for value in ("0", "1.5", "all")),
-    *(_option(name, "yes") for name in ("distribution", "quality", "relative", "annotate")),
+    *(_option(name, "yes") for name in ("distribution", "quality", "relative", "rotate")),
+    _option("annotate", "yes"),
     _option("größe", "1"),
 ]
 HEADERS: Final = [
     *(_header(name) for name in ("X-Max-Face", "x_max_faces", "Max-Faces", "X-Min-Confidance")),
     *(_header(name) for name in ("X-Min-Confidense", "X-Atributes", "X-Top-N", "X-Qualities")),
     *(_header(name) for name in ("X-Distributon", "X-Relativ", "X-Anotate")),
+    *(_header(name) for name in ("X-Rotation", "X-Auto-Rotate")),
     Message(
         "headers of proxies",
         PORTRAIT,

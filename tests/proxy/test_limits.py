@@ -16,7 +16,7 @@ pytestmark = pytest.mark.service
 BYTES = {"Content-Type": "application/octet-stream"}
 LARGEST = 20 * 2**20  # bytes of a request
 PER_SECOND, BURST = 10, 20  # requests of a key
-PARTS, HEAD = 9, 1024  # of a form; bytes of a part's headers
+PARTS, HEAD = 10, 1024  # of a form; bytes of a part's headers
 # Refused by the service in no time.
 CHEAP = b"%PDF-1.4"
 
@@ -74,8 +74,8 @@ def form(parts: int) -> tuple[bytes, dict[str, str]]:
             "the form has more than one part 'max_faces'; "
             "send one image a request, and each option once",
         ),
-        (PARTS + 1, "a form has at most 9 parts"),
-        (10_000, "a form has at most 9 parts"),
+        (PARTS + 1, "a form has at most 10 parts"),
+        (10_000, "a form has at most 10 parts"),
     ],
 )
 def test_parts_of_a_form(proxy: Proxy, key, parts, message):
@@ -98,6 +98,7 @@ def test_two_images(proxy: Proxy, key):
         *("X-Max-Face", "x_max_faces", "Max-Faces", "X-Min-Confidance"),
         *("X-Attribute", "X_Top_K", "X-Distributions", "X-Relative-Box", "X-Annotated"),
         *("X-Min-Confidense", "X-Quallity", "X-Distributon", "X-Relativ", "X-Anotate"),
+        *("X-Rotation", "X-Auto-Rotate"),
     ],
 )
 def test_header_that_is_meant_for_an_option(proxy: Proxy, key, name):
@@ -105,7 +106,7 @@ def test_header_that_is_meant_for_an_option(proxy: Proxy, key, name):
     assert reply.failure == (400, "InvalidOption")
     assert reply.content["message"] == (
         f"there is no option '{name.lower()}'; known headers are X-Min-Confidence, X-Max-Faces, "
-        "X-Attributes, X-Top-K, X-Distribution, X-Quality, X-Relative, X-Annotate"
+        "X-Attributes, X-Top-K, X-Distribution, X-Quality, X-Relative, X-Rotate, X-Annotate"
     )
 
 
@@ -117,6 +118,7 @@ OPTIONS = {
     "distribution": "true",
     "quality": "true",
     "relative": "true",
+    "rotate": "auto",
     "annotate": "png",
 }
 
@@ -257,7 +259,7 @@ OTHERS = "a part of a form has the headers Content-Disposition and Content-Type,
         pytest.param(
             b"-" * LARGEST,
             "multipart/form-data; boundary=-",
-            "a form has at most 9 parts",
+            "a form has at most 10 parts",
             id="ends of a form",
         ),
         pytest.param(

@@ -119,6 +119,7 @@ def test_options_and_a_version_pass(channel, key, model_file):
             "distribution": b"false",
             "quality": b"false",
             "relative": b"false",
+            "rotate": b"auto",
             "annotate": b"png",
         },
     ).SerializeToString()

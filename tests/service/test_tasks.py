@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from handler.options import Options
-from tests.images import astronaut, encoded, scaled, scene, side_by_side
+from handler.rotation import turned
+from tests.images import FACE_BOX, astronaut, encoded, scaled, scene, side_by_side
 from tests.service.exchange import assert_same, expected_of, multipart, over_grpc, rest
 from tests.service.test_rest import JPEG, TWO_FACES, as_json, base64_of
 from tests.torchserve import Service
@@ -114,6 +115,17 @@ def test_what_is_asked_for_is_there(service: Service, ask: Ask) -> None:
     assert abs(face["quality"]["roll"]) < 10
 
 
+def test_on_its_side(service: Service, ask: Ask, files: dict[str, tuple[Path, ...]]) -> None:
+    on_its_side = encoded(turned(astronaut()[:400], 90), "JPEG")
+    content = ask(service, "faces", on_its_side, {"rotate": "auto", "relative": True})
+    wanted = Options(rotate="auto", relative=True)
+    assert_same(content, expected_of("faces", files["faces"], on_its_side, wanted))
+    assert (content["width"], content["height"], content["rotation"]) == (400, 512, 270)
+    (face,) = content["faces"]
+    x1, y1, x2, y2 = FACE_BOX
+    assert face["box"] == pytest.approx([400 - y2, x1, 400 - y1, x2], abs=4)
+
+
 def test_no_face(service: Service, ask: Ask) -> None:
     content = ask(service, "faces", encoded(scene(120, 160), "JPEG"), {"quality": True})
     assert (content["faces"], "image" in content) == ([], False)
@@ -133,6 +145,7 @@ ONE_OF = "attributes must be one or more of age, tint, with commas between them,
         ("distribution", "yes", "distribution must be true or false, not 'yes'"),
         ("quality", "1", "quality must be true or false, not "),
         ("relative", "", "relative must be true or false, not ''"),
+        ("rotate", "90", "rotate must be auto, not '90'"),
     ],
 )
 def test_wrong_values(service: Service, ask: Ask, option: str, value: str, message: str) -> None:

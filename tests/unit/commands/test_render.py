@@ -68,3 +68,11 @@ def test_names_of_a_model_stay_on_one_line():
     odd = Category("a\n\x1b", 1.0, {}, ())
     answer = Answer(10, 10, (face(emotion=odd),), "emotion", "1.0", {})
     assert render.as_text(Path("a.jpg"), answer) == r"a.jpg: 1 face: a\n\x1b 1.00"
+
+
+@pytest.mark.parametrize(
+    ("rotation", "end"), [(None, ""), (0, ""), (270, "; turned by 270 degrees")]
+)
+def test_line_of_a_turned_photo(rotation, end):
+    answer = Answer(10, 10, (face(age=AGE),), "age", "1.0", {}, rotation=rotation)
+    assert render.as_text(Path("a.jpg"), answer) == f"a.jpg: 1 face: 38.2 (31 to 46){end}"

@@ -27,6 +27,7 @@ def test_each_has_a_header() -> None:
         "x-distribution": "distribution",
         "x-quality": "quality",
         "x-relative": "relative",
+        "x-rotate": "rotate",
         "x-annotate": "annotate",
     }
     assert set(HEADERS.values()) == set(NAMES)
@@ -38,7 +39,7 @@ def test_by_default_all_attributes_and_nothing_more() -> None:
     assert options.attributes == ()
     assert options.top_k == 5
     assert (options.distribution, options.quality, options.relative) == (False, False, False)
-    assert options.annotate == ""
+    assert (options.rotate, options.annotate) == ("", "")
 
 
 def test_in_headers() -> None:
@@ -49,11 +50,12 @@ def test_in_headers() -> None:
             "x-distribution": "true",
             "x-quality": " True ",
             "x-relative": "false",
+            "x-rotate": " Auto ",
             "host": "any",
         }
     )
     assert checked(values, {}, TASKS) == Options(
-        attributes=("age", "tint"), top_k=3, distribution=True, quality=True, relative=False
+        attributes=("age", "tint"), top_k=3, distribution=True, quality=True, rotate="auto"
     )
 
 
@@ -115,6 +117,16 @@ class TestFlags:
         assert checked(of_parts({"quality": text}), {}, TASKS).quality is True
 
 
+class TestRotate:
+    @pytest.mark.parametrize("text", ["auto", "Auto", b" AUTO "])
+    def test_taken(self, text: object) -> None:
+        assert checked(of_parts({"rotate": text}), {}, TASKS).rotate == "auto"
+
+    @pytest.mark.parametrize("value", ["", "90", 90, 0, True, False, None, "true", ["auto"]])
+    def test_refused(self, value: object) -> None:
+        assert refused({"rotate": value}).startswith("rotate must be auto, not ")
+
+
 class TestTopK:
     @pytest.mark.parametrize("value", [0, 1001, -1, 1.0, True, None, "5", [5]])
     def test_refused(self, value: object) -> None:
@@ -130,20 +142,22 @@ class TestTopK:
 @pytest.mark.parametrize(
     "name",
     ["x-attribute", "x-attrs", "x_attributes", "x-attributs", "x-top-n", "x-topk", "x_top_k",
-     "x-distributions", "x-relative-box", "x-relative-boxes", "x-annotated", "x-annotation"],
+     "x-distributions", "x-relative-box", "x-relative-boxes", "x-annotated", "x-annotation",
+     "x-rotation", "x-rotat", "x-rottate", "x-auto-rotate", "x_rotate"],
 )  # fmt: skip
 def test_a_header_that_looks_like_an_option(name: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         of_headers({name: "1"})
     assert caught.value.message == (
         f"there is no option {name!r}; known headers are X-Min-Confidence, X-Max-Faces, "
-        "X-Attributes, X-Top-K, X-Distribution, X-Quality, X-Relative, X-Annotate"
+        "X-Attributes, X-Top-K, X-Distribution, X-Quality, X-Relative, X-Rotate, X-Annotate"
     )
 
 
 @pytest.mark.parametrize(
     "name",
     ["x-attack-id", "x-att-deviceid", "x-top-domain", "x-quality-of-service", "x-relay", "x-topic",
+     "x-rotor", "x-rotation-policy",
      "accept-quality", "attributes", "distribution"],
 )  # fmt: skip
 def test_headers_of_others(name: str) -> None:
@@ -153,7 +167,7 @@ def test_headers_of_others(name: str) -> None:
 def test_an_unknown_name() -> None:
     assert refused({"attribute": "age"}) == (
         "there is no option 'attribute'; known are data, min_confidence, max_faces, attributes, "
-        "top_k, distribution, quality, relative, annotate"
+        "top_k, distribution, quality, relative, rotate, annotate"
     )
 
 

@@ -50,7 +50,7 @@ class TestJson:
         row = {"body": {"data": BASE64, "min_confidance": 0.5}}
         assert failed(row, JSON_TYPE, InvalidOption) == (
             "there is no option 'min_confidance'; known are data, min_confidence, max_faces, "
-            "attributes, top_k, distribution, quality, relative, annotate"
+            "attributes, top_k, distribution, quality, relative, rotate, annotate"
         )
 
 

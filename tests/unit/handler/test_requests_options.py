@@ -36,7 +36,8 @@ class TestHeaders:
         message = failed({"body": PHOTO}, {name: "1", "X-Max-Faces": "2"}, InvalidOption)
         assert message == (
             f"there is no option {name.lower()!r}; known headers are X-Min-Confidence, "
-            "X-Max-Faces, X-Attributes, X-Top-K, X-Distribution, X-Quality, X-Relative, X-Annotate"
+            "X-Max-Faces, X-Attributes, X-Top-K, X-Distribution, X-Quality, X-Relative, "
+            "X-Rotate, X-Annotate"
         )
 
     @pytest.mark.parametrize(

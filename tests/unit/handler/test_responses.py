@@ -81,6 +81,14 @@ def test_no_number_that_is_not_json() -> None:
         encode(Answer(1, 1, (Face((0, 0, 1, 1), 1, (), {"age": age}),)), MODEL)
 
 
+@pytest.mark.parametrize("rotation", [0, 270])
+def test_how_the_image_was_turned(rotation: int) -> None:
+    answer = Answer(2, 1, (), smallest_face=40.0, rotation=rotation)
+    content = json.loads(encode(answer, MODEL))
+    assert list(content) == ["width", "height", "faces", "smallest_face", "rotation", "model"]
+    assert content["rotation"] == rotation
+
+
 class TestTasks:
     def test_each_has_keys_of_its_name(self) -> None:
         face = replace(FACE, attributes={**FACE.attributes, "tint": TINT})

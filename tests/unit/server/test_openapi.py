@@ -34,7 +34,7 @@ FACE = Face(
     relative_box=(0.35, 0.15, 0.52, 0.43),
     quality=Quality(sharpness=123.456, brightness=0.45678, roll=-3.14159),
 )
-FULL: Any = json.loads(encode(Answer(512, 400, (FACE,), {"tint": TINT}, 40.0), MODEL))
+FULL: Any = json.loads(encode(Answer(512, 400, (FACE,), {"tint": TINT}, 40.0, rotation=90), MODEL))
 
 
 def errors(content: object, schema: str) -> list[str]:
@@ -132,6 +132,7 @@ class TestClient:
         assert [*face.predictions] == ["age", "tint"]
         assert answer.image is not None
         assert answer.smallest_face == FULL["smallest_face"]
+        assert answer.rotation == FULL["rotation"] == 90
         assert (answer.width, answer.height) == (FULL["width"], FULL["height"])
         model = {"name": answer.model_name, "version": answer.model_version}
         assert model | {"weights": answer.model_weights} == FULL["model"]
