@@ -23,6 +23,7 @@ from bench.ages import age
 from handler.answer import Answer, Face
 from handler.errors import Failure
 from handler.imaging.decode import decode
+from handler.options import Options
 from handler.pipeline import Pipeline
 from handler.requests import Request
 from handler.settings import Settings
@@ -33,13 +34,14 @@ STEP: Final = 15  # degrees
 MAX_PIXELS: Final = 50_000_000
 GREY: Final = (110, 110, 110)
 SAME: Final = 0.5  # of the face's side that its centre may be off
+_DEFAULT: Final = Options()
 
 
-def answer(pipeline: Pipeline, image: Image.Image) -> Answer:
+def answer(pipeline: Pipeline, image: Image.Image, options: Options = _DEFAULT) -> Answer:
     """The service's answer to `image`. Raises Failure."""
     file = io.BytesIO()
     image.save(file, "BMP")
-    (outcome,) = pipeline.run([Request(file.getvalue())])
+    (outcome,) = pipeline.run([Request(file.getvalue(), options)])
     if isinstance(outcome, Failure):
         raise outcome
     return outcome

@@ -1,4 +1,4 @@
-"""Kinds of files other than JPEG, PNG, WebP, BMP and GIF, and advice on how to convert them.
+"""Kinds of files: images that can be decoded here, and others, with advice on how to convert them.
 
 A file that may be an image or hold images (by its suffix, its first bytes, or because both are
 unknown) is an error. Text, tables, audio, video and files that systems and programs keep beside
@@ -8,12 +8,14 @@ images are only counted.
 from dataclasses import dataclass
 from typing import Final
 
-from handler.imaging.sniffing import described
+from handler.imaging import heif
+from handler.imaging.sniffing import described, served_format
 
 # Suffixes of served formats; the service decides by the content.
 SUFFIXES: Final = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif")
 )
+_OF_EXTRA: Final = frozenset((".heic", ".heif", ".hif", ".avif"))  # of the extra heif
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,11 @@ def _convertible(name: str, command: str) -> Kind:
     return Kind(name, f"convert it, for example with {command}")
 
 
-_HEIC: Final = _convertible("HEIC", "heif-convert a.heic a.jpg (on a Mac: sips -s format jpeg)")
-_AVIF: Final = _convertible("AVIF", "avifdec a.avif a.png")
+_INSTALL: Final = ", or install the extra heif"
+_HEIC: Final = _convertible(
+    "HEIC", f"heif-convert a.heic a.jpg (on a Mac: sips -s format jpeg){_INSTALL}"
+)
+_AVIF: Final = _convertible("AVIF", f"avifdec a.avif a.png{_INSTALL}")
 _TIFF: Final = _convertible("TIFF", "magick a.tif a.png")
 _RAW: Final = _convertible("camera raw", "darktable-cli a.nef a.jpg, or the camera maker's program")
 _PDF: Final = _convertible("PDF", "pdfimages -all a.pdf a (its photos), or pdftoppm -png a.pdf a")
@@ -99,6 +104,18 @@ _OF_WORDS: Final = (
     ("XML", UNRELATED),
     ("JSON", UNRELATED),
 )
+
+
+def names_image(suffix: str) -> bool:
+    """Whether a suffix such as ".JPG" is that of a format that can be decoded here."""
+    lower = suffix.lower()
+    return lower in SUFFIXES or (lower in _OF_EXTRA and heif.is_installed())
+
+
+def begins_image(head: bytes) -> bool:
+    """Whether a file's first bytes are those of a format that can be decoded here."""
+    is_served = served_format(head) is not None
+    return is_served or (heif.kind_of(head) is not None and heif.is_installed())
 
 
 def of_suffix(suffix: str) -> Kind | None:

@@ -11,7 +11,6 @@ from typing import Final
 
 from commands import file_kinds
 from commands.file_kinds import Kind
-from handler.imaging.sniffing import served_format
 
 HEAD: Final = 512  # bytes, enough to identify a format
 EXAMPLES: Final = 3  # files of a kind that a message names; it counts the others
@@ -178,16 +177,16 @@ def _sorted(path: Path) -> Path | LeftOut | Fault:
     kind = file_kinds.of_suffix(path.suffix)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            if path.suffix.lower() in file_kinds.SUFFIXES or (kind and kind.advice):
+            if file_kinds.names_image(path.suffix) or (kind and kind.advice):
                 return Fault(os.fspath(path), SPECIAL)
             return LeftOut(path, file_kinds.UNRELATED)
-        if path.suffix.lower() in file_kinds.SUFFIXES:
+        if file_kinds.names_image(path.suffix):
             return path
         with path.open("rb") as file:
             head = file.read(HEAD)
     except OSError as error:
         return LeftOut(path, kind) if kind and not kind.advice else _fault(path, error)
-    if served_format(head):  # with any suffix
+    if file_kinds.begins_image(head):  # with any suffix
         return path
     return LeftOut(path, kind or file_kinds.of_bytes(head))
 

@@ -7,11 +7,11 @@
     face-age predict --model-name faces --attributes age,emotion photo.jpg
     FACE_AGE_KEY=... face-age predict --url https://ages.example.org photo.jpg
 
-Folders are searched recursively for JPEG, PNG, WebP, BMP and GIF files: by suffix, and by the first
-bytes if the suffix is another one. Names that begin with a dot are left out. Other files are not
-sent: a file that may be a photo or hold some (HEIC, TIFF, raw, PDF, archives, unknown formats) is
-an error; text, tables, audio, video and files that programs keep are counted in one line. A file
-given by its name is always sent.
+Folders are searched recursively for JPEG, PNG, WebP, BMP and GIF files, and with the extra heif
+for HEIC and AVIF: by suffix, and by the first bytes if the suffix is another one. Names that begin
+with a dot are left out. Other files are not sent: a file that may be a photo or hold some (TIFF,
+raw, PDF, archives, unknown formats) is an error; text, tables, audio, video and files that programs
+keep are counted in one line. A file given by its name is always sent.
 
 Exits with 1 if a photo failed or a file was an error; the reasons go to stderr. FACE_AGE_KEY holds
 the key for a proxy.

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any, Final
 
 import numpy as np
+import pillow_heif
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
@@ -72,6 +73,17 @@ def encoded(picture: RGBImage | Image.Image, kind: str = "PNG", **parameters: An
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     file = io.BytesIO()
     image.save(file, kind, **parameters)
+    return file.getvalue()
+
+
+def heic(*images: RGBImage, **options: object) -> bytes:
+    """The bytes of an HEIC file; `options` are those of pillow-heif's writer."""
+    file = io.BytesIO()
+    first, *more = [Image.fromarray(image) for image in images]
+    made = pillow_heif.from_pillow(first)
+    for image in more:
+        made.add_from_pillow(image)
+    made.save(file, quality=90, **options)
     return file.getvalue()
 
 

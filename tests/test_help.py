@@ -89,6 +89,7 @@ NEEDS = {
                 "robustness",
                 "rotation",
                 "soak",
+                "turns",
             ),
         )
     ),

@@ -43,7 +43,7 @@ EMPTY_ENTRY = field(3, b"")
 REFUSED = {
     "empty entries": MODEL + EMPTY_ENTRY * (6 * MEGABYTE),
     "small entries": MODEL + b"".join(entry(b"%d" % i, b"") for i in range(500_000)),
-    "fifteen fields": MODEL + b"".join(entry(b"k%d" % i, b"1") for i in range(13)) + ENTRY_OF_IMAGE,
+    "sixteen fields": MODEL + b"".join(entry(b"k%d" % i, b"1") for i in range(14)) + ENTRY_OF_IMAGE,
     "an entry of many fields": MODEL + entry(b"data", JPEG, field(9, b"") * (4 * MEGABYTE)),
     "unknown fields": MODEL + ENTRY_OF_IMAGE + field(9, b"") * (4 * MEGABYTE),
     "numbers": MODEL + ENTRY_OF_IMAGE + b"\x48\x01" * (4 * MEGABYTE),

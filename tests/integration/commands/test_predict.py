@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from commands import predict
 from face_age_client.testing import send
-from tests.images import astronaut, encoded, scene
+from tests.images import astronaut, encoded, heic, scene
 
 SCRIPT = Path(predict.__file__)
 
@@ -61,21 +62,50 @@ def test_options_reach_the_service(server, folder):
 
 
 def test_files_that_are_no_images_are_reported(server, folder):
-    (folder / "c.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (folder / "c.tiff").write_bytes(b"II*\0")
     (folder / "notes.txt").write_text("")
     done = run("--url", server.url, folder)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        f"error: {folder}/c.heic: HEIC, which is not served; convert it, for example with "
-        "heif-convert a.heic a.jpg (on a Mac: sips -s format jpeg)",
+        f"error: {folder}/c.tiff: TIFF, which is not served; convert it, for example with "
+        "magick a.tif a.png",
         "left out, as no images: 1 .txt",
     ]
     assert done.stdout.splitlines() == [
         f"{folder}/a.jpg: no face",
         f"{folder}/b\\xe9\\n.jpg: no face",
     ]
-    (folder / "c.heic").unlink()
+    (folder / "c.tiff").unlink()
     assert run("--url", f"{server.url}/", folder).returncode == 0
+
+
+def test_heic_and_avif(server, folder):
+    """With the extra heif they are sent, and drawn on."""
+    for file in folder.iterdir():
+        file.unlink()
+    answer = {"width": 96, "height": 64, "faces": [], "model": {"name": "age", "version": "1.0"}}
+    server.respond = lambda handler, _: send(handler, 200, json.dumps(answer).encode())
+    bodies = {"a.avif": encoded(scene(64, 96), "AVIF"), "b.heic": heic(scene(64, 96))}
+    for name, body in bodies.items():
+        (folder / name).write_bytes(body)
+    done = run("--url", server.url, folder, "--annotate", "out", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [f"{folder}/{name}: no face" for name in bodies]
+    assert sorted(body for _, _, body in server.requests) == sorted(bodies.values())
+    for name in bodies:
+        with Image.open(folder / "out" / f"{name}.png") as drawn:
+            assert drawn.size == (96, 64)
+
+
+def test_rotate_reaches_the_service(server, folder):
+    answer = {"width": 9, "height": 9, "faces": [], "rotation": 90}
+    answer["model"] = {"name": "age", "version": "1.0"}
+    server.respond = lambda handler, _: send(handler, 200, json.dumps(answer).encode())
+    done = run("--url", server.url, folder / "a.jpg", "--rotate")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{folder}/a.jpg: no face; turned by 90 degrees\n"
+    ((_, headers, _),) = server.requests
+    assert headers["x-rotate"] == "auto"
 
 
 @pytest.mark.parametrize(

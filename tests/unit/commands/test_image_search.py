@@ -6,9 +6,16 @@ import pytest
 
 from commands import file_kinds
 from commands.image_search import search, shown
+from handler.imaging import heif
 from tests.images import encoded, scene
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0"
+
+
+@pytest.fixture
+def no_extra(monkeypatch):
+    """As if the extra heif were not installed."""
+    monkeypatch.setattr(heif, "is_installed", lambda: False)
 
 
 @pytest.fixture
@@ -65,6 +72,7 @@ def test_each_is_there_once(tmp_path, image):
         ("a.blob", b"\x80" * 8, "an unknown format"),
     ],
 )
+@pytest.mark.usefixtures("no_extra")
 def test_may_have_been_meant_as_an_image(tmp_path, image, name, body, kind):
     (tmp_path / "good.jpg").write_bytes(image)
     (tmp_path / name).write_bytes(body)
@@ -88,6 +96,7 @@ def test_never_was_an_image(tmp_path, image):
     )
 
 
+@pytest.mark.usefixtures("no_extra")
 def test_many_of_a_kind_are_one_line(tmp_path, image):
     (tmp_path / "good.jpg").write_bytes(image)
     for number in range(12):
@@ -96,8 +105,21 @@ def test_many_of_a_kind_are_one_line(tmp_path, image):
     first = ", ".join(str(tmp_path / f"0{number}.heic") for number in range(3))
     assert failure == (
         f"{first} and 9 more: HEIC, which is not served; convert it, for example with "
-        "heif-convert a.heic a.jpg (on a Mac: sips -s format jpeg)"
+        "heif-convert a.heic a.jpg (on a Mac: sips -s format jpeg), or install the extra heif"
     )
+
+
+def test_heic_and_avif_with_the_extra(tmp_path):
+    """By the suffix, as the service says more of what is damaged; or by the first bytes."""
+    avif = encoded(scene(8, 8), "AVIF")
+    contents = {"a.heic": HEIC, "b.HIF": b"", "c": HEIC, "d.avif": avif, "e.scan": avif}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "f.heics").write_bytes(b"\0\0\0\x18ftyphevc\0\0\0\0")
+    found = search([tmp_path])
+    assert names(found.images, tmp_path) == list(contents)
+    (failure,) = found.failures()  # a sequence, which nothing here decodes
+    assert failure.startswith(f"{tmp_path}/f.heics: HEIC, which is not served; ")
 
 
 def test_what_is_no_file(tmp_path, image, monkeypatch):

@@ -10,7 +10,7 @@ from commands.bulk.outcome import Outcome
 from handler.options import Options
 from handler.pipeline import Pipeline
 from handler.settings import Settings
-from tests.images import FACE_BOX, astronaut, encoded, scene, side_by_side
+from tests.images import FACE_BOX, astronaut, encoded, heic, scene, side_by_side
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +40,13 @@ def test_options_are_honoured(pipeline: Pipeline) -> None:
 
 def test_no_image(pipeline: Pipeline) -> None:
     assert answers(pipeline, Options(), []) == Outcome()
+
+
+def test_heic_and_avif(pipeline: Pipeline) -> None:
+    bodies = {"a.heic": heic(astronaut()), "b.avif": encoded(astronaut(), "AVIF")}
+    outcome = answers(pipeline, Options(), [*bodies.items()])
+    assert outcome.failures == []
+    assert [(row["path"], row["face"]) for row in outcome.rows] == [("a.heic", 0), ("b.avif", 0)]
+    for row in outcome.rows:
+        box = [row[key] for key in ("x1", "y1", "x2", "y2")]
+        assert box == pytest.approx(FACE_BOX, abs=3)

@@ -16,7 +16,7 @@ def test_every_file_of_a_folder_is_a_photo_or_a_failure(tmp_path: Path) -> None:
     for name in ("b.jpg", "a.png", "below/c.scan"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(body)
-    (tmp_path / "d.heic").write_bytes(b"")
+    (tmp_path / "d.tiff").write_bytes(b"")
     (tmp_path / "e.pdf").write_bytes(b"%PDF")
     (tmp_path / "f.txt").write_text("text")
     (tmp_path / "g.jpg").symlink_to("nowhere")
@@ -25,12 +25,12 @@ def test_every_file_of_a_folder_is_a_photo_or_a_failure(tmp_path: Path) -> None:
     assert names == ["a.png", "b.jpg", "below/c.scan"]
     failures = [each for each in found if not isinstance(each, str)]
     assert [(os.path.basename(row["path"]), row["type"]) for row in failures] == [
-        ("d.heic", "UnsupportedImageFormat"),
+        ("d.tiff", "UnsupportedImageFormat"),
         ("e.pdf", "UnsupportedImageFormat"),
         ("f.txt", "NoImage"),
         ("g.jpg", "Unreadable"),
     ]
-    assert failures[0]["message"].startswith("HEIC, which is not read; convert it, for example")
+    assert failures[0]["message"].startswith("TIFF, which is not read; convert it, for example")
     assert failures[3]["message"] == "a link to nothing"
 
 

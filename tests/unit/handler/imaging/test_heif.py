@@ -5,27 +5,16 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import pillow_heif
 import pytest
 from PIL import Image
 
 from handler.errors import ImageTooLarge, InvalidImage, UnsupportedImageFormat
 from handler.imaging import heif
 from handler.imaging.decode import decode, decode_reduced
-from tests.images import scene
+from tests.images import heic, scene
 
 PICTURE = scene(60, 96)
 MAX_PIXELS = 100_000
-
-
-def heic(*images: Any, **options: object) -> bytes:
-    file = io.BytesIO()
-    first, *more = [Image.fromarray(image) for image in images]
-    made = pillow_heif.from_pillow(first)
-    for image in more:
-        made.add_from_pillow(image)
-    made.save(file, quality=90, **options)
-    return file.getvalue()
 
 
 def avif(image: Any, **options: object) -> bytes:
