@@ -30,7 +30,7 @@ from locust.stats import CSV_STATS_INTERVAL_SEC
 from face_age_client.address import REST_URL, Address
 from face_age_client.answer import Answer, parse
 from face_age_client.errors import ClientError, Interrupted, Unreachable
-from face_age_client.rest import predictions_path, refusal
+from face_age_client.rest import image_path, refusal
 from loadtests import distributed, mix, shapes
 from loadtests.checks import check
 from loadtests.distributed import punctuality
@@ -251,7 +251,7 @@ class RestUser(ImageUser, FastHttpUser):
             self.client.base_url = Address.rest(str(self.host)).url
         except ValueError as error:
             raise StopTest(str(error)) from None
-        self.path = predictions_path(self.environment.parsed_options.model_name, "")
+        self.path = image_path("predictions", self.environment.parsed_options.model_name, "")
 
     def disconnect(self) -> None:
         """Close its connections."""

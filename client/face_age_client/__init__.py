@@ -6,7 +6,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from face_age_client.answer import Answer, Category, Face, Ordinal, Quality
+from face_age_client.answer import Answer, Category, Explanation, Face, Ordinal, Quality
 from face_age_client.errors import ClientError, Interrupted, Malformed, Refused, Unreachable
 from face_age_client.rest import RestClient
 
@@ -14,6 +14,7 @@ __all__ = [
     "Answer",
     "Category",
     "ClientError",
+    "Explanation",
     "Face",
     "Interrupted",
     "Malformed",

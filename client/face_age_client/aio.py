@@ -18,8 +18,9 @@ from face_age_client.answer import Answer, parse, picture
 from face_age_client.errors import Interrupted, Unreachable
 from face_age_client.options import Options, PictureFormat
 from face_age_client.rest import (
+    Route,
     auth_headers,
-    predictions_path,
+    image_path,
     read_response,
     reason,
     request_headers,
@@ -54,24 +55,37 @@ class AsyncRestClient:
         """As `RestClient`; further images wait while `max_connections` are on their way."""
         address = Address.rest(url)
         self._url, self._timeout = url, timeout
-        path = predictions_path(model, model_version)
-        self._endpoint = yarl.URL(address.url + path, encoded=True)
+        self._endpoint, self._names = address.url, (model, model_version)
         self._auth = auth_headers(api_key)
         self._ssl = ssl_context(ca_file) if address.secure else True
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
 
-    async def predict(self, image: bytes, **options: Unpack[Options]) -> Answer:
+    async def predict(
+        self, image: bytes, *, traceparent: str = "", **options: Unpack[Options]
+    ) -> Answer:
         """As `RestClient.predict`."""
-        headers = self._auth | request_headers(options)
-        return await retry_async(lambda: self._ask(image, headers, parse), self._timeout)
+        headers = request_headers(options, traceparent)
+        return await self._retry("predictions", image, headers, parse)
+
+    async def explain(
+        self, image: bytes, *, traceparent: str = "", **options: Unpack[Options]
+    ) -> Answer:
+        """As `RestClient.explain`."""
+        headers = request_headers(options, traceparent)
+        return await self._retry("explanations", image, headers, parse)
 
     async def picture(
-        self, image: bytes, kind: PictureFormat = "jpeg", **options: Unpack[Options]
+        self,
+        image: bytes,
+        kind: PictureFormat = "jpeg",
+        *,
+        traceparent: str = "",
+        **options: Unpack[Options],
     ) -> bytes:
         """As `RestClient.picture`."""
-        headers = self._auth | request_headers(options) | {"X-annotate": kind}
-        return await retry_async(lambda: self._ask(image, headers, picture), self._timeout)
+        headers = request_headers(options, traceparent) | {"X-annotate": kind}
+        return await self._retry("predictions", image, headers, picture)
 
     async def close(self) -> None:
         """Close the connections; another image would open a new one."""
@@ -85,11 +99,24 @@ class AsyncRestClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _ask(self, image: bytes, headers: Mapping[str, str], read: Callable[[bytes], T]) -> T:
+    async def _retry(
+        self, route: Route, image: bytes, headers: Mapping[str, str], read: Callable[[bytes], T]
+    ) -> T:
+        path, sent = image_path(route, *self._names), {**self._auth, **headers}
+        endpoint = yarl.URL(self._endpoint + path, encoded=True)
+        return await retry_async(lambda: self._ask(endpoint, image, sent, read), self._timeout)
+
+    async def _ask(
+        self,
+        endpoint: yarl.URL,
+        image: bytes,
+        headers: Mapping[str, str],
+        read: Callable[[bytes], T],
+    ) -> T:
         if self._session is None:
             self._session = self._open()
         try:
-            response = await self._send(self._session, image, headers)
+            response = await self._send(self._session, endpoint, image, headers)
         except _UNREACHABLE as error:
             raise Unreachable(f"{self._url} does not answer: {_reason(error)}") from error
         except (aiohttp.ClientError, OSError) as error:
@@ -97,13 +124,17 @@ class AsyncRestClient:
         return read_response(*response, read)
 
     async def _send(
-        self, session: aiohttp.ClientSession, image: bytes, headers: Mapping[str, str]
+        self,
+        session: aiohttp.ClientSession,
+        endpoint: yarl.URL,
+        image: bytes,
+        headers: Mapping[str, str],
     ) -> _Response:
         while True:
             connection: dict[str, bool] = {}
             try:
                 async with session.post(
-                    self._endpoint,
+                    endpoint,
                     data=io.BytesIO(image),  # large bytes would block the loop
                     headers=headers,
                     allow_redirects=False,  # to a GET, mostly

@@ -9,6 +9,7 @@ from typing import Any, Final
 from face_age_client.errors import Malformed, Refused
 
 _INTERVAL: Final = "_interval"  # an ordinal task's key ends so
+_EXPLANATION: Final = "_explanation"
 _PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG")  # what they begin with
 _PROBABILITY: Final = "_probability"  # a category's
 
@@ -46,6 +47,19 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """An occlusion map: what each part of a square adds to a prediction."""
+
+    area: tuple[float, float, float, float]  # x1, y1, x2, y2 of the square, pixels of the image
+    # rows from the top: by how many years, say, the prediction falls when the part is covered; of a
+    # category by how much its probability falls
+    effects: tuple[tuple[float, ...], ...]
+
+
+Explanations = Mapping[str, Explanation]  # by the tasks' names
+
+
+@dataclass(frozen=True)
 class Face:
     """One face; box and landmarks in pixels of the upright image."""
 
@@ -55,6 +69,7 @@ class Face:
     predictions: Predictions = field(hash=False)
     relative_box: tuple[float, float, float, float] | None = None  # if asked for
     quality: Quality | None = None  # if asked for
+    explanations: Explanations | None = field(default=None, hash=False)  # from `explain`
 
     @property
     def age(self) -> float:
@@ -93,6 +108,7 @@ class Answer:
     # degrees clockwise that the image was turned by for its faces: 0, 90, 180 or 270; None if not
     # asked for. Boxes and landmarks are in pixels of the image as it was sent.
     rotation: int | None = None
+    image_explanations: Explanations | None = None  # from `explain`, of a model of whole images
 
 
 def parse(body: bytes) -> Answer:
@@ -121,6 +137,7 @@ def parse(body: bytes) -> Answer:
             smallest_face=(
                 _number(content["smallest_face"]) if "smallest_face" in content else None
             ),
+            image_explanations=None if image is None else _explanations(image),
             rotation=_rotation(content["rotation"]) if "rotation" in content else None,
         )
     except KeyError as error:
@@ -153,6 +170,7 @@ def _face(content: dict[str, Any]) -> Face:
         _predictions(content),
         _box(content["relative_box"]) if "relative_box" in content else None,
         _quality(content["quality"]) if "quality" in content else None,
+        _explanations(content),
     )
 
 
@@ -184,6 +202,18 @@ def _predictions(content: dict[str, Any]) -> Predictions:
     if not found:
         raise ValueError("nothing is predicted of a face or an image")
     return found
+
+
+def _explanations(content: dict[str, Any]) -> Explanations | None:
+    """The tasks' maps, found by their keys; None where there is none."""
+    found = {
+        key.removesuffix(_EXPLANATION): Explanation(
+            _box(value["area"]), tuple(tuple(map(_number, row)) for row in value["effects"])
+        )
+        for key, value in content.items()
+        if key.endswith(_EXPLANATION)
+    }
+    return found or None
 
 
 def _ordinal(content: dict[str, Any], name: str) -> Ordinal:

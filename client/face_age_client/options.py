@@ -1,7 +1,8 @@
 """Options of `predict`, and their text in headers and gRPC entries."""
 
+import re
 from collections.abc import Sequence
-from typing import Literal, TypedDict
+from typing import Final, Literal, TypedDict
 
 
 class Options(TypedDict, total=False):
@@ -18,6 +19,10 @@ class Options(TypedDict, total=False):
 
 
 PictureFormat = Literal["jpeg", "png"]
+# https://www.w3.org/TR/trace-context/#traceparent-header; all zeros are not valid
+_TRACEPARENT: Final = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?"
+)
 
 
 def texts(options: Options) -> dict[str, str]:
@@ -27,6 +32,11 @@ def texts(options: Options) -> dict[str, str]:
             raise TypeError(f"predict() got an unexpected keyword argument {name!r}")
     given = {name: _text(value) for name, value in options.items()}
     return {name: text for name, text in given.items() if text}
+
+
+def trace(traceparent: str) -> dict[str, str]:
+    """The header, or the gRPC entry, of a trace; none of one that is not valid."""
+    return {"traceparent": traceparent} if _TRACEPARENT.fullmatch(traceparent) else {}
 
 
 def _text(value: object) -> str:

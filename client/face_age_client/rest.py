@@ -8,15 +8,16 @@ import ssl
 import urllib.parse
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self, TypeVar, Unpack
+from typing import Literal, Self, TypeVar, Unpack
 
 from face_age_client.address import REST_URL, Address, bearer
 from face_age_client.answer import Answer, parse, picture
 from face_age_client.errors import Interrupted, Refused, Unreachable
-from face_age_client.options import Options, PictureFormat, texts
+from face_age_client.options import Options, PictureFormat, texts, trace
 from face_age_client.retry import parse_retry_after, retry
 
 T = TypeVar("T")
+Route = Literal["predictions", "explanations"]
 _DISCONNECTED = (ConnectionError, ssl.SSLEOFError)
 _Response = tuple[http.client.HTTPResponse, bytes]  # and its body
 
@@ -58,28 +59,42 @@ class RestClient:
             else http.client.HTTPConnection(address.host, address.port, timeout=timeout)
         )
         self._auth = auth_headers(api_key)
-        self._path = address.path + predictions_path(model, model_version)
+        self._path, self._names = address.path, (model, model_version)
 
-    def predict(self, image: bytes, **options: Unpack[Options]) -> Answer:
+    def predict(self, image: bytes, *, traceparent: str = "", **options: Unpack[Options]) -> Answer:
         """The answer to an image file.
 
         Args:
             image: JPEG, PNG, WebP, BMP or GIF.
+            traceparent: The W3C's, of the trace that the call belongs to. One that is not valid is
+                not sent: no call fails by it.
             options: See `face_age_client.options.Options`.
 
         Raises:
             ClientError: There is no answer; refusals with a Retry-After have been retried.
             TypeError: There is no such option.
         """
-        headers = self._auth | request_headers(options)
-        return retry(lambda: self._ask(image, headers, parse), self._timeout)
+        return self._retry("predictions", image, request_headers(options, traceparent), parse)
+
+    def explain(self, image: bytes, *, traceparent: str = "", **options: Unpack[Options]) -> Answer:
+        """The answer with an occlusion map of each of the largest faces; raises as `predict`.
+
+        They are in `explanations` of a face, or `image_explanations` of the answer. Each takes the
+        service as long as some 50 faces.
+        """
+        return self._retry("explanations", image, request_headers(options, traceparent), parse)
 
     def picture(
-        self, image: bytes, kind: PictureFormat = "jpeg", **options: Unpack[Options]
+        self,
+        image: bytes,
+        kind: PictureFormat = "jpeg",
+        *,
+        traceparent: str = "",
+        **options: Unpack[Options],
     ) -> bytes:
         """The answer drawn on the image, as a file of that kind; raises as `predict`."""
-        headers = self._auth | request_headers(options) | {"X-annotate": kind}
-        return retry(lambda: self._ask(image, headers, picture), self._timeout)
+        headers = request_headers(options, traceparent) | {"X-annotate": kind}
+        return self._retry("predictions", image, headers, picture)
 
     def close(self) -> None:
         """Close the connection; another image would open a new one."""
@@ -91,24 +106,32 @@ class RestClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, image: bytes, headers: Mapping[str, str], read: Callable[[bytes], T]) -> T:
+    def _retry(
+        self, route: Route, image: bytes, headers: Mapping[str, str], read: Callable[[bytes], T]
+    ) -> T:
+        path, sent = self._path + image_path(route, *self._names), {**self._auth, **headers}
+        return retry(lambda: self._ask(path, image, sent, read), self._timeout)
+
+    def _ask(
+        self, path: str, image: bytes, headers: Mapping[str, str], read: Callable[[bytes], T]
+    ) -> T:
         try:
-            response, body = self._exchange(image, headers)
+            response, body = self._exchange(path, image, headers)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise Interrupted(f"{self._url} broke off: {reason(error)}") from error
         return read_response(response.status, body, response.getheader("Retry-After"), read)
 
-    def _exchange(self, body: bytes, headers: Mapping[str, str]) -> _Response:
+    def _exchange(self, path: str, body: bytes, headers: Mapping[str, str]) -> _Response:
         if self._connection.sock is None:
             self._connect()
-            return self._send(body, headers)
+            return self._send(path, body, headers)
         try:
-            return self._send(body, headers)
+            return self._send(path, body, headers)
         except _DISCONNECTED:
             self._connection.close()  # the service may close an idle connection at any time
             self._connect()
-            return self._send(body, headers)
+            return self._send(path, body, headers)
 
     def _connect(self) -> None:
         try:
@@ -116,10 +139,10 @@ class RestClient:
         except OSError as error:
             raise Unreachable(f"{self._url} does not answer: {reason(error)}") from error
 
-    def _send(self, body: bytes, headers: Mapping[str, str]) -> _Response:
+    def _send(self, path: str, body: bytes, headers: Mapping[str, str]) -> _Response:
         # A body that is too large is refused, with a response, while it is still being sent.
         with contextlib.suppress(*_DISCONNECTED):
-            self._connection.request("POST", self._path, body, dict(headers))
+            self._connection.request("POST", path, body, dict(headers))
         response = self._connection.getresponse()
         return response, response.read()
 
@@ -129,17 +152,17 @@ def auth_headers(api_key: str) -> dict[str, str]:
     return {"Authorization": bearer(api_key)} if api_key else {}
 
 
-def predictions_path(model: str, model_version: str) -> str:
+def image_path(route: Route, model: str, model_version: str) -> str:
     """The path that images are sent to."""
     names = (urllib.parse.quote(name, safe="") for name in (model, model_version) if name)
-    return f"/predictions/{'/'.join(names)}"
+    return f"/{route}/{'/'.join(names)}"
 
 
-def request_headers(options: Options) -> dict[str, str]:
-    """Headers of an image with these options."""
+def request_headers(options: Options, traceparent: str) -> dict[str, str]:
+    """Headers of an image with these options, of this trace."""
     named = {f"X-{name.replace('_', '-')}": text for name, text in texts(options).items()}
     # Without a type TorchServe takes some bodies for a form.
-    return {"Content-Type": "application/octet-stream", **named}
+    return {"Content-Type": "application/octet-stream", **named, **trace(traceparent)}
 
 
 def ssl_context(ca_file: Path | None) -> ssl.SSLContext:

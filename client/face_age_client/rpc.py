@@ -1,6 +1,7 @@
 """gRPC clients; need the extra `grpc`."""
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self, Unpack
 
@@ -16,7 +17,7 @@ except ModuleNotFoundError as error:
 from face_age_client.address import GRPC_ADDRESS, Address, bearer
 from face_age_client.answer import Answer, parse, picture
 from face_age_client.errors import ClientError, Interrupted, Refused, Unreachable
-from face_age_client.options import Options, PictureFormat, texts
+from face_age_client.options import Options, PictureFormat, texts, trace
 from face_age_client.retry import parse_retry_after, retry, retry_async
 
 MAX_MESSAGE_SIZE: Final = 32 * 2**20  # bytes: more than the 20 MB that the service takes
@@ -82,8 +83,10 @@ class _Client:
                 self._call = stub.Predictions
             return self._call
 
-    def _request(self, image: bytes, options: Options, **more: str) -> PredictionsRequest:
-        entries = {name: text.encode() for name, text in (texts(options) | more).items()}
+    def _request(
+        self, image: bytes, options: Options, more: Mapping[str, str]
+    ) -> PredictionsRequest:
+        entries = {name: text.encode() for name, text in {**texts(options), **more}.items()}
         return PredictionsRequest(
             model_name=self._model,
             model_version=self._model_version,
@@ -106,25 +109,32 @@ class _Client:
 class GrpcClient(_Client):
     """A channel to the service, for any number of threads."""
 
-    def predict(self, image: bytes, **options: Unpack[Options]) -> Answer:
+    def predict(self, image: bytes, *, traceparent: str = "", **options: Unpack[Options]) -> Answer:
         """The answer to an image file.
 
         Args:
             image: JPEG, PNG, WebP, BMP or GIF.
+            traceparent: The W3C's, of the trace that the call belongs to. One that is not valid is
+                not sent: no call fails by it.
             options: See `face_age_client.options.Options`.
 
         Raises:
             ClientError: There is no answer; refusals with a retry-after have been retried.
             TypeError: There is no such option.
         """
-        request = self._request(image, options)
+        request = self._request(image, options, trace(traceparent))
         return parse(retry(lambda: self._ask(request), self._timeout))
 
     def picture(
-        self, image: bytes, kind: PictureFormat = "jpeg", **options: Unpack[Options]
+        self,
+        image: bytes,
+        kind: PictureFormat = "jpeg",
+        *,
+        traceparent: str = "",
+        **options: Unpack[Options],
     ) -> bytes:
         """The answer drawn on the image, as a file of that kind; raises as `predict`."""
-        request = self._request(image, options, annotate=kind)
+        request = self._request(image, options, {"annotate": kind} | trace(traceparent))
         return picture(retry(lambda: self._ask(request), self._timeout))
 
     def close(self) -> None:
@@ -154,16 +164,23 @@ class GrpcClient(_Client):
 class AsyncGrpcClient(_Client):
     """A channel to the service, for any number of tasks of one event loop."""
 
-    async def predict(self, image: bytes, **options: Unpack[Options]) -> Answer:
+    async def predict(
+        self, image: bytes, *, traceparent: str = "", **options: Unpack[Options]
+    ) -> Answer:
         """As `GrpcClient.predict`."""
-        request = self._request(image, options)
+        request = self._request(image, options, trace(traceparent))
         return parse(await retry_async(lambda: self._ask(request), self._timeout))
 
     async def picture(
-        self, image: bytes, kind: PictureFormat = "jpeg", **options: Unpack[Options]
+        self,
+        image: bytes,
+        kind: PictureFormat = "jpeg",
+        *,
+        traceparent: str = "",
+        **options: Unpack[Options],
     ) -> bytes:
         """As `GrpcClient.picture`."""
-        request = self._request(image, options, annotate=kind)
+        request = self._request(image, options, {"annotate": kind} | trace(traceparent))
         return picture(await retry_async(lambda: self._ask(request), self._timeout))
 
     async def close(self) -> None:

@@ -1,6 +1,7 @@
 """face_age_client/aio.py: what test_rest.py tests of the other client, and several tasks."""
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -15,6 +16,15 @@ from face_age_client.errors import Interrupted, Malformed, Refused, Unreachable
 from face_age_client.testing import ANSWER, Server, send
 
 Use = Callable[[AsyncRestClient], Coroutine[Any, Any, Any]]
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+EXPLAINED = {
+    "box": [1, 2, 3, 4],
+    "confidence": 1,
+    "landmarks": [[1, 2]] * 5,
+    "age": 40.0,
+    "age_interval": [30.0, 50.0],
+    "age_explanation": {"area": [1, 2, 3, 4], "effects": [[0.5, 1.0], [-0.5, 0.0]]},
+}
 OPTIONS = {
     "attributes": ("age", "emotion"),
     "top_k": 2,
@@ -61,6 +71,28 @@ def test_options_are_headers(server):
         "x-relative": "true",
         "x-rotate": "auto",
     }
+
+
+def test_explain(server):
+    content = json.loads(ANSWER) | {"faces": [EXPLAINED]}
+    server.respond = lambda handler, _: send(handler, 200, json.dumps(content).encode())
+    found = using(server, lambda c: c.explain(b"image", max_faces=1), model="my age")
+    assert found.faces[0].explanations["age"].effects == ((0.5, 1.0), (-0.5, 0.0))
+    ((path, headers, body),) = server.requests
+    assert (path, body, headers["x-max-faces"]) == ("/explanations/my%20age", b"image", "1")
+
+
+def test_trace_is_a_header(server):
+    async def use(client):
+        await client.predict(b"x", traceparent=TRACEPARENT)
+        await client.explain(b"x", traceparent=TRACEPARENT)
+        server.respond = lambda handler, _: send(handler, 200, b"\x89PNG")
+        await client.picture(b"x", traceparent=TRACEPARENT)
+        await client.picture(b"x", traceparent="1\r\nX-Max-Faces: 1")
+
+    using(server, use)
+    sent = [headers.get("traceparent") for _, headers, _ in server.requests]
+    assert sent == [TRACEPARENT] * 3 + [None]
 
 
 def test_picture(server):

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from face_age_client.answer import Category, Face, Ordinal, Quality, parse
+from face_age_client.answer import Category, Explanation, Face, Ordinal, Quality, parse
 from face_age_client.errors import Malformed, Refused
 
 CONTENT = {
@@ -53,6 +53,28 @@ def test_answer():
     assert (face.age, face.age_interval) == (38.2, (30.9, 46.0))
     assert (face.relative_box, face.quality, answer.image) == (None, None, None)
     assert len({face, *answer.faces}) == 1  # as callers may keep faces in a set
+
+
+MAP = {"area": [1, 2, 3, 4.5], "effects": [[0.5, 1], [-0.5, 0]]}
+
+
+def test_explanations():
+    (face,) = parse(body(age_explanation=MAP)).faces
+    found = Explanation((1, 2, 3, 4.5), ((0.5, 1), (-0.5, 0)))
+    assert face.explanations == {"age": found}
+    assert len({face}) == 1
+    (plain,) = parse(body()).faces
+    assert plain.explanations is None
+
+
+def test_explanations_of_the_image():
+    image = EMOTION | {"emotion_explanation": MAP}
+    content = {name: value for name, value in CONTENT.items() if name != "faces"}
+    answer = parse(json.dumps(content | {"image": image}).encode())
+    assert answer.image_explanations == {
+        "emotion": Explanation((1, 2, 3, 4.5), ((0.5, 1), (-0.5, 0)))
+    }
+    assert parse(body()).image_explanations is None
 
 
 EMOTION = {
@@ -143,6 +165,9 @@ def test_failure():
         ({"relative_box": [0, 0, 1]}, "not what was promised"),
         ({"quality": {"sharpness": 1, "brightness": 2, "roll": 0}}, "a brightness of 2"),
         ({"quality": {"sharpness": 1, "brightness": 1}}, "has no 'roll'"),
+        ({"age_explanation": {"area": [1, 2, 3, 4]}}, "has no 'effects'"),
+        ({"age_explanation": {"area": [1, 2, 3, 4], "effects": [["a"]]}}, "'a' is no number"),
+        ({"age_explanation": [1]}, "not what was promised"),
         ({"box": [10, 10, 10, 20]}, "is empty"),
         ({"box": [10, 10, 20]}, "not what was promised"),
         ({"landmarks": [[1, 2]] * 4}, "4 landmarks, not 5"),

@@ -1,6 +1,8 @@
 import pytest
 
-from face_age_client.options import texts
+from face_age_client.options import texts, trace
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def test_texts():
@@ -39,3 +41,18 @@ def test_all_attributes(names):
 def test_unknown_name():
     with pytest.raises(TypeError, match="unexpected keyword argument 'max_face'"):
         texts({"max_face": 3})
+
+
+@pytest.mark.parametrize("traceparent", [TRACEPARENT, f"01{TRACEPARENT[2:]}-more"])
+def test_trace(traceparent):
+    assert trace(traceparent) == {"traceparent": traceparent}
+
+
+@pytest.mark.parametrize(
+    "traceparent",
+    ["", "1", TRACEPARENT.upper(), f"ff{TRACEPARENT[2:]}", f"00-{'0' * 32}-00f067aa0ba902b7-01",
+     f"00-4bf92f3577b34da6a3ce929d0e0e4736-{'0' * 16}-01", f"{TRACEPARENT}\r\nX-Other: 1",
+     f"{TRACEPARENT}\n", f" {TRACEPARENT}", f"{TRACEPARENT}-a b"],
+)  # fmt: skip
+def test_no_trace(traceparent):
+    assert trace(traceparent) == {}

@@ -20,6 +20,7 @@ def test_public_names():
         "Answer",
         "Category",
         "ClientError",
+        "Explanation",
         "Face",
         "Interrupted",
         "Malformed",

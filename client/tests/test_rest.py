@@ -1,3 +1,4 @@
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -8,6 +9,15 @@ from face_age_client.errors import Interrupted, Malformed, Refused, Unreachable
 from face_age_client.rest import RestClient
 from face_age_client.testing import ANSWER, Server, send
 
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+EXPLAINED = {
+    "box": [1, 2, 3, 4],
+    "confidence": 1,
+    "landmarks": [[1, 2]] * 5,
+    "age": 40.0,
+    "age_interval": [30.0, 50.0],
+    "age_explanation": {"area": [1, 2, 3, 4], "effects": [[0.5, 1.0], [-0.5, 0.0]]},
+}
 OPTIONS = {
     "attributes": ("age", "emotion"),
     "top_k": 2,
@@ -45,6 +55,26 @@ def test_options_are_headers(server, client):
         "x-relative": "true",
         "x-rotate": "auto",
     }
+
+
+def test_explain(server, client):
+    content = json.loads(ANSWER) | {"faces": [EXPLAINED]}
+    server.respond = lambda handler, _: send(handler, 200, json.dumps(content).encode())
+    (face,) = client.explain(b"image", max_faces=1).faces
+    assert face.explanations is not None
+    assert face.explanations["age"].area == (1.0, 2.0, 3.0, 4.0)
+    ((path, headers, body),) = server.requests
+    assert (path, body, headers["x-max-faces"]) == ("/explanations/age", b"image", "1")
+
+
+def test_trace_is_a_header(server, client):
+    client.predict(b"x", traceparent=TRACEPARENT)
+    client.explain(b"x", traceparent=TRACEPARENT)
+    server.respond = lambda handler, _: send(handler, 200, b"\x89PNG")
+    client.picture(b"x", traceparent=TRACEPARENT)
+    client.picture(b"x", traceparent="1\r\nX-Max-Faces: 1")
+    sent = [headers.get("traceparent") for _, headers, _ in server.requests]
+    assert sent == [TRACEPARENT] * 3 + [None]
 
 
 @pytest.mark.parametrize(

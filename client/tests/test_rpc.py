@@ -14,6 +14,7 @@ from face_age_client.errors import Interrupted, Refused, Unreachable
 from face_age_client.inference_pb2 import PredictionResponse, PredictionsRequest
 from face_age_client.rpc import GrpcClient
 
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OPTIONS = {
     "attributes": ("age", "emotion"),
     "top_k": 2,
@@ -51,6 +52,19 @@ def test_options_are_entries(servicer, client):
         "relative": b"true",
         "rotate": b"auto",
     }
+
+
+def test_trace_is_an_entry(servicer, client):
+    client.predict(b"x", traceparent=TRACEPARENT)
+    client.predict(b"x", traceparent="1")
+    servicer.body = b"\x89PNG"
+    client.picture(b"x", "png", traceparent=TRACEPARENT)
+    entries = [dict(request.input) for request in servicer.requests]
+    assert entries == [
+        {"data": b"x", "traceparent": TRACEPARENT.encode()},
+        {"data": b"x"},
+        {"data": b"x", "annotate": b"png", "traceparent": TRACEPARENT.encode()},
+    ]
 
 
 def test_picture(servicer, client):

@@ -14,6 +14,7 @@ from face_age_client.errors import Interrupted, Malformed, Refused, Unreachable
 from face_age_client.rpc import AsyncGrpcClient
 
 Use = Callable[[AsyncGrpcClient], Coroutine[Any, Any, Any]]
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OPTIONS = {
     "attributes": ("age", "emotion"),
     "top_k": 2,
@@ -61,6 +62,22 @@ def test_options_are_entries(servicer, address):
         "relative": b"true",
         "rotate": b"auto",
     }
+
+
+def test_trace_is_an_entry(servicer, address):
+    async def use(client):
+        await client.predict(b"x", traceparent=TRACEPARENT)
+        await client.predict(b"x", traceparent="1")
+        servicer.body = b"\x89PNG"
+        await client.picture(b"x", "png", traceparent=TRACEPARENT)
+
+    using(address, use)
+    entries = [dict(request.input) for request in servicer.requests]
+    assert entries == [
+        {"data": b"x", "traceparent": TRACEPARENT.encode()},
+        {"data": b"x"},
+        {"data": b"x", "annotate": b"png", "traceparent": TRACEPARENT.encode()},
+    ]
 
 
 def test_picture(servicer, address):
