@@ -32,6 +32,16 @@ class Asker:
         connect().close()
         return cls(settings.url, model, connect)
 
+    def attributes(self, image: bytes) -> tuple[str, ...]:
+        """What the model predicts of an image with a face; none where it does not answer."""
+        with self.connect() as client:
+            try:
+                answer = client.predict(image)
+            except ClientError:
+                return ()  # whoever asks for a photo is told why
+        found = [answer.image or {}, *(face.predictions for face in answer.faces)]
+        return tuple(dict.fromkeys(name for each in found for name in each))
+
     def ask(self, image: bytes, options: Options) -> Found | Trouble:
         """The answer and its picture, which are two requests, or why there is none."""
         with self.connect() as client:

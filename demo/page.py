@@ -38,6 +38,13 @@ class _Events:
         self._askers = {model: Asker.of(settings, model) for model in settings.models}
         self._folder = folder
         self._photos = Photos()
+        self._attributes: dict[str, tuple[str, ...]] = {}  # by the model, once they are known
+
+    def offer_attributes(self, model: str) -> Any:
+        """The field of attributes, which is there for a model that has several."""
+        found = self._attributes.get(model) or self._askers[model].attributes(EXAMPLE.read_bytes())
+        self._attributes[model] = found
+        return gr.CheckboxGroup(choices=[*found], value=[*found], visible=len(found) > 1)
 
     def ask_uploads(
         self, request: gr.Request, uploads: list[str] | str | None, *chosen: Any
@@ -69,10 +76,12 @@ class _Events:
     ) -> Iterator[str]:
         """The answers so far, after each photo."""
         self._photos.put(_page(request), photos)
-        model, *values = chosen
+        model, attributes, *values = chosen
+        # those of another model may stand there while the field is on its way
+        known = [name for name in attributes if name in self._attributes.get(model, ())]
         html = ""
         for photo in photos:
-            answered = self._askers[model].ask(photo.content, _as_options(*values))
+            answered = self._askers[model].ask(photo.content, _as_options(known, *values))
             html += card(photo.name, answered)
             yield html
 
@@ -110,6 +119,9 @@ def build(settings: Settings, folder: Path) -> gr.Blocks:
         example.click(events.ask_example, chosen, answers, **private)
         again.click(events.ask_again, chosen, answers, **private)
         clear.click(events.clear, None, answers, **private)
+        model, attributes = chosen[:2]
+        page.load(events.offer_attributes, model, attributes, **private)
+        model.change(events.offer_attributes, model, attributes, **private)
         page.unload(events.leave)
     return page
 
@@ -137,10 +149,11 @@ def launch(page: gr.Blocks, settings: Settings) -> str:
 
 
 def _fields(settings: Settings) -> list[Any]:
-    """The model, then what `_as_options` takes."""
+    """The model and its attributes, then what else `_as_options` takes."""
     models = list(settings.models)
     return [
         gr.Dropdown(models, value=models[0], label="Model", visible=len(models) > 1),
+        gr.CheckboxGroup([], label="Attributes (none chosen: all)", visible=False),
         gr.Slider(0, 1, 0.9, step=0.05, label="Confidence that it is a face, at least"),
         gr.Slider(1, 300, 300, step=1, label="Faces, at most"),
         gr.Slider(1, 20, 5, step=1, label="Categories, of a model that has some"),
@@ -148,8 +161,11 @@ def _fields(settings: Settings) -> list[Any]:
     ]
 
 
-def _as_options(confidence: float, faces: float, categories: float, quality: bool) -> Options:
+def _as_options(
+    attributes: Sequence[str], confidence: float, faces: float, categories: float, quality: bool
+) -> Options:
     return {
+        "attributes": attributes,
         "min_confidence": confidence,
         "max_faces": int(faces),
         "top_k": int(categories),

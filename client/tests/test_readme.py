@@ -12,6 +12,7 @@ README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 FACE = {"box": [1, 2, 30, 40], "confidence": 1.0, "landmarks": [[1, 2]] * 5, "age": 39.7}
 AGE = {"age_interval": [29.1, 58.9]}
+EXPLANATION = {"age_explanation": {"area": [1, 2, 30, 40], "effects": [[0.5, -0.5], [1, 0]]}}
 EMOTION = {
     "emotion": "happy",
     "emotion_probability": 0.93,
@@ -32,6 +33,8 @@ def test_all_blocks(server, servicer, address, tmp_path):
         status, content = (415, REFUSAL) if body == b"text" else (200, ANSWER)
         if handler.path == "/predictions/faces":
             content = ANSWER | {"faces": [FACE | AGE | EMOTION]}
+        if handler.path == "/explanations/age":
+            content = ANSWER | {"faces": [FACE | AGE | EXPLANATION]}
         send(handler, status, json.dumps(content).encode())
 
     server.respond, servicer.body = respond, json.dumps(ANSWER).encode()
@@ -50,10 +53,11 @@ def test_all_blocks(server, servicer, address, tmp_path):
         )
         assert (done.returncode, done.stderr) == (0, "")
         printed.append(done.stdout)
-    first, others, second, third, fourth = printed
+    first, others, second, third, explained, fourth = printed
     assert first == "39.7 (29.1, 58.9) (1.0, 2.0, 30.0, 40.0)\n"
     assert others == "age 39.7 (29.1, 58.9)\nemotion happy 0.93 ('happy',)\n"
     assert second == "[39.7]\n[39.7]\n"
     assert third.startswith("(Face(box=(1.0, 2.0, 30.0, 40.0), confidence=1.0, ")
+    assert explained == "(1.0, 2.0, 30.0, 40.0) ((0.5, -0.5), (1.0, 0.0))\n"
     assert fourth == "UnsupportedImageFormat 415\n"
     assert servicer.requests[0].input["max_faces"] == b"1"

@@ -4,6 +4,7 @@ import asyncio
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from face_age_client.answer import Answer, Category, Ordinal
 from face_age_client.errors import Refused
 from face_age_client.rest import RestClient
 from face_age_client.rpc import AsyncGrpcClient, GrpcClient
+from handler.rotation import turned
+from tests.images import astronaut, encoded
 from tests.service.exchange import assert_same, expected
 from tests.service.test_rest import JPEG, TWO_FACES
 from tests.torchserve import ROOT, Service
@@ -68,23 +71,25 @@ def test_four_clients(service: Service, model_file: Path) -> None:
         assert large.type in ("HTTP 413", "CANCELLED")
 
 
-async def answer_async(client: AsyncRestClient | AsyncGrpcClient, **options: Any) -> Answer:
+async def answer_async(
+    client: AsyncRestClient | AsyncGrpcClient, image: bytes, **options: Any
+) -> Answer:
     async with client:
-        return await client.predict(JPEG, **options)
+        return await client.predict(image, **options)
 
 
-def of_four_clients(service: Service, model: str, **options: Any) -> Answer:
+def of_four_clients(service: Service, model: str, image: bytes = JPEG, **options: Any) -> Answer:
     """Their answer to one face, which must be the same."""
     with (
         RestClient(service.rest, model=model) as rest,
         GrpcClient(service.grpc, model=model) as rpc,
     ):
-        answers = [rest.predict(JPEG, **options), rpc.predict(JPEG, **options)]
+        answers = [rest.predict(image, **options), rpc.predict(image, **options)]
     for client in (
         AsyncRestClient(service.rest, model=model),
         AsyncGrpcClient(service.grpc, model=model),
     ):
-        answers.append(asyncio.run(answer_async(client, **options)))
+        answers.append(asyncio.run(answer_async(client, image, **options)))
     first, *others = answers
     assert others == [first] * 3
     return first
@@ -116,6 +121,35 @@ def test_two_attributes_and_a_distribution(service: Service) -> None:
     assert age.distribution is not None
     assert list(age.distribution) == list(range(117))
     assert sum(age.distribution.values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_explanations(service: Service) -> None:
+    with RestClient(service.rest) as client:
+        explained = client.explain(JPEG, max_faces=1)
+        plain = client.predict(JPEG, max_faces=1)
+
+    async def explain() -> Answer:
+        async with AsyncRestClient(service.rest) as client:
+            return await client.explain(JPEG, max_faces=1)
+
+    assert asyncio.run(explain()) == explained
+    (face,) = explained.faces
+    assert face.explanations is not None
+    found = face.explanations["age"]
+    assert [len(row) for row in found.effects] == [8] * 8
+    assert found.area == pytest.approx(face.box, abs=20)
+    assert [replace(face, explanations=None)] == [*plain.faces]
+
+
+@pytest.mark.parametrize("sent", [90, 180, 270])
+def test_rotate(service: Service, sent: int) -> None:
+    (upright,) = of_four_clients(service, "age", image=JPEG).faces
+    answer = of_four_clients(
+        service, "age", image=encoded(turned(astronaut(), sent), "JPEG"), rotate="auto"
+    )
+    assert answer.rotation == -sent % 360
+    (face,) = answer.faces
+    assert face.age == pytest.approx(upright.age, abs=2)
 
 
 def test_whole_image(service: Service) -> None:

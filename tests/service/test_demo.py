@@ -96,7 +96,7 @@ def running(url: str, folder: Path, *words: str) -> Iterator[Demo]:
 
 @pytest.fixture(scope="module")
 def demo(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    models = ["--model-name", "age", "colour", "missing"]
+    models = ["--model-name", "age", "colour", "missing", "faces"]
     with running(service.rest, tmp_path_factory.mktemp("demo"), *models) as demo:
         yield demo
 
@@ -225,6 +225,28 @@ def test_other_models(page: Page) -> None:
         page.get_by_role("option", name=model).click()
         upload(page, photo(JPEG))
         expect(page.locator("#answers")).to_contain_text(answered)
+
+
+def test_attributes(page: Page) -> None:
+    page.get_by_role("button", name="Options").click()
+    choices = page.get_by_role("group", name=re.compile("^Attributes"))
+    expect(page.get_by_role("combobox", name="Model")).to_be_visible()
+    expect(choices).to_be_hidden()  # age predicts one
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name="faces").click()
+    expect(choices.get_by_role("checkbox")).to_have_count(2)
+    upload(page, photo(JPEG))
+    table = page.locator("#answers thead")
+    expect(table).to_contain_text("tint")
+    choices.get_by_label("tint").uncheck()
+    page.get_by_role("button", name="Ask again").click()
+    expect(table).not_to_contain_text("tint")
+    expect(table).to_contain_text("age")
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name="colour").click()
+    expect(choices).to_be_hidden()
+    page.get_by_role("button", name="Ask again").click()
+    expect(page.locator("#answers")).to_contain_text("whole image")
 
 
 def test_paste(page: Page) -> None:

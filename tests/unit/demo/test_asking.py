@@ -27,6 +27,21 @@ def test_an_answer_and_its_picture() -> None:
         assert (headers["x-max-faces"], headers.get("x-annotate")) == ("3", kind)
 
 
+def test_what_a_model_predicts() -> None:
+    age = {"age": 40.0, "age_interval": [30.0, 50.0]}
+    mood = {"mood": "glad", "mood_probability": 1.0, "mood_scores": {"glad": 1.0}}
+    mood["mood_set"] = ["glad"]
+    face = {"box": [1, 2, 3, 4], "confidence": 1, "landmarks": [[1, 2]] * 5, **age}
+    content = json.loads(ANSWER) | {"image": mood, "faces": [face, face]}
+    with serving() as server:
+        server.respond = lambda handler, _: send(handler, 200, json.dumps(content).encode())
+        asker = Asker.of(options.read(["--url", server.url]), "faces")
+        assert asker.attributes(b"photo") == ("mood", "age")
+        server.respond = lambda handler, _: send(handler, 404, b"")
+        assert asker.attributes(b"photo") == ()
+    assert [path for path, _, _ in server.requests] == ["/predictions/faces"] * 2
+
+
 def test_a_refusal_is_told() -> None:
     failure = json.dumps({"code": 400, "type": "InvalidImage", "message": "cut"}).encode()
     with serving() as server:
