@@ -23,7 +23,7 @@ from tests.torchserve import ROOT, Service, free_ports
 UNCHANGED = [
     *("nginx.conf", "api.conf", "rest.conf", "grpc.conf", "health.conf", "bare.conf"),
     *("requests.js", "messages.js", "models.js", "openapi.json"),
-    *("keys.lua", "logs.lua", "fair_share.lua", "rollout.lua", "watched_file.lua"),
+    *("failures.lua", "keys.lua", "logs.lua", "fair_share.lua", "rollout.lua", "watched_file.lua"),
 ]
 TEMPORARY = "".join(
     f"{kind}_temp_path {kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

@@ -44,6 +44,17 @@ def test_binary_tensors(proxy: Proxy, key):
     assert len(answer["faces"]) == 1
 
 
+@pytest.mark.parametrize("path", ["/v1/models/mood:predict", "/v2/models/mood/infer"])
+def test_an_unknown_model_has_the_key_that_clients_read(proxy: Proxy, key, path):
+    """TorchServe's own words, which it leaves out."""
+    reply = proxy.ask(*as_json(inputs=[]), path, key=key)
+    assert reply.failure == (404, "ModelNotFoundException")
+    assert reply.content["error"] == reply.content["message"] == "Model not found: mood"
+    plain = proxy.ask(JPEG, path="/predictions/mood", key=key)
+    assert plain.failure == (404, "ModelNotFoundException")
+    assert plain.content.keys() == {"code", "type", "message"}
+
+
 @pytest.mark.parametrize("path", [V1, V2])
 def test_the_same_keys_and_limits(proxy: Proxy, key, path):
     """And clients of the protocol read `error`."""
