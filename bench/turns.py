@@ -9,6 +9,7 @@ it. The faces to be found again are those of the photo as it is. docs/limits.md 
 
 import argparse
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tqdm(total=count, unit="photo", disable=None) as progress:
         for row in table(pipeline, images, progress):
             tqdm.write(str(row))
+            sys.stdout.flush()  # a row takes minutes
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from handler.imaging import cuda_crop
 from handler.imaging.crop import crop_faces
 from handler.imaging.cuda_crop import CudaCropper
+from handler.rotation import turned
 from handler.task import CropGeometry
 from tests.images import scene
 from tests.unit.handler.imaging import pillow_crops
@@ -45,6 +46,15 @@ def test_crops_of_several_images_and_sizes(cropper: CudaCropper) -> None:
     found = cropper.scaled([cropper.cut(*each) for each in given])
     for crops, each in zip(found, given, strict=True):
         assert np.array_equal(crops.numpy(), crop_faces(*each))
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_turned_view(cropper: CudaCropper, rotation: int) -> None:
+    """Whose rows lie elsewhere in memory."""
+    view = turned(scene(60, 80), rotation)
+    given = (boxes((10, 5, 50, 45), (-9, -9, 20, 20)), PLAIN)
+    (crops,) = cropper.scaled([cropper.cut(view, *given)])
+    assert np.array_equal(crops.numpy(), crop_faces(np.ascontiguousarray(view), *given))
 
 
 def test_no_faces_at_all(cropper: CudaCropper, monkeypatch: pytest.MonkeyPatch) -> None:
