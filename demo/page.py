@@ -153,7 +153,9 @@ def _fields(settings: Settings) -> list[Any]:
     models = list(settings.models)
     return [
         gr.Dropdown(models, value=models[0], label="Model", visible=len(models) > 1),
-        gr.CheckboxGroup([], label="Attributes (none chosen: all)", visible=False),
+        gr.CheckboxGroup(
+            [], label="Attributes (none chosen: all)", elem_id="attributes", visible=False
+        ),
         gr.Slider(0, 1, 0.9, step=0.05, label="Confidence that it is a face, at least"),
         gr.Slider(1, 300, 300, step=1, label="Faces, at most"),
         gr.Slider(1, 20, 5, step=1, label="Categories, of a model that has some"),

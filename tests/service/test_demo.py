@@ -229,7 +229,7 @@ def test_other_models(page: Page) -> None:
 
 def test_attributes(page: Page) -> None:
     page.get_by_role("button", name="Options").click()
-    choices = page.get_by_role("group", name=re.compile("^Attributes"))
+    choices = page.locator("#attributes")
     expect(page.get_by_role("combobox", name="Model")).to_be_visible()
     expect(choices).to_be_hidden()  # age predicts one
     page.get_by_role("combobox", name="Model").click()
