@@ -114,6 +114,7 @@ NEEDS = {
     ),
     "commands.batch": None,
     "commands.demo": "client",
+    "commands.drift": "train",
     "commands.capacity": None,
     "commands.main": None,
     "commands.predict": "client",

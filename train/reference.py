@@ -20,6 +20,7 @@ import torch
 
 from handler.answer import Answer
 from handler.drift import ENOUGH, Histogram, observed
+from handler.errors import Failure
 from handler.options import Options
 from handler.pipeline import Pipeline
 from handler.requests import Request
@@ -32,16 +33,17 @@ BATCH = 8  # images
 
 def properties(pipeline: Pipeline, files: Sequence[Path]) -> dict[str, list[Any]]:
     """The properties of images by name; files that are no images are left out."""
-    pipeline.measures_largest = True
     found: dict[str, list[Any]] = {}
-    for outcome in _outcomes(pipeline, files):
+    for outcome in outcomes(pipeline, files):
         if isinstance(outcome, Answer):
             for name, value in observed(outcome).items():
                 found.setdefault(name, []).append(value)
     return found
 
 
-def _outcomes(pipeline: Pipeline, files: Sequence[Path]) -> Iterator[object]:
+def outcomes(pipeline: Pipeline, files: Sequence[Path]) -> Iterator[Answer | Failure]:
+    """What is served for each of the images, with what a reference is about."""
+    pipeline.measures_largest = True
     for start in range(0, len(files), BATCH):
         images = [file.read_bytes() for file in files[start : start + BATCH]]
         yield from pipeline.run([Request(image, Options()) for image in images])
