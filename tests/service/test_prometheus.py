@@ -1,5 +1,6 @@
 """deploy/prometheus and deploy/grafana with a real Prometheus that scrapes a real TorchServe."""
 
+import io
 import json
 import re
 import subprocess
@@ -8,13 +9,17 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from commands import drift
+from scripts import dashboard_picture
+from server.errors import CommandError
 from tests.images import encoded, scene
 from tests.prometheus import running
 from tests.service.exchange import rest
@@ -159,6 +164,15 @@ def test_a_page_shows_the_drift(
     assert float(reference["value"][1]) == 0.25
     bins = prometheus.query('face_age_window_ratio{model="age"}')
     assert {each["metric"]["bin"] for each in bins} == {"to_0.4", "to_0.6", "above_0.6"}
+
+
+def test_a_picture_shows_every_panel(prometheus: Prometheus) -> None:
+    now = datetime.now(UTC)
+    found = dashboard_picture.drawn(prometheus, now - timedelta(minutes=10), now)
+    width, height = Image.open(io.BytesIO(found)).size
+    assert (width, height) == (1560, 48 * 0.3 * 130)
+    with pytest.raises(CommandError, match="nothing for the panel Images a second"):
+        dashboard_picture.drawn(prometheus, now - timedelta(days=9), now - timedelta(days=8))
 
 
 def test_files_are_those_of_the_repository() -> None:
