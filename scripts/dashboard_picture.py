@@ -10,12 +10,13 @@ import io
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from commands.prometheus import Prometheus, Series
@@ -59,6 +60,8 @@ def drawn(prometheus: Prometheus, start: datetime, end: datetime) -> bytes:
             x, y, width, height = (place[key] for key in "xywh")
             axes = figure.add_subplot(places[y : y + height, x : x + width])
             _panel(axes, panel, _series(prometheus, panel, start, end))
+            if axes.axison:
+                axes.set_xlim(*_dates([start.timestamp(), end.timestamp()]))
         return png(figure)
 
 
@@ -87,15 +90,23 @@ def _panel(axes: Axes, panel: Mapping[str, Any], found: Mapping[str, Series]) ->
         axes.set_axis_off()
         return
     factor, unit = UNITS[panel["fieldConfig"]["defaults"]["unit"]]
-    for number, (name, series) in enumerate(sorted(found.items())):
-        times = np.array([round(time) for time in series.times], "datetime64[s]")
+    for number, (name, series) in enumerate(sorted(found.items(), key=_in_order)):
         style = ("-", "--", ":")[number // len(COLOURS) % 3]
         colour = COLOURS[number % len(COLOURS)]
         values = [factor * value for value in series.values]
-        axes.plot(times, values, style, color=colour, lw=1.3, label=name)
+        axes.plot(_dates(series.times), values, style, color=colour, lw=1.3, label=name)
     axes.set_ylim(bottom=0)
     label(axes, f"{panel['title']}, {unit}".rstrip(", "), "", "")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=7)
+
+
+def _dates(times: Sequence[float]) -> NDArray[np.datetime64]:
+    return np.array([round(time) for time in times], "datetime64[s]")
+
+
+def _in_order(named: tuple[str, object]) -> list[tuple[int, str]]:
+    """For sorting: 6-10 before 11-30."""
+    return [(int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", named[0])]
 
 
 def run(options: argparse.Namespace) -> int:
