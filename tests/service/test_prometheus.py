@@ -18,6 +18,7 @@ import yaml
 from PIL import Image
 
 from commands import drift
+from commands.prometheus import Prometheus as Client
 from scripts import dashboard_picture
 from server.errors import CommandError
 from tests.images import encoded, scene
@@ -168,11 +169,12 @@ def test_a_page_shows_the_drift(
 
 def test_a_picture_shows_every_panel(prometheus: Prometheus) -> None:
     now = datetime.now(UTC)
-    found = dashboard_picture.drawn(prometheus, now - timedelta(minutes=10), now)
+    client = Client(prometheus.url)
+    found = dashboard_picture.drawn(client, now - timedelta(minutes=10), now)
     width, height = Image.open(io.BytesIO(found)).size
-    assert (width, height) == (1560, 48 * 0.3 * 130)
+    assert (width, height) == (1560, 1872)
     with pytest.raises(CommandError, match="nothing for the panel Images a second"):
-        dashboard_picture.drawn(prometheus, now - timedelta(days=9), now - timedelta(days=8))
+        dashboard_picture.drawn(client, now - timedelta(days=9), now - timedelta(days=8))
 
 
 def test_files_are_those_of_the_repository() -> None:
