@@ -22,6 +22,7 @@ SERVING: Final[Mapping[str, tuple[str, str, str]]] = {
     "batch": ("commands.batch", "main", "predict them in a million photos, without a service"),
     "demo": ("commands.demo", "main", "try the service in a browser"),
     "capacity": ("commands.capacity", "main", "compute machines and money for images a second"),
+    "drift": ("commands.drift", "main", "draw how far what is sent has drifted, from Prometheus"),
     "archive": ("server.archive", "main", "pack a model into an archive"),
     "rollout": ("server.rollout.command", "main", "bring a new version into a running service"),
     "check": ("server.check_archive", "main", "check that archives are as they were packed"),

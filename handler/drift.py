@@ -22,7 +22,11 @@ WINDOW: Final = 2000  # images of one worker
 ENOUGH: Final = 100  # images from which on there is an index
 EVERY: Final = 20  # images between two values of the metric, which cost time
 BINS: Final = 10  # of about the same number of reference images
+SELDOM: Final = 10  # values of an index to one of all bins, which are ten times as many
+MOST: Final = 30  # bins of a property that become metrics; of hundreds of categories none do
 METRIC: Final = "face_age_stability_index"
+REFERENCE_METRIC: Final = "face_age_reference_ratio"
+WINDOW_METRIC: Final = "face_age_window_ratio"
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,13 @@ class Histogram:
             return self.bounds.index(value) if known else len(self.bounds)
         return bisect.bisect_left(self.bounds, value)
 
+    def labels(self) -> list[str]:
+        """A label for each bin: `to_23.5` of those up to a bound, or a category."""
+        if any(isinstance(bound, str) for bound in self.bounds):
+            return [*map(str, self.bounds), "other"]
+        rising = [f"{bound:.9g}" for bound in self.bounds]
+        return [*(f"to_{bound}" for bound in rising), f"above_{rising[-1]}" if rising else "any"]
+
 
 def references(contracts: Iterable[Contract]) -> dict[str, Histogram]:
     """The reference of models that are served together, by property. Raises ContractError."""
@@ -119,11 +130,23 @@ class _Window:
         if len(self._bins) > WINDOW:
             self._counts[self._bins.popleft()] -= 1
 
-    def index(self) -> float | None:
-        """The index; None of too few values."""
-        if len(self._bins) < ENOUGH:
-            return None
+    @property
+    def is_enough(self) -> bool:
+        return len(self._bins) >= ENOUGH
+
+    def index(self) -> float:
         return stability_index(self._reference.counts, self._counts)
+
+    def ratios(self, name: str) -> Iterator[Value]:
+        """The part of the images in each bin: of the reference, and of the window."""
+        bins = self._reference.labels()
+        if len(bins) > MOST:
+            return
+        parts = {REFERENCE_METRIC: self._reference.counts, WINDOW_METRIC: self._counts}
+        for metric, counts in parts.items():
+            total = sum(counts)
+            for label, count in zip(bins, counts, strict=True):
+                yield Value(metric, round(count / total, 4), (safe_label(name), safe_label(label)))
 
 
 class Drift:
@@ -132,6 +155,7 @@ class Drift:
     def __init__(self, references: Mapping[str, Histogram]) -> None:
         self._windows = {name: _Window(histogram) for name, histogram in references.items()}
         self._since = 0  # images since the last values
+        self._given = 0  # values of the indices
 
     def add(self, outcomes: Sequence[Answer | Failure]) -> Iterator[Value]:
         """Take a batch into account; values of the metric after each `EVERY` images."""
@@ -144,10 +168,17 @@ class Drift:
                     self._windows[name].add(found[name])
         if self._since >= EVERY:
             self._since = 0
-            for name, index in self.indices().items():
-                yield Value(METRIC, round(index, 4), (safe_label(name),))
+            yield from self._values()
 
     def indices(self) -> dict[str, float]:
         """The index of each property of which enough images are known."""
-        found = {name: window.index() for name, window in self._windows.items()}
-        return {name: index for name, index in found.items() if index is not None}
+        return {name: each.index() for name, each in self._windows.items() if each.is_enough}
+
+    def _values(self) -> Iterator[Value]:
+        indices = self.indices()
+        for name, index in indices.items():
+            yield Value(METRIC, round(index, 4), (safe_label(name),))
+        if indices and self._given % SELDOM == 0:
+            for name in indices:
+                yield from self._windows[name].ratios(name)
+        self._given += bool(indices)

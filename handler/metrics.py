@@ -120,6 +120,7 @@ class Metrics:
             "_total": MetricTypes.COUNTER,
             "_info": MetricTypes.GAUGE,
             "_index": MetricTypes.GAUGE,
+            "_ratio": MetricTypes.GAUGE,
         }
         self._served = [safe_label(model.name), safe_label(model.version)]
         try:
@@ -147,4 +148,6 @@ NAMES: Final = (
     "face_age_interval_width_total",
     "face_age_model_info",
     "face_age_stability_index",
+    "face_age_reference_ratio",
+    "face_age_window_ratio",
 )

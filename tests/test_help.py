@@ -74,7 +74,7 @@ NEEDS = {
             "sbom",
         )
     ),
-    "scripts/render_docs.py": "train",
+    **dict.fromkeys(("scripts/render_docs.py", "scripts/dashboard_picture.py"), "train"),
     "deploy/keys.py": None,
     **dict.fromkeys(
         f"bench.{name}"
@@ -115,6 +115,7 @@ NEEDS = {
     ),
     "commands.batch": None,
     "commands.demo": "client",
+    "commands.drift": "train",
     "commands.capacity": None,
     "commands.main": None,
     "commands.predict": "client",

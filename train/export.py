@@ -8,7 +8,7 @@ TorchScript differ by more than `task.tolerance` on real crops.
 
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -38,6 +38,7 @@ from train.modeling.weights import Weights, load_weights, stored
 from train.modeling.weights import serialized as weights_file
 from train.provenance.provenance import Provenance
 from train.provenance.runs import exported_provenance
+from train.reference import described, image_files, with_reference
 from train.torchscript import serialized as model_file
 
 CHECKED = 512  # validation crops for the comparison with TorchScript
@@ -52,10 +53,12 @@ def export(config: DictConfig) -> Path:
     """Write weights, TorchScript, figures and card to `export.output`; return the TorchScript.
 
     Writes all files or none. Raises FileNotFoundError if the run was not evaluated, and ValueError,
-    before any file changes, if it was evaluated with other views or weights, or if the exported
-    file differs from the network.
+    before any file changes, if it was evaluated with other views or weights, if the exported file
+    differs from the network, or if `export.reference` has too few images.
     """
     config = run_config(config)
+    if config.export.reference is not None:
+        image_files(Path(config.export.reference))  # before minutes of work
     run, output, name = Path(config.run), Path(config.export.output), config.task.name
     metrics_file, measured_file = run / "metrics.json", run / f"{name}.safetensors"
     for file in (metrics_file, measured_file):
@@ -76,6 +79,12 @@ def export(config: DictConfig) -> Path:
         int8 = _try_int8(evaluated.network, crops, contract, config.task.int8_cost)
     ranges = int8.ranges if int8 and int8.is_accepted else None
     weights = Weights(network, architecture, contract, ranges)
+    if config.export.reference is not None:
+        # of the weights that will be served
+        served = replace(weights, network=evaluated.network)
+        contract = with_reference(served, Path(config.export.reference)).contract
+        weights = replace(weights, contract=contract)
+        print(f"reference for drift: {described(contract.reference or {})}")
     prose = Prose.of(config)
     summary = int8.summary() if int8 else []
     card = model_card(prose, architecture, contract, origin, results, summary)

@@ -1,5 +1,6 @@
 """deploy/prometheus and deploy/grafana with a real Prometheus that scrapes a real TorchServe."""
 
+import io
 import json
 import re
 import subprocess
@@ -8,14 +9,20 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
-from bench.torchserve import free_ports
+from commands import drift
+from commands.prometheus import Prometheus as Client
+from scripts import dashboard_picture
+from server.errors import CommandError
 from tests.images import encoded, scene
+from tests.prometheus import running
 from tests.service.exchange import rest
 from tests.service.test_rest import JPEG, TWO_FACES
 from tests.torchserve import ROOT, Service
@@ -57,40 +64,22 @@ def prometheus(service: Service, tmp_path_factory: pytest.TempPathFactory) -> It
     config["rule_files"] = [str(PROMETHEUS / "rules.yml")]
     target = urllib.parse.urlsplit(service.metrics).netloc
     config["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    (port,) = free_ports(1)
-    command = [
-        "prometheus",
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen(command, stdout=log, stderr=log) as process,
-    ):
-        try:
-            started = Prometheus(f"http://127.0.0.1:{port}")
-            deadline = time.monotonic() + 3 * SECONDS
-            while not _has_data(started):
-                assert process.poll() is None, (folder / "log").read_text()
-                assert time.monotonic() < deadline, (folder / "log").read_text()
-                for body in (JPEG, TWO_FACES, encoded(scene(90, 160)), b"%PDF-1.7"):
-                    rest(service, body)
-            yield started
-        finally:
-            process.terminate()
+    with running(folder, config) as url:
+        started = Prometheus(url)
+        deadline = time.monotonic() + 3 * SECONDS
+        while not _has_data(started):
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            for body in (JPEG, TWO_FACES, encoded(scene(90, 160)), b"%PDF-1.7"):
+                rest(service, body)
+        yield started
 
 
 def _has_data(prometheus: Prometheus) -> bool:
-    try:
-        rates = prometheus.query('rate(face_age_images_total{model="age"}[5m]) > 0')
-    except OSError:  # it does not listen yet
-        return False
+    rates = prometheus.query('rate(face_age_images_total{model="age"}[5m]) > 0')
     if len(rates) < 2:  # answered, and UnsupportedImageFormat
         return False
     # each worker of two needs `handler.drift.ENOUGH` images with a face
-    return bool(prometheus.query('face_age_stability_index{model="age"}'))
+    return bool(prometheus.query('face_age_window_ratio{model="age"}'))
 
 
 @pytest.mark.parametrize(
@@ -159,6 +148,33 @@ def test_the_questions_of_the_documentation_have_answers(prometheus: Prometheus)
     assert len(queries) > 5
     for query in queries:
         assert prometheus.query(query), query
+
+
+def test_a_page_shows_the_drift(
+    prometheus: Prometheus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "drift.html"
+    words = ["--prometheus", prometheus.url, "--from", "10m", "--out", str(page)]
+    monkeypatch.setattr("sys.argv", ["drift", *words])
+    assert drift.main() == 0
+    text = page.read_text()
+    assert '<th scope="row">brightness</th>' in text
+    assert text.count("<img") == 2  # the index over time, and the bins
+
+    (reference,) = prometheus.query('face_age_reference_ratio{model="age",bin="to_0.4"}')
+    assert float(reference["value"][1]) == 0.25
+    bins = prometheus.query('face_age_window_ratio{model="age"}')
+    assert {each["metric"]["bin"] for each in bins} == {"to_0.4", "to_0.6", "above_0.6"}
+
+
+def test_a_picture_shows_every_panel(prometheus: Prometheus) -> None:
+    now = datetime.now(UTC)
+    client = Client(prometheus.url)
+    found = dashboard_picture.drawn(client, now - timedelta(minutes=10), now)
+    width, height = Image.open(io.BytesIO(found)).size
+    assert (width, height) == (1560, 1872)
+    with pytest.raises(CommandError, match="nothing for the panel Images a second"):
+        dashboard_picture.drawn(client, now - timedelta(days=9), now - timedelta(days=8))
 
 
 def test_files_are_those_of_the_repository() -> None:

@@ -222,6 +222,7 @@ class Export:
         ),
     ]
     int8: Flag
+    reference: Text | None
     output: Text
 
 

@@ -17,10 +17,16 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from handler.contract import ContractError
+from handler.drift import Histogram, references
+from handler.exported_model import read_contract
+from handler.pipeline import Pipeline
 from handler.predictions import OrdinalPredictions
 from handler.predictor import Predictor
+from handler.settings import Settings
 from handler.task import DetectorSettings, FaceInput
+from tests.integration.train.conftest import PHOTOS
 from train import export as export_module
+from train import reference
 from train.configuration.tasks import task_of
 from train.data.dataset import model_crops
 from train.evaluate import evaluate, show
@@ -286,6 +292,39 @@ def test_int8_that_costs_too_much_is_not_exported(
     set_in_run(evaluated, "task.int8_cost", -100.0)
     assert load_weights(export(evaluated).with_suffix(".safetensors")).ranges is None
     assert "on 5 crops: not exported" in capsys.readouterr().out
+
+
+def test_the_reference_of_a_folder_goes_into_the_model(
+    evaluated: DictConfig,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(reference, "ENOUGH", PHOTOS)
+    assert read_contract(export(evaluated)).reference is None
+    evaluated.export.reference = str(photos)
+    model = export(evaluated)
+    assert f"sharpness of {PHOTOS}" in capsys.readouterr().out
+    found = references([read_contract(model)])
+    assert found == references([load_weights(model.with_suffix(".safetensors")).contract])
+    assert found.keys() == {"confidence", "face_size", "brightness", "sharpness", "age"}
+
+    pipeline = Pipeline.load([model], Settings(), torch.device("cpu"))
+    served = reference.properties(pipeline, reference.image_files(photos))
+    assert {name: Histogram.of(values) for name, values in served.items()} == found
+
+
+def test_a_reference_of_nothing_is_refused_and_nothing_is_exported(
+    evaluated: DictConfig, photos: Path
+) -> None:
+    output = Path(evaluated.export.output)
+    evaluated.export.reference = str(photos)
+    with pytest.raises(ValueError, match=f"has {PHOTOS} images with a face"):
+        export(evaluated)
+    evaluated.export.reference = str(photos / "nowhere")
+    with pytest.raises(ValueError, match="nowhere is no folder"):
+        export(evaluated)
+    assert not (output / "age.pt").exists()
 
 
 def test_a_backbone_that_cannot_be_quantized(

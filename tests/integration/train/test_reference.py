@@ -2,35 +2,19 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from handler.drift import references
 from handler.exported_model import read_contract
 from handler.integrity import weights_identity
-from tests.images import astronaut, encoded, scaled
+from tests.integration.train.conftest import PHOTOS
 from tests.integration.train.test_torchscript import weights
 from train import reference
 from train.modeling.weights import load_weights
 from train.torchscript import build
 
 __all__ = ["weights"]  # a fixture
-IMAGES = 12
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Portraits of several sizes and lights, an image without a face, and a text."""
-    folder = tmp_path / "photos"
-    (folder / "more").mkdir(parents=True)
-    for number in range(IMAGES):
-        lit = (astronaut() * (0.6 + 0.03 * number)).astype(np.uint8)
-        image = scaled(lit, 0.4 + 0.02 * number)
-        (folder / ("more" if number % 2 else ".") / f"{number}.png").write_bytes(encoded(image))
-    (folder / "none.png").write_bytes(encoded(np.zeros((64, 64, 3), np.uint8)))
-    (folder / "notes.txt").write_text("no image")
-    return folder
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: Path) -> int:
@@ -40,46 +24,46 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: Path) -> int:
 
 def test_the_reference_is_written_and_the_weights_stay(
     weights: Path,
-    folder: Path,
+    photos: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(reference, "ENOUGH", IMAGES)
+    monkeypatch.setattr(reference, "ENOUGH", PHOTOS)
     model = weights.with_suffix(".pt")
     build(weights, model)
     before, identity = load_weights(weights), weights_identity(model)
     assert before.contract.reference is None
-    assert run(monkeypatch, weights, folder) == 0
-    assert f"age of {IMAGES}" in capsys.readouterr().out
+    assert run(monkeypatch, weights, photos) == 0
+    assert f"age of {PHOTOS}" in capsys.readouterr().out
 
     after = load_weights(weights)
     tensors = after.network.state_dict()
     assert all(torch.equal(v, tensors[k]) for k, v in before.network.state_dict().items())
     found = references([after.contract])
     assert found.keys() == {"confidence", "face_size", "brightness", "sharpness", "age"}
-    assert all(sum(histogram.counts) == IMAGES for histogram in found.values())
+    assert all(sum(histogram.counts) == PHOTOS for histogram in found.values())
     assert found["face_size"].bounds[-1] > 1.3 * found["face_size"].bounds[0]
     assert references([read_contract(model)]) == found  # built anew
     assert weights_identity(model) == identity
 
 
 def test_a_model_of_other_weights_beside_it_is_left_alone(
-    weights: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reference, "ENOUGH", IMAGES)
+    monkeypatch.setattr(reference, "ENOUGH", PHOTOS)
     model = weights.with_suffix(".pt")
     model.write_bytes(b"my own")
-    assert run(monkeypatch, weights, folder) == 0
+    assert run(monkeypatch, weights, photos) == 0
     assert model.read_bytes() == b"my own"
 
 
 def test_too_few_images_are_refused(
-    weights: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    weights: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = weights.read_bytes()
-    assert run(monkeypatch, weights, folder) == 1
-    assert f"has {IMAGES} images with a face" in capsys.readouterr().err
-    assert run(monkeypatch, weights, folder / "nowhere") == 1
-    assert capsys.readouterr().err == f"error: {folder}/nowhere is no folder\n"
-    assert run(monkeypatch, folder / "0.png", folder) == 1
+    assert run(monkeypatch, weights, photos) == 1
+    assert f"has {PHOTOS} images with a face" in capsys.readouterr().err
+    assert run(monkeypatch, weights, photos / "nowhere") == 1
+    assert capsys.readouterr().err == f"error: {photos}/nowhere is no folder\n"
+    assert run(monkeypatch, photos / "0.png", photos) == 1
     assert weights.read_bytes() == content

@@ -12,7 +12,16 @@ from PIL import Image, ImageFilter
 from handler import drift
 from handler.answer import Answer, CategoryPrediction, Face, OrdinalPrediction, Quality
 from handler.contract import Contract, ContractError
-from handler.drift import METRIC, WINDOW, Drift, Histogram, observed, references
+from handler.drift import (
+    METRIC,
+    REFERENCE_METRIC,
+    WINDOW,
+    WINDOW_METRIC,
+    Drift,
+    Histogram,
+    observed,
+    references,
+)
 from handler.errors import InvalidImage
 from handler.pipeline import Pipeline
 from handler.requests import Request
@@ -48,6 +57,14 @@ class TestHistogram:
         histogram = Histogram.of(["red", "blue", "red"])
         assert histogram == Histogram(("blue", "red"), (1, 2, 0))
         assert [histogram.bin_of(each) for each in ("blue", "red", "green")] == [0, 1, 2]
+
+    def test_labels_of_the_bins(self) -> None:
+        assert Histogram((0.99999, 23.5, 1234.5), (1, 1, 1, 1)).labels() == [
+            *("to_0.99999", "to_23.5", "to_1234.5"),
+            "above_1234.5",
+        ]
+        assert Histogram(("blue", "red"), (1, 2, 0)).labels() == ["blue", "red", "other"]
+        assert Histogram((), (1,)).labels() == ["any"]
 
     def test_through_a_contract(self, contract: Contract) -> None:
         histograms = {"age": Histogram.of([1.0, 2, 3, 4]), "tint": Histogram.of(["red", "blue"])}
@@ -118,6 +135,24 @@ class TestDrift:
         given = [len(self.add(watched, [5.0])) for _ in range(2 * drift.EVERY)]
         assert given == ([0] * (drift.EVERY - 1) + [1]) * 2
         (value, *_) = [*watched.add([answer(5.0)] * drift.EVERY)]
+        assert value.metric == METRIC
+
+    def test_the_parts_of_the_bins_come_with_each_tenth_value(self, watched: Drift) -> None:
+        values = [*watched.add([answer(5.0)] * drift.ENOUGH)]
+        parts: dict[tuple[str, str], dict[str, float]] = {}
+        for value in values[2:]:  # after both indices
+            parts.setdefault((value.metric, value.labels[0]), {})[value.labels[1]] = value.value
+        assert parts[REFERENCE_METRIC, "tint"] == {"blue": 0.5, "red": 0.5, "other": 0}
+        assert parts[WINDOW_METRIC, "tint"] == {"blue": 0, "red": 1, "other": 0}
+        assert [*parts[REFERENCE_METRIC, "age"].values()] == pytest.approx([0.1] * 10, abs=0.01)
+        assert [*parts[WINDOW_METRIC, "age"].values()] == [1] + [0] * 9
+        given = [len([*watched.add([answer(5.0)] * drift.EVERY)]) for _ in range(10)]
+        assert given == [2] * 9 + [len(values)]
+
+    def test_hundreds_of_categories_have_an_index_alone(self) -> None:
+        names = [f"species-{n}" for n in range(drift.MOST)]
+        watched = Drift({"tint": Histogram.of(names)})
+        (value,) = watched.add([answer(5.0)] * drift.ENOUGH)
         assert value.metric == METRIC
 
     def test_failures_and_images_without_a_face_are_not_counted(self, watched: Drift) -> None:
