@@ -15,5 +15,4 @@ unlock_environment
 "$VENV/bin/lint-imports"
 "$VENV/bin/python" scripts/audit.py
 "$VENV/bin/python" scripts/render_docs.py --check
-# Two processes: a server's tests wait as often as they compute. Other -n, or -n 0, override it.
-exec "$VENV/bin/python" -m pytest --cov -n 2 --dist loadgroup --no-loadscope-reorder "$@"
+exec "$VENV/bin/python" -m pytest --cov "$@"

@@ -36,8 +36,10 @@ PATIENCE = {"minWorkers": 1, "maxWorkers": 1, "batchSize": 8, "maxBatchDelay": 1
 
 
 @pytest.hookimpl(trylast=True)  # the conftest of a folder has marked its tests by then
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For several processes: a file, or the image, is one's; what takes longest begins first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of several processes a file, or the image, is one's; what takes longest begins first."""
+    if not hasattr(config, "workerinput"):  # there is one process
+        return
     for item in items:
         image = item.get_closest_marker("container")
         item.add_marker(pytest.mark.xdist_group("image" if image else str(item.path)))
