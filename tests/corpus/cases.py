@@ -35,6 +35,7 @@ class Seen:
     faces: int
     box: Box | None = None
     within: float = 8.0  # pixels
+    rotation: int | None = None  # degrees clockwise, if asked for
 
 
 Outcome = Refused | Seen
@@ -72,7 +73,10 @@ def assert_outcome(content: Any, outcome: Outcome) -> None:
         assert (content["code"], content["type"]) == (outcome.code, outcome.type), content
         assert content["message"]
         return
-    assert content.keys() == {"width", "height", "faces", "smallest_face", "model"}, content
+    rotated = set() if outcome.rotation is None else {"rotation"}
+    keys = {"width", "height", "faces", "smallest_face", "model"} | rotated
+    assert content.keys() == keys, content
+    assert content.get("rotation") == outcome.rotation
     assert (content["width"], content["height"]) == (outcome.width, outcome.height)
     assert len(content["faces"]) == outcome.faces
     if outcome.box:

@@ -4,6 +4,7 @@ import base64
 import json
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from tests.corpus.cases import Headers, Message, Outcome, Refused
@@ -212,7 +213,7 @@ EVERY: Final = {
 OPTIONS: Final = [
     Message(
         "every option",
-        PORTRAIT,
+        replace(PORTRAIT, rotation=0),
         lambda photo: (
             form([_data(photo), *((name, None, value) for name, value in EVERY.items())]),
             FORM,
