@@ -55,9 +55,10 @@ def page(models: Sequence[Drifting], start: datetime, end: datetime) -> str:
 
 def _section(drifting: Drifting, start: datetime, end: datetime) -> Section:
     last = max(series.times[-1] for series in drifting.indices.values())
-    alt = "; ".join(" ".join(row[:2]) for row in summary(drifting).rows)
+    rows = summary(drifting)
+    alt = "; ".join(" ".join(row[:2]) for row in rows.rows)
     parts = [
-        table(summary(drifting)),
+        table(rows),
         image(
             png(over_time(drifting.indices, start, end)),
             f"Stability index of {drifting.title} over time. At the end: {alt}",
@@ -114,13 +115,14 @@ def over_time(indices: Mapping[str, Series], start: datetime, end: datetime) -> 
     axes.set_yticks(shown, [f"{tick:g}" for tick in shown])
     axes.minorticks_off()
     axes.set_ylim(0, 1.15 * max(0.5, highest))
-    axes.set_xlim(*_dates([start.timestamp(), end.timestamp()]))
+    axes.set_xlim(*dates([start.timestamp(), end.timestamp()]))
     label(axes, "stability index", "UTC", "")
     figure.legend(loc="outside right upper", frameon=False, fontsize=9)
     return figure
 
 
-def _dates(times: Sequence[float]) -> NDArray[np.datetime64]:
+def dates(times: Sequence[float]) -> NDArray[np.datetime64]:
+    """Seconds since 1970 as matplotlib takes them."""
     return np.array([round(1000 * time) for time in times], "datetime64[ms]")
 
 
@@ -135,7 +137,7 @@ def _with_gaps(series: Series) -> tuple[NDArray[np.datetime64], list[float]]:
         if to_next > 1.5 * step:
             times.append(time + step)
             values.append(math.nan)
-    return _dates(times), values
+    return dates(times), values
 
 
 def histograms(properties: Mapping[str, Bins]) -> Figure:

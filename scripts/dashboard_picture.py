@@ -10,13 +10,11 @@ import io
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from commands.prometheus import Prometheus, Series
@@ -28,6 +26,7 @@ with exit_if_missing():
     import matplotlib
     from matplotlib.axes import Axes
 
+    from commands.drift_page import dates
     from train.evaluation.report.plots import COLOURS, label, new_figure, png
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -61,7 +60,7 @@ def drawn(prometheus: Prometheus, start: datetime, end: datetime) -> bytes:
             axes = figure.add_subplot(places[y : y + height, x : x + width])
             _panel(axes, panel, _series(prometheus, panel, start, end))
             if axes.axison:
-                axes.set_xlim(*_dates([start.timestamp(), end.timestamp()]))
+                axes.set_xlim(*dates([start.timestamp(), end.timestamp()]))
         return png(figure)
 
 
@@ -94,14 +93,10 @@ def _panel(axes: Axes, panel: Mapping[str, Any], found: Mapping[str, Series]) ->
         style = ("-", "--", ":")[number // len(COLOURS) % 3]
         colour = COLOURS[number % len(COLOURS)]
         values = [factor * value for value in series.values]
-        axes.plot(_dates(series.times), values, style, color=colour, lw=1.3, label=name)
+        axes.plot(dates(series.times), values, style, color=colour, lw=1.3, label=name)
     axes.set_ylim(bottom=0)
     label(axes, f"{panel['title']}, {unit}".rstrip(", "), "", "")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=7)
-
-
-def _dates(times: Sequence[float]) -> NDArray[np.datetime64]:
-    return np.array([round(time) for time in times], "datetime64[s]")
 
 
 def _in_order(named: tuple[str, object]) -> list[tuple[int, str]]:
