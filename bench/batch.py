@@ -85,7 +85,7 @@ def _direct(connection: Connection, taken: Any, setup: Setup, photos: Sequence[P
 
 def by_command(setup: Sequence[Setup], photos: Sequence[Path]) -> tuple[float, int]:
     """Seconds and faces of face-age batch, from a list of the photos to a CSV file."""
-    named = columns([read_contract(model).task for model in setup[0].models])
+    named = columns([read_contract(model).task for model in setup[0].models], setup[0].options)
     with tempfile.TemporaryDirectory() as name:
         folder, paths = Path(name), map(str, photos)
         with (

@@ -88,6 +88,13 @@ def arguments() -> argparse.Namespace:
         help="keep the largest ones, 1 to 1000 (default: %(default)s)",
     )
     parser.add_argument(
+        "--rotate",
+        action="store_const",
+        const="auto",
+        default=Options.rotate,
+        help="look for faces in the turned photo, too, where it may be on its side",
+    )
+    parser.add_argument(
         "--processes", type=whole(1), help="default: one a core, or what suits the GPUs"
     )
     parser.add_argument("--cpu", action="store_true", help="leave GPUs alone")
@@ -128,17 +135,19 @@ def failures_of(out: Path) -> Path:
 def batch(given: argparse.Namespace) -> int:
     """Answer all photos; returns the exit code. Raises WrongUse, CommandError or OSError."""
     check(given)
+    options = Options(
+        min_confidence=given.min_confidence, max_faces=given.max_faces, rotate=given.rotate
+    )
     try:
         for model in given.model:
             ensure_model(model)
-        named = columns(check_models(given.model, STORE / MODEL))
+        named = columns(check_models(given.model, STORE / MODEL), options)
         config = yaml.safe_load((STORE / CONFIG).read_text()) or {}
         settings = Settings.from_mapping(config.get("handler"))
     except yaml.YAMLError as error:
         raise WrongUse(f"{shown(STORE / CONFIG)} is no YAML: {shown(str(error))}") from error
     except (ValueError, ArchiveError) as error:
         raise WrongUse(str(error)) from error
-    options = Options(min_confidence=given.min_confidence, max_faces=given.max_faces)
     with begun(given, settings, options) as run:
         if missing := run.missing:
             setup = setups(given.model, settings, options, given.processes, cpu=given.cpu)

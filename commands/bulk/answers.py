@@ -20,7 +20,7 @@ def answers(pipeline: Pipeline, options: Options, images: Sequence[tuple[str, by
     Raises DeviceLost if the process can compute nothing more.
     """
     outcome = Outcome()
-    named = columns([predictor.task for predictor in pipeline.predictors.values()])
+    named = columns([predictor.task for predictor in pipeline.predictors.values()], options)
     found = pipeline.run([Request(body, options) for _, body in images])
     for (path, _), answer in zip(images, found, strict=True):
         if isinstance(answer, Failure):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from handler.answer import Answer
+from handler.options import Options
 from handler.responses import attributes_content, face_content
 from handler.task import Ordinal, Task
 from train.files import printable
@@ -24,6 +25,7 @@ class Column:
 
 
 PATH: Final = Column("path", str, "path")
+ROTATION: Final = Column("rotation", int, "rotation")
 FACE: Final = Column("face", int, "face")
 _OF_FACES: Final = (
     FACE,
@@ -38,12 +40,13 @@ NO_IMAGE: Final = "NoImage"  # a file beside the photos that never was one
 ENDED: Final = "ProcessEnded"  # a process ended that worked on this file alone
 
 
-def columns(tasks: Sequence[Task]) -> list[Column]:
+def columns(tasks: Sequence[Task], options: Options) -> list[Column]:
     """The columns of the answers of models with these tasks.
 
     Raises ValueError if a task's name is that of another column.
     """
-    found = [PATH, *(_OF_FACES if any(task.is_of_faces for task in tasks) else ())]
+    found = [PATH, *((ROTATION,) if options.rotate else ())]
+    found += _OF_FACES if any(task.is_of_faces for task in tasks) else ()
     for task in tasks:
         name = task.name
         if isinstance(task.output, Ordinal):
@@ -64,7 +67,11 @@ def rows(path: str, answer: Answer, columns: Sequence[Column]) -> list[Row]:
 
     What is predicted of the whole image is in each of its rows.
     """
-    of_image = {PATH.key: printable(path), **attributes_content(answer.image or {})}
+    of_image = {
+        PATH.key: printable(path),
+        ROTATION.key: answer.rotation,
+        **attributes_content(answer.image or {}),
+    }
     faces = [
         {**of_image, "face": number, **face_content(face)}
         for number, face in enumerate(answer.faces or ())

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from handler.options import Options
 from handler.settings import Settings
-from tests.images import encoded, scene
+from tests.images import astronaut, encoded, scene
 from tests.service.exchange import assert_same, expected, rest
 from tests.service.test_rest import JPEG, TWO_FACES, as_json, base64_of
 from tests.torchserve import Service
 
 V1, V2 = "/v1/models/age:predict", "/v2/models/age/infer"
+ROTATE = Options(rotate="auto")
 BAD = b"\xff\xd8\xff\xe0broken"
 
 
@@ -112,6 +114,26 @@ def test_options(service: Service):
     assert (len(one["faces"]), len(two["faces"])) == (1, 2)
     assert "relative_box" in one["faces"][0]
     assert refused["type"] == "InvalidOption"
+
+
+def test_an_image_on_its_side(service: Service, model_file):
+    """Also of one image alone, beside another that is as it should be."""
+    side = encoded(np.rot90(astronaut()))
+    turned, upright = (expected(model_file, image, ROTATE) for image in (side, JPEG))
+    assert (turned["rotation"], upright["rotation"]) == (90, 0)
+    instances = [{"b64": base64_of(side)}, {"b64": base64_of(JPEG)}]
+    sent = as_json(instances=instances, parameters={"rotate": "auto"})
+    first, second = rest(service, *sent, path=V1).content["predictions"]
+    assert_same(first, turned)
+    assert_same(second, upright)
+    sent = as_json(inputs=[tensor(side, JPEG)], parameters={"rotate": "auto"})
+    first, second = outputs(rest(service, *sent, path=V2).content)
+    assert_same(first, turned)
+    assert_same(second, upright)
+    sent = as_json(instances=[instances[0] | {"rotate": "auto"}, instances[1]])
+    first, second = rest(service, *sent, path=V1).content["predictions"]
+    assert_same(first, turned)
+    assert_same(second, expected(model_file, JPEG))
 
 
 def test_as_many_as_a_request_may_have(service: Service):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -36,6 +37,16 @@ def test_options_are_honoured(pipeline: Pipeline) -> None:
     assert len(answers(pipeline, Options(max_faces=1), [("a", body)]).rows) == 1
     (row,) = answers(pipeline, Options(min_confidence=1), [("a", encoded(scene(64, 64)))]).rows
     assert row["face"] is None
+
+
+def test_an_image_on_its_side(pipeline: Pipeline) -> None:
+    """Its face is at its place in the image as it is."""
+    body = encoded(np.rot90(astronaut()))
+    (row,) = answers(pipeline, Options(rotate="auto"), [("a", body)]).rows
+    assert (row["rotation"], row["face"]) == (90, 0)
+    x1, y1, x2, y2 = FACE_BOX
+    box = [row[key] for key in ("x1", "y1", "x2", "y2")]
+    assert box == pytest.approx([y1, 512 - x2, y2, 512 - x1], abs=3)
 
 
 def test_no_image(pipeline: Pipeline) -> None:
