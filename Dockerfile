@@ -69,9 +69,10 @@ COPY commands commands
 COPY model_store/model-config.yaml model_store/
 COPY --from=archive /app/model_store/age.mar model_store/
 COPY --from=bill /app/sbom.cdx.json ./
-# Management and metrics stay inside.
+# Management and metrics stay inside; what management says of models is at 8083, for the proxy.
 ENV TS_INFERENCE_ADDRESS=http://0.0.0.0:8080 \
     TS_GRPC_INFERENCE_ADDRESS=0.0.0.0 \
+    FACE_AGE_DESCRIPTIONS=0.0.0.0:8083 \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     FACE_AGE_STATE=/tmp/serve \
     HOME=/tmp

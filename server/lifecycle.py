@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
+from typing import NoReturn
 
 from server import readiness
+from server.descriptions import descriptions
 from server.errors import CommandError
 from server.output import print_line
 from server.processes import POLL_INTERVAL, TorchServe, kill_orphans
@@ -91,16 +93,8 @@ class Lifecycle:
         """0 after a signal. Raises CommandError if the service never became ready."""
         try:
             self._take_over()
-            while True:
-                try:
-                    self._start_and_watch()
-                except (CommandError, OSError) as fault:
-                    if not self._was_ready:
-                        raise
-                    ready_for = time.monotonic() - self._ready_at if self._ready_at else 0.0
-                    delay = self._backoff.after(ready_for)
-                    print_line(f"{fault}; starting again in {delay:.0f} s")
-                    time.sleep(delay)
+            with descriptions(os.environ, self._service.addresses().management.url):
+                self._keep_running()
         except Terminated:
             print_line("stopping")
             return 0
@@ -108,6 +102,19 @@ class Lifecycle:
             self._signals.ignore()
             self._stop_torchserve()
             self._state.clear()
+
+    def _keep_running(self) -> NoReturn:
+        """Never returns: raises Terminated, or CommandError if it never became ready."""
+        while True:
+            try:
+                self._start_and_watch()
+            except (CommandError, OSError) as fault:
+                if not self._was_ready:
+                    raise
+                ready_for = time.monotonic() - self._ready_at if self._ready_at else 0.0
+                delay = self._backoff.after(ready_for)
+                print_line(f"{fault}; starting again in {delay:.0f} s")
+                time.sleep(delay)
 
     def _take_over(self) -> None:
         """Replace an earlier supervisor's state file, and kill what a killed one left."""

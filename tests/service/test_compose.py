@@ -136,6 +136,24 @@ def test_rest_and_grpc_are_answered_through_the_proxy(running: Running) -> None:
     assert len(answers[0].faces) == 1
 
 
+def test_the_proxy_says_what_models_there_are(running: Running) -> None:
+    """Of TorchServe's management no more than that is reached."""
+    trust = ssl.create_default_context(cafile=str(running.certificate))
+    url = f"https://localhost:{running.https}"
+    for path, content in (
+        ("/v2/health/ready", {"ready": True}),
+        ("/v2/models/age/ready", {"name": "age", "ready": True}),
+    ):
+        with urllib.request.urlopen(url + path, context=trust) as answer:
+            assert json.load(answer) == content
+    ask = ["curl", "-sS", "--max-time", "5", "--output", "/dev/null", "--write-out", "%{http_code}"]
+    at = "http://face-age:8083/models/age"
+    assert running.inside("proxy", *ask, at).stdout == "200"
+    assert running.inside("proxy", *ask, "-X", "DELETE", at).stdout == "501"
+    assert running.inside("proxy", *ask, "-X", "PUT", f"{at}?min_worker=0").stdout == "501"
+    assert running.inside("proxy", *ask, "http://face-age:8081/models").returncode != 0
+
+
 def test_the_scraper_alone_reaches_the_metrics(running: Running) -> None:
     ask = ["curl", "-sS", "--max-time", "5", "--output", "/dev/null"]
     address = running.inside("prometheus", "getent", "hosts", "face-age-metrics").stdout.split()[0]

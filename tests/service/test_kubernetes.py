@@ -42,6 +42,7 @@ class Pod:
     container: str
     rest: int
     grpc: int
+    management: int  # what may be read of it
 
 
 @contextmanager
@@ -56,12 +57,12 @@ def pod(name: str, image: str, folder: Path) -> Iterator[Pod]:
     (volume,), (mount,) = pod_spec["volumes"], container["volumeMounts"]
     volume["name"] = mount["name"] = f"{name}-tmp"
     container |= {"image": f"localhost/{image}", "imagePullPolicy": "Never"}
-    ports = dict(zip(("rest", "grpc", "metrics"), free_ports(3), strict=True))
+    ports = dict(zip(("rest", "grpc", "metrics", "models"), free_ports(4), strict=True))
     for port in container["ports"]:
         port |= {"hostIP": "127.0.0.1", "hostPort": ports[port["name"]]}
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(deployment))
-    found = Pod(f"{name}-pod-0-face-age", ports["rest"], ports["grpc"])
+    found = Pod(f"{name}-pod-0-face-age", ports["rest"], ports["grpc"], ports["models"])
     try:
         tool("podman", "play", "kube", str(file))
         until = time.monotonic() + 180
@@ -148,9 +149,13 @@ def test_a_rolling_update_behind_the_proxy_loses_nothing(
             key = proxy.new_key()
             image = readiness.PROBE_IMAGE.read_bytes()
             answers = [proxy.ask(image, key=key) for _ in range(4)]
+            ready = proxy.ask(path="/v2/models/age/ready", method="GET")
+            described = proxy.ask(path="/v2/models/age", method="GET", key=key)
     assert users.lost == {}
     weights = {answer.content["model"]["weights"] for answer in answers}
     assert weights == {weights_identity(model_file)}
+    assert ready.content == {"name": "age", "ready": True}
+    assert described.content["versions"] == ["1.0"]
 
 
 def service_at(pod: Pod) -> Service:
@@ -161,7 +166,7 @@ def spread(proxy: Proxy, *pods: Pod) -> None:
     """Pass requests on to these pods alone; return when the others have answered theirs."""
     file = proxy.folder / "site.conf"
     text = file.read_text()
-    for name in ("rest", "grpc"):
+    for name in ("rest", "grpc", "management"):
         servers = "".join(f"    server 127.0.0.1:{getattr(pod, name)};\n" for pod in pods)
         text, changes = re.subn(
             rf"(?<=upstream torchserve_{name} {{\n)[^}}]+", servers, text, count=1

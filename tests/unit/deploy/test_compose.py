@@ -150,7 +150,7 @@ def test_the_image_of_the_proxy_has_every_file_and_differs_in_addresses_alone() 
 
     replaced = {
         "server 127.0.0.1:8080;": "server face-age:8080;",
-        "server 127.0.0.1:8081;": "server face-age:8081;",
+        "server 127.0.0.1:8081;": "server face-age:8083;",
         "server 127.0.0.1:7070;": "server face-age:7070;",
         "listen 443 ssl http2;": "listen 8443 ssl http2;",
         "access_log /var/log/nginx/access.log plain if=$logged;": (

@@ -99,7 +99,7 @@ def test_every_port_is_one_of_the_container_s(folder: str) -> None:
         for container in only(found, "Deployment", name)["spec"]["template"]["spec"]["containers"]
     }
     assert ports == {
-        "face-age": {"rest": 8080, "grpc": 7070, "metrics": 8082},
+        "face-age": {"rest": 8080, "grpc": 7070, "metrics": 8082, "models": 8083},
         "face-age-proxy": {"https": 8443},
     }
     for name, own in ports.items():
@@ -109,7 +109,9 @@ def test_every_port_is_one_of_the_container_s(folder: str) -> None:
         allowed = [port["port"] for rule in rules for port in rule["ports"]]
         assert sorted(allowed) == sorted(own.values())
     # metrics are no port of the Service: Prometheus asks each pod
-    assert [port["port"] for port in only(found, "Service")["spec"]["ports"]] == [8080, 7070]
+    assert [port["port"] for port in only(found, "Service")["spec"]["ports"]] == [
+        *(8080, 7070, 8083)
+    ]
 
 
 @pytest.mark.parametrize("folder", RENDERED)
@@ -209,7 +211,7 @@ def test_the_proxy_s_names_are_those_of_the_cluster() -> None:
     site = (ROOT / "deploy/nginx/container/site.conf").read_text()
     assert re.findall(r"server ([\w-]+):(\d+);", site) == [
         ("face-age", "8080"),
-        ("face-age", "8081"),  # which no service offers: see site.conf
+        ("face-age", "8083"),
         ("face-age", "7070"),
     ]
     spec = only(rendered("overlays/cpu"), "Deployment", "face-age-proxy")["spec"]["template"][
