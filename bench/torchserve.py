@@ -3,12 +3,13 @@
 import http.client
 import json
 import os
+import random
 import socket
 import subprocess  # nosec B404
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,8 @@ from server.state_folder import StateError, StateFolder
 ROOT: Final = Path(__file__).resolve().parents[1]
 STARTUP: Final = 180.0  # seconds
 GRACE: Final = 10.0  # seconds to end
+PORTS: Final = (10_000, 32_768)  # the end is where the system's own begin
+_random: Final = random.SystemRandom()  # whatever seeds a test has set
 
 
 class StartError(Exception):
@@ -107,9 +110,17 @@ def _await_workers(port: int, count: int) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Free ports of this machine."""
+    """Free ports of this machine, chosen at random.
+
+    Not by the system: it gives those that connections get as well, and the next caller, who may be
+    another process, soon gets the same again.
+    """
     with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        found: list[int] = []
+        while len(found) < count:
+            port = _random.randrange(*PORTS)
+            probe = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+        return found
