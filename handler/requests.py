@@ -6,6 +6,7 @@ from typing import Final
 
 from handler.accept import preferred_picture
 from handler.errors import InvalidRequest
+from handler.imaging import heif
 from handler.imaging.sniffing import served_format
 from handler.json_bodies import parse_base64, parse_json, shown
 from handler.options import Options, checked, of_headers, of_parts
@@ -26,7 +27,7 @@ class Request:
     due: float | None = None  # seconds of time.monotonic() until which decoding must begin
 
 
-_HEAD: Final = 32  # bytes that decide the format
+_HEAD: Final = 160  # bytes that decide the format, HEIC's list of brands among them
 _JSON_USAGE: Final = (
     'send {"data": "<base64>"}, or the image itself with the content type of its format'
 )
@@ -151,4 +152,7 @@ def _part(parts: Mapping[str, object]) -> bytes:
 
 
 def _is_image(part: object) -> bool:
-    return isinstance(part, bytes | bytearray) and served_format(bytes(part[:_HEAD])) is not None
+    if not isinstance(part, bytes | bytearray):
+        return False
+    head = bytes(part[:_HEAD])
+    return served_format(head) is not None or heif.kind_of(head) is not None

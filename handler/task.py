@@ -9,7 +9,7 @@ MOST_CLASSES = 10_000
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 # Keys of a face or an image in an answer: a task's own keys begin with its name.
 _RESERVED = frozenset({"box", "relative_box", "confidence", "landmarks", "quality"})
-_SUFFIXES = ("_interval", "_distribution", "_probability", "_scores", "_set")
+_SUFFIXES = ("_interval", "_distribution", "_probability", "_scores", "_set", "_explanation")
 
 
 @dataclass(frozen=True)

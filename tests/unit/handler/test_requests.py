@@ -13,6 +13,9 @@ from handler.options import Options
 from handler.requests import Request, parse
 from tests.unit.handler.request_rows import BASE64, JPEG, JSON_TYPE, PHOTO, PNG, failed
 
+HEIC = b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic"
+AVIF = b"\0\0\0\x18ftypavif\0\0\0\0avifmif1"
+
 
 class TestRawBody:
     @pytest.mark.parametrize("kind", ["", "image/jpeg", "application/octet-stream", "nonsense"])
@@ -93,7 +96,7 @@ class TestParts:
             "send one image a request, and each option once"
         )
 
-    @pytest.mark.parametrize("image", [JPEG, bytearray(PNG)])
+    @pytest.mark.parametrize("image", [JPEG, bytearray(PNG), HEIC, AVIF])
     @pytest.mark.parametrize(
         ("names", "listed"),
         [

@@ -42,7 +42,7 @@ def test_names(name: str) -> None:
     "name",
     ["", "Age", "2d", "_age", "age_", "a__b", "a-b", "a b", "größe", "age\n", "box", "relative_box",
      "confidence", "landmarks", "quality", "age_interval", "a_distribution", "a_probability",
-     "a_scores", "a_set"],
+     "a_scores", "a_set", "a_explanation"],
 )  # fmt: skip
 def test_names_that_cannot_be_keys(name: str) -> None:
     with pytest.raises(ValueError, match=r"^a task cannot be named .*: use lower-case letters"):
@@ -73,7 +73,7 @@ def test_values_that_cannot_be(make: Any, message: str) -> None:
 @given(st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True))
 def test_the_keys_of_two_tasks_never_meet(name: str) -> None:
     """No task is named as a key of another one."""
-    endings = ("", "_interval", "_distribution", "_probability", "_scores", "_set")
+    endings = ("", "_interval", "_distribution", "_probability", "_scores", "_set", "_explanation")
     for ending in endings[1:]:
         with pytest.raises(ValueError, match="cannot be named"):
             Task(name + ending, FACES, SIGNS)
