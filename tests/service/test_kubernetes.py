@@ -169,7 +169,7 @@ def spread(proxy: Proxy, *pods: Pod) -> None:
     for name in ("rest", "grpc", "management"):
         servers = "".join(f"    server 127.0.0.1:{getattr(pod, name)};\n" for pod in pods)
         text, changes = re.subn(
-            rf"(?<=upstream torchserve_{name} {{\n)[^}}]+", servers, text, count=1
+            rf"(upstream torchserve_{name} {{[^\n]*\n)[^}}]+", rf"\g<1>{servers}", text, count=1
         )
         assert changes == 1
     file.write_text(text)
