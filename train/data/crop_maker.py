@@ -74,6 +74,12 @@ class CropMaker:
         )
         return crop_faces(image, box[None], stored)[0], label
 
+    def served(self, sample: Sample, detector: FaceDetector | None) -> NDArray[np.uint8]:
+        """The served crop, uint8 [3, S, S], which no stored crop need contain; as `make`."""
+        image = decode(regular_file(sample.path).read_bytes(), Settings.max_pixels)
+        box, _ = self._region(sample, image, detector)
+        return crop_faces(image, box[None], self.input.crop)[0]
+
     def _region(
         self, sample: Sample, image: RGBImage, detector: FaceDetector | None
     ) -> tuple[NDArray[np.float32], bool]:

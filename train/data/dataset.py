@@ -32,6 +32,10 @@ _NO_VOTES = (math.nan, math.nan)
 _GPU_PART = 0.5  # of a GPU's free memory that crops may take
 
 
+class OtherCropsError(ValueError):
+    """The prepared crops do not contain those that a model takes."""
+
+
 class CropDataset(Dataset[Batch]):
     """The crops of one split of several prepared data sets, in memory.
 
@@ -189,14 +193,14 @@ def _missing_split(folder: Path, split: str, counts: Counter[str]) -> str:
 def model_crops(config: DictConfig, split: str, task: Task) -> CropDataset:
     """The prepared crops of a split, as the inputs of a model of `task`.
 
-    Raises ValueError if the prepared crops do not contain them.
+    Raises OtherCropsError if the prepared crops do not contain them.
     """
     prepared, taken = task_input(config), task.input
     fits = taken.size <= CONTEXT * prepared.size and _same_scale(
         widened_input(prepared, taken.size), taken
     )
     if not fits:
-        raise ValueError(
+        raise OtherCropsError(
             f"the model takes crops of another size or scale than the prepared ones, {taken}: set "
             "crop.size, crop.margin and task.crop_fraction to what it was trained with, and "
             "prepare again"

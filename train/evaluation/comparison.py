@@ -1,15 +1,18 @@
 """Comparison with another model on the same test images."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
+from torch import Tensor
 
 from handler.contract import Contract
 from handler.predictor import Predictor
 from train.configuration.tasks import task_of
-from train.data.dataset import CropDataset, model_crops
+from train.data.dataset import OtherCropsError, model_crops
+from train.data.recrop import recropped
 from train.evaluation.held_out import AnyHeldOut
 from train.evaluation.metrics import ALL, Groups, bootstrap
 from train.evaluation.predict import device, network_predictions
@@ -19,6 +22,7 @@ from train.modeling.checkpoint import load_checkpoint
 from train.modeling.weights import load_weights
 from train.provenance.provenance import read_provenance
 
+log = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]
 SAME = 0.01  # years, or of a probability
 
@@ -87,18 +91,23 @@ def _name(other: Path) -> str:
 def _predictions(config: DictConfig, images: AnyHeldOut, other: Path) -> Any:
     """Its predictions for the images of `evaluate.split`.
 
-    Raises ValueError if it is of another task, or takes other crops than the prepared ones.
+    Raises ValueError if it is of another task, or if it takes other crops than the prepared ones,
+    which cannot be made.
     """
 
-    def crops(contract: Contract) -> CropDataset:
-        output = contract.task.output
-        if output != images.kind.output:
+    def crops(contract: Contract) -> Tensor:
+        task = contract.task
+        if task.output != images.kind.output:
             raise ValueError(f"{other.name} predicts other values or categories than this model")
-        return model_crops(config, config.evaluate.split, contract.task)
+        try:
+            return model_crops(config, config.evaluate.split, task).crops
+        except OtherCropsError:
+            log.info("%s takes other crops: %d images are cropped again", other.name, len(images))
+            return recropped(config, images.dataset.labels, task.input)
 
     if other.suffix == ".pt":
         predictor = Predictor.load(other, device(), "float32")
-        return predictor.predict(crops(predictor.contract).crops.numpy())
+        return predictor.predict(crops(predictor.contract).numpy())
     if other.suffix == ".safetensors":
         weights = load_weights(other)
         network, contract = weights.network, weights.contract
@@ -108,4 +117,4 @@ def _predictions(config: DictConfig, images: AnyHeldOut, other: Path) -> Any:
         if architecture.classes != task.output.classes:
             raise ValueError(f"{other.name} predicts other values or categories than this model")
         contract = Contract(task, images.kind.neutral())
-    return network_predictions(network.to(device()), crops(contract).crops, contract)
+    return network_predictions(network.to(device()), crops(contract), contract)
