@@ -20,10 +20,6 @@ YEARS = AGES.unit
 # Target coverage of the interval, per cent: of all test images, and of each group.
 OVERALL = (88.0, 92.0)
 GROUP = (85.0, 100.0)
-# Higher on validation, above all at young ages: new faces are harder than these, as many of their
-# people are in the training split too. Both values were chosen with the coverage on test faces in
-# sight, so that this coverage is no independent check of them.
-SPARE, YOUNG_LEVEL = 0.015, 0.93
 _MOST_GROUPS = 12
 
 
@@ -34,12 +30,11 @@ class _Scale:
     step: int  # between the values of a calibration; also the error that the score allows
     group: int  # values in a group
     end: int  # groups below it have their coverage checked
-    young: float = 0.0  # least level of the interval's ends for young people
 
 
 def _scale(output: Ordinal) -> _Scale:
     if output.unit == YEARS:
-        return _Scale(5, 10, 80, YOUNG_LEVEL)  # few people are older
+        return _Scale(5, 10, 80)  # few people are older
     sizes = (digit * 10**power for power in range(9) for digit in (1, 2, 5))
     group = next(size for size in sizes if output.classes <= _MOST_GROUPS * size)
     step = max(1, round(output.classes / (2 * _MOST_GROUPS)))
@@ -202,10 +197,7 @@ class OrdinalKind(Kind[OrdinalPredictions]):
     def calibrated(self, found: OrdinalPredictions, truth: Floats) -> OrdinalCalibration:
         scale = _scale(self.output)
         return calibrated(
-            *(found.value, found.std, truth, COVERAGE, SPARE),
-            output=self.output,
-            step=scale.step,
-            young=scale.young,
+            *(found.value, found.std, truth, COVERAGE), output=self.output, step=scale.step
         )
 
     def counted(self, truth: Floats) -> dict[str, int]:
