@@ -4,6 +4,7 @@
     face-age batch photos/ more/ --out ages.parquet
     face-age batch --manifest list.txt --out ages.jsonl
     face-age batch photos/ --out faces.csv --model age.pt emotion.pt
+    face-age batch photos/ --out ages.parquet --ray auto
 
 Folders are searched recursively, as face-age predict does. A manifest is a text file with a path a
 line, or a .csv or .tsv with a column path; relative paths begin at the current folder.
@@ -12,6 +13,9 @@ OUT, here ages.csv, has a row for each face, and one without a face for each pho
 Files without an answer are rows of ages.failures.csv, with the reason. What is done is kept in
 ages.csv.parts until all is: after Ctrl-C, a kill or a full disk the same command goes on with the
 rest.
+
+With --ray the photos are answered on all machines of a Ray cluster, which share this folder, the
+photos and the model by the same paths.
 
 Exits with 0 if OUT is written, whatever failed; 1 if not, or if it has no row; 2 for wrong use.
 """
@@ -34,7 +38,7 @@ from commands.bulk.join import Summary, join
 from commands.bulk.photos import in_folders, in_manifest, write_list
 from commands.bulk.pool import Pool
 from commands.bulk.progress import Progress
-from commands.bulk.rows import FACE, Row, columns
+from commands.bulk.rows import FACE, Column, Row, columns
 from commands.bulk.run import OtherRun, Run, is_begun
 from commands.bulk.setup import setups
 from commands.image_files import reason
@@ -48,7 +52,7 @@ from server.ensure_archives import ensure_model
 from server.errors import ArchiveError, CommandError
 from server.model_check import check_models
 from train.build_record import digest
-from train.extras import exit_if_missing
+from train.extras import exit_if_missing, require
 
 ANSWERED_BY: Final = ("max_pixels", "min_face_size", "max_side", "precision")  # settings
 
@@ -97,6 +101,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--processes", type=whole(1), help="default: one a core, or what suits the GPUs"
     )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="answer on a Ray cluster: HOST:PORT; auto: that of this machine; local: start one",
+    )
     parser.add_argument("--cpu", action="store_true", help="leave GPUs alone")
     given = parser.parse_args()
     if bool(given.photos) == bool(given.manifest):
@@ -112,6 +121,8 @@ def check(given: argparse.Namespace) -> None:
     if out.suffix.lower() == ".parquet":
         with exit_if_missing():
             import pyarrow  # noqa: F401  # an extra
+    if given.ray:
+        require("ray")
     if not out.parent.is_dir():
         raise WrongUse(f"--out {shown(out)}: there is no folder {shown(out.parent)}")
     for file in (out, failures_of(out)):
@@ -149,7 +160,10 @@ def batch(given: argparse.Namespace) -> int:
     except (ValueError, ArchiveError) as error:
         raise WrongUse(str(error)) from error
     with begun(given, settings, options) as run:
-        if missing := run.missing:
+        missing = run.missing
+        if missing and given.ray:
+            answer_on_ray(run, given, settings, options, named)
+        elif missing:
             setup = setups(given.model, settings, options, given.processes, cpu=given.cpu)
             with Pool(setup) as pool:
                 answer(run, missing, pool)
@@ -175,6 +189,8 @@ def begun(given: argparse.Namespace, settings: Settings, options: Options) -> Ru
         "options": asdict(options),
         "settings in model-config.yaml": {name: values[name] for name in ANSWERED_BY},
     }
+    if given.ray:
+        known["engine"] = "Ray"
     try:
         run = Run(parts_of(given.out), known, lambda *files: write_list(find(), *files))
     except ValueError as error:  # of a table
@@ -192,6 +208,29 @@ def answer(run: Run, missing: Sequence[int], pool: Pool) -> None:
     with Progress(len(run.photos), len(run.photos) - left) as progress:
         for number, outcome in pool.outcomes(chunks, progress.add):
             run.write(number, outcome)
+
+
+def answer_on_ray(
+    run: Run, given: argparse.Namespace, settings: Settings, options: Options, named: list[Column]
+) -> None:
+    """Answer all chunks on a Ray cluster, and write their parts."""
+    from commands.bulk import ray_actor, ray_job  # which need an extra
+
+    parts = parts_of(given.out)
+    with ray_job.cluster(given.ray) as machines:
+        place = ray_job.layout(machines, given.processes, cpu=given.cpu)
+        job = ray_actor.Job(
+            Path.cwd(),
+            run.list.absolute(),
+            named,
+            given.model,
+            [digest(model) for model in given.model],
+            settings,
+            options,
+            threads=place.cpus,
+            gpu=place.gpus > 0,
+        )
+        ray_job.answer(run, parts / "ray", job, place)
 
 
 def described(out: Path, summary: Summary, *, of_faces: bool) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "client": ("face_age_client", "aiohttp", "grpc", "google", "tqdm"),
     "batch": ("pyarrow",),
+    "ray": ("ray",),
     "train": ("lightning", "hydra", "omegaconf", "tensorboard", "matplotlib"),
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),

@@ -55,7 +55,8 @@ class Run:
             if not self.resumes:
                 self._begin(settings, write_list)
             self.began = self._checked(json.loads(json.dumps(settings)))
-            self.photos = PhotoList(folder / _PHOTOS)
+            self.list = folder / _PHOTOS
+            self.photos = PhotoList(self.list)
         except BaseException:
             os.close(self._lock)
             raise
