@@ -27,6 +27,10 @@ from server.errors import CommandError
 
 _ENDS_EARLY: Final = 5.0  # seconds for a cluster's machine to accept a connection
 _LOOK: Final = 1.0  # seconds between two looks at what is written
+_ENVIRONMENT: Final = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # a local cluster would report to Ray's makers
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # on stderr, among the progress
+}
 # where the actors find this package: an editable installation, or a copy that all machines share
 _PATH: Final = os.pathsep.join(
     filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")))
@@ -76,12 +80,11 @@ def cluster(address: str) -> Iterator[list[Mapping[str, float]]]:
     `address` is HOST:PORT, `auto` for the cluster of this machine, or `local` to start one that
     ends with this process.
     """
-    import ray  # an extra
-
     _check(address)
-    os.environ.setdefault(
-        "RAY_USAGE_STATS_ENABLED", "0"
-    )  # a local one would report to Ray's makers
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray.data  # an extra
+
     for name in ("ray", "ray.data"):  # an error is raised too, and told in a line
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
@@ -112,6 +115,7 @@ def answer(run: Run, folder: Path, job: Job, place: Layout) -> None:
     written.mkdir(parents=True, exist_ok=True)
     context = DataContext.get_current()
     context.enable_progress_bars = False
+    context.use_datasource_v2 = False  # which would read the checkpoints in 32 processes
     # The run removes them with the rest: a kill after the job would begin it again.
     context.checkpoint_config = CheckpointConfig(
         ID, str((folder / "checkpoints").absolute()), delete_checkpoint_on_success=False
