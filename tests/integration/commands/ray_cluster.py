@@ -53,16 +53,18 @@ def started(cpus: int) -> Iterator[Cluster]:
     # short: it holds sockets, whose paths are limited
     folder = Path(tempfile.mkdtemp(prefix="ray"))
     (folder / "home").mkdir()
-    for number in range(_TRIES):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            cluster = Cluster(folder, free.getsockname()[1])
-        try:
-            if _start(cluster, folder / str(number), cpus, last=number == _TRIES - 1):
-                yield cluster
-                break
-        finally:
-            cluster.kill()
-    shutil.rmtree(folder)
+    try:
+        for number in range(_TRIES):
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                cluster = Cluster(folder, free.getsockname()[1])
+            try:
+                if _start(cluster, folder / str(number), cpus, last=number == _TRIES - 1):
+                    yield cluster
+                    break
+            finally:
+                cluster.kill()
+    finally:
+        shutil.rmtree(folder)
 
 
 def _start(cluster: Cluster, folder: Path, cpus: int, *, last: bool) -> bool:
