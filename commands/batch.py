@@ -38,7 +38,7 @@ from commands.bulk.join import Summary, join
 from commands.bulk.photos import in_folders, in_manifest, write_list
 from commands.bulk.pool import Pool
 from commands.bulk.progress import Progress
-from commands.bulk.rows import FACE, Column, Row, columns
+from commands.bulk.rows import FACE, Row, columns
 from commands.bulk.run import OtherRun, Run, is_begun
 from commands.bulk.setup import setups
 from commands.image_files import reason
@@ -162,7 +162,7 @@ def batch(given: argparse.Namespace) -> int:
     with begun(given, settings, options) as run:
         missing = run.missing
         if missing and given.ray:
-            answer_on_ray(run, given, settings, options, named)
+            answer_on_ray(run, missing, given, settings, options)
         elif missing:
             setup = setups(given.model, settings, options, given.processes, cpu=given.cpu)
             with Pool(setup) as pool:
@@ -189,8 +189,6 @@ def begun(given: argparse.Namespace, settings: Settings, options: Options) -> Ru
         "options": asdict(options),
         "settings in model-config.yaml": {name: values[name] for name in ANSWERED_BY},
     }
-    if given.ray:
-        known["engine"] = "Ray"
     try:
         run = Run(parts_of(given.out), known, lambda *files: write_list(find(), *files))
     except ValueError as error:  # of a table
@@ -211,18 +209,21 @@ def answer(run: Run, missing: Sequence[int], pool: Pool) -> None:
 
 
 def answer_on_ray(
-    run: Run, given: argparse.Namespace, settings: Settings, options: Options, named: list[Column]
+    run: Run,
+    missing: Sequence[int],
+    given: argparse.Namespace,
+    settings: Settings,
+    options: Options,
 ) -> None:
-    """Answer all chunks on a Ray cluster, and write their parts."""
+    """The same on a Ray cluster."""
     from commands.bulk import ray_actor, ray_job  # which need an extra
 
-    parts = parts_of(given.out)
     with ray_job.cluster(given.ray) as machines:
         place = ray_job.layout(machines, given.processes, cpu=given.cpu)
         job = ray_actor.Job(
             Path.cwd(),
             run.list.absolute(),
-            named,
+            parts_of(given.out).absolute(),
             given.model,
             [digest(model) for model in given.model],
             settings,
@@ -230,7 +231,7 @@ def answer_on_ray(
             threads=place.cpus,
             gpu=place.gpus > 0,
         )
-        ray_job.answer(run, parts / "ray", job, place)
+        ray_job.answer(run, missing, job, place)
 
 
 def described(out: Path, summary: Summary, *, of_faces: bool) -> str:

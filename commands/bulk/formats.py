@@ -5,12 +5,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from commands.bulk.rows import Column, Row
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Write = Callable[[Row], object]
 _GROUP: Final = 2**16  # rows of Parquet that are written together
@@ -32,21 +29,14 @@ def _json_lines(file: Path, _: Sequence[Column]) -> Iterator[Write]:
         yield lambda row: lines.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def arrow_fields(columns: Sequence[Column]) -> "list[tuple[str, pa.DataType]]":
-    """The columns' names and Arrow types. Needs pyarrow."""
-    import pyarrow as pa  # an extra
-
-    kinds = {str: pa.string(), int: pa.int32(), float: pa.float64()}
-    return [(each.name, kinds[each.kind]) for each in columns]
-
-
 @contextmanager
 def _parquet(file: Path, columns: Sequence[Column]) -> Iterator[Write]:
     """Writes rows as Parquet; None is null. Needs pyarrow."""
     import pyarrow as pa  # an extra
     from pyarrow import parquet
 
-    schema = pa.schema(arrow_fields(columns))
+    kinds = {str: pa.string(), int: pa.int32(), float: pa.float64()}
+    schema = pa.schema([(each.name, kinds[each.kind]) for each in columns])
     rows: list[Row] = []
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
 

@@ -1,4 +1,4 @@
-"""An actor of a Ray Data job: numbers of chunks -> their rows and failures.
+"""An actor of a Ray Data job: it answers chunks of a run and writes their parts.
 
 It has a worker process, as `face-age batch` has without Ray: a photo that ends the process ends no
 actor, which Ray would begin again and again, and is a failure.
@@ -6,18 +6,17 @@ actor, which Ray would begin again and again, and is a failure.
 
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
+import numpy as np
+from numpy.typing import NDArray
 
-from commands.bulk.formats import arrow_fields
-from commands.bulk.outcome import Outcome
 from commands.bulk.photos import PhotoList
 from commands.bulk.pool import Pool
-from commands.bulk.rows import FAILURES, Column
+from commands.bulk.run import write_part
 from commands.bulk.setup import setups
 from commands.image_files import reason
 from commands.image_search import shown
@@ -26,7 +25,8 @@ from handler.settings import Settings
 from server.errors import CommandError
 from train.build_record import digest
 
-ID: Final = "id"  # the number of a row's chunk: the column of Ray's checkpoints
+ID: Final = "id"  # the column of the chunks' numbers
+Numbers = dict[str, NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Job:
 
     folder: Path  # the current one, at which relative paths begin
     photos: Path  # the list
-    columns: Sequence[Column]
+    parts: Path  # the folder of the run
     models: Sequence[Path]
     digests: Sequence[str]  # of the models
     settings: Settings
@@ -63,43 +63,14 @@ class ChunkActor:
             raise CommandError(f"{platform.node()}: {words}; all machines need it") from error
         except CommandError as error:
             raise CommandError(f"{platform.node()}: {error}") from error
-        self._schema = schema(job.columns)
+        self._parts = job.parts
 
-    def __call__(self, chunks: pa.Table) -> Iterator[pa.Table]:
-        """A table for each chunk in the column `ID`."""
-        numbers = chunks[ID].to_pylist()
-        asked = ((number, self._photos.paths(number)) for number in numbers)
+    def __call__(self, chunks: Numbers) -> Numbers:
+        """Write the part of each chunk; gives back their numbers.
+
+        A chunk that Ray has answered twice has one part, by its number.
+        """
+        asked = ((number, self._photos.paths(number)) for number in chunks[ID].tolist())
         for number, outcome in self._pool.outcomes(asked):
-            yield table(number, outcome, self._schema)
-
-
-def schema(columns: Sequence[Column]) -> pa.Schema:
-    """The columns of a job's files: `ID`, and either `row` or `failure`."""
-    return pa.schema(
-        [
-            (ID, pa.int64()),
-            ("row", pa.struct(arrow_fields(columns))),
-            ("failure", pa.struct(arrow_fields(FAILURES))),
-        ]
-    )
-
-
-def table(number: int, outcome: Outcome, schema: pa.Schema) -> pa.Table:
-    """A chunk's outcome."""
-    rows = [{ID: number, "row": row} for row in outcome.rows]
-    failures = [{ID: number, "failure": row} for row in outcome.failures]
-    return pa.Table.from_pylist(rows + failures, schema)
-
-
-def outcomes(file: Path) -> Iterator[tuple[int, Outcome]]:
-    """The chunks in a file of tables, and their outcomes."""
-    from pyarrow import parquet
-
-    found: dict[int, Outcome] = {}
-    for line in parquet.read_table(file, partitioning=None).to_pylist():
-        outcome = found.setdefault(line[ID], Outcome())
-        if line["failure"] is None:
-            outcome.rows.append(line["row"])
-        else:
-            outcome.failures.append(line["failure"])
-    yield from found.items()
+            write_part(self._parts, number, outcome)
+        return chunks

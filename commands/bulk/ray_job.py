@@ -1,32 +1,31 @@
 """A run as a Ray Data job: actors on the machines of a cluster answer its chunks.
 
-    numbers of chunks -> map_batches, on a pool of actors -> write_parquet -> the run's parts
+    numbers of chunks -> map_batches, on a pool of actors, which write the run's parts -> numbers
 
-Ray's checkpoints know which chunks are written, so a job that was killed goes on with the others.
-The photos are read by the actors: `read_binary_files` would end the job at the first file that
-cannot be read, and read all photos again to go on.
+So a job that was killed goes on as any run does: with the chunks that have no part. Ray's own
+checkpoints are of no use here: the filter of a job that goes on takes one more CPU, and without it
+waits for ever. The actors read the photos: `read_binary_files` would end the job at the first file
+that cannot be read.
 """
 
 import logging
 import os
 import re
-import shutil
 import socket
-import threading
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from commands.bulk.progress import Progress
-from commands.bulk.ray_actor import ID, ChunkActor, Job, outcomes
+from commands.bulk.ray_actor import ID, ChunkActor, Job
 from commands.bulk.run import Run
 from commands.image_search import shown
 from server.errors import CommandError
 
 _ENDS_EARLY: Final = 5.0  # seconds for a cluster's machine to accept a connection
-_LOOK: Final = 1.0  # seconds between two looks at what is written
 _ENVIRONMENT: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",  # a local cluster would report to Ray's makers
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # on stderr, among the progress
@@ -97,50 +96,37 @@ def cluster(address: str) -> Iterator[list[Mapping[str, float]]]:
     except Exception as error:  # Ray raises a bare one where a machine is slow
         raise CommandError(f"no Ray cluster at {shown(address)}: {_line(error)}") from error
     try:
-        yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        with redirect_stdout(sys.stderr):  # Ray prints what it says of workers that died
+            yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
     finally:
         ray.shutdown()
 
 
-def answer(run: Run, folder: Path, job: Job, place: Layout) -> None:
-    """Answer a run's chunks by a job on the connected cluster, and write the run's parts.
+def answer(run: Run, missing: Sequence[int], job: Job, place: Layout) -> None:
+    """Have the chunks that have no part yet answered on the connected cluster.
 
-    `folder` is the job's own: all machines write there. Raises CommandError if the job fails.
+    Raises CommandError if the job fails.
     """
     import ray
     from ray.data import ActorPoolStrategy, DataContext
-    from ray.data.checkpoint import CheckpointConfig
 
-    written = folder / "rows"
-    written.mkdir(parents=True, exist_ok=True)
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.use_datasource_v2 = False  # which would read the checkpoints in 32 processes
-    # The run removes them with the rest: a kill after the job would begin it again.
-    context.checkpoint_config = CheckpointConfig(
-        ID, str((folder / "checkpoints").absolute()), delete_checkpoint_on_success=False
-    )
-    count = len(run.photos.chunks)
-    chunks = ray.data.range(count, override_num_blocks=count).map_batches(
+    DataContext.get_current().enable_progress_bars = False
+    numbers = ray.data.from_items([{ID: n} for n in missing], override_num_blocks=len(missing))
+    answered = numbers.map_batches(
         ChunkActor,
         fn_constructor_args=(job,),
         batch_size=1,
-        batch_format="pyarrow",
         num_cpus=place.cpus,
         num_gpus=place.gpus,
         compute=ActorPoolStrategy(size=place.actors, max_tasks_in_flight_per_actor=_IN_FLIGHT),
     )
-    with _progress(run, written):
+    left = sum(map(run.photos.size, missing))
+    with Progress(len(run.photos), len(run.photos) - left) as progress:
         try:
-            chunks.write_parquet(str(written.absolute()))
-        except (
-            Exception
-        ) as error:  # whatever an actor or Ray itself raised, often by way of Ray's own
+            for chunk in answered.iter_rows():
+                progress.add(run.photos.size(chunk[ID]))
+        except Exception as error:  # whatever an actor or Ray raised, often by way of Ray's own
             raise CommandError(f"the Ray job failed: {_line(error)}") from error
-    for file in sorted(written.glob("*.parquet")):
-        for number, outcome in outcomes(file):
-            run.write(number, outcome)
-    shutil.rmtree(folder)
 
 
 def _check(address: str) -> None:
@@ -153,31 +139,6 @@ def _check(address: str) -> None:
     except OSError as error:
         words = error.strerror or "no answer"
         raise CommandError(f"no Ray cluster at {shown(address)}: {words}") from error
-
-
-@contextmanager
-def _progress(run: Run, written: Path) -> Iterator[None]:
-    """Shows how many photos are in the files that a job has written; each has a chunk."""
-    size = run.photos.size(0) if len(run.photos) else 0
-    over = threading.Event()
-
-    def done() -> int:
-        return min(len(run.photos), size * sum(1 for _ in written.glob("*.parquet")))
-
-    with Progress(len(run.photos), done()) as progress:
-
-        def watch() -> None:
-            while not over.wait(_LOOK):
-                progress.add(done() - progress.done)
-
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
-        try:
-            yield
-            progress.add(len(run.photos) - progress.done)
-        finally:
-            over.set()
-            thread.join()
 
 
 def _line(error: BaseException) -> str:

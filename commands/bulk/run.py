@@ -100,9 +100,7 @@ class Run:
 
     def write(self, chunk: int, outcome: Outcome) -> None:
         """Write a chunk's part."""
-        with atomic_write(self._folder / _part(chunk)) as partial, partial.open("w") as lines:
-            for kind, rows in (("row", outcome.rows), ("failure", outcome.failures)):
-                lines.writelines(json.dumps({kind: row}) + "\n" for row in rows)
+        write_part(self._folder, chunk, outcome)
 
     def lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """All parts' rows in order, each as ("row", its cells) or ("failure", its cells)."""
@@ -128,6 +126,13 @@ class Run:
 def is_begun(folder: Path) -> bool:
     """Whether there is a run to go on with."""
     return (folder / _RUN).exists()
+
+
+def write_part(folder: Path, chunk: int, outcome: Outcome) -> None:
+    """Write a chunk's part into the folder of its run: all of it, or nothing."""
+    with atomic_write(folder / _part(chunk)) as partial, partial.open("w") as lines:
+        for kind, rows in (("row", outcome.rows), ("failure", outcome.failures)):
+            lines.writelines(json.dumps({kind: row}) + "\n" for row in rows)
 
 
 def _part(chunk: int) -> str:
