@@ -78,7 +78,8 @@ class CropMaker:
         """The served crop, uint8 [3, S, S], which no stored crop need contain; as `make`."""
         image = decode(regular_file(sample.path).read_bytes(), Settings.max_pixels)
         box, _ = self._region(sample, image, detector)
-        return crop_faces(image, box[None], self.input.crop)[0]
+        crop: NDArray[np.uint8] = crop_faces(image, box[None], self.input.crop)[0]
+        return crop
 
     def _region(
         self, sample: Sample, image: RGBImage, detector: FaceDetector | None

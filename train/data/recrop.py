@@ -14,6 +14,7 @@ from train.configuration.tasks import task_labels
 from train.data.cache import CropLabel
 from train.data.crop_maker import CropMaker
 from train.data.readers import read
+from train.data.samples import Sample
 
 
 def recropped(
@@ -24,7 +25,7 @@ def recropped(
     They are made from the files of `data.sources`. Raises ValueError if one is missing, cannot be
     read, or has no face.
     """
-    samples = {}
+    samples: dict[tuple[str, str], Sample] = {}
     for name in {label.source for label in labels}:
         if name not in config.data.sources:
             raise ValueError(f"data.sources.{name} is missing: set it to the images' folder")
