@@ -287,6 +287,8 @@ def test_webcam(browser: Browser, demo: Demo) -> None:
     with opened(browser, demo.url, permissions=["camera"]) as page:
         page.get_by_role("button", name="Webcam").click()
         page.get_by_role("button", name=re.compile("access webcam", re.IGNORECASE)).click()
+        # before the first frame Gradio captures nothing, and says nothing
+        page.wait_for_function("() => document.querySelector('video')?.readyState >= 2")
         page.get_by_role("button", name=re.compile("capture", re.IGNORECASE)).click()
         expect(page.locator("#answers section")).to_contain_text("No face was found.")
     assert demo.files() == []
