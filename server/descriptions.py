@@ -11,7 +11,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 from typing import Final
 
 from server.errors import CommandError
@@ -49,6 +50,18 @@ class _Handler(BaseHTTPRequestHandler):
         """A proxy asks every few seconds: nothing of it is for the log."""
 
 
+class _Server(ThreadingTCPServer):
+    """Not http.server's, which would ask the network for this machine's name."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False  # a slow caller does not delay the end
+    request_queue_size = 64
+
+    def handle_error(self, *_: object) -> None:
+        """A caller that is gone is nothing for the log."""
+
+
 @contextmanager
 def descriptions(environ: Mapping[str, str], management: str) -> Iterator[None]:
     """Listen where FACE_AGE_DESCRIPTIONS says, if it does; `management`: TorchServe's URL.
@@ -62,15 +75,13 @@ def descriptions(environ: Mapping[str, str], management: str) -> Iterator[None]:
     if not found or not 0 < int(found[2]) < 1 << 16:
         raise CommandError(f"{KEY} is {value}, not of the form 0.0.0.0:8083")
     try:
-        server = ThreadingHTTPServer(
+        server = _Server(
             (found[1], int(found[2])), type("Handler", (_Handler,), {"management": management})
         )
     except OSError as error:
         raise CommandError(
             f"{KEY}={value} cannot be used ({error.strerror}): end what holds it, or choose another"
         ) from error
-    server.daemon_threads = True
-    server.block_on_close = False  # a slow caller does not delay the end
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
     thread.start()
     try:

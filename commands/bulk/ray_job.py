@@ -51,9 +51,9 @@ def layout(
 ) -> Layout:
     """One actor for each GPU, or for each CPU but one, or so many.
 
-    `machines`: the resources of each, by Ray's names; `cpu` leaves GPUs alone. Ray reads, writes
-    and filters on the CPU that is left: without one a job waits for ever and says nothing. Raises
-    CommandError if the cluster is too small.
+    `machines`: the resources of each, by Ray's names; `cpu` leaves GPUs alone. One CPU is left to
+    Ray itself: with actors on all a job may wait for ever, and says nothing. Raises CommandError if
+    the cluster is too small.
     """
     total = sum(int(each.get("CPU", 0)) for each in machines)
     if total < 2:
