@@ -29,7 +29,7 @@ from train.atomic_write import atomic_write, clean
 from train.configuration.command_line import command
 from train.configuration.runs import load_run_config, run_file
 from train.configuration.tasks import task_of, with_categories
-from train.data.dataset import CropBatches
+from train.data.batches import CropBatches
 from train.data.readers import warn_of_repeats
 from train.fitting.build import crop_batches, learner
 from train.fitting.callbacks import RunCheckpoint

@@ -11,8 +11,8 @@ from handler.task import Categories, Ordinal, Task
 from train.configuration.settings import prepared_folders
 from train.configuration.tasks import auxiliary_names, loss_of, task_of
 from train.data.augment import Augmentation
+from train.data.batches import CropBatches
 from train.data.cache import read_labels
-from train.data.dataset import CropBatches
 from train.data.sampling import Balance
 from train.modeling.checkpoint import AUXILIARY, FEATURES, HEAD, load_start
 from train.modeling.distill import Teacher, Teachers, load_teacher

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from tests.unit.train.conftest import configuration
 from tests.unit.train.runs import same, saved, weights
 from train import torch_file
-from train.data.dataset import CropBatches
+from train.data.batches import CropBatches
 from train.fit import fit
 from train.modeling.checkpoint import read_checkpoint
 
