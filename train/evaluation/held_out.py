@@ -68,7 +68,8 @@ class HeldOut(Generic[P, K]):
         def groups(mask: Mask) -> Mapping[str, Figures]:
             return self.kind.by_group(*shared, mask, calibration, resamples)
 
-        masks = {source: self.of(source) for source in sources}
+        # a data set may have no test images of its own
+        masks = {source: mask for source in sources if (mask := self.of(source)).any()}
         everything = np.ones(len(self), bool)
         return Results(
             self.kind,

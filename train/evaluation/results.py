@@ -105,10 +105,11 @@ class Results:
     def from_json(cls, values: Mapping[str, Any], sources: Iterable[str]) -> Self:
         """Read `metrics.json`; names in `test` that `sources` lacks are of groups of a source.
 
-        Figures that older versions lack may be missing. Raises ValueError for their calibration.
+        Sources that `test` lacks have no test images. Figures that older versions lack may be
+        missing. Raises ValueError for their calibration.
         """
         test = _groups(values["test"])
-        groups: dict[str, dict[str, Figures]] = {name: {} for name in sources}
+        groups: dict[str, dict[str, Figures]] = {name: {} for name in sources if name in test}
         # the longest name first: one may begin another
         longest = sorted(groups, key=len, reverse=True)
         for key in [key for key in test if key not in groups]:

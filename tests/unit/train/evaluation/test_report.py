@@ -97,6 +97,12 @@ def test_figures_of_groups() -> None:
     assert races[SOURCES[1]] == genders[SOURCES[1]] == {}
 
 
+def test_a_data_set_without_test_images_has_no_figures() -> None:
+    results = report(held_out(), [*SOURCES, "unseen"]).results
+    assert list(results.sources) == list(results.groups) == SOURCES
+    assert all(list(of_label) == SOURCES for of_label in results.auxiliary.values())
+
+
 def test_it_opens_with_what_one_decides_by() -> None:
     made = report(held_out())
     error = Measured(4.0, 3.0, 5.0, 90)

@@ -56,6 +56,11 @@ def test_results_come_back_from_json(portraits: Bounded | None) -> None:
     assert Results.from_json(stored(results), ["my faces", "my"]) == results
 
 
+def test_a_data_set_without_test_images_has_no_figures() -> None:
+    named = ["my faces", "unseen", "my"]
+    assert Results.from_json(stored(RESULTS), named) == RESULTS
+
+
 def test_what_earlier_versions_wrote_is_understood() -> None:
     old = {key: value for key, value in stored(RESULTS).items() if key in ("calibration", "test")}
     assert list(old["test"]) == ["my faces", "my", "my faces 0-9", "my faces 10-19", "my 0-9"]
