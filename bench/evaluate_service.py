@@ -5,10 +5,12 @@
 
 Without `--labels`, the folder holds a folder of images per category. A CSV file has the columns
 `file` and `label`; or `file` and `age`; or `file`, `age_low` and `age_high` where only bounds are
-known: the error is then the distance to their middle. With `--canvas 480` each image is sent in the
-middle of a grey square of 480 px, as a face in a larger image. With `--against 5.1`, the MAE or
-accuracy that train.evaluate printed for the same images, it exits with 1 when the two differ by
-more than `--within`: what is served is then not what was trained. `--json FILE` keeps the figures.
+known: the error is then the distance to their middle. `--split test` takes the rows whose column
+`split` says so. `--by gender --above 35` adds figures for each value of the column `gender`, of
+ages above 35. With `--canvas 480` each image is sent in the middle of a grey square of 480 px, as a
+face in a larger image. With `--against 5.1`, the MAE or accuracy that train.evaluate printed for
+the same images, it exits with 1 when the two differ by more than `--within`: what is served is then
+not what was trained. `--json FILE` keeps the figures.
 """
 
 import argparse
@@ -41,6 +43,9 @@ from train.evaluation.metrics import Measured, bootstrap, describe, describe_bou
 RESAMPLES = 1000  # of the bootstrap
 GREY = (128, 128, 128)  # of the canvas
 
+# Columns of the lower and the upper bound of an age; APPA-REAL calls an age real_age.
+AGES = (("age", "age"), ("real_age", "real_age"), ("age_low", "age_high"))
+
 Bounds = tuple[float, float]  # of the true age, years; equal if it is known
 Prediction = Ordinal | Category
 
@@ -51,6 +56,7 @@ class Label:
 
     file: str
     truth: Bounds | str
+    group: str = ""  # the value of the column that figures are wanted by
 
 
 @dataclass(frozen=True)
@@ -67,16 +73,31 @@ class OtherTask(Exception):
     """The service does not predict what is labelled."""
 
 
-def read_labels(path: Path) -> list[Label]:
-    """The rows of a CSV file. Raises ValueError on a missing column or an invalid age."""
+def read_labels(path: Path, split: str | None = None, by: str | None = None) -> list[Label]:
+    """The rows of a CSV file, each with the value of its column `by` as the group.
+
+    `split`: only the rows that have it in the column `split`. Raises ValueError on a missing column
+    or an invalid age, and if there are no rows.
+    """
     with path.open(newline="") as file:
         rows = csv.DictReader(file)
         columns = set(rows.fieldnames or ())
-        if {"file", "label"} <= columns:
-            return [Label(row["file"], row["label"]) for row in rows]
-        for low, high in (("age", "age"), ("age_low", "age_high")):
-            if {"file", low, high} <= columns:
-                return [Label(row["file"], (float(row[low]), float(row[high]))) for row in rows]
+        for name in filter(None, (by, split and "split")):
+            if name not in columns:
+                raise ValueError(f"{path} has no column {name}")
+        kept = [row for row in rows if split is None or row["split"] == split]
+    if not kept:
+        of_split = "" if split is None else f" of the split {split}"
+        raise ValueError(f"{path} has no rows{of_split}")
+    groups = [row[by] if by else "" for row in kept]
+    if {"file", "label"} <= columns:
+        return [Label(row["file"], row["label"], g) for row, g in zip(kept, groups, strict=True)]
+    for low, high in AGES:
+        if {"file", low, high} <= columns:
+            return [
+                Label(row["file"], (float(row[low]), float(row[high])), group)
+                for row, group in zip(kept, groups, strict=True)
+            ]
     raise ValueError(
         f"{path} has no columns file and label, file and age, or file, age_low and age_high"
     )
@@ -169,6 +190,19 @@ def summary(found: Sequence[tuple[Label, Prediction]]) -> Summary:
     raise OtherTask("the service predicts numbers and the labels are categories, or the reverse")
 
 
+def by_group(found: Sequence[tuple[Label, Prediction]], above: float) -> dict[str, Summary]:
+    """The figures of each group; of ages only of those above `above`."""
+    kept = [
+        (label, prediction)
+        for label, prediction in found
+        if isinstance(label.truth, str) or sum(label.truth) / 2 > above
+    ]
+    return {
+        name: summary([pair for pair in kept if pair[0].group == name])
+        for name in sorted({label.group for label, _ in kept})
+    }
+
+
 def _of_ages(found: Sequence[tuple[Bounds, Ordinal]]) -> Summary:
     age = np.array([prediction.value for _, prediction in found])
     interval = np.array([prediction.interval for _, prediction in found])
@@ -214,6 +248,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--labels", type=Path, help="CSV: file, label; file, age; or file, age_low, age_high"
     )
+    parser.add_argument("--split", help="only the rows with this value in the column split")
+    parser.add_argument("--by", metavar="COLUMN", help="figures for each of its values, too")
+    parser.add_argument(
+        "--above", type=real(0), default=0.0, metavar="AGE", help="with --by: only ages above it"
+    )
     parser.add_argument("--url", type=rest_url, default=REST_URL)
     parser.add_argument("--model-name", default="age", help="of the service's models (age)")
     parser.add_argument("--task", help="of the model's (by default the model's name)")
@@ -223,13 +262,24 @@ def parsed() -> argparse.Namespace:
         "--within", type=real(0), default=0.3, help="years, or points of accuracy (default: 0.3)"
     )
     parser.add_argument("--json", type=Path, help="file to write the figures to")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.labels is None and (given.split or given.by):
+        parser.error("--split and --by name columns of --labels, which is missing")
+    return given
+
+
+def _plain(measured: Summary) -> dict[str, Any]:
+    return {name: asdict(figure) for name, figure in measured.figures.items()}
 
 
 def main() -> int:
     given = parsed()
     try:
-        labels = read_labels(given.labels) if given.labels else folder_labels(given.folder)
+        labels = (
+            read_labels(given.labels, given.split, given.by)
+            if given.labels
+            else folder_labels(given.folder)
+        )
         answered = list(ask_all(given, labels))
         found = [(label, prediction) for label, prediction in answered if prediction]
         lost = len(answered) - len(found)
@@ -237,17 +287,23 @@ def main() -> int:
         if not found:
             return 1
         measured = summary(found)
+        groups = by_group(found, given.above) if given.by else {}
     except (OSError, ValueError, OtherTask) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print("\n".join(measured.lines))
+    for name, of_group in groups.items():
+        print(f"{given.by} {name}, {of_group.main.count} images: {of_group.lines[0]}")
     if given.json:
         content = {
             "pictures": len(labels),
             "answered": len(answered),
             "found": len(found),
-            "figures": {name: asdict(figure) for name, figure in measured.figures.items()},
+            "figures": _plain(measured),
         }
+        if groups:
+            of_groups = {name: _plain(each) for name, each in groups.items()}
+            content |= {"above": given.above, "by": {given.by: of_groups}}
         with atomic_write(given.json) as partial:
             partial.write_text(json.dumps(content, indent=1) + "\n")
     if given.against is None:

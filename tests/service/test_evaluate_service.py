@@ -75,6 +75,56 @@ def test_evaluation_by_bounds(service: Service, labelled):
     assert verdict == "-0.20 years against 3.2: ok"
 
 
+def test_evaluation_of_one_split_by_a_column(service: Service, labelled, tmp_path):
+    table, written = labelled / "labels.csv", tmp_path / "figures.json"
+    rows = [row.split(",") for row in table.read_text().splitlines()[1:]]
+    ages = [float(age) for _, age in rows]
+    rows[0][1] = f"{ages[0] + 4}"  # 6 years above what the model says
+    splits = ["test,f", "test,m", "train,f", "test,m"]
+    lines = [f"{','.join(row)},{more}" for row, more in zip(rows, splits, strict=True)]
+    table.write_text("\n".join(["file,real_age,split,gender", *lines]) + "\n")
+    words = ["--url", service.rest, "--labels", table, "--split", "test", "--json", written]
+    done = run("bench.evaluate_service", labelled, *words, "--by", "gender", "--above", 1)
+    assert (done.returncode, done.stderr) == (0, "")
+    counts, errors, _, women, men = done.stdout.splitlines()
+    assert counts == "3 images, 3 answered, 1 without a face"
+    assert errors.startswith("MAE 4.00 [")
+    assert women.startswith("gender f, 1 images: MAE 6.00 [")
+    assert men.startswith("gender m, 1 images: MAE 2.00 [")
+    content = json.loads(written.read_text())
+    assert content["above"] == 1
+    of_groups = content["by"]["gender"]
+    assert {name: each["mae"]["value"] for name, each in of_groups.items()} == pytest.approx(
+        {"f": 6, "m": 2}
+    )
+    everyone = run("bench.evaluate_service", labelled, *words, "--by", "gender", "--above", 199)
+    assert (everyone.returncode, len(everyone.stdout.splitlines())) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--by", "gender"], "has no column gender"),
+        (["--split", "test"], "has no column split"),
+    ],
+)
+def test_evaluation_without_a_column(service: Service, labelled, words, message):
+    table = labelled / "labels.csv"
+    words = ["--url", service.rest, "--labels", table, *words]
+    done = run("bench.evaluate_service", labelled, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: {table} {message}\n"
+
+
+def test_evaluation_without_rows(service: Service, labelled):
+    table = labelled / "labels.csv"
+    table.write_text("file,age,split\n0.png,30,train\n")
+    words = ["--url", service.rest, "--labels", table, "--split", "test"]
+    done = run("bench.evaluate_service", labelled, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: {table} has no rows of the split test\n"
+
+
 def test_evaluation_without_ages(service: Service, labelled):
     (labelled / "labels.csv").write_text("file,age_low\n0.png,30\n")
     words = ["--url", service.rest, "--labels", labelled / "labels.csv"]
