@@ -1,6 +1,7 @@
 """The Lightning module: network, losses and learning-rate schedule."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Self, cast
 
@@ -16,6 +17,7 @@ from train.modeling.losses import CategoryLoss, OrdinalLoss, TeacherTarget
 from train.modeling.metric import metric_of
 from train.modeling.network import Architecture, Network, resized
 from train.modeling.schedule import OneCycle
+from train.modeling.weight_gradients import ByMatrixProduct
 from train.provenance.provenance import KEY, Provenance
 
 _NO_AUXILIARY: Mapping[str, int] = {}
@@ -133,6 +135,12 @@ class Learner(lightning.LightningModule):
             self.log("train/hint", errors.mean(), sync_dist=True)
         self.log("train/loss", loss, prog_bar=True, sync_dist=True)
         return loss
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Add to the gradients of the parameters."""
+        # on a GPU it gains nothing, and its calls from Python would delay the kernels
+        with ByMatrixProduct() if loss.device.type == "cpu" else nullcontext():
+            super().backward(loss, *args, **kwargs)
 
     def _label_counts(self, batch: Batch) -> Tensor:
         """Known labels of each auxiliary task, averaged over processes.
