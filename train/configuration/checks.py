@@ -118,6 +118,8 @@ def _spelled(value: Any) -> str:
     """A value as the command line spells it."""
     if isinstance(value, list):
         return f"[{','.join(map(_spelled, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{name}:{_spelled(each)}' for name, each in value.items())}}}"
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     return str(value)

@@ -44,6 +44,13 @@ Paths = Annotated[list[str], Constraint("paths in brackets, as in [a.ckpt,b.ckpt
 Count = Annotated[int, Constraint(f"{_WHOLE} 1", lambda value: value >= 1)]
 Whole = Annotated[int, Constraint(f"{_WHOLE} 0", lambda value: value >= 0)]
 Part = Annotated[float, Constraint("a number from 0 to 1", lambda value: 0 <= value <= 1)]
+Parts = Annotated[
+    dict[str, float],
+    Constraint(
+        "numbers from 0 to 1, as in {gender:0.5},",
+        lambda values: all(0 <= value <= 1 for value in values.values()),
+    ),
+]
 Weight = Annotated[float, Constraint("a number of at least 0", lambda value: 0 <= value < math.inf)]
 Positive = Annotated[float, Constraint("a number above 0", lambda value: 0 < value < math.inf)]
 Split = Annotated[str, one_of(*SPLITS)]

@@ -13,6 +13,7 @@ from train.configuration.constraints import (
     Count,
     Flag,
     Part,
+    Parts,
     Paths,
     Positive,
     Split,
@@ -72,6 +73,7 @@ class Balance:
 
     target: Part
     source: Part
+    auxiliary: Parts
 
 
 @dataclass

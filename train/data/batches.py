@@ -110,18 +110,21 @@ class CropBatches(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The order depends on seed and epoch only, so that runs can be resumed exactly."""
-        weights = balancing_weights(self.train.target, self.train.source, self.balance, self.output)
+        train = self.train
+        weights = balancing_weights(
+            train.target, train.source, self.balance, self.output, train.auxiliary
+        )
         ranks, rank = self._ranks()
         sampler = BalancedSampler(weights, ranks, rank, self.seed)
         batch = self.batch(ranks)
         if batch < self.batch_size:
             rank_zero_only(log.info)(
                 "%d training crops are fewer than fit.batch_size=%d per process: batches hold %d",
-                len(self.train),
+                len(train),
                 self.batch_size,
                 batch,
             )
-        return self._loader(self.train, batch, sampler, drop_last=True)
+        return self._loader(train, batch, sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Every validation crop once, in order, distributed over the processes."""

@@ -1,8 +1,8 @@
 """Balanced sampling of crops over targets and data sets."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from handler.task import Categories, Ordinal
 
 KERNEL_STD = 3.0  # of the smoothing of an ordinal's histogram, in its unit
 MAX_WEIGHT = 6.0  # mean number of times that a crop is drawn per epoch, at most
+_NO_AUXILIARY: Mapping[str, Tensor] = {}
 
 
 @dataclass(frozen=True)
@@ -20,30 +21,58 @@ class Balance:
 
     target: float = 0.0  # number or category
     source: float = 0.0  # the data set
+    # by auxiliary label: its values, at each number or in each category
+    auxiliary: Mapping[str, float] = field(default_factory=dict)
 
 
 def balancing_weights(
-    targets: Tensor, sources: Tensor, balance: Balance, output: Ordinal | Categories
+    targets: Tensor,
+    sources: Tensor,
+    balance: Balance,
+    output: Ordinal | Categories,
+    auxiliary: Mapping[str, Tensor] = _NO_AUXILIARY,
 ) -> Tensor:
     """The mean number of times that each crop is drawn per epoch, float64 [N] with mean 1.
 
     The weight of a crop is the count of its target to the power of -`balance.target`, times the
-    count of its source to the power of -`balance.source`. Counts of numbers are smoothed over their
-    neighbours (Yang et al., Delving into Deep Imbalanced Regression, ICML 2021).
+    count of its source to the power of -`balance.source`, times, for each label of
+    `balance.auxiliary`, the share of its value among the crops of its target to that power. Counts
+    of numbers are smoothed over their neighbours (Yang et al., Delving into Deep Imbalanced
+    Regression, ICML 2021).
 
     Args:
         targets: [N], numbers or indices of categories.
         sources: int64 [N], from 0.
+        auxiliary: codes of each label's values, int64 [N]; -1 is unknown, and weighs as if its
+            value were as frequent as any other.
     """
     classes = class_indices(targets, output)
+    weights = _counts(classes, output)[classes] ** -balance.target
+    weights *= torch.bincount(sources).double()[sources] ** -balance.source
+    for name, strength in balance.auxiliary.items():
+        weights *= _frequency(auxiliary[name], classes, output) ** -strength
+    return _limited(weights)
+
+
+def _counts(classes: Tensor, output: Ordinal | Categories) -> Tensor:
+    """The number of crops of each class, of numbers smoothed over their neighbours."""
     counts = torch.bincount(classes, minlength=output.classes).double()
-    if isinstance(output, Ordinal):
-        numbers = torch.arange(output.classes, dtype=torch.float64)
-        kernel = torch.exp(-((numbers[:, None] - numbers) ** 2) / (2 * KERNEL_STD**2))
-        counts = (kernel / kernel.sum(dim=1, keepdim=True)) @ counts
-    of_target = counts[classes] ** -balance.target
-    of_source = torch.bincount(sources).double()[sources] ** -balance.source
-    return _limited(of_target * of_source)
+    if isinstance(output, Categories):
+        return counts
+    numbers = torch.arange(output.classes, dtype=torch.float64)
+    kernel = torch.exp(-((numbers[:, None] - numbers) ** 2) / (2 * KERNEL_STD**2))
+    return (kernel / kernel.sum(dim=1, keepdim=True)) @ counts
+
+
+def _frequency(codes: Tensor, classes: Tensor, output: Ordinal | Categories) -> Tensor:
+    """The count of each crop's value in its class [N], as a multiple of the mean of all values."""
+    values = codes[codes >= 0].unique()
+    if not len(values):
+        return torch.ones(len(codes), dtype=torch.float64)
+    counts = torch.stack([_counts(classes[codes == value], output) for value in values])
+    known = torch.searchsorted(values, codes.clamp(min=int(values[0])))
+    frequency = (counts / counts.mean(dim=0))[known, classes]
+    return torch.where(codes < 0, 1.0, frequency)
 
 
 def class_indices(targets: Tensor, output: Ordinal | Categories) -> Tensor:

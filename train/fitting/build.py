@@ -156,8 +156,16 @@ def category_weights(config: DictConfig, output: Categories) -> tuple[float, ...
 
 
 def crop_batches(config: DictConfig) -> CropBatches:
-    """The prepared crops, in batches."""
-    fit = config.fit
+    """The prepared crops, in batches.
+
+    Raises ValueError if labels are to be balanced that the task does not have.
+    """
+    fit, auxiliary = config.fit, auxiliary_names(config)
+    if unknown := set(fit.balance.auxiliary) - set(auxiliary):
+        raise ValueError(
+            f"fit.balance.auxiliary has {', '.join(sorted(map(str, unknown)))}, and task.auxiliary "
+            f"only {', '.join(auxiliary) or 'nothing'}"
+        )
     return CropBatches(
         prepared_folders(config),
         task_of(config).output,
@@ -165,7 +173,7 @@ def crop_batches(config: DictConfig) -> CropBatches:
         fit.batch_size,
         Balance(**fit.balance),
         config.seed,
-        auxiliary_names(config),
+        auxiliary,
         fit.votes.apart,
     )
 

@@ -62,6 +62,19 @@ class TestCropBatches:
         assert frequent(0.0) >= 14
         assert 2 <= frequent(1.0) <= 8
 
+    def test_balance_looks_more_often_at_the_rare_value_of_a_label(
+        self, folders: list[Path]
+    ) -> None:
+        def rare(strength: float) -> int:
+            module = batches(folders, Balance(auxiliary={"gender": strength}))
+            genders = torch.zeros(21).long()
+            genders[int((module.train.target == 30).nonzero()[0])] = 1
+            module.train.auxiliary = {"gender": genders}
+            return sum(int(batch["gender"].sum()) for batch in module.train_dataloader())
+
+        assert rare(0.0) <= 1
+        assert rare(1.0) >= 5
+
     def test_validation_is_every_crop_in_order(self, folders: list[Path]) -> None:
         loader = batches(folders, Balance(target=1.0)).val_dataloader()
         seen = list(loader)

@@ -110,6 +110,36 @@ class TestWeights:
                 share = weights[(ages == age) & (sources == source)].sum()
                 assert float(share) == pytest.approx(15)
 
+    @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+    def test_rare_values_of_a_label_come_more_often_at_each_age(self, strength: float) -> None:
+        """Of 20 years two thirds have the value 2, of 60 a third, and some have none."""
+        ages = torch.tensor([20.0] * 30 + [60.0] * 30 + [20.0] * 10)
+        codes = torch.tensor([2] * 20 + [0] * 10 + [2] * 10 + [0] * 20 + [-1] * 10)
+        balance = Balance(auxiliary={"gender": strength})
+        weights = balancing_weights(
+            ages, torch.zeros(70).long(), balance, AGE, {"race": codes, "gender": codes}
+        )
+        assert float(weights[20] / weights[0]) == pytest.approx(2**strength)
+        assert float(weights[30] / weights[40]) == pytest.approx(2**strength)
+        if strength == 1:  # as many of an age as before
+            assert float(weights[:30].sum()) == pytest.approx(float(weights[30:60].sum()))
+            assert float(weights[-1]) == pytest.approx(float(weights[:30].mean()))
+
+    def test_a_label_that_no_crop_has_changes_nothing(self) -> None:
+        ages, nothing = skewed(), torch.full((1000,), -1)
+        balance = Balance(target=0.5, auxiliary={"gender": 1.0})
+        weights = balancing_weights(
+            ages, torch.zeros(1000).long(), balance, AGE, {"gender": nothing}
+        )
+        assert torch.equal(weights, by_age(ages, 0.5))
+
+    def test_values_in_categories(self) -> None:
+        balance = Balance(auxiliary={"size": 1.0})
+        kinds = torch.tensor([0.0] * 4 + [1.0] * 4)
+        sizes = torch.tensor([0, 0, 0, 1, 0, 1, 1, 1])
+        weights = balancing_weights(kinds, torch.zeros(8).long(), balance, SHAPES, {"size": sizes})
+        assert weights.tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2, 2, 2 / 3, 2 / 3, 2 / 3])
+
     def test_all_ages_that_are_allowed(self) -> None:
         weights = by_age(torch.tensor([0.0, 0.4, 115.6, AGE.high]), 1.0)
         assert torch.isfinite(weights).all()

@@ -200,6 +200,13 @@ class TestCategoryWeights:
         assert category_weights(config, SHAPES) == (1.0, 1.0, 1.0)
 
 
+def test_labels_to_balance_are_the_tasks(tiny_colours: Make) -> None:
+    with pytest.raises(
+        ValueError, match=r"^fit\.balance\.auxiliary has gender, and task\.auxiliary only nothing$"
+    ):
+        crop_batches(tiny_colours("+fit.balance.auxiliary.gender=1.0"))
+
+
 def test_the_batches_have_the_targets_of_the_task(tiny_colours: Make) -> None:
     batches = crop_batches(tiny_colours("fit.balance.target=0.5", "fit.batch_size=5"))
     batches.setup("fit")
