@@ -46,7 +46,7 @@ def widened_input(prepared: FaceInput | ImageInput, size: int) -> FaceInput | Im
 
 def task_labels(config: DictConfig) -> Labels:
     """The labels that the data sets of the task may have."""
-    return Labels(config.task.name, _output(config))
+    return Labels(config.task.name, _output(config), auxiliary_names(config))
 
 
 def task_of(config: DictConfig, size: int | None = None) -> Task:

@@ -2,8 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from handler.task import Categories, Ordinal
 
@@ -39,12 +39,24 @@ class Labels:
 
     name: str  # of the task
     output: Ordinal | Categories | None  # None: every name is a category
+    # names of the classes of further labels, which images may have
+    auxiliary: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def parse(self, text: str) -> str:
         """The label in its normal form; raises ValueError for a text that is none."""
         if isinstance(self.output, Ordinal):
             return f"{parse_ordinal(self.name, text, self.output):.10g}"
         return parse_category(self.name, text, None if self.output is None else self.output.names)
+
+    def further(self, row: Mapping[str, str]) -> dict[str, str]:
+        """The auxiliary labels in the columns of their names, in any case; without unknown ones."""
+        found = {}
+        for label, names in self.auxiliary.items():
+            text = row.get(label.lower(), "").casefold()
+            known = next((name for name in names if name.casefold() == text), None)
+            if known is not None:
+                found[label] = known
+        return found
 
 
 def parse_ordinal(name: str, text: str, output: Ordinal) -> float:

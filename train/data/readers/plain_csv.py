@@ -6,6 +6,7 @@
 | `label` | the label; the column may also have the name of the task, such as `age` |
 | `x1`, `y1`, `x2`, `y2` | optional; box of the labelled face, pixels of the upright image |
 | `split` | optional; train, val (or valid, validation) or test |
+| `gender`, ... | optional; a label of `task.auxiliary`; other values than its names are unknown |
 | `group` | optional; rows with the same group, say a person's name, share a split |
 
 A row without a split gets one by a checksum of its group, or of the image's bytes.
@@ -38,7 +39,7 @@ def read(table: Path, source: str, parser: Labels) -> Gathered:
         split, group = _split(row, path), row.get("group")
         if group and splits.setdefault(group, split) != split:
             raise ValueError(f"its group {group!r} is in {splits[group]} already, not in {split}")
-        return Sample(path, file, label, split, source, box=box)
+        return Sample(path, file, label, split, source, auxiliary=parser.further(row), box=box)
 
     labelled = rows(table, "path", parser.name, synonyms={parser.name: ("label",)})
     numbered = enumerate(labelled, start=1)

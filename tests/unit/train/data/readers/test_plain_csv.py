@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,26 @@ def test_every_column(tmp_path: Path) -> None:
         ("party.jpg#60,-2,99,80", "40", "train", (60, -2, 99, 80)),
         ("bob.jpg", "50", "val", None),
     ]
+
+
+def test_further_labels_of_the_task(tmp_path: Path) -> None:
+    path = table(
+        tmp_path,
+        "path,age,Gender,mood,remark",
+        "a.jpg,30,FEMALE,glad,x",
+        "b.jpg,40,,sad,",
+        "c.jpg,50,unsaid,Calm,male",
+    )
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").write_text(name)
+    names = {"gender": ("male", "female"), "Mood": ("glad", "calm")}
+    samples, problems = read("mine", path, replace(AGE_LABELS, auxiliary=names))
+    assert not problems
+    assert [r.auxiliary for r in samples] == [
+        {"gender": "female", "Mood": "glad"}, {}, {"Mood": "calm"}
+    ]  # fmt: skip
+    samples, _ = read("mine", path, AGE_LABELS)
+    assert [r.auxiliary for r in samples] == [{}] * 3
 
 
 def test_a_group_lies_in_one_split_whatever_the_order(tmp_path: Path) -> None:
