@@ -18,6 +18,9 @@ class ByMatrixProduct(TorchDispatchMode):
     input has 96 to 144 pixels: there are few positions to share the work among, and many weights.
     """
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def __torch_dispatch__(
         self,
         func: Any,
