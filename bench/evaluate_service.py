@@ -89,7 +89,7 @@ def read_labels(path: Path, split: str | None = None, by: str | None = None) -> 
     if not kept:
         of_split = "" if split is None else f" of the split {split}"
         raise ValueError(f"{path} has no rows{of_split}")
-    groups = [row[by] if by else "" for row in kept]
+    groups = [(row[by] or "") if by else "" for row in kept]
     if {"file", "label"} <= columns:
         return [Label(row["file"], row["label"], g) for row, g in zip(kept, groups, strict=True)]
     for low, high in AGES:
