@@ -83,14 +83,19 @@ def _settings(config: DictConfig) -> str:
     """
     values: Any = OmegaConf.to_container(config, resolve=True)
     plain = with_earlier_names(values)
+    fit = plain["fit"]
     for key in ("start", "teachers", "resume", "precision"):
-        plain["fit"].pop(key, None)
+        fit.pop(key, None)
     for key in ("weights", "pretrained"):
         plain["model"].pop(key, None)
-    for key in ("label_smoothing", "class_weight"):
-        if not plain["fit"].get(key):
-            plain["fit"].pop(key, None)
-    plain["fit"]["loss"] = loss_of(config, task_of(config))
+    for section, key in (
+        (fit, "label_smoothing"),
+        (fit, "class_weight"),
+        (fit["balance"], "auxiliary"),
+    ):
+        if not section.get(key):
+            section.pop(key, None)
+    fit["loss"] = loss_of(config, task_of(config))
     relevant = [plain[key] for key in ("seed", "crop", "fit", "augment", "model")]
     task, age = (_learned(each) for each in (config.task, shipped_task("age")))
     relevant += [task] if task != age else []

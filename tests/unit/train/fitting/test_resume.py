@@ -204,6 +204,6 @@ class TestTasks:
         OmegaConf.save(earlier, file)
         found = resume(own.run)
         assert found.task == configuration([]).task
-        assert found.fit.balance == {"target": 0.25, "source": 0.0}
+        assert found.fit.balance == {"target": 0.25, "source": 0.0, "auxiliary": {}}
         assert (found.fit.label_smoothing, found.fit.class_weight) == (0.0, 0.0)
         assert resume(own.run, "fit.loss=auto").fit.loss == "dldl_v2"

@@ -63,6 +63,7 @@ class TestSettings:
             "fit.label_smoothing=0.1",
             "fit.class_weight=0.5",
             "fit.balance.target=0.5",
+            "+fit.balance.auxiliary.gender=0.5",
             "fit.loss=l1",
             "task.mirror=false",
             "task.grey=true",
@@ -71,7 +72,7 @@ class TestSettings:
             "task=emotion",
         ):
             known.add(settings(other))
-        assert len(known) == 10
+        assert len(known) == 11
 
     def test_a_run_of_version_1_keeps_its_own(self, tmp_path: Path) -> None:
         """Its file has other names of keys, and neither tasks nor what came with them."""
