@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 import yaml
@@ -26,6 +27,12 @@ from tests.torchserve import FEW_WORKERS, Service, running
 
 # Small tensors are faster so, and much faster on a machine that has other work.
 torch.set_num_threads(1)
+
+# An example that takes long is no failure: the machine may have other work.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 NGINX_MODULES = [Path(f"/usr/lib/nginx/modules/ngx_http_{m}_module.so") for m in ("js", "lua")]
 

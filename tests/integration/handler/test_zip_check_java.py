@@ -113,9 +113,7 @@ def changes(draw: st.DrawFn) -> Change:
     return change
 
 
-@settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(list(TAKEN.values())), st.lists(changes(), max_size=3))
 def test_what_is_taken_is_the_same_for_java(
     java: Java, content: bytes, chosen: list[Change]

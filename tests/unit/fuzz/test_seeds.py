@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fuzz.checks import check_decoding, check_request, row_and_headers
@@ -24,7 +24,6 @@ def test_request(seed: Path) -> None:
     check_request(seed.read_bytes())
 
 
-@settings(deadline=None)
 @given(st.sampled_from(FILES["parse"]), st.binary(max_size=20), st.integers(0, 2000))
 def test_request_with_something_else_in_it(seed: Path, other: bytes, at: int) -> None:
     message = seed.read_bytes()

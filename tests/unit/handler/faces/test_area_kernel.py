@@ -84,7 +84,7 @@ def windows(draw: st.DrawFn) -> tuple[int, ...]:
 
 
 @given(windows())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_window(window: tuple[int, ...]) -> None:
     found, expected = both([noise(19, 23)], [(*window, 1, 41)], 130)
     assert torch.allclose(found, expected, atol=1e-5)

@@ -86,7 +86,7 @@ def test_an_image_alone_is_as_in_a_batch(cuda: CudaMTCNN, index: int) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 130), st.integers(1, 130)), min_size=1, max_size=4))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_windows_are_those_of_the_cpu(
     cuda: CudaMTCNN, cpu: BatchedMTCNN, sizes: list[tuple[int, int]]
 ) -> None:

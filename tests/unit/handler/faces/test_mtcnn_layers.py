@@ -127,7 +127,7 @@ def test_nothing_is_learned(ours: Networks) -> None:
         assert not any(p.requires_grad for p in network.parameters())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     size=st.sampled_from([2, 3]),
     count=st.integers(0, 3),

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from handler.faces.integral_image import CHANNELS
@@ -40,7 +40,6 @@ def test_small_levels_share_a_canvas() -> None:
     assert (canvas.height, canvas.width) == (154 + 110 + 78 + 39, 154)
 
 
-@settings(deadline=None)
 @given(LEVELS.filter(bool), st.integers(0, 99))
 @torch.inference_mode()
 def test_the_network_sees_each_level_as_alone(

@@ -53,6 +53,6 @@ def test_past_the_border(width: int) -> None:
     st.integers(0, 255),
     st.tuples(st.floats(-4, 9), st.floats(-4, 9), st.floats(1, 9)),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_square(size: int, fill: int, square: Square) -> None:
     assert_pillows([(5, 9, 8, size, fill, 0)], [square])

@@ -69,7 +69,7 @@ def test_no_faces_at_all(cropper: CudaCropper, monkeypatch: pytest.MonkeyPatch) 
     st.floats(-0.5, 2),
     st.integers(1, 30),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_box(cropper: CudaCropper, box: Any, margin: float, size: int) -> None:
     left, top, width, height = box
     geometry = CropGeometry(size, margin, 200)

@@ -272,7 +272,7 @@ def image_or_failure(body: bytes, side: int | None) -> RGBImage | Failure:
 BODIES = [encoded(IMAGE, kind, **parameters) for kind, parameters, _ in FORMATS]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(BODIES),
     st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=6),

@@ -34,7 +34,7 @@ def libjpegs(image: torch.Tensor, quality: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(("make", "most"), [(photograph, 40), (noise, 80)])
 @given(SIDES, SIDES, st.integers(15, 90))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_size_and_quality(make, most: int, height: int, width: int, quality: int) -> None:
     image = make(height, width)
     (found,) = compress(image[None], torch.tensor([quality]))

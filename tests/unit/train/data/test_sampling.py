@@ -84,7 +84,7 @@ class TestWeights:
         assert float(weights[-1]) == MAX_WEIGHT
         assert float(weights.mean()) == pytest.approx(1)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(st.lists(st.floats(0, AGE.high), min_size=1, max_size=80), st.floats(0, 4))
     def test_never_above_the_limit(self, ages: list[float], strength: float) -> None:
         weights = by_age(torch.tensor(ages), strength)
@@ -184,7 +184,7 @@ class TestSampler:
         assert sorted(indices) == list(range(200))
         assert indices != sorted(indices)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(st.lists(st.floats(0.01, 5), min_size=1, max_size=60), st.integers(0, 1000))
     def test_each_comes_floor_or_ceil_of_its_weight_times(
         self, values: list[float], number: int

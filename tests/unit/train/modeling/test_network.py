@@ -39,7 +39,7 @@ def test_median_of_known_distributions() -> None:
     assert median(probabilities, AGE.low).tolist() == pytest.approx([30, 20 + 1 / 6, 20.5, 0, 116])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(0, 20), min_size=117, max_size=117))
 def test_half_of_any_distribution_lies_below_its_median(logits: list[float]) -> None:
     probabilities = torch.tensor(logits).softmax(dim=0)

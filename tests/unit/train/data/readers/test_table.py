@@ -125,7 +125,7 @@ CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cells=st.lists(st.tuples(CELL, CELL), max_size=4),
     separator=st.sampled_from(",;\t"),
