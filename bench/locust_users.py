@@ -23,8 +23,8 @@ def locust(
     """
     command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless"]
     command += ["--only-summary", "-u", str(users), "-r", str(users), "-s", str(STOP_TIMEOUT)]
-    command += ["--host", f"http://127.0.0.1:{torchserve.rest}"]
-    command += ["--grpc-host", f"127.0.0.1:{torchserve.grpc}", *words]
+    rest, grpc = torchserve.addresses.rest, torchserve.addresses.grpc
+    command += ["--host", rest.url, "--grpc-host", f"{grpc.host}:{grpc.port}", *words]
     with subprocess.Popen(  # nosec B603  # no shell, no user input
         command, text=True, **streams
     ) as process:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from server.readiness import Addresses
 from server.state_folder import StateError, StateFolder
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+CONFIG: Final = Path(__file__).resolve().parents[1] / "config.properties"
 STARTUP: Final = 180.0  # seconds
 GRACE: Final = 10.0  # seconds to end
 PORTS: Final = (10_000, 32_768)  # the end is where the system's own begin
@@ -32,8 +33,7 @@ class TorchServe:
     """A running TorchServe on this machine."""
 
     pid: int  # of its supervisor, from which Java and the workers descend
-    rest: int  # ports
-    grpc: int
+    addresses: Addresses
     temporary: Path  # its folder for temporary files
 
 
@@ -46,7 +46,7 @@ def started(
     `variables` extend this process's environment. Stopped after the block. Raises StartError.
     """
     rest, management, metrics, grpc, grpc_management = free_ports(5)
-    addresses = {
+    ports = {
         "TS_INFERENCE_ADDRESS": f"http://127.0.0.1:{rest}",
         "TS_MANAGEMENT_ADDRESS": f"http://127.0.0.1:{management}",
         "TS_METRICS_ADDRESS": f"http://127.0.0.1:{metrics}",
@@ -56,11 +56,11 @@ def started(
     state = folder / "state"
     command = [sys.executable, "-m", "server.supervisor", "--foreign"]
     command += ["--state", str(state), "--model-store", str(store)]
-    command += ["--config", str(ROOT / "config.properties")]
+    command += ["--config", str(CONFIG)]
     try:
         done = subprocess.run(  # nosec B603  # no shell, no user input
             [*command, "--background"],
-            env=os.environ | addresses | (variables or {}),
+            env=os.environ | ports | (variables or {}),
             capture_output=True,
             text=True,
             check=False,
@@ -68,12 +68,12 @@ def started(
         if done.returncode:
             raise StartError(done.stderr.strip())
         _await_workers(management, workers)
-        yield found(state, rest, grpc)
+        yield found(state, Addresses.read(CONFIG, ports))
     finally:
         _stop([*command, "--stop"])
 
 
-def found(state: Path, rest: int, grpc: int) -> TorchServe:
+def found(state: Path, addresses: Addresses) -> TorchServe:
     """The service that runs with that state folder. Raises StartError if there is none."""
     try:
         with closing(StateFolder(state)) as kept:
@@ -82,7 +82,7 @@ def found(state: Path, rest: int, grpc: int) -> TorchServe:
         raise StartError(str(error)) from error
     if notes is None or notes.announcement is None or notes.folder is None:
         raise StartError(f"nothing that is ready runs with the state in {state}")
-    return TorchServe(notes.pid, rest, grpc, Path(notes.folder))
+    return TorchServe(notes.pid, addresses, Path(notes.folder))
 
 
 def _stop(command: list[str]) -> None:

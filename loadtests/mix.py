@@ -27,6 +27,7 @@ SMALL_ONES: Final = 40  # different images of each number of faces
 LARGE_ONES: Final = 3
 ACROSS: Final = 6  # faces in a row of the synthetic image of many faces, which has two rows
 BORDER: Final = 60  # pixels around them
+SYNTHETIC: Final = {"none": 0, "one": 1, "many": 2 * ACROSS}  # faces in an image, without a folder
 SEED: Final = 1
 
 
@@ -122,7 +123,8 @@ def _own(place: Path) -> Mapping[str, _Source]:
     cells = (0, 0, CANVAS // COLUMNS * ACROSS, CANVAS // ROWS * 2)
     faces = crowd(COLUMNS + ACROSS).crop(cells)
     ImageOps.expand(faces, BORDER, (128, 128, 128)).save(many)
-    return {"none": ([none], 0), "one": ([PROBE_IMAGE], 1), "many": ([many], 2 * ACROSS)}
+    paths = {"none": none, "one": PROBE_IMAGE, "many": many}
+    return {name: ([path], SYNTHETIC[name]) for name, path in paths.items()}
 
 
 def _images(paths: Sequence[Path], faces: int | None, size: str) -> list[EncodedImage]:

@@ -56,7 +56,7 @@ def ours(share: Share, folder: Path) -> Iterator[Running]:
     """The service as shipped."""
     with started(packed(share, folder), folder, share.workers) as torchserve:
         under_way = BATCHES * batch_size() * share.workers
-        yield Running((torchserve.pid,), Http(torchserve.rest), under_way)
+        yield Running((torchserve.pid,), Http(torchserve.addresses.rest.port), under_way)
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def naive_torchserve(share: Share, folder: Path, *, same: bool) -> Iterator[Runn
     _pack(share.model, config, folder)
     plain = dict.fromkeys(LARGE_PAGES, "")  # what only our supervisor sets
     with started(folder / "store", folder, share.workers, plain) as torchserve:
-        yield Running((torchserve.pid,), Http(torchserve.rest), 2 * share.workers)
+        yield Running((torchserve.pid,), Http(torchserve.addresses.rest.port), 2 * share.workers)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -97,16 +98,20 @@ def test_soak(model_file, tmp_path):
     command += ["--requests", "400", "--interval", "0.1", "--large", "0", "--mix", "one=1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     rows = [line.split() for line in done.stdout.splitlines() if line[:1] == " "]
-    table = [row for row in rows if len(row) == 6 and row[0] != "minute"][-10:]
+    table = [row for row in rows if len(row) == 7 and row[0] != "minute"][-10:]
     assert len(table) == 10, done.stderr
     assert 300 < float(table[-1][1]) < 600
-    for _, _, memory, threads, handles, files in table:
+    for _, _, counted, memory, threads, handles, files in table:
+        assert int(counted) < 600
         assert float(memory) > 500
         assert float(threads) > 20
         assert float(handles) > 20
         assert float(files) > 10
     # so short a run ends before everything has settled
-    for fault in ("requests failed", "other processes", "files more"):
+    (counts,) = re.findall(r"metrics: (\d+) images with (\d+) faces", done.stdout)
+    assert counts[0] == counts[1]
+    assert int(counts[0]) >= 400
+    for fault in ("requests failed", "other processes", "files more", "load test counted"):
         assert fault not in done.stderr
 
 

@@ -54,7 +54,6 @@ def test_the_load_test_refuses(capsys, option, value):
         (soak, ["--interval", "0"]),
         (soak, ["--interval", "nan"]),
         (soak, ["--mix", "one=-1"]),
-        (soak, ["--rest-port", "70000"]),
         (memory, ["--requests", "9"]),
         (memory, ["--rest", "localhost"]),
         (memory, ["--management", "http://localhost:8081/?x=1"]),
