@@ -32,7 +32,6 @@ TRAINING: Final[Mapping[str, tuple[str, str]]] = {
     "fit": ("train.fit", "train a model on the crops"),
     "evaluate": ("train.evaluate", "evaluate a run, or an exported file, on test faces"),
     "export": ("train.export", "write a run's model, its card and metrics"),
-    "prior": ("train.prior", "fit the prior of young ages"),
     "duplicates": ("train.duplicates", "list near-duplicates across splits"),
     "same-person": ("train.same_person", "estimate how many people are in two splits"),
     "contact-sheet": ("train.contact_sheet", "show augmented training crops"),

@@ -123,7 +123,7 @@ NEEDS = {
         (
             f"train.{name}"
             for name in (
-                *("contact_sheet", "duplicates", "evaluate", "export", "fit", "prepare", "prior"),
+                *("contact_sheet", "duplicates", "evaluate", "export", "fit", "prepare"),
                 *("baselines", "same_person", "variants"),
             )
         ),

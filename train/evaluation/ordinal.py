@@ -219,17 +219,6 @@ class OrdinalKind(Kind[OrdinalPredictions]):
         return f"MAE of {value.value:.2f} {self.unit}"
 
     @property
-    def split_note(self) -> str:
-        if self.unit != YEARS:
-            return ""
-        return (
-            "The\nextra width of the interval beyond validation was chosen with the test splits of "
-            "UTKFace and\nAPPA-REAL in sight, and so were, for weights trained on these, the "
-            "checkpoints and the ages of the\nprior correction: the figures are no independent "
-            "check of these choices."
-        )
-
-    @property
     def thin_groups(self) -> str:
         return (
             f"fewer than {FEW} validation {self.items} of these {self.noun}s, so that {self.items} "

@@ -186,7 +186,7 @@ def contract_provenance(contract: Contract, name: str) -> Provenance:
 def read_provenance(path: Path, data: Sequence[DataSet] = ()) -> Provenance:
     """The provenance stored in a file of weights; without it, an unknown one with `data`.
 
-    The file is a checkpoint of `fit` or `prior`, an age.safetensors, or one for `model.weights`.
+    The file is a checkpoint of `fit`, an age.safetensors, or one for `model.weights`.
     Raises ProvenanceError, naming the file, if the stored provenance is invalid.
     """
     name = "/".join(path.resolve().parts[-2:])

@@ -18,18 +18,7 @@ MODELS = {
     "mobilenetv3": "mobilenetv3_large_100",
 }
 # experiments with whatever model there is
-PLAIN = {
-    "age_student",
-    "age_teacher",
-    "coarse",
-    "faces",
-    "fine",
-    "finer",
-    "finest",
-    "hinted",
-    "taught",
-    "teacher",
-}
+PLAIN = {"age_student", "age_teacher"}
 
 
 def names(group: str) -> set[str]:

@@ -9,13 +9,13 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from tests.unit.train.conftest import CONFIGS, configuration
+from tests.unit.train.conftest import configuration
 from train import imagenet
 
 ROOT = Path(__file__).parents[3]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-ORDER = ("teacher", "coarse", "fine", "finer", "finest", "faces", "taught", "hinted")
-RUNS = {name: f"age-{name}" for name in ORDER}
+RUNS = {"teacher": "age-teacher", "student": "age"}
+DATA = {"data/utkface", "data/appa_real", "data/official_portraits"}
 
 
 def overrides(stage: str) -> list[str]:
@@ -38,16 +38,15 @@ def paths(stage: str, *parts: str) -> list[str]:
 
 
 def test_the_stages_stand_in_their_order() -> None:
-    assert list(STAGES) == ["prepare", "imagenet", "faceres", *RUNS, "prior", "evaluate", "export"]
+    assert list(STAGES) == ["prepare", "imagenet", "faceres", *RUNS, "evaluate", "export"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_dependency_is_data_or_code_or_made_before(stage: str) -> None:
     before = list(STAGES)[: list(STAGES).index(stage)]
     made = {path for each in before for path in paths(each, "outs", "metrics")}
-    data = set(configuration([]).data.sources.values())
     for path in paths(stage, "deps"):
-        if path not in made | data:
+        if path not in made | DATA:
             assert path.startswith(("handler/", "train/"))
             assert (ROOT / path).exists(), path
 
@@ -63,8 +62,14 @@ def test_a_parameter_is_in_its_file(stage: str) -> None:
 
 def test_prepare_reads_and_writes_the_folders_of_the_configuration() -> None:
     data = composed("prepare").data
-    assert set(data.sources.values()) < set(paths("prepare", "deps"))
     assert paths("prepare", "outs") == [f"{data.prepared}/{name}" for name in data.sources]
+    for source in map(Path, data.sources.values()):
+        assert {str(source), *map(str, source.parents)} & DATA
+    assert set(paths("prepare", "deps")) > DATA
+    for run in RUNS:
+        config = composed(run)
+        assert (config.data, config.crop) == (data, composed("prepare").crop)
+        assert set(paths(run, "deps")) > set(paths("prepare", "outs"))
 
 
 @pytest.mark.parametrize(("stage", "run"), RUNS.items())
@@ -73,30 +78,27 @@ def test_a_run_depends_on_its_experiment_and_its_start(stage: str, run: str) -> 
     assert config.run == f"runs/{run}"
     parts = ("best.ckpt", "last.ckpt", "config.yaml", config.logger.version)
     assert paths(stage, "outs") == [f"{config.run}/{part}" for part in parts]
-    assert overrides(stage)[0] == f"+experiment={stage}"
+    assert overrides(stage)[0] == f"+experiment=age_{stage}"
     files = [file for entry in STAGES[stage]["params"] for file in entry]
-    assert f"train/config/experiment/{stage}.yaml" in files
-    for inherited in OmegaConf.load(CONFIGS / "experiment" / f"{stage}.yaml").get("defaults", []):
-        assert inherited == "_self_" or f"train/config/experiment/{inherited}.yaml" in files
-    begun = config.model.weights if config.fit.start is None else config.fit.start
+    assert f"train/config/experiment/age_{stage}.yaml" in files
+    begun = config.fit.start or config.model.weights
     assert {begun, *config.fit.teachers} <= set(paths(stage, "deps"))
 
 
 def test_the_weights_that_runs_begin_from_are_fetched() -> None:
     files = [str(imagenet.OUTPUT / f"{package.backbone}.pth") for package in imagenet.PACKAGES]
     assert paths("imagenet", "outs") == files
-    assert {composed(stage).model.weights for stage in ("teacher", "coarse")} == set(files)
-    assert composed("teacher").model.backbone == Path(composed("teacher").model.weights).stem
-    assert composed("coarse").model.backbone == Path(composed("coarse").model.weights).stem
-    assert paths("faceres", "outs") == [composed("faces").fit.start]
+    assert composed("student").model.weights in files
+    assert composed("student").model.backbone == Path(composed("student").model.weights).stem
+    assert paths("faceres", "outs") == [composed("teacher").fit.start]
 
 
 def test_the_last_run_is_the_one_that_is_measured_and_exported() -> None:
-    run = f"runs/{RUNS['hinted']}"
-    assert composed("prior").run == composed("evaluate").run == composed("export").run == run
-    assert set(composed("prior").export.checkpoints) <= set(paths("prior", "deps"))
+    run = f"runs/{RUNS['student']}"
     for stage in ("evaluate", "export"):
-        assert composed(stage).export.checkpoints == paths("prior", "outs") == [f"{run}/prior.ckpt"]
+        assert composed(stage).run == run
+        assert composed(stage).export.checkpoints == [f"{run}/best.ckpt"]
+        assert f"{run}/best.ckpt" in paths(stage, "deps")
     assert paths("evaluate", "metrics") == [f"{run}/metrics.json"]
     assert paths("evaluate", "outs") == [f"{run}/report.html"]
     output = composed("export").export.output

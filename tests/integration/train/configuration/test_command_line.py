@@ -89,7 +89,7 @@ def test_a_sweep_continues_and_fails_at_its_end(
 
 @pytest.mark.parametrize(
     "name",
-    ["contact_sheet", "duplicates", "evaluate", "export", "fit", "prepare", "prior", "same_person"],
+    ["contact_sheet", "duplicates", "evaluate", "export", "fit", "prepare", "same_person"],
 )
 def test_every_command_validates_its_configuration(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -52,7 +52,6 @@ def test_the_age_s_names_and_targets() -> None:
         "median (the age) and standard deviation of the distribution",
     )
     assert AGE.takes_portraits
-    assert "UTKFace" in AGE.split_note
 
 
 def test_another_ordinal_is_divided_by_its_range() -> None:
@@ -68,7 +67,6 @@ def test_another_ordinal_is_divided_by_its_range() -> None:
         "5": 1,
     }
     assert not STARS.takes_portraits
-    assert STARS.split_note == ""
     wide = OrdinalKind("height", "faces", output=Ordinal(50, 220, "cm"))
     assert list(wide.targets)[:3] == ["all", "40-59", "60-79"]
     assert (wide.within, wide.known_to(Measured(9, 8, 10, 100), 400)) == (7, "about 0.5 cm")

@@ -77,7 +77,7 @@ def test_a_default_that_is_given_is_compared_and_one_that_is_not_is_not(tiny: Ma
 def test_an_experiment_s_keys_are_given(tiny: Make) -> None:
     own = saved(tiny())
     with pytest.raises(ValueError, match=r"fit\.mixup=0\.3 \(the run has 0\.0\)"):
-        resume(own.run, "+experiment=coarse")
+        resume(own.run, "+experiment=age_student")
 
 
 def test_paths_machines_and_logging_may_change(tiny: Make) -> None:
