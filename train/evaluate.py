@@ -134,7 +134,7 @@ def evaluate(config: DictConfig) -> Results:
     weights = export_run(config, calibration)
     contract = weights.contract
     results, images, portrait_faces = measure(config, model, contract.calibration)
-    results = replace(results, calibrated_on=counts)
+    results = replace(results, calibrated_on=counts, measured=_today())
     refuse_figures(model, results.to_json())
     split = config.evaluate.split
     name = "metrics.json" if split == "test" else f"metrics-{split}.json"

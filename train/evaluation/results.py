@@ -1,6 +1,7 @@
 """The results of an evaluation: `metrics.json`, and the source of card, report and terminal."""
 
 import dataclasses
+import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -12,7 +13,9 @@ from train.evaluation.metrics import Figures, Groups, Measured
 
 _COUNTS = ("calibrated_on", "copies", "same_people")
 # Keys of metrics.json beside those of auxiliary labels, such as "gender".
-_KEYS = frozenset({"task", "calibration", "test", "together", "portraits", "beside", "confusion"})
+_KEYS = frozenset(
+    {"task", "measured", "calibration", "test", "together", "portraits", "beside", "confusion"}
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Results:
     same_people: Mapping[str, int] = field(default_factory=dict)
     # True category -> predicted category -> number of images, of all sources; without zeros.
     confusion: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    measured: datetime.date | None = None  # None: not known
 
     def checks(self) -> list[Check]:
         """Whether the coverage is on target, overall and in each group with a target."""
@@ -91,6 +95,7 @@ class Results:
         task = self.kind.to_json()
         return {
             **({"task": task} if task else {}),
+            **({"measured": self.measured.isoformat()} if self.measured else {}),
             "calibration": _calibration_json(self.calibration),
             "test": _plain({**self.sources, **of_groups}),
             "together": _plain(self.together),
@@ -130,6 +135,7 @@ class Results:
             portraits and Bounded(_figures(portraits["figures"]), portraits["lost"]),
             beside and Comparison(**{**beside, "groups": _groups(beside["groups"])}),
             **{name: values.get(name, {}) for name in (*_COUNTS, "confusion")},
+            measured=datetime.date.fromisoformat(day) if (day := values.get("measured")) else None,
         )
 
 

@@ -76,6 +76,17 @@ def test_it_quotes_the_other_model_and_all_warnings(tuned: Provenance, contract:
     assert "| int8 | int8 costs 0.01 |" in text
 
 
+def test_it_says_what_was_chosen_on_what_and_when_it_was_measured(contract: Contract) -> None:
+    own = run_provenance(configuration(["data=own", "run=a"]))
+    split = card(own, contract).partition("## Split\n")[2].partition("\n\n## Figures")[0]
+    assert split == (
+        "From each data set's own tables, or else by a checksum of each image or group. The 40 "
+        "validation faces chose each run's best epoch and calibrated age_interval. The figures "
+        "below (measured on 2026-11-30) are of the test split, which was used for none of that "
+        "and not for training."
+    )
+
+
 def test_a_name_with_a_bar_does_not_break_its_tables(contract: Contract) -> None:
     own = run_provenance(configuration(["data=own", "run=my|run"]))
     assert r"| 1 | my\|run: resnet18, " in card(own, replace(contract, data=("own",)))

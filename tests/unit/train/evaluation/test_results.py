@@ -1,4 +1,5 @@
 import dataclasses
+import datetime
 import json
 from typing import Any
 
@@ -42,6 +43,7 @@ RESULTS = Results(
     calibrated_on={"all": 40, "0-9": 40},
     copies={"my faces": 2, "my": 0},
     same_people={"my faces": 1},
+    measured=datetime.date(2026, 11, 30),
 )
 
 
