@@ -110,7 +110,8 @@ class Results:
     def from_json(cls, values: Mapping[str, Any], sources: Iterable[str]) -> Self:
         """Read `metrics.json`; names in `test` that `sources` lacks are of groups of a source.
 
-        Those that `test` lacks have no test images. Figures that older versions lack may be missing. Raises ValueError for their calibration.
+        Sources that `test` lacks have no test images. Figures that older versions lack may be
+        missing. Raises ValueError for their calibration.
         """
         test = _groups(values["test"])
         groups: dict[str, dict[str, Figures]] = {name: {} for name in sources if name in test}
