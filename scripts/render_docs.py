@@ -37,6 +37,7 @@ VALIDATED = {  # parts of these that trained nothing, but chose the epoch
     "uk_parliament": "portraits of the UK's parliament",
     "lok_sabha_2014": "portraits of India's parliament",
 }
+GENDERS = {"0": "male", "1": "female"}  # UTKFace's codes
 OVER_REST = {  # files of bench.evaluate_service
     "test": "over REST, as they are",
     "canvas": "over REST, each on a grey square of 480 px",
@@ -123,6 +124,28 @@ def portraits() -> str:
         )
     ]
     head = ("given", "number", "years from the middle", "bias, years", "within bounds ± 5 years")
+    return Table(head, rows).markdown()
+
+
+def genders() -> str:
+    """Errors of the service for older women and men, of each data set that tells them apart."""
+    rows = []
+    for name, words in {**NAMES, **VALIDATED, "portraits": "portraits"}.items():
+        content = json.loads((STORE / "rest" / f"{name}.json").read_text())
+        if "by" not in content:
+            continue
+        of_gender = {
+            GENDERS.get(value, value): {key: Measured(**each) for key, each in figures.items()}
+            for value, figures in content["by"]["gender"].items()
+        }
+        women, men = of_gender["female"], of_gender["male"]
+        cells = [
+            f"{each['mae'].count:,}: {_with_interval(each['mae'], 1)}" for each in (women, men)
+        ]
+        biases = [f"{each['bias'].value:+.1f}" for each in (women, men)]
+        more = women["mae"].value - men["mae"].value
+        rows.append((f"{words}, above {content['above']:.0f}", *cells, f"{more:+.1f}", *biases))
+    head = ("faces", "women, number: MAE, years", "men", "women's is more by", "bias, women", "men")
     return Table(head, rows).markdown()
 
 
@@ -247,7 +270,17 @@ def _keys(file: str, prefix: str = "") -> Iterator[tuple[str, str, str]]:
 TABLES: Mapping[str, Callable[[], str]] = {
     table.__name__: table
     for table in (
-        *(accuracy, interval, portraits, tasks, baselines, summary, capacity, capacity_gpu),
+        *(
+            accuracy,
+            interval,
+            portraits,
+            genders,
+            tasks,
+            baselines,
+            summary,
+            capacity,
+            capacity_gpu,
+        ),
         *(failures, serving_settings, training_settings),
     )
 }
