@@ -14,7 +14,7 @@ from train import imagenet
 
 ROOT = Path(__file__).parents[3]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-RUNS = {"teacher": "age-teacher", "student": "age"}
+RUNS = {"teacher": "age-teacher", "student": "age", "refined": "age-refined"}
 DATA = {"data/utkface", "data/appa_real", "data/official_portraits"}
 
 
@@ -94,7 +94,7 @@ def test_the_weights_that_runs_begin_from_are_fetched() -> None:
 
 
 def test_the_last_run_is_the_one_that_is_measured_and_exported() -> None:
-    run = f"runs/{RUNS['student']}"
+    run = f"runs/{RUNS['refined']}"
     for stage in ("evaluate", "export"):
         assert composed(stage).run == run
         assert composed(stage).export.checkpoints == [f"{run}/best.ckpt"]
