@@ -23,6 +23,9 @@ MAX_BITS = 10  # Hamming distance between the hashes of copies
 MIN_CORRELATION = 0.95  # between their greyscale images
 SIDE = 32  # of the greyscale images, pixels
 HASH = (8, 9)  # rows and columns of the reduced image that is hashed
+# Part of a crop's side that is compared, in its middle: padding around tight images, which is the
+# same in all of them, would make copies of strangers.
+MIDDLE = 0.7
 CHUNK = 512  # images per step, which limits memory
 
 Hashes = NDArray[np.uint64]
@@ -53,7 +56,9 @@ class HashedImages:
     def of(cls, labels: Sequence[CropLabel], crops: Tensor) -> "HashedImages":
         """From crops, uint8 [n, 3, S, S]."""
         parts = []
-        for part in crops.split(CHUNK):  # all crops as floats would take gigabytes
+        border = round(crops.shape[-1] * (1 - MIDDLE) / 2)
+        middle = crops[:, :, border : -border or None, border : -border or None]
+        for part in middle.split(CHUNK):  # all crops as floats would take gigabytes
             grey = part.float().mean(1, keepdim=True)
             small = interpolate(grey, size=(SIDE, SIDE), mode="area").flatten(1)
             small = small - small.mean(dim=1, keepdim=True)

@@ -56,6 +56,18 @@ def test_black_images_are_no_copies() -> None:
     assert not list(copies(images(black, "test"), images(black, "train")))
 
 
+def test_padding_makes_no_copies() -> None:
+    """Around tight images it is the same in all of them, and faces are a little alike."""
+    common = faces(1, seed=3).float()
+    held_out, train = ((0.5 * common + 0.5 * faces(60, seed)).byte() for seed in (1, 2))
+    train[55] = held_out[3]
+    for crops in (held_out, train):
+        for border in (crops[..., :8, :], crops[..., :8], crops[..., -8:]):
+            border.zero_()
+    (copy,) = copies(images(held_out, "test"), images(train, "train"))
+    assert (copy.held_out.file, copy.other.file) == ("test3", "train55")
+
+
 def test_every_split_with_every_other(tmp_path: Path) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (6, 3, STORED, STORED), np.uint8)
     shown = [0, 1, 2, 0, 1, 5]  # test 0 again in train, val 1 again in test
