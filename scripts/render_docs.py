@@ -81,8 +81,8 @@ def accuracy() -> str:
     parts = {name: f"{NAMES[name]}, test part" for name in results.sources}
     parts |= {name: f"{words}, validation part" for name, words in VALIDATED.items()}
     for name, part in parts.items():
-        content = json.loads((STORE / "rest" / f"{name}.json").read_text())
-        figures = {key: Measured(**value) for key, value in content["figures"].items()}
+        content = _over_rest(name)
+        figures = _measured(content["figures"])
         lost = content["answered"] - content["found"]
         missed = f"; {lost} faces were not found" if lost else ""
         rows.append((part, f"photos over REST, in int8{missed}", *_figures(figures)))
@@ -108,8 +108,7 @@ def portraits() -> str:
     bounded = _results().portraits
     if bounded is None:
         raise ValueError("metrics.json has no portraits: python -m train.evaluate measures them")
-    content = json.loads((STORE / "rest" / "portraits.json").read_text())
-    over_rest = {key: Measured(**value) for key, value in content["figures"].items()}
+    over_rest = _measured(_over_rest("portraits")["figures"])
     rows = [
         (
             given,
@@ -131,11 +130,11 @@ def genders() -> str:
     """Errors of the service for older women and men, of each data set that tells them apart."""
     rows = []
     for name, words in {**NAMES, **VALIDATED, "portraits": "portraits"}.items():
-        content = json.loads((STORE / "rest" / f"{name}.json").read_text())
+        content = _over_rest(name)
         if "by" not in content:
             continue
         of_gender = {
-            GENDERS.get(value, value): {key: Measured(**each) for key, each in figures.items()}
+            GENDERS.get(value, value): _measured(figures)
             for value, figures in content["by"]["gender"].items()
         }
         women, men = of_gender["female"], of_gender["male"]
@@ -193,6 +192,10 @@ def summary() -> str:
         (f"{NAMES[name]}, {figures['mae'].count:,} test faces", *_figures(figures)[1:])
         for name, figures in _results().sources.items()
     ]
+    for name, words in VALIDATED.items():
+        figures = _measured(_over_rest(name)["figures"])
+        count = f"{figures['mae'].count:,}"
+        rows.append((f"{words}, {count} validation faces", *_figures(figures)[1:]))
     head = ("", "MAE, years [95 %]", "within 5 years", "bias, years", "interval holds")
     return Table(head, rows).markdown()
 
@@ -292,6 +295,16 @@ def _results() -> Results:
     )
 
 
+def _over_rest(name: str) -> dict[str, Any]:
+    """What `bench.evaluate_service` wrote of a data set."""
+    content: dict[str, Any] = json.loads((STORE / "rest" / f"{name}.json").read_text())
+    return content
+
+
+def _measured(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Measured]:
+    return {key: Measured(**value) for key, value in figures.items()}
+
+
 def _figures(figures: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         f"{figures['mae'].count:,}",
@@ -303,7 +316,7 @@ def _figures(figures: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _of_categories(figures: Mapping[str, Any]) -> tuple[str, ...]:
-    measured = {name: Measured(**value) for name, value in figures.items()}
+    measured = _measured(figures)
     cells = (_with_interval(measured[n], 1) if n in measured else "-" for n in _CATEGORIES)
     return (f"{measured['accuracy'].count:,}", *cells)
 

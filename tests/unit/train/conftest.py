@@ -124,6 +124,7 @@ def prepared(utkface: Path, appa_real: Path, tmp_path_factory: pytest.TempPathFa
         f"data.sources.appa_real={appa_real}",
         f"data.prepared={folder}",
         f"crop.size={SIZE}",
+        "crop.margin=-0.02",
     ]
     config = configuration(overrides)
     maker = CropMaker(task_input(config), min_face_size=20, max_side=1280)

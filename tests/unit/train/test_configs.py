@@ -18,7 +18,7 @@ MODELS = {
     "mobilenetv3": "mobilenetv3_large_100",
 }
 # experiments with whatever model there is
-PLAIN = {"age_student", "age_teacher"}
+PLAIN = {"age_teacher", "age_student", "age_refined"}
 
 
 def names(group: str) -> set[str]:

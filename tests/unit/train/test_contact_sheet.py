@@ -69,7 +69,7 @@ def test_files_that_are_not_images_are_skipped_with_a_warning(
     (tmp_path / "link.jpg").symlink_to("nowhere.jpg")
     (tmp_path / "face.png").write_bytes(encoded(astronaut()))
     config = configuration([])
-    assert contact_sheet.crops_of(tmp_path, config).shape == (1, 3, 128, 128)
+    assert contact_sheet.crops_of(tmp_path, config).shape == (1, 3, 144, 144)
     assert "notes.txt: the body is text" in caplog.text
     assert "link.jpg: it is a link to nowhere.jpg, which is missing" in caplog.text
     (tmp_path / "face.png").unlink()

@@ -32,8 +32,8 @@ def run(tmp_path: Path) -> Path:
         ([], {"own": "mine.csv"}, 64),
         (["data.prepared=prep"], {"own": "mine.csv"}, 64),
         # what is said beside it counts
-        (["data=utkface"], {"utkface": "data/utkface"}, 128),
-        (["data=own", "data.sources.own=b.csv"], {"own": "b.csv"}, 128),
+        (["data=utkface"], {"utkface": "data/utkface"}, 144),
+        (["data=own", "data.sources.own=b.csv"], {"own": "b.csv"}, 144),
         (["data=appa_real", "crop.size=96"], {"appa_real": "data/appa_real"}, 96),
     ],
 )

@@ -40,7 +40,7 @@ class TestFineTuned:
     def test_the_reason_comes_first(self, best: Path) -> None:
         assert origins.terms(read_provenance(best)) == (
             "Terms: these weights are for non-commercial research only, because they began from "
-            "the shipped model of face-age 1.0, which was trained on UTKFace and APPA-REAL."
+            "age-refined, which was trained on UTKFace and APPA-REAL."
         )
         assert read_provenance(best).names()[0] == "own"
         assert_names_the_shipped_weights(read_provenance(best))
@@ -68,8 +68,7 @@ class TestFineTuned:
     def test_of_a_teacher(self, best: Path, tmp_path: Path) -> None:
         taught = trained(config_of(tmp_path / "b", f"fit.teachers=[{best}]"))
         assert origins.terms(read_provenance(taught)).endswith(
-            "because they learned from the shipped model of face-age 1.0, which was trained on "
-            "UTKFace and APPA-REAL."
+            "because they learned from age-refined, which was trained on UTKFace and APPA-REAL."
         )
         assert_names_the_shipped_weights(read_provenance(taught))
         pupil = trained(config_of(tmp_path / "c", f"fit.teachers=[{SHIPPED}]"))
@@ -198,9 +197,10 @@ class TestValue:
 def test_the_shipped_weights_have_their_provenance() -> None:
     origin = read_provenance(SHIPPED)
     assert_names_the_shipped_weights(origin)
-    assert origin.names() == ("utkface", "appa_real")
+    parliaments = ("euro_parliament", "uk_parliament", "lok_sabha_2014")
+    assert origin.names() == ("utkface", "appa_real", *parliaments)
     runs = [step.name for step in origin.steps if step.kind == "run"]
     recipe = (ROOT / "docs" / "recipe.md").read_text()
     assert all(f"`{name}`" in recipe for name in runs)
-    assert {"age-teacher", "age-coarse", "age-faces", "age-hinted"} <= set(runs)
+    assert runs == ["age-teacher", "age", "age-refined"]
     assert "unknown" not in {step.kind for step in origin.steps}
