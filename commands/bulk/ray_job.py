@@ -95,11 +95,12 @@ def cluster(address: str) -> Iterator[list[Mapping[str, float]]]:
         )
     except Exception as error:  # Ray raises a bare one where a machine is slow
         raise CommandError(f"no Ray cluster at {shown(address)}: {_line(error)}") from error
-    try:
-        with redirect_stdout(sys.stderr):  # Ray prints what it says of workers that died
+    # Ray prints what it says of workers that died, and keeps some of it until its end.
+    with redirect_stdout(sys.stderr):
+        try:
             yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 def answer(run: Run, missing: Sequence[int], job: Job, place: Layout) -> None:

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,7 +56,7 @@ def test_killed_it_goes_on(cluster: Cluster, many: Path, model_file: Path, tmp_p
         return {file.name: file.stat().st_mtime_ns for file in parts.glob("*.part.jsonl")}
 
     def begin() -> "subprocess.Popen[str]":
-        environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, _path()))}
+        environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         return subprocess.Popen(
             command(*words),
             cwd=tmp_path,
@@ -111,7 +112,7 @@ def test_only_the_photo_that_ends_a_process_fails(
     for name in ("a", "poison"):
         (folder / f"{name}.jpg").write_bytes(encoded(astronaut(), "JPEG"))
     (tmp_path / "sitecustomize.py").write_text(POISON)
-    path = os.pathsep.join(filter(None, (str(tmp_path), *_path())))
+    path = os.pathsep.join(filter(None, (str(tmp_path), *sys.path)))
     words = ["few", "--out", "ages.csv", "--model", model_file, "--ray", cluster.address]
     done = run(*words, cwd=tmp_path, PYTHONPATH=path, **cluster.environ)
     assert (done.returncode, done.stdout[:27]) == (0, "ages.csv: 1 faces in 1 phot"), done.stderr
@@ -134,11 +135,27 @@ def test_more_actors_than_there_is_room_for(
     )
 
 
+def test_what_ray_says_at_its_end_is_no_output(cluster: Cluster) -> None:
+    """It keeps what it says again, of a worker that died for example, until it is shut down."""
+    script = f"""
+from commands.bulk.ray_job import cluster
+with cluster({cluster.address!r}):
+    from ray._private.worker import print_to_stdstream
+    for _ in range(2):
+        said = {{"lines": ["a worker died"], "pid": "raylet", "ip": "a", "is_err": False}}
+        print_to_stdstream(said, False)
+print("done")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | cluster.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "done\n"
+    assert done.stderr.count("a worker died") == 2
+
+
 def actors(cluster: Cluster) -> list[int]:
     return cluster.processes(b"ray::MapWorker(MapBatches(ChunkActor))")
-
-
-def _path() -> list[str]:
-    import sys
-
-    return sys.path
