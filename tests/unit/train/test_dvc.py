@@ -5,11 +5,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import grimp
 import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from tests.unit.train.conftest import configuration
+from tests.unit.train.conftest import CONFIGS, configuration
 from train import imagenet
 
 ROOT = Path(__file__).parents[3]
@@ -51,6 +52,16 @@ def test_a_dependency_is_data_or_code_or_made_before(stage: str) -> None:
             assert (ROOT / path).exists(), path
 
 
+def test_a_module_that_a_stage_depends_on_is_in_its_command() -> None:
+    graph = grimp.build_graph("train", "handler", cache_dir=None)
+    for stage in STAGES:
+        command = STAGES[stage]["cmd"].split()[2]
+        used = {command, *graph.find_upstream_modules(command)}
+        for path in paths(stage, "deps"):
+            if path.startswith(("handler/", "train/")):
+                assert path.removesuffix(".py").replace("/", ".") in used, stage
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_parameter_is_in_its_file(stage: str) -> None:
     for entry in STAGES[stage].get("params", []):
@@ -81,6 +92,10 @@ def test_a_run_depends_on_its_experiment_and_its_start(stage: str, run: str) -> 
     assert overrides(stage)[0] == f"+experiment=age_{stage}"
     files = [file for entry in STAGES[stage]["params"] for file in entry]
     assert f"train/config/experiment/age_{stage}.yaml" in files
+    experiment = OmegaConf.load(CONFIGS / "experiment" / f"age_{stage}.yaml")
+    for inherited in experiment.get("defaults", []):
+        if isinstance(inherited, str) and inherited != "_self_":  # else another group's
+            assert f"train/config/experiment/{inherited}.yaml" in files
     begun = config.fit.start or config.model.weights
     assert {begun, *config.fit.teachers} <= set(paths(stage, "deps"))
 

@@ -190,8 +190,8 @@ class TestValue:
 
     def test_a_derived_step_has_the_terms_of_its_source(self) -> None:
         known = Provenance((Step("run", "a", data=(data_set("utkface"),)),))
-        prior = provenance.join(Step("derived", "a", "fitted"), [known])
-        assert "because they were trained on UTKFace." in origins.terms(prior)
+        mean = provenance.join(Step("derived", "a", "the mean of these weights"), [known])
+        assert "because they were trained on UTKFace." in origins.terms(mean)
 
 
 def test_the_shipped_weights_have_their_provenance() -> None:
